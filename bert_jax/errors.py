@@ -1,0 +1,5 @@
+"""The one exception that means: the user can mend this, and here is how."""
+
+
+class UserError(Exception):
+    """A mistake of input, flag or file; its message is one line that names the culprit and the remedy."""
