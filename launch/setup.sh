@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Prepare .venv at the project's root: this project, editable, with all that it needs on this host.
+#
+#     launch/setup.sh [EXTRA ...]        EXTRA: of setup.cfg, such as test
+#
+# The other scripts call it first. When nothing has changed since the last time, it returns at once.
+# The accelerator's extra (tpu, cuda) is added where its device is seen. PYTHON=/path/to/python names the interpreter
+# that a new .venv is made with.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() {
+  echo "error: $1" >&2
+  exit 1
+}
+
+# Also refuses a version manager's placeholder, and a Python without venv (Debian packs that apart).
+suits() {
+  "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1
+}
+
+find_python() {
+  if [[ -n ${PYTHON:-} ]]; then
+    suits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11 or 3.12 with venv; set PYTHON to one, or unset it"
+    echo "$PYTHON"
+    return
+  fi
+  local name
+  for name in python3.11 python3.12 python3; do
+    if suits "$name"; then
+      echo "$name"
+      return
+    fi
+  done
+  fail "no Python 3.11 or 3.12 with venv on PATH; install one (Debian, Ubuntu: apt install python3.11-venv) or set PYTHON=/path/to/python3.11"
+}
+
+accelerator() {
+  if compgen -G '/dev/accel*' >/dev/null || compgen -G '/dev/vfio/[0-9]*' >/dev/null; then
+    echo tpu
+  elif nvidia-smi -L >/dev/null 2>&1; then
+    echo cuda
+  fi
+}
+
+extras=$(printf '%s\n' "$@" "$(accelerator)" | sort -u | paste -sd, - | sed 's/^,//')
+stamp=.venv/installed${extras:+-$extras}
+wanted=$(cat setup.cfg pyproject.toml <(echo "$PWD") | cksum) # the path too: an editable installation holds it
+if [[ -x .venv/bin/python && -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+  exit
+fi
+
+if ! { suits .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then
+  python=$(find_python)
+  echo "Creating .venv with $python" >&2
+  "$python" -m venv --clear .venv
+fi
+echo "Installing bert_jax${extras:+ with $extras} into .venv (the first time takes about a minute)" >&2
+rm -f "$stamp"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" ||
+  fail "installation into .venv failed, see above; run the same command again when the cause is gone"
+echo "$wanted" >"$stamp.tmp"
+mv "$stamp.tmp" "$stamp"

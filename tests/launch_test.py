@@ -1,0 +1,181 @@
+"""The launch scripts as a shell runs them: a copy of them, with a Python that only tells what it is asked.
+
+Pip's own work is not done here; what is tested is when it is asked, for what, and what stays when it fails.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = [*sorted(ROOT.glob("launch/*.sh")), ROOT / ".ci" / "run"]
+PROGRAMS = ["bash", "cat", "cksum", "cp", "dirname", "mkdir", "mv", "paste", "rm", "sed", "sort"]
+
+# Stands for every Python: "-m venv" copies it to .venv/bin/python; anything else goes to a list of calls.
+FAKE_PYTHON = """#!/bin/bash
+case "$*" in
+  -c*) exit ${UNSUITABLE:-0} ;;
+  "-m venv"*) mkdir -p .venv/bin; cp "$FAKE_PYTHON" .venv/bin/python; exit ;;
+esac
+echo "$PWD: ${*:2}" >>"$CALLS"
+case "$*" in
+  "-m pip install"*) if [[ -n ${KILLED_IN_PIP:-} ]]; then kill -9 $PPID; fi; exit ${PIP_STATUS:-0} ;;
+  "-m bert_jax.pretrain"*) mkdir -p runs/quickstart/train; echo page >runs/quickstart/train/report.html ;;
+esac
+"""
+
+
+class Tree:
+    """A copy of what the scripts read, and a PATH with nothing but what they may count on."""
+
+    def __init__(self, directory):
+        self.root = directory / "a project"
+        self.programs = directory / "programs"
+        self.calls_file = directory / "calls"
+        for name in ("launch", ".ci"):
+            shutil.copytree(ROOT / name, self.root / name)
+        for name in ("setup.cfg", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.root)
+        self.programs.mkdir()
+        for name in PROGRAMS:
+            (self.programs / name).symlink_to(shutil.which(name))
+        self.add("python3.11", FAKE_PYTHON)
+
+    def add(self, name, script):
+        (self.programs / name).write_text(script)
+        (self.programs / name).chmod(0o755)
+
+    def run(self, script, *arguments, cwd=None, **environment):
+        fake = {"CALLS": str(self.calls_file), "FAKE_PYTHON": str(self.programs / "python3.11")}
+        return subprocess.run(
+            [self.root / script, *arguments],
+            cwd=cwd or self.root.parent,
+            env=fake | {"PATH": str(self.programs)} | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    def calls(self):
+        """What Python was asked since the last question: (directory, arguments)."""
+        text = self.calls_file.read_text() if self.calls_file.exists() else ""
+        self.calls_file.unlink(missing_ok=True)
+        calls = [tuple(line.split(": ", 1)) for line in text.splitlines()]
+        return [call for call in calls if call[1] != "pip --version"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return Tree(tmp_path)
+
+
+INSTALL = "pip install --quiet --disable-pip-version-check --editable "
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_scripts_are_sound(script):
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", script], check=True)
+
+
+def test_setup_installs_once(tree):
+    first = tree.run("launch/setup.sh")
+    assert first.returncode == 0, first.stderr
+    assert "takes about a minute" in first.stderr
+    assert tree.calls() == [(str(tree.root), INSTALL + ".")]
+    second = tree.run("launch/setup.sh")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert tree.calls() == []
+
+
+def test_setup_installs_again_when_requirements_or_place_change(tree):
+    tree.run("launch/setup.sh")
+    tree.calls()
+    with (tree.root / "setup.cfg").open("a") as file:
+        file.write("# changed\n")
+    tree.run("launch/setup.sh")
+    assert tree.calls() == [(str(tree.root), INSTALL + ".")]
+    tree.root = tree.root.rename(tree.root.with_name("moved"))
+    tree.run("launch/setup.sh")
+    assert tree.calls() == [(str(tree.root), INSTALL + ".")]
+
+
+def test_setup_keeps_count_of_each_extra(tree):
+    for extras in ((), ("test",), (), ("test",)):
+        tree.run("launch/setup.sh", *extras)
+    assert [arguments for _, arguments in tree.calls()] == [INSTALL + ".", INSTALL + ".[test]"]
+
+
+def test_setup_adds_cuda_where_nvidia_smi_works(tree):
+    tree.add("nvidia-smi", "#!/bin/bash\nexit 9\n")
+    tree.run("launch/setup.sh", "test")
+    tree.add("nvidia-smi", '#!/bin/bash\necho "GPU 0: NVIDIA L4"\n')
+    tree.run("launch/setup.sh", "test")
+    assert [arguments for _, arguments in tree.calls()] == [INSTALL + ".[test]", INSTALL + ".[cuda,test]"]
+
+
+@pytest.mark.parametrize("accident", [{"PIP_STATUS": "1"}, {"KILLED_IN_PIP": "1"}], ids=["failed", "killed"])
+def test_an_unfinished_installation_is_not_taken_for_a_finished_one(tree, accident):
+    broken = tree.run("launch/setup.sh", **accident)
+    assert broken.returncode != 0
+    if "PIP_STATUS" in accident:
+        assert "error: installation into .venv failed" in broken.stderr
+    tree.calls()
+    assert tree.run("launch/setup.sh").returncode == 0
+    assert tree.calls() == [(str(tree.root), INSTALL + ".")]
+
+
+def test_without_a_suitable_python_one_line_says_so(tree):
+    lacking = tree.run("launch/setup.sh", UNSUITABLE="1")
+    assert lacking.returncode == 1
+    assert lacking.stderr.count("\n") == 1
+    assert lacking.stderr.startswith("error: no Python 3.11 or 3.12 with venv on PATH; install one")
+    assert not (tree.root / ".venv").exists()
+
+
+def test_python_chosen_by_hand_must_suit(tree):
+    wrong = tree.run("launch/setup.sh", PYTHON="/nowhere/python")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "error: PYTHON=/nowhere/python is not a Python 3.11 or 3.12" in wrong.stderr
+    mine = tree.root.parent / "mine"
+    (tree.programs / "python3.11").rename(mine)
+    assert tree.run("launch/setup.sh").returncode == 1
+    chosen = tree.run("launch/setup.sh", PYTHON=str(mine), FAKE_PYTHON=str(mine))
+    assert chosen.returncode == 0, chosen.stderr
+    assert f"Creating .venv with {mine}" in chosen.stderr
+
+
+def test_pretrain_with_arguments_passes_them_on_where_the_caller_is(tree, tmp_path):
+    here = tmp_path / "elsewhere"
+    here.mkdir()
+    run = tree.run("launch/pretrain.sh", "--config=my config.py", "--workdir=out", cwd=here)
+    assert run.returncode == 0, run.stderr
+    assert tree.calls()[1:] == [(str(here), "bert_jax.pretrain --config=my config.py --workdir=out")]
+
+
+def test_pretrain_without_arguments_goes_from_text_to_a_page(tree):
+    run = tree.run("launch/pretrain.sh")
+    assert run.returncode == 0, run.stderr
+    verbs = [arguments.split()[0] for _, arguments in tree.calls()[1:]]
+    assert verbs == [f"bert_jax.{verb}" for verb in ("build_vocab", "build_records", "pretrain", "export")]
+    page = tree.root / "runs" / "quickstart" / "report.html"
+    assert page.read_text() == "page\n"
+    assert run.stdout.splitlines()[-1].endswith(str(page))
+
+
+def test_test_checks_everything_and_passes_arguments_on(tree):
+    assert tree.run("launch/test.sh", "-k", "two words").returncode == 0
+    commands = ["ruff check", "ruff format --check", "mypy", "pytest -k two words"]
+    assert tree.calls()[1:] == [(str(tree.root), command) for command in commands]
+    assert tree.run("launch/test.sh", "--all", "-x").returncode == 0
+    assert tree.calls()[-1] == (str(tree.root), "pytest -m  -x")
+
+
+def test_continuous_integration_runs_the_tests(tree):
+    assert tree.run(".ci/run").returncode == 0
+    assert tree.calls()[-1] == (str(tree.root), "pytest")
