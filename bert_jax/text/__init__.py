@@ -1,0 +1,1 @@
+"""Files to documents to sentences to token ids; knows nothing of records, arrays or models."""

@@ -1,0 +1,95 @@
+"""Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json.
+
+Training one is in vocabulary.py.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import tokenizers
+from etils import epath
+
+from bert_jax.errors import UserError
+from bert_jax.text.special_tokens import find_special_ids
+
+
+class ByteBPE:
+    """Byte-level BPE with a tokenizer.json."""
+
+    kind = "bpe"
+    file_name = "tokenizer.json"
+
+    def __init__(
+        self, content: bytes, do_lower_case: bool | None, source: str = "the tokenizer.json"
+    ) -> None:
+        """Take the bytes of a tokenizer.json; `source` names it in errors."""
+        self._content = content
+        self._settings = _parse(content, source)
+        self._library = _quiet(tokenizers.Tokenizer.from_str(content.decode("utf-8")))
+        self.tokens = _tokens(self._library, source)
+        self.special_ids = find_special_ids(self.tokens, source)
+        # The file may lower-case by itself; do_lower_case adds it where the file does not.
+        normalizer = self._library.normalizer
+        lowercases = normalizer is not None and "A" not in normalizer.normalize_str("A")
+        self._lower_first = bool(do_lower_case) and not lowercases
+        self.lowercase = self._lower_first or lowercases
+        special = {token["content"] for token in self._settings["added_tokens"]}
+        # A byte-level token that begins a word carries the space before it, spelt "Ġ".
+        self.continues_word = [token not in special and not token.startswith("Ġ") for token in self.tokens]
+
+    @classmethod
+    def read(cls, path: epath.Path, do_lower_case: bool | None) -> "ByteBPE":
+        """Read a tokenizer.json."""
+        return cls(path.read_bytes(), do_lower_case, source=str(path))
+
+    def files(self) -> dict[str, bytes]:
+        """The name and content of each file that gives this tokenizer back."""
+        return {self.file_name: self._content}
+
+    def identity(self) -> dict[str, object]:
+        """Everything beside the tokens that decides the ids of a text."""
+        return {"lowercase": self.lowercase, **self._settings}
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`; the spelling of a special token in it is ordinary text."""
+        text = text.lower() if self._lower_first else text
+        return self._library.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, special tokens included."""
+        return self._library.decode(list(ids), skip_special_tokens=False)
+
+
+def _parse(content: bytes, source: str) -> dict[str, Any]:
+    """The parts of a tokenizer.json that decide the ids of a text."""
+    try:
+        file = json.loads(content)
+        parts = {key: file[key] for key in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
+        kind = parts["model"]["type"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{source} is not a tokenizer.json of the tokenizers library; give another --vocab"
+        ) from None
+    if kind != "BPE" or "ByteLevel" not in json.dumps(parts["pre_tokenizer"]):
+        raise UserError(
+            f"{source} holds a {kind} model that is not byte-level BPE; "
+            "give the vocab.txt (WordPiece) or .model file (SentencePiece) that belongs to it"
+        )
+    return parts
+
+
+def _quiet(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """Switch off all that would make ids of anything but the text itself."""
+    library.encode_special_tokens = True  # the library's name for: special tokens in a text are text
+    library.no_truncation()
+    library.no_padding()
+    return library
+
+
+def _tokens(library: tokenizers.Tokenizer, source: str) -> list[str]:
+    vocabulary = library.get_vocab(with_added_tokens=True)
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    if sorted(vocabulary.values()) != list(range(len(tokens))):
+        raise UserError(f"{source} leaves out ids between 0 and its largest; give every id a token")
+    return tokens

@@ -1,0 +1,49 @@
+"""The five special tokens that BERT needs, and how different vocabularies spell them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bert_jax.errors import UserError
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+# Ours (and the original's) first, then what RoBERTa, ALBERT and XLNet call the same thing.
+_SPELLINGS = {
+    "pad": ("[PAD]", "<pad>"),
+    "unk": ("[UNK]", "<unk>"),
+    "cls": ("[CLS]", "<cls>", "<s>"),
+    "sep": ("[SEP]", "<sep>", "</s>"),
+    "mask": ("[MASK]", "<mask>"),
+}
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """The ids of the special tokens in one vocabulary."""
+
+    pad: int
+    unk: int
+    cls: int
+    sep: int
+    mask: int
+
+
+def find_special_ids(tokens: Sequence[str], source: str) -> SpecialIds:
+    """The special tokens' ids in `tokens`; UserError naming `source` if a token is there twice or missing."""
+    ids: dict[str, int] = {}
+    for token_id, token in enumerate(tokens):
+        if ids.setdefault(token, token_id) != token_id:
+            raise UserError(
+                f"{source} holds the token {token!r} twice (ids {ids[token]} and {token_id}); remove one"
+            )
+    return SpecialIds(**{name: _find(ids, spellings, source) for name, spellings in _SPELLINGS.items()})
+
+
+def _find(ids: dict[str, int], spellings: tuple[str, ...], source: str) -> int:
+    for spelling in spellings:
+        if spelling in ids:
+            return ids[spelling]
+    raise UserError(
+        f"{source} has no token {' or '.join(spellings)}, which pretraining needs; "
+        "add it, or make a vocabulary with python -m bert_jax.build_vocab"
+    )
