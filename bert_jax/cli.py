@@ -34,7 +34,10 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        _fail(f"no space left on the disk of {error.filename or 'the output'}; free some and run the same command again", 1)
+        _fail(
+            f"no space left on the disk of {error.filename or 'the output'}; free some and run the same command again",
+            1,
+        )
 
 
 def _fail(message: str, status: int) -> None:

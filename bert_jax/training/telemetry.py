@@ -50,9 +50,7 @@ class MetricsLog:
         self._written.add((split, step))
         now = time.time()
         line = {"split": split, "step": step, "time": round(now, 3)}
-        self._lines.write(
-            json.dumps(line | {name: _json_number(value) for name, value in values.items()}) + "\n"
-        )
+        self._lines.write(json.dumps(line | {name: _json_number(value) for name, value in values.items()}) + "\n")
         self._lines.flush()
         scalars = [Summary.Value(tag=f"{split}/{name}", simple_value=float(v)) for name, v in values.items()]
         self._events.write_event(Event(wall_time=now, step=step, summary=Summary(value=scalars)))
@@ -111,9 +109,7 @@ def _event_file(directory: epath.Path, resume_step: int) -> EventsWriter:
 class Progress:
     """How far the run is: a bar where a person watches (stderr is a terminal), plain log lines elsewhere."""
 
-    def __init__(
-        self, total_steps: int, first_step: int = 0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, total_steps: int, first_step: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         """`first_step` of `total_steps` steps are done already; `clock` gives seconds."""
         self._total_steps = total_steps
         self._clock = clock

@@ -1,0 +1,108 @@
+"""Checkpoints with Orbax: written in the background, whole or absent, restored onto any mesh.
+
+Moves pytrees of arrays and a small JSON beside them; knows no model and no training.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+from etils import epath
+
+from bert_jax.errors import UserError
+
+Tree = Any
+
+
+class Checkpoints:
+    """The numbered checkpoints of one directory, of which the newest `keep` stay."""
+
+    def __init__(self, directory: epath.PathLike, keep: int = 1, read_only: bool = False) -> None:
+        self.directory = epath.Path(directory)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=None if read_only else keep,
+            read_only=read_only,
+            create=not read_only,
+            cleanup_tmp_directories=not read_only,  # what a killed run left half-written
+        )
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+
+    def latest_step(self) -> int | None:
+        """The newest whole checkpoint's step, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Tree, description: Mapping[str, Any]) -> None:
+        """Start writing `state` (arrays) with `description` (JSON) beside it; the next call waits for this one.
+
+        Raises:
+          UserError: no space was left for this checkpoint or the one before.
+        """
+        if step in self._manager.all_steps():
+            return
+        items = {"state": ocp.args.PyTreeSave(state), "description": ocp.args.JsonSave(dict(description))}
+        try:
+            self._manager.save(step, args=ocp.args.Composite(**items))
+        except Exception as error:
+            self._raise_if_full(error)
+            raise
+
+    def wait(self) -> None:
+        """Return when what was saved is on disk. Raises as `save` does."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            self._raise_if_full(error)
+            raise
+
+    def restore(self, step: int, target: Tree) -> Tree:
+        """The state of `step`, laid out as `target` (ShapeDtypeStructs with shardings) says.
+
+        `target` may leave out branches, say opt_state: they are not read.
+
+        Raises:
+          UserError: the checkpoint holds other arrays than `target`; the first that differs is named.
+        """
+        self._check_same_arrays(step, target)
+        restore_args = ocp.checkpoint_utils.construct_restore_args(target)
+        item = ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True)
+        return self._manager.restore(step, args=ocp.args.Composite(state=item)).state
+
+    def description(self, step: int) -> dict[str, Any]:
+        """The JSON that was saved beside the state of `step`."""
+        item = ocp.args.JsonRestore()
+        return self._manager.restore(step, args=ocp.args.Composite(description=item)).description
+
+    def close(self) -> None:
+        """Wait for what is being written, then let go of the directory."""
+        self.wait()
+        self._manager.close()
+
+    def _check_same_arrays(self, step: int, target: Tree) -> None:
+        there = _shapes(self._manager.item_metadata(step)["state"].tree)
+        for path, shape in _shapes(target).items():
+            if there.get(path) != shape:
+                raise UserError(
+                    f"{self.directory}/{step} is of another architecture: {path} is {there.get(path, 'absent')} there "
+                    f"and {shape} in this config; give the config it was made with, or another --workdir"
+                )
+
+    def _raise_if_full(self, error: Exception) -> None:
+        if "no space left" in str(error).lower():
+            logging.debug("saving failed", exc_info=error)
+            raise UserError(
+                f"no space left on the disk of {self.directory}; the checkpoint before stays, "
+                "free some space and run the same command again"
+            ) from error
+
+
+def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: hasattr(leaf, "shape"))
+    named = {"/".join(_name(entry) for entry in path): leaf for path, leaf in leaves}
+    return {path: tuple(leaf.shape) for path, leaf in named.items() if hasattr(leaf, "shape")}
+
+
+def _name(entry: Any) -> str:
+    """A path entry as it stands on disk: a NamedTuple's field and a dict's key read alike."""
+    return str(getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", entry))))

@@ -1,0 +1,229 @@
+"""Every setting of a pretraining run: its name, its default, its meaning and its check. Declared here and nowhere else.
+
+An experiment is a Python file in `configs/` whose `get_config()` returns a `Config`; single values are changed on
+the command line with `--config.group.key=value`. Names follow the original's `bert_config.json` and flags.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from bert_jax.errors import UserError
+
+
+@dataclasses.dataclass
+class ModelConfig:
+    """The architecture (google-research/bert modeling.py, BertConfig); the defaults are BERT-base, uncased."""
+
+    vocab_size: int = 0  # 0: as many as the records' vocabulary has
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    hidden_act: str = "gelu"  # "gelu" is exact (erf), as when the paper appeared; "gelu_tanh" as released since 2019
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02  # standard deviation of the truncated normal
+    layer_norm_eps: float = 1e-12
+
+    def check(self) -> None:
+        """Raise UserError on a value that no model can be built from."""
+        for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+            _require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "give a positive number")
+        _require(self.vocab_size >= 0, "model.vocab_size", self.vocab_size, "give its size, or 0 for the records'")
+        _require(
+            self.hidden_size % self.num_attention_heads == 0,
+            "model.hidden_size",
+            self.hidden_size,
+            f"give a multiple of num_attention_heads={self.num_attention_heads}",
+        )
+        _require(
+            self.hidden_act in ("gelu", "gelu_tanh"),
+            "model.hidden_act",
+            self.hidden_act,
+            "use gelu or gelu_tanh",
+        )
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            _require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "give 0 <= p < 1")
+
+
+@dataclasses.dataclass
+class PhaseConfig:
+    """A stretch of training at one sequence length; all phases share one learning-rate schedule."""
+
+    steps: int = 1000
+    global_batch_size: int = 256  # sequences a step, over all hosts and accumulation steps
+    max_seq_length: int = 128  # tokens a sequence; picks the records
+
+
+@dataclasses.dataclass
+class DataConfig:
+    """Where the records are and how they are read."""
+
+    records: str = "records/{max_seq_length}"  # directory; {max_seq_length} stands for each phase's own
+    read_threads: int = 4  # threads that parse records ahead of the step
+    prefetch_batches: int = 8  # batches kept ready
+
+
+@dataclasses.dataclass
+class OptimizerConfig:
+    """The original's Adam with decoupled decay (google-research/bert optimization.py); defaults are the paper's."""
+
+    learning_rate: float = 1e-4  # at the end of warm-up
+    warmup_steps: int = 10_000
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-6  # added outside the square root
+    weight_decay: float = 0.01  # on all but LayerNorm and biases
+    clip_norm: float = 1.0  # global norm of the gradient; 0 turns clipping off
+    bias_correction: bool = False  # the original has none
+    shard_over_data: bool = True  # optimizer state is cut over the data axis too (weight-update sharding)
+
+    def check(self) -> None:
+        """Raise UserError on values that cannot train."""
+        _require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "give a positive rate")
+        _require(self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "give 0 or more steps")
+        _require(self.clip_norm >= 0, "optimizer.clip_norm", self.clip_norm, "give a norm, or 0 for no clipping")
+
+
+@dataclasses.dataclass
+class TrainConfig:
+    """How the steps are run."""
+
+    seed: int = 0  # initial weights, order of the records, dropout
+    dtype: str = "float32"  # of activations and matrix products, or "bfloat16"; weights and optimizer are float32
+    accumulation_steps: int = 1  # a global batch is cut into this many, one after the other
+    remat: bool = False  # recompute each layer's activations in the backward pass: less memory, more time
+    dropout_bits: str = "auto"  # "threefry" (the same on any mesh), "rbg" (hardware generator); auto: rbg off the CPU
+    log_every_steps: int = 100
+    checkpoint_every_steps: int = 1000
+    keep_checkpoints: int = 3
+
+    def check(self) -> None:
+        """Raise UserError on a value out of range."""
+        _require(self.dtype in ("float32", "bfloat16"), "train.dtype", self.dtype, "use float32 or bfloat16")
+        _require(
+            self.dropout_bits in ("auto", "threefry", "rbg"),
+            "train.dropout_bits",
+            self.dropout_bits,
+            "use auto, threefry or rbg",
+        )
+        for name in ("accumulation_steps", "log_every_steps", "checkpoint_every_steps", "keep_checkpoints"):
+            _require(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "give a positive number")
+
+
+@dataclasses.dataclass
+class EvaluationConfig:
+    """Held-out evaluation, on the records' validation split."""
+
+    every_steps: int = 5000  # and always at the end
+    max_batches: int = 0  # 0: the whole split
+    report_sentences: int = 6  # held-out examples shown with guesses in the report
+
+
+@dataclasses.dataclass
+class MeshConfig:
+    """Devices along each axis of the mesh; their product is the number of devices. -1: all that are left."""
+
+    data: int = -1  # copies of the model, each with its rows of the batch
+    fsdp: int = 1  # rows of the batch too, and weights are cut
+    tensor: int = 1  # attention heads and feed-forward are cut
+
+
+@dataclasses.dataclass
+class Config:
+    """One pretraining run."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all phases together, the length of the learning-rate schedule."""
+        return sum(phase.steps for phase in self.phases)
+
+    def check(self) -> None:
+        """Raise UserError, naming the flag and the remedy, on the first value that cannot be."""
+        self.model.check()
+        self.optimizer.check()
+        self.train.check()
+        for number, phase in enumerate(self.phases):
+            _check_phase(f"phases[{number}]", phase, self)
+        for axis in ("data", "fsdp", "tensor"):
+            size = getattr(self.mesh, axis)
+            _require(
+                size > 0 or size == -1,
+                f"mesh.{axis}",
+                size,
+                "give a positive number, or -1 for all devices left",
+            )
+
+
+def _check_phase(name: str, phase: PhaseConfig, config: Config) -> None:
+    for key in ("steps", "global_batch_size", "max_seq_length"):
+        _require(getattr(phase, key) > 0, f"{name}.{key}", getattr(phase, key), "give a positive number")
+    limit = config.model.max_position_embeddings
+    remedy = f"give at most model.max_position_embeddings={limit}"
+    _require(phase.max_seq_length <= limit, f"{name}.max_seq_length", phase.max_seq_length, remedy)
+    cut = config.train.accumulation_steps
+    remedy = f"give a multiple of train.accumulation_steps={cut}"
+    _require(phase.global_batch_size % cut == 0, f"{name}.global_batch_size", phase.global_batch_size, remedy)
+
+
+def _require(holds: bool, key: str, value: Any, remedy: str) -> None:
+    if not holds:
+        raise UserError(f"--config.{key}={value} cannot be used; {remedy}")
+
+
+def to_json(config: Config) -> str:
+    """The resolved config as JSON text, the form in which it lies beside checkpoints."""
+    return json.dumps(dataclasses.asdict(config), indent=2)
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """The config of `to_json`, read back.
+
+    Raises:
+      UserError: a key is not one of ours (the file was made by another version).
+    """
+    groups = {field.name: field.default_factory for field in dataclasses.fields(Config) if field.name != "phases"}
+    try:
+        parts: dict[str, Any] = {name: type(make())(**values[name]) for name, make in groups.items()}  # type: ignore[operator]
+        return Config(phases=tuple(PhaseConfig(**phase) for phase in values["phases"]), **parts)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"config.json is of another version of bert_jax: {error}; start a new --workdir") from error
+
+
+# What may change between two starts of one run without changing what the run computes.
+FREE_TO_CHANGE = (
+    "data.",
+    "mesh.",
+    "optimizer.shard_over_data",
+    "train.remat",
+    "train.log_every_steps",
+    "train.checkpoint_every_steps",
+    "train.keep_checkpoints",
+    "evaluation.",
+)
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Each setting that decides the run's result and differs, as "key: old, not new"."""
+    before, after = _flatten(dataclasses.asdict(old)), _flatten(dataclasses.asdict(new))
+    keys = [key for key in before | after if not key.startswith(FREE_TO_CHANGE)]
+    return [f"{key}={before.get(key)}, not {after.get(key)}" for key in keys if before.get(key) != after.get(key)]
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(tree, (list, tuple)):
+        tree = {str(number): value for number, value in enumerate(tree)}
+    if not isinstance(tree, dict):
+        return {prefix.rstrip("."): tree}
+    return {key: value for name, sub in tree.items() for key, value in _flatten(sub, f"{prefix}{name}.").items()}

@@ -1,0 +1,81 @@
+"""The encoder: embeddings, the layers one after the other, and the pooler.
+
+Layers are attributes `layer_0`, `layer_1`, ... run by a plain loop, one parameter tree a layer: faster than a scan over
+stacked parameters on TPU and CPU alike, and each weight has a name of its own.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bert_jax.config import ModelConfig
+from bert_jax.model.layers import MASKED_SCORE, Layer, dropout, kernel_init, layer_norm, linear, split_key
+from bert_jax.parallel.axes import constrain, logical
+
+
+class EncoderOutput(NamedTuple):
+    """What the encoder knows of a batch."""
+
+    hidden_states: list[jax.Array]  # embeddings, then each layer's output: [batch, length, embed]
+    pooled: jax.Array  # of the first token, after dense and tanh: [batch, embed]
+
+
+class Embeddings(nnx.Module):
+    """Sum of word, position and token-type embedding, normalised."""
+
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        def table(size: int, axis: str) -> nnx.Embed:
+            init = logical(kernel_init(config), axis, "embed")
+            return nnx.Embed(size, config.hidden_size, embedding_init=init, dtype=dtype, rngs=rngs)
+
+        self.word = table(config.vocab_size, "vocab")
+        self.position = table(config.max_position_embeddings, "position")
+        self.token_type = table(config.type_vocab_size, "token_type")
+        self.norm = layer_norm(config, dtype, rngs)
+        self.rate = config.hidden_dropout_prob
+
+    def __call__(self, input_ids: jax.Array, segment_ids: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
+        """input_ids, segment_ids int32 [batch, length] -> [batch, length, embed]."""
+        words = jnp.take(whole_table(self.word), input_ids, axis=0)
+        token_types = jnp.take(whole_table(self.token_type), segment_ids, axis=0)
+        positions = whole_table(self.position)[None, : input_ids.shape[1]]
+        return dropout(self.norm(words + token_types + positions), self.rate, dropout_key)
+
+
+def whole_table(embed: nnx.Embed) -> jax.Array:
+    """The table in its activation dtype, gathered over fsdp: looked up in pieces, XLA would copy the batch instead."""
+    return constrain(embed.embedding[...].astype(embed.dtype), "vocab", "embed_out")
+
+
+class Encoder(nnx.Module):
+    """BERT without its pretraining heads."""
+
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, remat: bool, rngs: nnx.Rngs) -> None:
+        self.embeddings = Embeddings(config, dtype, rngs)
+        for number in range(config.num_hidden_layers):
+            setattr(self, f"layer_{number}", Layer(config, dtype, rngs))
+        hidden = config.hidden_size
+        self.pooler = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
+        self.num_layers = config.num_hidden_layers
+        self.remat = remat
+
+    def __call__(
+        self,
+        input_ids: jax.Array,
+        input_mask: jax.Array,
+        segment_ids: jax.Array,
+        dropout_key: jax.Array | None = None,
+    ) -> EncoderOutput:
+        """input_ids, input_mask (1 token, 0 padding), segment_ids: int32 [batch, length]. No dropout without a key."""
+        embeddings_key, *layer_keys = split_key(dropout_key, 1 + self.num_layers)
+        score_bias = ((1.0 - input_mask.astype(jnp.float32)) * MASKED_SCORE)[:, None, None, :]
+        hidden = constrain(self.embeddings(input_ids, segment_ids, embeddings_key), "batch", "length", "embed_out")
+        hidden_states = [hidden]
+        for number, layer_key in enumerate(layer_keys):
+            layer = getattr(self, f"layer_{number}")
+            run = jax.checkpoint(layer.__call__) if self.remat else layer
+            hidden = constrain(run(hidden, score_bias, layer_key), "batch", "length", "embed_out")
+            hidden_states.append(hidden)
+        return EncoderOutput(hidden_states, jnp.tanh(self.pooler(hidden[:, 0])))

@@ -1,0 +1,63 @@
+"""The two pretraining heads and the model they sit on (google-research/bert run_pretraining.py:240-305)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bert_jax.config import ModelConfig
+from bert_jax.model.encoder import Encoder
+from bert_jax.model.layers import ACTIVATIONS, layer_norm, linear
+from bert_jax.parallel.axes import logical
+
+
+class PretrainingLogits(NamedTuple):
+    """Unnormalised log-probabilities, float32."""
+
+    masked_lm: jax.Array  # [batch, predictions, vocab]
+    next_sentence: jax.Array  # [batch, 2]; 0: B follows A, 1: B is from another document
+
+
+class MaskedLmHead(nnx.Module):
+    """Guesses the words at the masked positions; the output matrix is the word embedding itself."""
+
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        hidden = config.hidden_size
+        self.transform = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
+        self.norm = layer_norm(config, dtype, rngs)
+        zeros = logical(jax.nn.initializers.zeros, "vocab")
+        self.output_bias = nnx.Param(zeros(rngs.params(), (config.vocab_size,)))
+        self.activation = ACTIVATIONS[config.hidden_act]
+
+    def __call__(self, hidden: jax.Array, positions: jax.Array, word_embedding: jax.Array) -> jax.Array:
+        """Hidden [batch, length, embed], positions int32 [batch, predictions], word_embedding [vocab, embed]."""
+        masked = jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
+        masked = self.norm(self.activation(self.transform(masked)))
+        logits = jnp.einsum(
+            "bpe,ve->bpv", masked, word_embedding.astype(masked.dtype), preferred_element_type=jnp.float32
+        )
+        return logits + self.output_bias[...][None, None]
+
+
+class PretrainingModel(nnx.Module):
+    """BERT with both heads, from a batch's ids to logits. Labels and loss are not its business."""
+
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs, remat: bool = False) -> None:
+        self.encoder = Encoder(config, dtype, remat, rngs)
+        self.masked_lm = MaskedLmHead(config, dtype, rngs)
+        self.next_sentence = linear(config, (config.hidden_size, 2), ("embed", "label"), dtype, rngs)
+
+    def __call__(
+        self,
+        input_ids: jax.Array,
+        input_mask: jax.Array,
+        segment_ids: jax.Array,
+        masked_lm_positions: jax.Array,
+        dropout_key: jax.Array | None = None,
+    ) -> PretrainingLogits:
+        """int32 [batch, length] three times and [batch, predictions]. No dropout without a key."""
+        hidden_states, pooled = self.encoder(input_ids, input_mask, segment_ids, dropout_key)
+        word_embedding = self.encoder.embeddings.word.embedding[...]
+        masked_lm = self.masked_lm(hidden_states[-1], masked_lm_positions, word_embedding)
+        return PretrainingLogits(masked_lm, self.next_sentence(pooled).astype(jnp.float32))

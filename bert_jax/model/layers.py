@@ -1,0 +1,124 @@
+"""The parts of one Transformer layer, post-LayerNorm as in BERT (arXiv 1810.04805; google-research/bert modeling.py).
+
+Parameters are declared here once: shape, initializer and logical axes; shardings, checkpoints and export derive from
+that. Weights are float32; `dtype` is that of activations and matrix products.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bert_jax.config import ModelConfig
+from bert_jax.parallel.axes import logical
+
+ACTIVATIONS = {
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+}
+# Added to the scores of padding. The original's value, and not -inf: a row of padding alone stays finite.
+MASKED_SCORE = -10_000.0
+
+
+def kernel_init(config: ModelConfig) -> jax.nn.initializers.Initializer:
+    """Normal, cut off at two standard deviations and not rescaled, like TensorFlow's truncated_normal_initializer."""
+    return jax.nn.initializers.truncated_normal(config.initializer_range)
+
+
+def linear(
+    config: ModelConfig, sizes: tuple[int, int], axes: tuple[str, str], dtype: jnp.dtype, rngs: nnx.Rngs
+) -> nnx.Linear:
+    """A dense layer with kernel [in, out] and bias [out]."""
+    return nnx.Linear(
+        *sizes,
+        kernel_init=logical(kernel_init(config), *axes),
+        bias_init=logical(jax.nn.initializers.zeros, axes[1]),
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+def layer_norm(config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    """LayerNorm over the hidden dimension; its statistics are float32 in any dtype."""
+    return nnx.LayerNorm(
+        config.hidden_size,
+        epsilon=config.layer_norm_eps,
+        use_fast_variance=False,  # E[x^2]-E[x]^2 cancels, and epsilon is 1e-12
+        scale_init=logical(jax.nn.initializers.ones, "embed"),
+        bias_init=logical(jax.nn.initializers.zeros, "embed"),
+        dtype=dtype,
+        rngs=rngs,
+    )
+
+
+def dropout(array: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    """Set a share `rate` to zero and scale the rest up; without a key, the identity."""
+    if key is None or rate == 0.0:
+        return array
+    keep = jax.random.bernoulli(key, 1.0 - rate, array.shape)
+    return jnp.where(keep, array / (1.0 - rate), jnp.zeros_like(array))
+
+
+def split_key(key: jax.Array | None, number: int) -> tuple[jax.Array | None, ...]:
+    """`number` independent keys, or as many Nones (no dropout)."""
+    return (None,) * number if key is None else tuple(jax.random.split(key, number))
+
+
+class SelfAttention(nnx.Module):
+    """Multi-head attention of every token to every token that is not padding, with its output projection."""
+
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        heads, width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+        into_heads = functools.partial(
+            nnx.LinearGeneral,
+            config.hidden_size,
+            (heads, width),
+            kernel_init=logical(kernel_init(config), "embed", "heads", "head_dim"),
+            bias_init=logical(jax.nn.initializers.zeros, "heads", "head_dim"),
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.query, self.key, self.value = into_heads(), into_heads(), into_heads()
+        self.output = nnx.LinearGeneral(
+            (heads, width),
+            config.hidden_size,
+            axis=(-2, -1),
+            kernel_init=logical(kernel_init(config), "heads", "head_dim", "embed"),
+            bias_init=logical(jax.nn.initializers.zeros, "embed"),
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.rate = config.attention_probs_dropout_prob
+
+    def __call__(self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
+        """Hidden [batch, length, embed], score_bias float32 [batch, 1, 1, length] -> [batch, length, embed]."""
+        query, key, value = self.query(hidden), self.key(hidden), self.value(hidden)  # [b, t, n, d]
+        query = query / math.sqrt(query.shape[-1])
+        scores = jnp.einsum("bqnd,bknd->bnqk", query, key, preferred_element_type=jnp.float32)
+        probs = jax.nn.softmax(scores + score_bias, axis=-1).astype(hidden.dtype)
+        context = jnp.einsum("bnqk,bknd->bqnd", dropout(probs, self.rate, dropout_key), value)
+        return self.output(context)
+
+
+class Layer(nnx.Module):
+    """Attention and feed-forward, each added to its input and normalised."""
+
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        hidden, mlp = config.hidden_size, config.intermediate_size
+        self.attention = SelfAttention(config, dtype, rngs)
+        self.attention_norm = layer_norm(config, dtype, rngs)
+        self.intermediate = linear(config, (hidden, mlp), ("embed", "mlp"), dtype, rngs)
+        self.output = linear(config, (mlp, hidden), ("mlp", "embed"), dtype, rngs)
+        self.output_norm = layer_norm(config, dtype, rngs)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.rate = config.hidden_dropout_prob
+
+    def __call__(self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
+        """Hidden [batch, length, embed] -> the same shape; score_bias as in SelfAttention."""
+        probs_key, attention_key, output_key = split_key(dropout_key, 3)
+        attended = self.attention(hidden, score_bias, probs_key)
+        hidden = self.attention_norm(hidden + dropout(attended, self.rate, attention_key))
+        fed = self.output(self.activation(self.intermediate(hidden)))
+        return self.output_norm(hidden + dropout(fed, self.rate, output_key))

@@ -1,0 +1,28 @@
+"""Pretrain BERT: records in, checkpoints out. The same command again goes on where it stopped.
+
+python -m bert_jax.pretrain --config=configs/tiny.py --workdir=DIR [--config.group.key=value ...]
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+from bert_jax import cli
+from bert_jax.report.page import write_report
+from bert_jax.training.loop import pretrain
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() returns the run's config.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, metrics, tokenizer and report.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Train, then write the report."""
+    del argv
+    pretrain(_CONFIG.value, _WORKDIR.value)
+    print(f"report: {write_report(_WORKDIR.value)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""Objective, optimizer, state, step, evaluation and the loop."""

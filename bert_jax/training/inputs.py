@@ -1,0 +1,127 @@
+"""Where records meet the mesh: every phase's records opened and checked, and batches laid out on the devices."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import jax
+import numpy as np
+from absl import logging
+from etils import epath
+from jax.sharding import Mesh
+
+from bert_jax.config import Config, DataConfig, PhaseConfig
+from bert_jax.data.batches import evaluation_batches, training_batches
+from bert_jax.data.manifest import Manifest, read_manifest
+from bert_jax.data.source import RecordSource
+from bert_jax.errors import UserError
+from bert_jax.parallel.axes import batch_sharding
+from bert_jax.training.objective import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseInput:
+    """One phase with its records, and the steps of the run that are its own."""
+
+    phase: PhaseConfig
+    first_step: int
+    last_step: int  # the step after its last
+    manifest: Manifest
+    train: RecordSource
+    validation: RecordSource | None
+
+
+def records_directory(data: DataConfig, phase: PhaseConfig) -> epath.Path:
+    """Where a phase's records are."""
+    return epath.Path(data.records.replace("{max_seq_length}", str(phase.max_seq_length)))
+
+
+def open_phases(config: Config) -> list[PhaseInput]:
+    """Open every phase's records before any device is touched.
+
+    Raises:
+      UserError: records are missing or damaged, or of another sequence length or vocabulary than the config's.
+    """
+    opened, first_step = [], 0
+    for phase in config.phases:
+        directory = records_directory(config.data, phase)
+        manifest = read_manifest(directory)
+        _check_length(directory, manifest, phase)
+        held_out = RecordSource(directory, "validation") if "validation" in manifest.splits else None
+        if held_out is None:
+            logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
+        last_step = first_step + phase.steps
+        train = RecordSource(directory, "train")
+        opened.append(PhaseInput(phase, first_step, last_step, manifest, train, held_out))
+        first_step = last_step
+    _check_one_vocabulary(config, opened)
+    return opened
+
+
+def _check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig) -> None:
+    if manifest.max_seq_length != phase.max_seq_length:
+        raise UserError(
+            f"{directory} holds sequences of {manifest.max_seq_length} tokens and the phase asks for "
+            f"max_seq_length={phase.max_seq_length}; point --config.data.records at records of that length"
+        )
+
+
+def _check_one_vocabulary(config: Config, opened: list[PhaseInput]) -> None:
+    first = opened[0].manifest
+    for other in opened:
+        if other.manifest.vocab_fingerprint != first.vocab_fingerprint:
+            raise UserError(
+                f"{other.train.directory} and {opened[0].train.directory} were made with different vocabularies; "
+                "build the records of all phases with one --vocab"
+            )
+    if config.model.vocab_size not in (0, first.vocab_size):
+        raise UserError(
+            f"{opened[0].train.directory} has a vocabulary of {first.vocab_size} and "
+            f"--config.model.vocab_size={config.model.vocab_size}; set it to {first.vocab_size} or 0, "
+            "or build the records with the other vocabulary"
+        )
+
+
+def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int) -> Iterator[Batch]:
+    """Global batches on the devices, from `from_step` of the run to the end of the phase."""
+    rows = local_rows(mesh, opened.phase.global_batch_size)
+    for batch in training_batches(
+        opened.train,
+        global_batch_size=opened.phase.global_batch_size,
+        rows=rows,
+        seed=config.train.seed,
+        first_step=from_step - opened.first_step,
+        last_step=opened.phase.steps,
+        num_threads=config.data.read_threads,
+        prefetch=config.data.prefetch_batches,
+    ):
+        yield on_devices(batch, rows, opened.phase.global_batch_size, mesh)
+
+
+def held_out_batches(source: RecordSource, global_batch_size: int, max_batches: int, mesh: Mesh) -> Iterator[Batch]:
+    """The held-out split in order, on the devices; rows that fill up the last batch are all zero."""
+    rows = local_rows(mesh, global_batch_size)
+    for batch in evaluation_batches(
+        source, global_batch_size=global_batch_size, rows=rows, max_batches=max_batches or None
+    ):
+        yield on_devices(batch, rows, global_batch_size, mesh)
+
+
+def local_rows(mesh: Mesh, global_batch_size: int) -> np.ndarray:
+    """The rows of a global batch that this process's devices hold, ascending; the only ones it reads."""
+    slices = batch_sharding(mesh).addressable_devices_indices_map((global_batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(global_batch_size)[index] for index in slices]))
+
+
+def on_devices(batch: Mapping[str, np.ndarray], rows: np.ndarray, global_batch_size: int, mesh: Mesh) -> Batch:
+    """The global arrays, of which `batch` holds the `rows` of this process."""
+    sharding = batch_sharding(mesh)
+
+    def lay_out(local: np.ndarray) -> jax.Array:
+        def piece(index: tuple[slice, ...] | None) -> np.ndarray:
+            assert index is not None
+            wanted = np.arange(global_batch_size)[index[0]]
+            return local[np.searchsorted(rows, wanted)]
+
+        return jax.make_array_from_callback((global_batch_size, *local.shape[1:]), sharding, piece)
+
+    return {name: lay_out(array) for name, array in batch.items()}

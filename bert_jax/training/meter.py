@@ -1,0 +1,75 @@
+"""From the sums of single steps to the numbers of an interval: means, tokens a second, model FLOP utilisation."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from bert_jax.training.objective import mean_metrics
+
+
+class Meter:
+    """Takes each step's sums when the step is dispatched and reads them only when the next one is on its way.
+
+    So the device always has a step to work on, and never more than two wait for it.
+    """
+
+    def __init__(self, peak_flops: float) -> None:
+        """`peak_flops`: FLOP/s of all devices of the mesh together."""
+        self._peak_flops = peak_flops
+        self._waiting: tuple[int, Mapping[str, Any], bool] | None = None
+        self._new_interval()
+        self.pause()
+
+    def start_phase(self, tokens_per_step: int, flops_per_step: int) -> None:
+        """Steps are of this size from now on."""
+        self._tokens_per_step, self._flops_per_step = tokens_per_step, flops_per_step
+        self.pause()
+
+    def add(self, step: int, sums: Mapping[str, Any], closes: bool) -> tuple[int, dict[str, float]] | None:
+        """Take the sums of `step`, just dispatched; `closes` ends the interval with it.
+
+        Returns:
+          (step, values) of the interval that the step before has closed, if it did.
+        """
+        finished = self.flush()
+        self._waiting = (step, sums, closes)
+        return finished
+
+    def flush(self) -> tuple[int, dict[str, float]] | None:
+        """Wait for the last step taken; returns as `add` does."""
+        if self._waiting is None:
+            return None
+        step, sums, closes = self._waiting
+        self._waiting = None
+        self._totals.update({name: float(value) for name, value in jax.device_get(sums).items()})
+        self._steps += 1
+        self._stop_watch()
+        return (step, self._close()) if closes else None
+
+    def pause(self) -> None:
+        """What happens until the next step is done (compilation, evaluation) is not the steps' time."""
+        self._done_at: float | None = None
+
+    def _stop_watch(self) -> None:
+        now = time.perf_counter()
+        if self._done_at is not None:
+            self._seconds += now - self._done_at
+            self._timed_steps += 1
+        self._done_at = now
+
+    def _close(self) -> dict[str, float]:
+        values = mean_metrics(self._totals)
+        values["gradient_norm"] = self._totals["gradient_norm"] / self._steps
+        if self._seconds > 0:
+            steps_per_second = self._timed_steps / self._seconds
+            values["tokens_per_second"] = steps_per_second * self._tokens_per_step
+            values["mfu"] = steps_per_second * self._flops_per_step / self._peak_flops
+        self._new_interval()
+        return values
+
+    def _new_interval(self) -> None:
+        self._totals: Counter[str] = Counter()
+        self._steps, self._timed_steps, self._seconds = 0, 0, 0.0

@@ -1,0 +1,70 @@
+"""A few held-out sentences with their masked words and the model's best guesses, for people to look at."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bert_jax.data.source import RecordSource
+from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.training.state import Model, Params
+from bert_jax.training.step import INPUTS
+
+GUESSES = 5
+Rows = Mapping[str, np.ndarray]
+
+
+def sample_predictions(
+    model: Model, params: Params, source: RecordSource, tokenizer: Tokenizer, number: int
+) -> list[dict[str, Any]]:
+    """The first `number` records of `source` as dicts of tokens, predictions and next sentence, ready for JSON.
+
+    predictions: position in tokens, label (the word that was there) and the five likeliest guesses with their
+    probabilities, best first.
+    """
+    number = min(number, len(source))
+    records = [source[index] for index in range(number)]
+    batch = {name: np.stack([record[name] for record in records]) for name in records[0]}
+    return describe(tokenizer.tokens, batch, *jax.jit(_likeliest, static_argnums=0)(model.apply, params, batch))
+
+
+def _likeliest(apply: Any, params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array]:
+    logits = apply(params, *(batch[name] for name in INPUTS))
+    probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits.masked_lm), GUESSES)
+    return probabilities, ids, jax.nn.softmax(logits.next_sentence)[:, 0]
+
+
+def describe(
+    tokens: Sequence[str], batch: Rows, probabilities: jax.Array, ids: jax.Array, probability_next: jax.Array
+) -> list[dict[str, Any]]:
+    """Rows of ids as words; probabilities, ids [rows, predictions, guesses], probability_next [rows]."""
+    return [
+        {
+            "tokens": [tokens[token] for token in np.asarray(row["input_ids"])[: int(row["input_mask"].sum())]],
+            "predictions": _predictions(tokens, row, np.asarray(probabilities[number]), np.asarray(ids[number])),
+            "next_sentence": {
+                "label": "random" if int(row["next_sentence_labels"][0]) else "next",
+                "probability_next": round(float(probability_next[number]), 4),
+            },
+        }
+        for number, row in enumerate(_rows(batch))
+    ]
+
+
+def _rows(batch: Rows) -> list[dict[str, Any]]:
+    return [{name: array[number] for name, array in batch.items()} for number in range(len(batch["input_ids"]))]
+
+
+def _predictions(
+    tokens: Sequence[str], row: dict[str, Any], probabilities: np.ndarray, ids: np.ndarray
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "position": int(position),
+            "label": tokens[int(label)],
+            "guesses": [[tokens[int(i)], round(float(p), 4)] for i, p in zip(ids[k], probabilities[k], strict=True)],
+        }
+        for k, (position, label) in enumerate(zip(row["masked_lm_positions"], row["masked_lm_ids"], strict=True))
+        if row["masked_lm_weights"][k] > 0
+    ]

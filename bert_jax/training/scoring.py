@@ -1,0 +1,48 @@
+"""Held-out scores of a finished or stopped run, read back from its workdir."""
+
+from etils import epath
+
+from bert_jax.config import Config, MeshConfig
+from bert_jax.data.manifest import read_manifest
+from bert_jax.data.source import RecordSource
+from bert_jax.errors import UserError
+from bert_jax.parallel.mesh import batch_shards, make_mesh
+from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.evaluation import evaluate, jit_evaluation_step
+from bert_jax.training.inputs import held_out_batches, records_directory
+from bert_jax.training.state import build_model, param_shardings
+from bert_jax.training.workdir import newest_params, read_config
+
+
+def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: int) -> dict[str, float]:
+    """Means and floors (see evaluation.evaluate) of the newest checkpoint, with its step.
+
+    Raises:
+      UserError: there is no checkpoint, or the records are of another vocabulary or longer than the model reads.
+    """
+    config = read_config(workdir)
+    source = _held_out(config, epath.Path(workdir), records)
+    mesh = make_mesh(MeshConfig())
+    model = build_model(config.model, config.train.dtype)
+    shardings = param_shardings(model, mesh)
+    step, params = newest_params(workdir, model, shardings)
+    run = jit_evaluation_step(model, mesh, shardings, config.model.vocab_size)
+    shards = batch_shards(mesh)
+    batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, mesh)
+    return {"step": step} | evaluate(run, params, batches)
+
+
+def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | None) -> RecordSource:
+    directory = epath.Path(records) if records else records_directory(config.data, config.phases[-1])
+    manifest = read_manifest(directory)
+    if manifest.vocab_fingerprint != load_tokenizer(workdir / "tokenizer").fingerprint:
+        raise UserError(
+            f"{directory} was made with another vocabulary than the model of {workdir}; build the records with "
+            f"--vocab={workdir / 'tokenizer'}"
+        )
+    if manifest.max_seq_length > config.model.max_position_embeddings:
+        raise UserError(
+            f"{directory} has sequences of {manifest.max_seq_length} tokens and the model of {workdir} reads at most "
+            f"{config.model.max_position_embeddings}; give --records with shorter ones"
+        )
+    return RecordSource(directory, "validation" if "validation" in manifest.splits else "train")

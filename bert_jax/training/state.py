@@ -1,0 +1,108 @@
+"""The training state {step, params, opt_state}: made sharded from the start, never whole on one device."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding
+
+from bert_jax.config import ModelConfig
+from bert_jax.model.heads import PretrainingLogits, PretrainingModel
+from bert_jax.parallel.axes import over_data_too, parameter_sharding, replicated
+
+Params = dict[str, Any]
+State = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model's shape without its weights: `apply(params, ...)` runs it, `init(key)` makes weights for it."""
+
+    init: Callable[[jax.Array], Params]
+    apply: Callable[..., PretrainingLogits]
+    abstract_params: Params  # ShapeDtypeStructs
+    axes: dict[tuple[str, ...], tuple[str, ...]]  # parameter path -> logical axes
+
+
+def build_model(config: ModelConfig, dtype: str = "float32", remat: bool = False) -> Model:
+    """The pretraining model as two pure functions over a plain nested dict of parameters."""
+
+    def build(key: jax.Array) -> PretrainingModel:
+        return PretrainingModel(config, jnp.dtype(dtype), nnx.Rngs(key), remat=remat)
+
+    graph, variables = nnx.split(jax.eval_shape(build, jax.random.key(0)))
+    return Model(
+        init=lambda key: nnx.to_pure_dict(nnx.state(build(key))),
+        apply=lambda params, *args: nnx.merge(graph, params)(*args),
+        abstract_params=nnx.to_pure_dict(variables),
+        axes={
+            tuple(map(str, path)): variable.get_metadata()["axes"] for path, variable in nnx.to_flat_state(variables)
+        },
+    )
+
+
+def param_shardings(model: Model, mesh: Mesh) -> Params:
+    """A tree like the parameters, of shardings; UserError where a dimension does not divide over the mesh."""
+
+    def sharding(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> NamedSharding:
+        names = tuple(entry.key for entry in path)
+        return parameter_sharding(mesh, names, leaf.shape, model.axes[names])
+
+    return jax.tree_util.tree_map_with_path(sharding, model.abstract_params)
+
+
+def state_shardings(model: Model, optimizer: optax.GradientTransformation, mesh: Mesh, shard_over_data: bool) -> State:
+    """A tree like the state, of shardings. What the optimizer keeps for each parameter lies as the parameter does,
+
+    cut over the data axis too if `shard_over_data`: each replica then updates its share only.
+    """
+    params = param_shardings(model, mesh)
+
+    def moment(parameter: jax.ShapeDtypeStruct, sharding: NamedSharding) -> NamedSharding:
+        return over_data_too(mesh, sharding, parameter.shape) if shard_over_data else sharding
+
+    moments = jax.tree.map(moment, model.abstract_params, params)
+    opt_state = optax.tree.map_params(
+        optimizer,
+        lambda _, sharding: sharding,
+        jax.eval_shape(optimizer.init, model.abstract_params),
+        moments,
+        transform_non_params=lambda _: replicated(mesh),
+    )
+    return {"step": replicated(mesh), "params": params, "opt_state": opt_state}
+
+
+def abstract_state(model: Model, optimizer: optax.GradientTransformation, shardings: State) -> State:
+    """The state's shapes, dtypes and shardings: what a checkpoint is restored into."""
+    shapes = jax.eval_shape(lambda: _new_state(model, optimizer, jax.random.key(0)))
+    return jax.tree.map(_with_sharding, shapes, shardings)
+
+
+def abstract_params(model: Model, shardings: Params) -> Params:
+    """The same of the parameters alone."""
+    return jax.tree.map(_with_sharding, model.abstract_params, shardings)
+
+
+def _with_sharding(leaf: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def init_state(model: Model, optimizer: optax.GradientTransformation, shardings: State, seed: int) -> State:
+    """Fresh weights from `seed`, the same on any mesh; zeroed moments; step 0."""
+    make = jax.jit(lambda key: _new_state(model, optimizer, key), out_shardings=shardings)
+    return make(jax.random.key(seed, impl="threefry2x32"))
+
+
+def _new_state(model: Model, optimizer: optax.GradientTransformation, key: jax.Array) -> State:
+    params = model.init(key)
+    return {"step": jnp.zeros([], jnp.int32), "params": params, "opt_state": optimizer.init(params)}
+
+
+def param_count(model: Model) -> int:
+    """How many numbers the parameters are."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(model.abstract_params))
