@@ -1,0 +1,148 @@
+"""The house rules that a parser can see: which room imports which, and how long files and functions are."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "bert_jax"
+ROOT = Path(__file__).parent.parent
+
+# Room -> the rooms that it may import. A verb (a top-level module with a __main__ block) may import all of them.
+MAY_IMPORT = {
+    "errors": set(),
+    "cli": {"errors"},
+    "config": {"errors"},
+    "text": {"errors", "config"},
+    "data": {"errors", "config", "text"},
+    "parallel": {"errors", "config"},
+    "model": {"errors", "config", "parallel"},
+    "checkpoint": {"errors"},
+    "training": {"errors", "config", "text", "data", "parallel", "model", "checkpoint"},
+    "interchange": {"errors", "config", "text", "checkpoint"},
+    "report": {"errors", "config"},
+}
+# Room -> libraries that have no business there.
+NO_BUSINESS = {
+    "errors": {"jax", "flax", "numpy", "absl"},
+    "config": {"jax", "flax", "numpy"},
+    "text": {"jax", "flax", "optax", "orbax"},
+    "data": {"jax", "flax", "optax", "orbax"},
+    "checkpoint": {"flax", "optax"},
+    "interchange": {"flax", "optax"},
+    "report": {"jax", "flax", "optax", "orbax"},
+}
+# May be absent where the product runs: imported inside the function that needs them, never when a module is.
+OPTIONAL = {"tensorflow", "torch", "transformers", "apache_beam"}
+DRAWERS = {"utils", "util", "common", "helpers", "types", "misc"}
+
+FILE_LINES, VERB_LINES, FUNCTION_LINES = 300, 60, 60
+LONG_FUNCTIONS = {("training/loop.py", "pretrain"): 150}  # the one long scroll
+
+
+def violations(path: str, source: str) -> list[str]:
+    """What is wrong with a file of the package; `path` is relative to the package."""
+    tree = ast.parse(source)
+    room = Path(path).parts[0].removesuffix(".py")
+    is_verb = "/" not in path and "__main__" in source
+    found = [*wrong_imports(room, is_verb, tree), *long_functions(path, tree)]
+    if Path(path).stem in DRAWERS:
+        found.append("a drawer: name the file after what is in it")
+    lines, limit = len(source.splitlines()), VERB_LINES if is_verb else FILE_LINES
+    if lines > limit:
+        found.append(f"{lines} lines, more than {limit}")
+    return [f"{PACKAGE}/{path}: {what}" for what in found]
+
+
+def wrong_imports(room: str, is_verb: bool, tree: ast.Module) -> Iterator[str]:
+    if room != "__init__" and not is_verb and room not in MAY_IMPORT:
+        yield f"the room {room} is not in MAY_IMPORT"
+        return
+    allowed = set(MAY_IMPORT) if is_verb else MAY_IMPORT.get(room, set()) | {room}
+    while_loading = {id(node) for node in outside_functions(tree)}
+    for node in ast.walk(tree):
+        for name in imported(node):
+            top, *below = name.split(".")
+            if top == PACKAGE and below and below[0] not in allowed | {"__version__"}:
+                yield f"line {node.lineno}: {room} must not import {below[0]}"
+            if top in NO_BUSINESS.get(room, ()):
+                yield f"line {node.lineno}: {room} must not import {top}"
+            if top in OPTIONAL and id(node) in while_loading:
+                yield f"line {node.lineno}: {top} is optional, import it in the function that needs it"
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative imports hide the room they come from"
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+            yield from outside_functions(child)
+
+
+def long_functions(path: str, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            limit = LONG_FUNCTIONS.get((path, node.name), FUNCTION_LINES)
+            if lines > limit:
+                yield f"{node.name} has {lines} lines, more than {limit}"
+
+
+SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
+
+
+def test_there_is_a_package_to_look_at():
+    assert len(SOURCES) > 20
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_house_is_in_order(source):
+    assert violations(source.relative_to(ROOT / PACKAGE).as_posix(), source.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "complaint"),
+    [
+        ("data/batches.py", "from bert_jax.model.heads import X", "data must not import model"),
+        ("model/layers.py", "import bert_jax.data.source", "model must not import data"),
+        ("model/layers.py", "from bert_jax import training", "model must not import training"),
+        ("config.py", "from bert_jax.parallel import mesh", "config must not import parallel"),
+        ("text/corpus.py", "def f():\n    import jax.numpy", "text must not import jax"),
+        ("data/source.py", "from jax import numpy", "data must not import jax"),
+        ("checkpoint.py", "from flax import nnx", "checkpoint must not import flax"),
+        ("interchange/names.py", "from bert_jax.training.state import Model", "interchange must not import training"),
+        ("report/page.py", "import jax", "report must not import jax"),
+        ("training/loop.py", "from bert_jax.pretrain import main", "training must not import pretrain"),
+        ("interchange/tensorflow.py", "if True:\n    import tensorflow as tf", "tensorflow is optional"),
+        ("text/utils.py", "", "a drawer"),
+        ("drawer.py", "", "the room drawer is not in MAY_IMPORT"),
+        ("model/layers.py", "x = 1\n" * 301, "301 lines, more than 300"),
+        ("pretrain.py", "x = 1\n" * 60 + "if __name__ == '__main__': pass", "61 lines, more than 60"),
+        ("model/layers.py", "def f():\n" + "    x = 1\n" * 60, "f has 61 lines, more than 60"),
+        ("training/loop.py", "def pretrain():\n" + "    x = 1\n" * 150, "pretrain has 151 lines, more than 150"),
+    ],
+)
+def test_disorder_is_seen(path, source, complaint):
+    assert any(complaint in found for found in violations(path, source))
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("training/loop.py", "import bert_jax\nfrom bert_jax.data import source\nimport jax"),
+        ("interchange/tensorflow.py", "def f():\n    import tensorflow"),
+        ("export.py", "from bert_jax import cli\nfrom bert_jax.training import loop\nif __name__ == '__main__': pass"),
+        ("model/layers.py", "from bert_jax.model.encoder import Encoder"),
+    ],
+)
+def test_order_is_left_alone(path, source):
+    assert violations(path, source) == []

@@ -1,0 +1,131 @@
+"""What all tests share: eight devices on the CPU, strict broadcasting, a time limit, and a small model with a batch."""
+
+import os
+import pydoc_data.topics
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"  # in the processes that tests start, too
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.config import ModelConfig
+
+# By config and not by XLA_FLAGS: a process that a test starts sees one device, like a user's.
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ROOT = Path(__file__).parent.parent
+TIME_LIMIT_SECONDS = 300  # of one test; a hang ends with a stack trace
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIME_LIMIT_SECONDS))
+
+
+@pytest.fixture
+def model_config():
+    """Two layers whose every dimension divides over eight devices; dropout as in the paper."""
+    return ModelConfig(
+        vocab_size=101,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=8,
+        intermediate_size=64,
+        max_position_embeddings=16,
+    )
+
+
+@pytest.fixture
+def make_batch():
+    """make_batch(rows, seed) -> a batch of random ids for `model_config`, as RecordSource gives it: some padding,
+
+    some rows with fewer masked words than there is room for.
+    """
+
+    def make(rows, seed=0, length=16, predictions=4, vocab_size=101):
+        random = np.random.default_rng(seed)
+        tokens = random.integers(predictions + 2, length + 1, (rows, 1))
+        masked = random.integers(1, predictions + 1, (rows, 1))
+        mask = (np.arange(length)[None, :] < tokens).astype(np.int32)
+        weights = (np.arange(predictions)[None, :] < masked).astype(np.float32)
+        positions = np.stack([np.sort(random.choice(int(n), predictions, replace=False)) for n in tokens[:, 0]])
+        return {
+            "input_ids": (random.integers(1, vocab_size, (rows, length)) * mask).astype(np.int32),
+            "input_mask": mask,
+            "segment_ids": ((np.arange(length)[None, :] >= tokens // 2) * mask).astype(np.int32),
+            "masked_lm_positions": (positions * weights).astype(np.int32),
+            "masked_lm_ids": (random.integers(1, vocab_size, (rows, predictions)) * weights).astype(np.int32),
+            "masked_lm_weights": weights,
+            "next_sentence_labels": random.integers(0, 2, (rows, 1)).astype(np.int32),
+        }
+
+    return make
+
+
+class Chain:
+    """The commands of the project, run as people run them, on a small real corpus."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        topics = [text for _, text in sorted(pydoc_data.topics.topics.items())]
+        documents = [[line.strip() for line in topic.splitlines() if line.strip()] for topic in topics[:60]]
+        self.corpus = directory / "corpus.txt"
+        self.corpus.write_text("\n\n".join("\n".join(lines) for lines in documents) + "\n")
+        self.vocab = directory / "vocab"
+        self.run(
+            "build_vocab", f"--input={self.corpus}", f"--output={self.vocab}", "--kind=wordpiece", "--vocab_size=800"
+        )
+        for length in (32, 64):
+            self.build_records(length)
+
+    def records(self, length):
+        return self.directory / f"records-{length}"
+
+    def build_records(self, length):
+        return self.run(
+            "build_records",
+            f"--input={self.corpus}",
+            f"--vocab={self.vocab}",
+            f"--output={self.records(length)}",
+            f"--max_seq_length={length}",
+            "--max_predictions_per_seq=6",
+            "--dupe_factor=2",
+            "--holdout=0.1",
+            "--num_workers=1",
+        )
+
+    def run(self, verb, *flags, check=True):
+        """The finished process of `python -m bert_jax.VERB FLAGS`."""
+        done = subprocess.run(
+            [sys.executable, "-m", f"bert_jax.{verb}", *flags], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def pretrain_flags(self, workdir, config="one_phase.py"):
+        return [
+            f"--config={ROOT / 'tests' / 'configs' / config}",
+            f"--workdir={workdir}",
+            f"--config.data.records={self.directory}/records-{{max_seq_length}}",
+        ]
+
+    def pretrain(self, workdir, *flags, config="one_phase.py", check=True):
+        """The finished process of a pretraining run."""
+        return self.run("pretrain", *self.pretrain_flags(workdir, config), *flags, check=check)
+
+    def start_pretrain(self, workdir, *flags):
+        """A pretraining run that has just been started; its stderr is a pipe."""
+        command = [sys.executable, "-m", "bert_jax.pretrain", *self.pretrain_flags(workdir), *flags]
+        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory):
+    """A corpus, its vocabulary and its records of 32 and 64 tokens, made by the real commands once."""
+    return Chain(tmp_path_factory.mktemp("chain"))
