@@ -1,0 +1,1 @@
+"""From documents to TFRecord shards, and from shards to batches. Knows NumPy and nothing of JAX."""

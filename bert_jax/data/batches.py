@@ -1,0 +1,121 @@
+"""Global batches of records. Which records are in the batch of a step is a pure function of the seed and the step.
+
+There is no iterator state to save: a run that stops at step s goes on at step s, on any number of processes,
+and reads nothing twice. Training data are shuffled over the whole set, anew in every epoch.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import grain
+import numpy as np
+from grain.experimental import index_shuffle
+
+# index_shuffle walks along a permutation of at least 2**16 numbers until it meets one below num_records,
+# which takes milliseconds a record in a small set. There, a whole permutation in memory is cheap.
+_SMALL = 2**16
+
+
+class Records(Protocol):
+    """Anything that gives a record's features by number, as RecordSource does."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, record: int, /) -> Mapping[str, np.ndarray]: ...
+
+
+def record_ids(
+    step: int, rows: np.ndarray | Sequence[int], global_batch_size: int, num_records: int, seed: int
+) -> np.ndarray:
+    """The numbers (int64) of the records in `rows` of the global batch at `step`.
+
+    Row r at step s is position p = s * global_batch_size + r of an endless sequence of epochs, each a
+    permutation of all records of its own. A batch may run over the end of an epoch, or hold several.
+    """
+    positions = step * global_batch_size + np.asarray(rows, np.int64)
+    epochs, places = np.divmod(positions, num_records)
+    if num_records <= _SMALL:
+        return np.array([_permutation(num_records, seed, int(e))[p] for e, p in zip(epochs, places, strict=True)])
+    return np.array(
+        [
+            index_shuffle(int(p), max_index=num_records - 1, seed=_epoch_seed(seed, int(e)), rounds=4)
+            for e, p in zip(epochs, places, strict=True)
+        ]
+    )
+
+
+def training_batches(
+    source: Records,
+    *,
+    global_batch_size: int,
+    rows: np.ndarray | Sequence[int],
+    seed: int,
+    first_step: int,
+    last_step: int,
+    num_threads: int = 4,
+    prefetch: int = 8,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield, for every step from `first_step` up to but not including `last_step`, this process' rows.
+
+    Each feature is [len(rows), length]. `num_threads` threads read up to `prefetch` batches ahead. An error of
+    a record (UserError) is raised here, at its step.
+    """
+
+    def batch_at(step: int) -> dict[str, np.ndarray]:
+        ids = record_ids(step, rows, global_batch_size, len(source), seed)
+        return _stack([source[int(i)] for i in ids])
+
+    return _read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
+
+
+def evaluation_batches(
+    source: Records,
+    *,
+    global_batch_size: int,
+    rows: np.ndarray | Sequence[int],
+    max_batches: int | None = None,
+    num_threads: int = 2,
+    prefetch: int = 4,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield this process' rows of every record once, in order, in at most `max_batches` global batches.
+
+    The last global batch is filled up with rows of zeros: no attention, no weight on any prediction.
+    """
+    padding = {name: np.zeros_like(values) for name, values in source[0].items()}
+    num_batches = -(-len(source) // global_batch_size)
+
+    def batch_at(step: int) -> dict[str, np.ndarray]:
+        ids = step * global_batch_size + np.asarray(rows, np.int64)
+        return _stack([source[int(i)] if i < len(source) else padding for i in ids])
+
+    last_step = num_batches if max_batches is None else min(num_batches, max_batches)
+    return _read_ahead(batch_at, 0, last_step, num_threads, prefetch)
+
+
+def _read_ahead(
+    batch_at: Callable[[int], dict[str, np.ndarray]],
+    first_step: int,
+    last_step: int,
+    num_threads: int,
+    prefetch: int,
+) -> Iterator[dict[str, np.ndarray]]:
+    if first_step >= last_step:
+        return iter(())
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
+    return iter(grain.MapDataset.range(first_step, last_step).map(batch_at).to_iter_dataset(options))
+
+
+def _stack(records: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.stack([record[name] for record in records]) for name in records[0]}
+
+
+@functools.lru_cache(maxsize=1024)
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+@functools.lru_cache(maxsize=16)
+def _permutation(num_records: int, seed: int, epoch: int) -> np.ndarray:
+    # RandomState, because NumPy promises that its streams never change; those of default_rng may.
+    return np.random.RandomState(_epoch_seed(seed, epoch)).permutation(num_records)

@@ -1,0 +1,171 @@
+"""TFRecord shards: written whole with an index of byte offsets, read at random access with every CRC checked.
+
+A shard is a sequence of frames: length (uint64), CRC of the length (uint32), data, CRC of the data (uint32),
+all little-endian. The CRC is CRC-32C, rotated right by 15 bits plus 0xa282ead8 (tensorflow/core/lib/io/
+record_writer.h and lib/hash/crc32c.h). Beside the shards, index/<shard>.npy holds, as int64, where each record's
+frame starts and, last, where the shard ends. Knows nothing of what is in a record.
+"""
+
+import contextlib
+import io
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+from etils import epath
+
+from bert_jax.data.whole_file import whole_file
+from bert_jax.errors import UserError
+
+_HEADER = struct.Struct("<QI")
+_FOOTER = struct.Struct("<I")
+_FRAMING = _HEADER.size + _FOOTER.size  # bytes of a frame that are not data
+
+
+def shard_name(split: str, shard: int, num_shards: int) -> str:
+    """A shard's file name, in the form that TFDS expects."""
+    return f"bert-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
+
+
+def index_path(shard: epath.PathLike) -> epath.Path:
+    """Where a shard's index is; no glob for *.tfrecord* finds it."""
+    shard = epath.Path(shard)
+    return shard.parent / "index" / (shard.name.replace(".tfrecord", "") + ".npy")
+
+
+class TFRecordWriter:
+    """Writes the frames of one shard to an open file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.offsets = [0]
+
+    def write(self, data: bytes) -> None:
+        """Append one record."""
+        length = struct.pack("<Q", len(data))
+        frame = length + _FOOTER.pack(_masked_crc(length)) + data + _FOOTER.pack(_masked_crc(data))
+        self._file.write(frame)
+        self.offsets.append(self.offsets[-1] + len(frame))
+
+
+@contextlib.contextmanager
+def write_shard(path: epath.PathLike) -> Iterator[TFRecordWriter]:
+    """Write a shard and its index; the shard appears, whole, when the block ends, and its index just before."""
+    with whole_file(path) as file:
+        writer = TFRecordWriter(file)
+        yield writer
+        _write_index(epath.Path(path), np.array(writer.offsets, np.int64))
+
+
+class TFRecordReader:
+    """The records of one shard by number. Opened at the first read; safe to use from several threads.
+
+    Raises:
+      UserError: a record is damaged or cut off, or the shard is not the one that was indexed. Names both.
+    """
+
+    def __init__(self, path: epath.PathLike) -> None:
+        self.path = epath.Path(path)
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._offsets = np.zeros(1, np.int64)
+
+    def __len__(self) -> int:
+        self._open()
+        return len(self._offsets) - 1
+
+    def __getitem__(self, record: int) -> bytes:
+        file = self._open()
+        start, end = int(self._offsets[record]), int(self._offsets[record + 1])
+        frame = self._read(file, start, end - start)
+        if len(frame) < end - start:
+            raise self._damaged(record, "is cut off")
+        length, length_crc = _HEADER.unpack_from(frame)
+        data, data_crc = frame[_HEADER.size : -_FOOTER.size], _FOOTER.unpack(frame[-_FOOTER.size :])[0]
+        if length_crc != _masked_crc(frame[:8]) or length != len(data) or data_crc != _masked_crc(data):
+            raise self._damaged(record, "is damaged (CRC mismatch)")
+        return data
+
+    def _open(self) -> BinaryIO:
+        with self._lock:
+            if self._file is None:
+                self._offsets = self._load_index()
+                self._file = self.path.open("rb")
+            return self._file
+
+    def _read(self, file: BinaryIO, start: int, size: int) -> bytes:
+        try:
+            return os.pread(file.fileno(), size, start)
+        except (AttributeError, io.UnsupportedOperation):  # an object in a bucket: no file descriptor
+            with self._lock:
+                file.seek(start)
+                return file.read(size)
+
+    def _load_index(self) -> np.ndarray:
+        if not index_path(self.path).exists():
+            return self._make_index()
+        offsets = _read_index(self.path)
+        check_size(self.path, int(offsets[-1]), offsets)
+        return offsets
+
+    def _make_index(self) -> np.ndarray:
+        """Walk the frames of a shard that came without an index, and keep the index if the place is writable."""
+        size, offsets = self.path.stat().length, [0]
+        with self.path.open("rb") as file:
+            while offsets[-1] < size:
+                header = file.read(_HEADER.size)
+                if len(header) < _HEADER.size:
+                    raise self._damaged(len(offsets) - 1, "is cut off")
+                length, crc = _HEADER.unpack(header)
+                if crc != _masked_crc(header[:8]):
+                    raise self._damaged(len(offsets) - 1, "is damaged (CRC mismatch)")
+                offsets.append(offsets[-1] + length + _FRAMING)
+                if offsets[-1] > size:
+                    raise self._damaged(len(offsets) - 2, "is cut off")
+                file.seek(offsets[-1])
+        with contextlib.suppress(OSError):
+            _write_index(self.path, np.array(offsets, np.int64))
+        return np.array(offsets, np.int64)
+
+    def _damaged(self, record: int, how: str) -> UserError:
+        return _damaged(self.path, record, how)
+
+
+def check_size(path: epath.Path, expected: int, offsets: np.ndarray | None = None) -> None:
+    """Check that a shard is as long as when it was written; UserError names the first record that is cut off."""
+    size = path.stat().length
+    if size == expected:
+        return
+    if offsets is None and index_path(path).exists():
+        offsets = _read_index(path)
+    if offsets is not None and size < expected:
+        raise _damaged(path, int(np.searchsorted(offsets, size, side="right")) - 1, "is cut off")
+    raise UserError(
+        f"{path} has {size} bytes where {expected} were written; rebuild that shard with build_records or restore it"
+    )
+
+
+def _damaged(path: epath.Path, record: int, how: str) -> UserError:
+    return UserError(f"{path}: record {record} {how}; rebuild that shard with build_records or restore it")
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _read_index(shard: epath.Path) -> np.ndarray:
+    try:
+        with index_path(shard).open("rb") as file:
+            return np.load(file)
+    except (ValueError, EOFError):
+        raise UserError(f"{index_path(shard)} is damaged; delete it, and it is made again") from None
+
+
+def _write_index(shard: epath.Path, offsets: np.ndarray) -> None:
+    with whole_file(index_path(shard)) as file:
+        np.save(file, offsets)
