@@ -129,11 +129,12 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
     checkpoints.close()
     if log:
         log.close()
-    if is_main and phases[-1].validation:
-        tokenizer = load_tokenizer(directory / "tokenizer")
+    if phases[-1].validation:
+        source, tokenizer = phases[-1].validation, load_tokenizer(phases[-1].train.directory / "tokenizer")
         samples = sample_predictions(
-            model, state["params"], phases[-1].validation, tokenizer, config.evaluation.report_sentences
+            model, state["params"], mesh, source, tokenizer, config.evaluation.report_sentences
         )
+    if is_main and phases[-1].validation:
         workdir.replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
     logging.info("trained to step %d; checkpoints are in %s", step, checkpoints.directory)
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from bert_jax.data.source import RecordSource
+from bert_jax.parallel.axes import replicated
+from bert_jax.parallel.mesh import batch_shards
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.state import Model, Params
 from bert_jax.training.step import INPUTS
@@ -16,33 +19,35 @@ Rows = Mapping[str, np.ndarray]
 
 
 def sample_predictions(
-    model: Model, params: Params, source: RecordSource, tokenizer: Tokenizer, number: int
+    model: Model, params: Params, mesh: Mesh, source: RecordSource, tokenizer: Tokenizer, number: int
 ) -> list[dict[str, Any]]:
     """The first `number` records of `source` as dicts of tokens, predictions and next sentence, ready for JSON.
 
     predictions: position in tokens, label (the word that was there) and the five likeliest guesses with their
     probabilities, best first.
     """
-    number = min(number, len(source))
-    records = [source[index] for index in range(number)]
+    shards = batch_shards(mesh)
+    rows = -(-number // shards) * shards  # a batch divides over the mesh; what it has too many is not shown
+    records = [source[index % len(source)] for index in range(rows)]
     batch = {name: np.stack([record[name] for record in records]) for name in records[0]}
-    return describe(tokenizer.tokens, batch, *jax.jit(_likeliest, static_argnums=0)(model.apply, params, batch))
 
+    def likeliest(params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array]:
+        logits = model.apply(params, *(batch[name] for name in INPUTS))
+        probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits.masked_lm), GUESSES)
+        return probabilities, ids, jax.nn.softmax(logits.next_sentence)[:, 0]
 
-def _likeliest(apply: Any, params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array]:
-    logits = apply(params, *(batch[name] for name in INPUTS))
-    probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits.masked_lm), GUESSES)
-    return probabilities, ids, jax.nn.softmax(logits.next_sentence)[:, 0]
+    guesses = jax.jit(likeliest, out_shardings=replicated(mesh))(params, batch)
+    return describe(tokenizer.tokens, batch, *(np.asarray(array) for array in guesses))[: min(number, len(source))]
 
 
 def describe(
-    tokens: Sequence[str], batch: Rows, probabilities: jax.Array, ids: jax.Array, probability_next: jax.Array
+    tokens: Sequence[str], batch: Rows, probabilities: np.ndarray, ids: np.ndarray, probability_next: np.ndarray
 ) -> list[dict[str, Any]]:
     """Rows of ids as words; probabilities, ids [rows, predictions, guesses], probability_next [rows]."""
     return [
         {
-            "tokens": [tokens[token] for token in np.asarray(row["input_ids"])[: int(row["input_mask"].sum())]],
-            "predictions": _predictions(tokens, row, np.asarray(probabilities[number]), np.asarray(ids[number])),
+            "tokens": [tokens[token] for token in row["input_ids"][: int(row["input_mask"].sum())]],
+            "predictions": _predictions(tokens, row, probabilities[number], ids[number]),
             "next_sentence": {
                 "label": "random" if int(row["next_sentence_labels"][0]) else "next",
                 "probability_next": round(float(probability_next[number]), 4),
