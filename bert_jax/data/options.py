@@ -1,0 +1,37 @@
+"""The options that decide what records hold. Where the original program has a flag, its name is kept."""
+
+import dataclasses
+
+from bert_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordOptions:
+    """Options of build_records; two runs with equal ones, on equal text and vocabulary, write equal bytes."""
+
+    max_seq_length: int = 128
+    max_predictions_per_seq: int = 20
+    dupe_factor: int = 10
+    masked_lm_prob: float = 0.15
+    short_seq_prob: float = 0.1
+    whole_word_mask: bool = False
+    random_seed: int = 12345
+    num_parts: int = 1
+    holdout: float = 0.0  # share of the documents
+    split_sentences: bool = False
+
+    def check(self) -> None:
+        """Raise UserError, naming the flag, if a value makes no sense."""
+        # [CLS], [SEP], [SEP] and one token in each segment.
+        _check_between("max_seq_length", self.max_seq_length, 5, 1_000_000)
+        _check_between("max_predictions_per_seq", self.max_predictions_per_seq, 1, self.max_seq_length)
+        _check_between("dupe_factor", self.dupe_factor, 1, 1_000_000)
+        _check_between("masked_lm_prob", self.masked_lm_prob, 0.0, 1.0)
+        _check_between("short_seq_prob", self.short_seq_prob, 0.0, 1.0)
+        _check_between("num_parts", self.num_parts, 1, 99_999)
+        _check_between("holdout", self.holdout, 0.0, 0.9)
+
+
+def _check_between(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise UserError(f"--{name}={value} must be between {least} and {most}")
