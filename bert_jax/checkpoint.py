@@ -33,6 +33,10 @@ class Checkpoints:
         """The newest whole checkpoint's step, or None."""
         return self._manager.latest_step()
 
+    def steps(self) -> list[int]:
+        """The steps of all whole checkpoints, oldest first."""
+        return sorted(self._manager.all_steps())
+
     def save(self, step: int, state: Tree, description: Mapping[str, Any]) -> None:
         """Start writing `state` (arrays) with `description` (JSON) beside it; the next call waits for this one.
 
