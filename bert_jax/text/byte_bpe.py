@@ -20,9 +20,7 @@ class ByteBPE:
     kind = "bpe"
     file_name = "tokenizer.json"
 
-    def __init__(
-        self, content: bytes, do_lower_case: bool | None, source: str = "the tokenizer.json"
-    ) -> None:
+    def __init__(self, content: bytes, do_lower_case: bool | None, source: str = "the tokenizer.json") -> None:
         """Take the bytes of a tokenizer.json; `source` names it in errors."""
         self._content = content
         self._settings = _parse(content, source)
@@ -68,9 +66,7 @@ def _parse(content: bytes, source: str) -> dict[str, Any]:
         parts = {key: file[key] for key in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
         kind = parts["model"]["type"]
     except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{source} is not a tokenizer.json of the tokenizers library; give another --vocab"
-        ) from None
+        raise UserError(f"{source} is not a tokenizer.json of the tokenizers library; give another --vocab") from None
     if kind != "BPE" or "ByteLevel" not in json.dumps(parts["pre_tokenizer"]):
         raise UserError(
             f"{source} holds a {kind} model that is not byte-level BPE; "

@@ -33,9 +33,7 @@ def find_special_ids(tokens: Sequence[str], source: str) -> SpecialIds:
     ids: dict[str, int] = {}
     for token_id, token in enumerate(tokens):
         if ids.setdefault(token, token_id) != token_id:
-            raise UserError(
-                f"{source} holds the token {token!r} twice (ids {ids[token]} and {token_id}); remove one"
-            )
+            raise UserError(f"{source} holds the token {token!r} twice (ids {ids[token]} and {token_id}); remove one")
     return SpecialIds(**{name: _find(ids, spellings, source) for name, spellings in _SPELLINGS.items()})
 
 

@@ -39,9 +39,7 @@ class Tokenizer:
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
 
-    def __init__(
-        self, model: WordPiece | ByteBPE | Unigram, made_by: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, model: WordPiece | ByteBPE | Unigram, made_by: Mapping[str, Any] | None = None) -> None:
         """Wrap one kind's model."""
         self._model = model
         self.kind: str = model.kind

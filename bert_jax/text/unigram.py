@@ -31,11 +31,7 @@ class Unigram:
         self._lower_first = bool(do_lower_case) and not folds_case
         self.lowercase = self._lower_first or folds_case
         self.continues_word = [
-            not (
-                token.startswith("▁")
-                or self._library.is_control(token_id)
-                or self._library.is_unknown(token_id)
-            )
+            not (token.startswith("▁") or self._library.is_control(token_id) or self._library.is_unknown(token_id))
             for token_id, token in enumerate(self.tokens)
         ]
 

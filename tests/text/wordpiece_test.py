@@ -115,9 +115,7 @@ def nasty_texts(count, seed):
     """Strings of the characters on which tokenizers differ: marks, spaces, controls, symbols, case, CJK."""
     characters = map(chr, [*range(0xD800), *range(0xE000, 0x110000)])
     rare = [char for char in characters if unicodedata.category(char) not in ("Cn", "Co", "Lo", "So")]
-    frequent = (
-        "aAbBcΣσİẞKß.,-_$^[]#中한éﬁ \t\n\r\x0b\x0c\x1c\x85\u2028\xa0\u3000\u200b\ufeff\ufffd\0\u0301\u302e"
-    )
+    frequent = "aAbBcΣσİẞKß.,-_$^[]#中한éﬁ \t\n\r\x0b\x0c\x1c\x85\u2028\xa0\u3000\u200b\ufeff\ufffd\0\u0301\u302e"
     rng = random.Random(seed)
     for _ in range(count):
         pools = rng.choices([frequent, rare], weights=[3, 2], k=rng.randint(1, 25))
