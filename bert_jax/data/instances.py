@@ -56,8 +56,8 @@ class InstanceMaker:
             continues_word=tokenizer.continues_word if options.whole_word_mask else None,
         )
 
-    def make(self, documents: Sequence[Document], rng: random.Random) -> Iterator[Instance]:
-        """Yield every document's instances, dupe_factor times, in a shuffled order of the documents.
+    def make(self, documents: Sequence[Document], rng: random.Random) -> Iterator[list[Instance]]:
+        """Yield each document's instances, dupe_factor times, in a shuffled order of the documents.
 
         The original shuffles all instances with the same generator at the end; whoever collects them does that.
         """
@@ -65,7 +65,7 @@ class InstanceMaker:
         rng.shuffle(shuffled)
         for _ in range(self._options.dupe_factor):
             for number in range(len(shuffled)):
-                yield from self._of_document(shuffled, number, rng)
+                yield list(self._of_document(shuffled, number, rng))
 
     def _of_document(self, documents: list[Document], number: int, rng: random.Random) -> Iterator[Instance]:
         document = documents[number]

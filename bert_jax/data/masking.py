@@ -50,7 +50,8 @@ class Masker:
         rng.shuffle(words)
         # round() to the even neighbour at .5, as the original does under Python 3
         limit = min(self._max_predictions, max(1, round(len(tokens) * self._masked_lm_prob)))
-        seen, positions = list(tokens), []
+        seen = list(tokens)
+        positions: list[int] = []
         for word in words:
             if len(positions) >= limit:
                 break

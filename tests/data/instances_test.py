@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import json
 import random
 from pathlib import Path
@@ -32,7 +33,7 @@ def original_digest(instances, tokenizer):
 
 def make_all(corpus, options, tokenizer):
     rng = random.Random(options.random_seed)
-    instances = list(InstanceMaker(options, tokenizer).make(corpus, rng))
+    instances = list(itertools.chain.from_iterable(InstanceMaker(options, tokenizer).make(corpus, rng)))
     rng.shuffle(instances)
     return instances
 

@@ -1,0 +1,141 @@
+"""A corpus cut into part files, one document a line, from each of which one shard is made.
+
+Training documents are dealt out in turn; documents that are held out go to one part of their own. Which those are
+depends on their text and the seed alone, not on the order of the input or the number of parts.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import heapq
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+from etils import epath
+
+from bert_jax.data.options import RecordOptions
+from bert_jax.errors import UserError
+
+_LEAST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The documents of one shard."""
+
+    split: str  # "train" or "validation"
+    number: int
+    num_parts: int  # of this split
+    documents: int
+    bytes: int  # of text
+
+    @property
+    def name(self) -> str:
+        """The part's file name without a suffix."""
+        return f"{self.split}-{self.number:05d}"
+
+
+def cut_into_parts(
+    directory: epath.Path, corpus: Iterable[list[str]], options: RecordOptions, inputs: str
+) -> list[Part]:
+    """Write the documents of `corpus` to part files in `directory`, and say how many went where.
+
+    `inputs` names the corpus in errors. Raises UserError if a part would have fewer than two documents.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with _Dealer(directory, options) as dealer:
+        for document in corpus:
+            dealer.deal(document)
+    dealer.check(inputs)
+    return [part for part in dealer.parts() if part.documents]
+
+
+def read_part(directory: epath.Path, part: Part) -> Iterator[list[str]]:
+    """Yield the part's documents, each a list of sentences."""
+    with (directory / f"{part.name}.jsonl").open("rb") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+class _Dealer:
+    """Deals documents out to open part files."""
+
+    def __init__(self, directory: epath.Path, options: RecordOptions) -> None:
+        self._options = options
+        self._parts = [("train", number, options.num_parts) for number in range(options.num_parts)]
+        self._parts.append(("validation", 0, 1))  # the last
+        self._documents = [0] * len(self._parts)
+        self._bytes = [0] * len(self._parts)
+        self._smallest: list[float] = []  # positions of the documents that are held out first
+        self._directory = directory
+        self._files: list[IO[bytes]] = []
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "_Dealer":
+        with contextlib.ExitStack() as stack:
+            for part in self.parts():
+                self._files.append(stack.enter_context(self._open(part)))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def deal(self, document: list[str]) -> None:
+        position = _position(document, self._options.random_seed)
+        self._smallest = heapq.nsmallest(_LEAST_DOCUMENTS, [*self._smallest, position])
+        held_out = position < self._options.holdout
+        part = -1 if held_out else sum(self._documents[:-1]) % self._options.num_parts
+        line = json.dumps(document, ensure_ascii=False).encode()
+        self._files[part].write(line + b"\n")
+        self._documents[part] += 1
+        self._bytes[part] += len(line)
+
+    def parts(self) -> list[Part]:
+        counts = zip(self._parts, self._documents, self._bytes, strict=True)
+        return [Part(*part, documents, size) for part, documents, size in counts]
+
+    def check(self, inputs: str) -> None:
+        *train, held_out = self._documents
+        num_train, documents = sum(train), sum(self._documents)
+        if documents < _LEAST_DOCUMENTS:
+            raise UserError(
+                f"{inputs} holds one document only, and next-sentence examples need two or more; "
+                "separate documents by blank lines"
+            )
+        if self._options.holdout and held_out < _LEAST_DOCUMENTS:
+            enough = (math.floor(max(self._smallest) * 1000) + 1) / 1000
+            raise UserError(
+                f"--holdout={self._options.holdout} holds out {held_out} of {documents} documents and two are "
+                f"needed; use --holdout={enough} or more, or 0"
+            )
+        if num_train < _LEAST_DOCUMENTS:
+            raise UserError(
+                f"--holdout={self._options.holdout} leaves {num_train} of {documents} documents for training and "
+                "two are needed; use less, or give more documents"
+            )
+        if min(train) < _LEAST_DOCUMENTS:
+            raise UserError(
+                f"--num_parts={len(train)} leaves parts with fewer than two of {num_train} training documents; "
+                f"use --num_parts={num_train // _LEAST_DOCUMENTS} or fewer"
+            )
+
+    def _open(self, part: Part) -> IO[bytes]:
+        try:
+            return (self._directory / f"{part.name}.jsonl").open("wb")
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            raise UserError(
+                f"--num_parts={self._options.num_parts} is more than the files this process may open; "
+                "use fewer, or raise the limit with ulimit -n"
+            ) from None
+
+
+def _position(document: list[str], seed: int) -> float:
+    """A document's place in [0, 1): those below --holdout are held out."""
+    digest = hashlib.sha256("\n".join([str(seed), *document]).encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56

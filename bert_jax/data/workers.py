@@ -1,0 +1,137 @@
+"""A pool of processes that makes shards out of parts, and shows how far it is."""
+
+import concurrent.futures
+import multiprocessing
+import multiprocessing.connection
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import tqdm
+from absl import logging
+from etils import epath
+
+from bert_jax.data.options import RecordOptions
+from bert_jax.data.parts import Part
+from bert_jax.data.shards import build_shard
+from bert_jax.errors import UserError
+from bert_jax.text.tokenizer import load_tokenizer
+
+_LOG_SECONDS = 10
+
+
+def build_shards(
+    output: epath.Path, work: epath.Path, parts: Sequence[Part], options: RecordOptions, num_workers: int
+) -> None:
+    """Make the shard of each of `parts`, `num_workers` at a time.
+
+    Raises:
+      UserError: of a worker, or because one was killed. Shards that are finished stay.
+    """
+    # Not fork: threads of the libraries that are loaded here would not survive it.
+    context = multiprocessing.get_context("spawn")
+    done = context.Array("q", 2)  # bytes of text gone through, instances
+    pool = concurrent.futures.ProcessPoolExecutor(
+        max(1, min(num_workers, len(parts))), context, _start_worker, (str(output), str(work), options, done)
+    )
+    with pool, _Display(parts, options, done) as display:
+        try:
+            waiting = {pool.submit(_build, part) for part in parts}
+            while waiting:
+                finished, waiting = concurrent.futures.wait(
+                    waiting, timeout=0.5, return_when=concurrent.futures.FIRST_EXCEPTION
+                )
+                for future in finished:
+                    future.result()
+                display.show(len(parts) - len(waiting))
+        except concurrent.futures.process.BrokenProcessPool:
+            raise UserError(
+                "a worker process was killed, perhaps for want of memory; run the same command again to go on, "
+                "with a smaller --num_workers, or use more --num_parts from the start"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+
+
+class _Worker:
+    """What a worker process keeps between parts."""
+
+    output: epath.Path
+    work: epath.Path
+    options: RecordOptions
+    tokenizer: Any
+    done: Any
+
+
+def _start_worker(output: str, work: str, options: RecordOptions, done: Any) -> None:
+    _end_with_parent()
+    _Worker.output, _Worker.work = epath.Path(output), epath.Path(work)
+    _Worker.options, _Worker.done = options, done
+    _Worker.tokenizer = load_tokenizer(_Worker.output / "tokenizer")
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, lest it writes into a later run's files."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _build(part: Part) -> None:
+    build_shard(_Worker.output, _Worker.work, part, _Worker.options, _Worker.tokenizer, _count)
+
+
+def _count(size: int, instances: int) -> None:
+    with _Worker.done.get_lock():
+        _Worker.done[0] += size
+        _Worker.done[1] += instances
+
+
+class _Display:
+    """A bar where someone watches, a line now and then where not."""
+
+    def __init__(self, parts: Sequence[Part], options: RecordOptions, done: Any) -> None:
+        self._bytes = sum(part.bytes for part in parts)
+        # A part is gone through once to tokenize it and once for each copy.
+        self._work = sum(part.bytes * (1 + (options.dupe_factor if part.split == "train" else 1)) for part in parts)
+        self._num_parts = len(parts)
+        self._done = done
+        self._started = self._logged = time.monotonic()
+        self._bar = tqdm.tqdm(
+            total=self._work, unit="B", unit_scale=True, desc="records", disable=not sys.stderr.isatty()
+        )
+
+    def __enter__(self) -> "_Display":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def show(self, num_finished: int) -> None:
+        """Show how far the work is."""
+        size, instances = self._done[:]
+        self._bar.update(size - self._bar.n)
+        self._bar.set_postfix_str(f"{num_finished}/{self._num_parts} parts, {instances:,} instances")
+        now = time.monotonic()
+        if self._bar.disable and now - self._logged >= _LOG_SECONDS:
+            self._logged = now
+            elapsed, share = now - self._started, max(1, size) / max(1, self._work)
+            logging.info(
+                "%d of %d parts, %.0f%%, %s instances, %.2f MB/s of text, %.0f s to go",
+                num_finished,
+                self._num_parts,
+                100 * share,
+                f"{instances:,}",
+                share * self._bytes / 1e6 / elapsed,
+                elapsed / share - elapsed,
+            )
