@@ -1,0 +1,69 @@
+"""An output directory that is there whole or not at all, and in which nothing of anybody else's is ever removed."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from etils import epath
+
+from bert_jax.errors import UserError
+
+# Lists the files of an export: a directory with exactly these (or fewer) may be replaced by the next one.
+LIST = "export.json"
+
+
+@contextmanager
+def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
+    """A directory to write into, which becomes `output` when the block ends well and vanishes when it does not.
+
+    An earlier export in `output` is replaced whole. What a killed run left beside `output` goes too.
+
+    Raises:
+      UserError: `output` is a file, or holds one that no export wrote; said before the block begins.
+    """
+    output = epath.Path(output).expanduser().resolve()
+    check_replaceable(output)
+    aside, before = output.with_name(f"{output.name}.export-tmp"), output.with_name(f"{output.name}.export-old")
+    _remove(aside)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        _write_list(aside)
+        _remove(before)
+        if output.exists():
+            output.rename(before)
+        aside.rename(output)
+        _remove(before)
+    finally:
+        _remove(aside)
+
+
+def check_replaceable(output: epath.Path) -> None:
+    """Raise UserError if `output` is anything but absent, empty, or an earlier export."""
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise UserError(f"--output={output} is a file; give a directory")
+    foreign = sorted({path.name for path in output.iterdir()} - _listed(output))
+    if foreign:
+        raise UserError(f"--output={output} holds {foreign[0]}, which no export wrote; give a new directory")
+
+
+def _listed(directory: epath.Path) -> set[str]:
+    path = directory / LIST
+    if not path.exists():
+        return set()
+    try:
+        return {LIST, *json.loads(path.read_text())["files"]}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} was not written by an export; give a new --output directory") from None
+
+
+def _write_list(directory: epath.Path) -> None:
+    files = {"files": sorted(path.name for path in directory.iterdir())}
+    (directory / LIST).write_text(json.dumps(files, indent=2) + "\n")
+
+
+def _remove(directory: epath.Path) -> None:
+    if directory.exists():
+        directory.rmtree()

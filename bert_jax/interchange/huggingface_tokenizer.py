@@ -1,0 +1,121 @@
+"""A tokenizer's files as transformers' AutoTokenizer reads them, giving our ids on ordinary text.
+
+Where it must differ, the text being ordinary for us and not for transformers:
+  - the spelling of a special token in a text ("[MASK]") is that token there; `split_special_tokens=True` turns it off;
+  - its WordPiece drops private-use and unassigned characters, and follows the Unicode tables of its own release;
+  - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone.
+"""
+
+import json
+from typing import Any
+
+import tokenizers
+from absl import logging
+from etils import epath
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
+
+from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
+
+_LONGEST_WORD = 200  # characters, as in the original; transformers' own default is 100
+
+
+def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int) -> None:
+    """Write the tokenizer's own file, tokenizer.json and tokenizer_config.json into `directory`."""
+    tokenizer.save(directory)
+    (directory / DESCRIPTION).unlink()  # it vouches for the files as they were before tokenizer.json is rewritten
+    write = {"wordpiece": _write_wordpiece, "bpe": _write_bpe, "sentencepiece": _write_unigram}[tokenizer.kind]
+    write(tokenizer, directory)
+    _write_json(directory / "tokenizer_config.json", _settings(tokenizer, max_length))
+
+
+def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "do_lower_case": tokenizer.lowercase,
+        "model_max_length": max_length,
+        **{f"{name}_token": token for name, token in _special_tokens(tokenizer).items()},
+    }
+    if tokenizer.kind == "wordpiece":
+        settings |= {"tokenizer_class": "BertTokenizer", "strip_accents": None, "tokenize_chinese_chars": True}
+    return settings
+
+
+def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
+    return {name: tokenizer.tokens[getattr(tokenizer, f"{name}_id")] for name in ("pad", "unk", "cls", "sep", "mask")}
+
+
+def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
+    special = _special_tokens(tokenizer)
+    ids = {token: token_id for token_id, token in enumerate(tokenizer.tokens)}
+    library = tokenizers.Tokenizer(
+        models.WordPiece(ids, unk_token=special["unk"], max_input_chars_per_word=_LONGEST_WORD)
+    )
+    # Accents go exactly when case does (strip_accents=None).
+    library.normalizer = normalizers.BertNormalizer(lowercase=tokenizer.lowercase, strip_accents=None)
+    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    library.decoder = decoders.WordPiece()
+    _finish(library, tokenizer, directory)
+
+
+def _write_bpe(tokenizer: Tokenizer, directory: epath.Path) -> None:
+    file = directory / "tokenizer.json"
+    library = tokenizers.Tokenizer.from_str(file.read_text())
+    library.no_truncation()
+    library.no_padding()
+    steps = [library.normalizer] if library.normalizer else []
+    if tokenizer.lowercase and _keeps_case(steps):
+        library.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+    _finish(library, tokenizer, directory)
+
+
+def _write_unigram(tokenizer: Tokenizer, directory: epath.Path) -> None:
+    # Only here: it needs protobuf, which only whoever reads .model files needs.
+    from sentencepiece import sentencepiece_model_pb2
+
+    content = (directory / "tokenizer.model").read_bytes()
+    model = sentencepiece_model_pb2.ModelProto.FromString(content)  # type: ignore[attr-defined]
+    if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM:
+        logging.warning("transformers gets no tokenizer.json: the SentencePiece model is not a unigram model")
+        return
+    pieces = [(piece.piece, piece.score) for piece in model.pieces]
+    unigram = models.Unigram(pieces, tokenizer.unk_id, byte_fallback=model.trainer_spec.byte_fallback)
+    library = tokenizers.Tokenizer(unigram)
+    library.normalizer = normalizers.Sequence(_unigram_normalizers(model.normalizer_spec, tokenizer.lowercase))
+    prepend = "always" if model.normalizer_spec.add_dummy_prefix else "never"
+    library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend)
+    library.decoder = decoders.Metaspace(prepend_scheme=prepend)
+    defined = [piece.piece for piece in model.pieces if piece.type == piece.USER_DEFINED]
+    library.add_tokens([AddedToken(piece, normalized=False) for piece in defined])
+    _finish(library, tokenizer, directory)
+
+
+def _unigram_normalizers(spec: Any, lowercase: bool) -> list[normalizers.Normalizer]:
+    steps: list[normalizers.Normalizer] = []
+    if spec.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
+    if lowercase and _keeps_case(steps):
+        steps.insert(0, normalizers.Lowercase())
+    if spec.remove_extra_whitespaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    return steps
+
+
+def _keeps_case(steps: list[normalizers.Normalizer]) -> bool:
+    return "A" in normalizers.Sequence(steps).normalize_str("A")
+
+
+def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epath.Path) -> None:
+    """Write tokenizer.json, which puts [CLS] and [SEP] around one text or two and numbers their segments 0 and 1."""
+    special = _special_tokens(tokenizer)
+    cls, sep = special["cls"], special["sep"]
+    library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.values()])
+    library.post_processor = processors.TemplateProcessing(
+        single=f"{cls}:0 $A:0 {sep}:0",
+        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
+    )
+    (directory / "tokenizer.json").write_text(library.to_str(pretty=True) + "\n")
+
+
+def _write_json(path: epath.Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")

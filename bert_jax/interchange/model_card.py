@@ -1,0 +1,90 @@
+"""README.md of exported weights: what they are, what they were trained on, for how long, how well, and with what."""
+
+import json
+from typing import Any
+
+from bert_jax.config import ModelConfig
+from bert_jax.interchange.trained import Trained
+from bert_jax.text.tokenizer import Tokenizer
+
+_PAGE = """\
+---
+library_name: transformers
+pipeline_tag: fill-mask
+tags:
+- bert
+---
+
+# BERT, pretrained with bert_jax
+
+Masked words and next sentences, as in arXiv 1810.04805. These are the weights after {step:,} of {total_steps:,} steps,
+in float32, with both pretraining heads.
+
+## Model
+
+{model}
+
+## Data
+
+Records: `{records}`. Vocabulary: {tokenizer.vocab_size:,} tokens ({tokenizer.kind}, {case}), fingerprint
+`{tokenizer.fingerprint}`{made_by}
+
+{phases}
+
+## Held-out scores
+
+{scores}
+
+## Made with
+
+{versions}
+
+## Whole configuration
+
+```json
+{config}
+```
+"""
+
+
+def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer) -> str:
+    """The text of the card; depends on nothing but its arguments."""
+    config = trained.description["config"]
+    return _PAGE.format(
+        step=trained.step,
+        total_steps=sum(phase["steps"] for phase in config["phases"]),
+        model=_model(model),
+        records=config["data"]["records"],
+        tokenizer=tokenizer,
+        case="uncased" if tokenizer.lowercase else "cased",
+        made_by=f", made by\n`{json.dumps(tokenizer.made_by, sort_keys=True)}`" if tokenizer.made_by else ".",
+        phases=_phases(config["phases"], trained.step),
+        scores=_scores(trained.validation),
+        versions="\n".join(f"- {name} {version}" for name, version in sorted(trained.description["versions"].items())),
+        config=json.dumps(config, indent=2, sort_keys=True),
+    )
+
+
+def _model(model: ModelConfig) -> str:
+    return (
+        f"{model.num_hidden_layers} layers, hidden size {model.hidden_size}, {model.num_attention_heads} heads, "
+        f"feed-forward {model.intermediate_size} with {model.hidden_act},\n"
+        f"up to {model.max_position_embeddings} positions, {model.type_vocab_size} token types."
+    )
+
+
+def _phases(phases: list[dict[str, Any]], step: int) -> str:
+    rows, begun = [], 0
+    for phase in phases:
+        done = min(max(step - begun, 0), phase["steps"])
+        rows.append(f"| {phase['max_seq_length']} | {phase['global_batch_size']:,} | {done:,} of {phase['steps']:,} |")
+        begun += phase["steps"]
+    return "\n".join(["| tokens a sequence | sequences a step | steps |", "|---:|---:|---:|", *rows])
+
+
+def _scores(validation: dict[str, Any]) -> str:
+    names = sorted(name for name, value in validation.items() if isinstance(value, float) and name != "time")
+    if not names:
+        return "None were taken."
+    rows = [f"| {name} | {validation[name]:.4f} |" for name in names]
+    return "\n".join([f"At step {validation['step']:,}; losses in nats.", "", "| score | value |", "|---|---:|", *rows])

@@ -1,0 +1,77 @@
+"""What an export takes out of a run's workdir: one checkpoint's weights, on the host, and what is known of them."""
+
+import dataclasses
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from etils import epath
+
+from bert_jax.checkpoint import Checkpoints
+from bert_jax.config import ModelConfig
+from bert_jax.errors import UserError
+from bert_jax.interchange import names
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A checkpoint of a run."""
+
+    step: int
+    params: names.Params  # nested dict of float32 NumPy arrays
+    description: dict[str, Any]  # what the run wrote beside them: config, versions ...
+    validation: dict[str, Any]  # the held-out scores at that step or last before it; {} if there are none
+
+
+def read_trained(workdir: epath.PathLike, config: ModelConfig, vocab_fingerprint: str, step: int | None) -> Trained:
+    """The checkpoint of `step`, or the newest, of the run in `workdir` with this model and vocabulary.
+
+    Raises:
+      UserError: there is no such checkpoint, or it is of another model or vocabulary.
+    """
+    workdir = epath.Path(workdir)
+    checkpoints = _open(workdir)
+    step = _choose(workdir, checkpoints, step)
+    params = checkpoints.restore(step, {"params": _abstract_params(config)})["params"]
+    description = checkpoints.description(step)
+    checkpoints.close()
+    if description["vocab_fingerprint"] != vocab_fingerprint:
+        raise UserError(
+            f"{workdir}/tokenizer is not the vocabulary that checkpoint {step} was trained with; "
+            "restore that directory from the records"
+        )
+    return Trained(step, jax.device_get(params), description, _validation(workdir / "metrics.jsonl", step))
+
+
+def _open(workdir: epath.Path) -> Checkpoints:
+    if not (workdir / "checkpoints").exists():
+        raise UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
+    return Checkpoints(workdir / "checkpoints", read_only=True)
+
+
+def _choose(workdir: epath.Path, checkpoints: Checkpoints, step: int | None) -> int:
+    steps = checkpoints.steps()
+    if not steps:
+        raise UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
+    if step is not None and step not in steps:
+        there = ", ".join(str(other) for other in steps)
+        raise UserError(f"--step={step} is no checkpoint of {workdir}; it has those of steps {there}")
+    return steps[-1] if step is None else step
+
+
+def _abstract_params(config: ModelConfig) -> names.Params:
+    # One device holds all: a mesh is of no use for copying.
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    table = names.parameters(config, "huggingface")
+    return names.nest({param.path: jax.ShapeDtypeStruct(param.shape, jnp.float32, sharding=device) for param in table})
+
+
+def _validation(path: epath.Path, step: int) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    text = path.read_text()
+    whole_lines = text[: text.rfind("\n") + 1].splitlines()  # of a run that goes on, the last may be half-written
+    lines = [json.loads(line) for line in whole_lines]
+    scores = [line for line in lines if line["split"] == "validation" and line["step"] <= step]
+    return scores[-1] if scores else {}
