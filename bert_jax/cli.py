@@ -1,8 +1,10 @@
 """How every verb starts: flags are parsed, and a user's mistake ends as one line, not as a traceback."""
 
 import errno
+import logging as python_logging
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -11,9 +13,18 @@ from bert_jax.errors import UserError
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Parse flags and run `main(argv)`; exit with 2 on a wrong flag and with 1 on a UserError or a full disk."""
+    _log_our_lines_only()
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+
+
+def _log_our_lines_only() -> None:
+    """Log lines as "12:34:56 text": this project's from INFO up, the libraries' (Orbax tells every file) from WARNING."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    package = str(Path(__file__).parent)
+    handler.addFilter(lambda line: line.levelno >= python_logging.WARNING or line.pathname.startswith(package))
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
