@@ -4,6 +4,7 @@ An experiment is a Python file in `configs/` whose `get_config()` returns a `Con
 the command line with `--config.group.key=value`. Names follow the original's `bert_config.json` and flags.
 """
 
+import copy
 import dataclasses
 import json
 from typing import Any
@@ -30,7 +31,14 @@ class ModelConfig:
 
     def check(self) -> None:
         """Raise UserError on a value that no model can be built from."""
-        for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        for name in (
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "type_vocab_size",
+        ):
             _require(getattr(self, name) > 0, f"model.{name}", getattr(self, name), "give a positive number")
         _require(self.vocab_size >= 0, "model.vocab_size", self.vocab_size, "give its size, or 0 for the records'")
         _require(
@@ -51,11 +59,13 @@ class ModelConfig:
 
 @dataclasses.dataclass
 class PhaseConfig:
-    """A stretch of training at one sequence length; all phases share one learning-rate schedule."""
+    """A stretch of training at one sequence length; all phases share one learning-rate schedule unless they say so."""
 
     steps: int = 1000
     global_batch_size: int = 256  # sequences a step, over all hosts and accumulation steps
     max_seq_length: int = 128  # tokens a sequence; picks the records
+    learning_rate: float = 0.0  # 0: the schedule goes on; else a new one starts here, with this rate after its warm-up
+    warmup_steps: int = 0  # of that new schedule
 
 
 @dataclasses.dataclass
@@ -78,14 +88,19 @@ class OptimizerConfig:
     epsilon: float = 1e-6  # added outside the square root
     weight_decay: float = 0.01  # on all but LayerNorm and biases
     clip_norm: float = 1.0  # global norm of the gradient; 0 turns clipping off
+    clip_pieces: int = 1  # cut the batch into so many, clip the gradient of each, then sum; the original: TPU cores
     bias_correction: bool = False  # the original has none
+    trust_ratio: bool = False  # LAMB (arXiv 1904.00962): scale each parameter's step to the parameter's own length
     shard_over_data: bool = True  # optimizer state is cut over the data axis too (weight-update sharding)
 
     def check(self) -> None:
         """Raise UserError on values that cannot train."""
         _require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "give a positive rate")
         _require(self.warmup_steps >= 0, "optimizer.warmup_steps", self.warmup_steps, "give 0 or more steps")
+        for name in ("beta1", "beta2"):
+            _require(0 <= getattr(self, name) < 1, f"optimizer.{name}", getattr(self, name), "give 0 <= beta < 1")
         _require(self.clip_norm >= 0, "optimizer.clip_norm", self.clip_norm, "give a norm, or 0 for no clipping")
+        _require(self.clip_pieces > 0, "optimizer.clip_pieces", self.clip_pieces, "give 1, or as many as cores")
 
 
 @dataclasses.dataclass
@@ -122,6 +137,10 @@ class EvaluationConfig:
     max_batches: int = 0  # 0: the whole split
     report_sentences: int = 6  # held-out examples shown with guesses in the report
 
+    def check(self) -> None:
+        """Raise UserError on a value out of range."""
+        _require(self.every_steps > 0, "evaluation.every_steps", self.every_steps, "give a positive number")
+
 
 @dataclasses.dataclass
 class MeshConfig:
@@ -143,17 +162,31 @@ class Config:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    scale: float = 1.0  # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
 
     @property
     def total_steps(self) -> int:
         """Steps of all phases together, the length of the learning-rate schedule."""
         return sum(phase.steps for phase in self.phases)
 
+    def resolved(self) -> "Config":
+        """A copy at its own length: steps and warm-ups multiplied by `scale`, which is 1 then. Cadences stay."""
+        config = copy.deepcopy(self)
+        config.optimizer.warmup_steps = _scaled(config.optimizer.warmup_steps, self.scale)
+        for phase in config.phases:
+            phase.steps = _scaled(phase.steps, self.scale)
+            phase.warmup_steps = _scaled(phase.warmup_steps, self.scale)
+        config.scale = 1.0
+        return config
+
     def check(self) -> None:
         """Raise UserError, naming the flag and the remedy, on the first value that cannot be."""
+        _require(self.scale > 0, "scale", self.scale, "give a positive number, say 0.001 for 1/1000 of the steps")
+        _require(len(self.phases) > 0, "phases", self.phases, "give at least one phase")
         self.model.check()
         self.optimizer.check()
         self.train.check()
+        self.evaluation.check()
         for number, phase in enumerate(self.phases):
             _check_phase(f"phases[{number}]", phase, self)
         for axis in ("data", "fsdp", "tensor"):
@@ -166,15 +199,31 @@ class Config:
             )
 
 
+def _scaled(steps: int, scale: float) -> int:
+    return max(1, round(steps * scale)) if steps > 0 else steps
+
+
 def _check_phase(name: str, phase: PhaseConfig, config: Config) -> None:
     for key in ("steps", "global_batch_size", "max_seq_length"):
         _require(getattr(phase, key) > 0, f"{name}.{key}", getattr(phase, key), "give a positive number")
     limit = config.model.max_position_embeddings
     remedy = f"give at most model.max_position_embeddings={limit}"
     _require(phase.max_seq_length <= limit, f"{name}.max_seq_length", phase.max_seq_length, remedy)
-    cut = config.train.accumulation_steps
+    for key in ("learning_rate", "warmup_steps"):
+        _require(getattr(phase, key) >= 0, f"{name}.{key}", getattr(phase, key), "give 0 or a positive number")
+    remedy = f"it is the warm-up to {name}.learning_rate: give that too, or leave this 0"
+    _require(not phase.warmup_steps or phase.learning_rate > 0, f"{name}.warmup_steps", phase.warmup_steps, remedy)
+    _check_cuts(name, phase.global_batch_size, config)
+
+
+def _check_cuts(name: str, rows: int, config: Config) -> None:
+    cut, pieces = config.train.accumulation_steps, config.optimizer.clip_pieces
     remedy = f"give a multiple of train.accumulation_steps={cut}"
-    _require(phase.global_batch_size % cut == 0, f"{name}.global_batch_size", phase.global_batch_size, remedy)
+    _require(rows % cut == 0, f"{name}.global_batch_size", rows, remedy)
+    remedy = f"give a multiple of optimizer.clip_pieces={pieces}"
+    _require(rows % pieces == 0, f"{name}.global_batch_size", rows, remedy)
+    remedy = f"leave it 1: a device takes its optimizer.clip_pieces={pieces} one after the other anyway"
+    _require(pieces == 1 or cut == 1, "train.accumulation_steps", cut, remedy)
 
 
 def _require(holds: bool, key: str, value: Any, remedy: str) -> None:
@@ -193,10 +242,17 @@ def from_dict(values: dict[str, Any]) -> Config:
     Raises:
       UserError: a key is not one of ours (the file was made by another version).
     """
-    groups = {field.name: field.default_factory for field in dataclasses.fields(Config) if field.name != "phases"}
     try:
-        parts: dict[str, Any] = {name: type(make())(**values[name]) for name, make in groups.items()}  # type: ignore[operator]
-        return Config(phases=tuple(PhaseConfig(**phase) for phase in values["phases"]), **parts)
+        return Config(
+            model=ModelConfig(**values["model"]),
+            phases=tuple(PhaseConfig(**phase) for phase in values["phases"]),
+            data=DataConfig(**values["data"]),
+            optimizer=OptimizerConfig(**values["optimizer"]),
+            train=TrainConfig(**values["train"]),
+            evaluation=EvaluationConfig(**values["evaluation"]),
+            mesh=MeshConfig(**values["mesh"]),
+            scale=values["scale"],
+        )
     except (KeyError, TypeError) as error:
         raise UserError(f"config.json is of another version of bert_jax: {error}; start a new --workdir") from error
 

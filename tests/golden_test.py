@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.config import MeshConfig
+from bert_jax.config import MeshConfig, PhaseConfig
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.objective import mean_metrics
@@ -61,7 +61,7 @@ def batch(step):
 def first_steps(name):
     config = reduced_config(name)
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
-    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, total_steps=20)
+    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, [PhaseConfig(steps=20)])
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
     state = init_state(model, optimizer, shardings, seed=0)
     step = train_step(model, optimizer, 1, dropout_key(0, "threefry", "cpu"))

@@ -92,7 +92,10 @@ def constrain(array: jax.Array, *axes: str) -> jax.Array:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or math.prod(mesh.shape.values()) == 1:
         return array
-    return jax.lax.with_sharding_constraint(array, partition_spec(axes))
+    spec = partition_spec(axes)
+    if mesh.manual_axes:  # under shard_map the array is one device's own along these, and has no axis on them
+        spec = P(*(None if names and set(jax.tree.leaves(names)) <= set(mesh.manual_axes) else names for names in spec))
+    return jax.lax.with_sharding_constraint(array, spec)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

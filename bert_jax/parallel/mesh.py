@@ -54,3 +54,12 @@ def check_batch(mesh: Mesh, phase: PhaseConfig, accumulation_steps: int) -> None
             f"global_batch_size={size} of a phase does not divide over {batch_shards(mesh)} batch shards x "
             f"{accumulation_steps} accumulation steps; use {near}{(size // unit + 1) * unit}"
         )
+
+
+def check_clip_pieces(mesh: Mesh, pieces: int) -> None:
+    """Raise UserError unless the pieces whose gradients are clipped one by one divide over the mesh."""
+    if pieces > 1 and pieces % batch_shards(mesh):
+        raise UserError(
+            f"--config.optimizer.clip_pieces={pieces} does not divide over {batch_shards(mesh)} batch shards; "
+            f"use a multiple of {batch_shards(mesh)}, or 1 to clip the whole batch's gradient"
+        )

@@ -18,13 +18,13 @@ from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import Config, to_json
 from bert_jax.errors import UserError
 from bert_jax.model.flops import train_flops_per_sequence
-from bert_jax.parallel.mesh import check_batch, make_mesh
+from bert_jax.parallel.mesh import check_batch, check_clip_pieces, make_mesh
 from bert_jax.parallel.peak import peak_flops
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training import inputs, workdir
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.meter import Meter
-from bert_jax.training.optimizer import learning_rate_schedule, make_optimizer
+from bert_jax.training.optimizer import clip, learning_rate_schedule, make_optimizer
 from bert_jax.training.samples import sample_predictions
 from bert_jax.training.state import abstract_state, build_model, init_state, param_count, state_shardings
 from bert_jax.training.step import dropout_key, jit_train_step, train_step
@@ -43,14 +43,16 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
 
     # ---------------------------------------------------------------- everything that can be wrong, first
     config.check()
+    config = config.resolved()
     phases = inputs.open_phases(config)
     manifest = phases[0].manifest
     config.model.vocab_size = manifest.vocab_size
     mesh = make_mesh(config.mesh)
     for phase in config.phases:
         check_batch(mesh, phase, config.train.accumulation_steps)
+    check_clip_pieces(mesh, config.optimizer.clip_pieces)
     model = build_model(config.model, config.train.dtype, config.train.remat)
-    optimizer = make_optimizer(config.optimizer, config.total_steps)
+    optimizer = make_optimizer(config.optimizer, config.phases)
     shardings = state_shardings(model, optimizer, mesh, config.optimizer.shard_over_data)
     if is_main:
         workdir.claim(directory, config, phases[0].train.directory / "tokenizer", manifest.vocab_fingerprint)
@@ -67,9 +69,10 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
     # ---------------------------------------------------------------- what runs, and what watches
     device = jax.local_devices()[0]
     key = dropout_key(config.train.seed, config.train.dropout_bits, device.platform)
-    run_step = jit_train_step(train_step(model, optimizer, config.train.accumulation_steps, key), mesh, shardings)
+    pieces, cuts = config.optimizer.clip_pieces, config.train.accumulation_steps
+    run_step = jit_train_step(train_step(model, optimizer, cuts, key, pieces, clip(config.optimizer)), mesh, shardings)
     evaluation_step = jit_evaluation_step(model, mesh, shardings["params"], config.model.vocab_size)
-    schedule = learning_rate_schedule(config.optimizer, config.total_steps)
+    schedule = learning_rate_schedule(config.optimizer, config.phases)
     meter = Meter(peak_flops(device, config.train.dtype) * mesh.size)
     log = MetricsLog(directory, step) if is_main else None
     logging.info(

@@ -1,26 +1,41 @@
-"""The paper's optimizer and schedule, as google-research/bert optimization.py has them."""
+"""The paper's optimizer and schedule, as google-research/bert optimization.py has them; LAMB is a switch on it."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from bert_jax.config import OptimizerConfig
+from bert_jax.config import OptimizerConfig, PhaseConfig
 
 
-def learning_rate_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
-    """Rate at a step: linear from 0 during warm-up, then on the straight line from the full rate at 0 to 0 at the end.
+def learning_rate_schedule(config: OptimizerConfig, phases: Sequence[PhaseConfig]) -> optax.Schedule:
+    """Rate at a step of the run: one cycle over all phases, or a new one from each phase with a rate of its own."""
+    cycles = [(config.learning_rate, config.warmup_steps, 0)]
+    for phase in phases:
+        if phase.learning_rate:
+            cycles.append((phase.learning_rate, phase.warmup_steps, 0))
+        peak, warmup_steps, steps = cycles[-1]
+        cycles[-1] = peak, warmup_steps, steps + phase.steps
+    cycles = [cycle for cycle in cycles if cycle[-1]]
+    ends = list(itertools.accumulate(steps for _, _, steps in cycles))
+    return optax.join_schedules([_cycle(*cycle) for cycle in cycles], ends[:-1])
 
-    The two lines do not meet: at `warmup_steps` the rate falls to `1 - warmup_steps / total_steps` of the full rate
+
+def _cycle(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
+    """Linear from 0 during warm-up, then on the straight line from the full rate at step 0 to 0 at the end.
+
+    The two lines do not meet: at `warmup_steps` the rate falls to `1 - warmup_steps / steps` of the full rate
     (optimization.py:28-54). Step 0 has rate 0.
     """
 
     def rate(step: jax.Array) -> jax.Array:
         step = jnp.asarray(step, jnp.float32)
-        warming = config.learning_rate * step / max(config.warmup_steps, 1)
-        decaying = config.learning_rate * (1.0 - jnp.minimum(step, total_steps) / total_steps)
-        return jnp.where(step < config.warmup_steps, warming, decaying)
+        warming = peak * step / max(warmup_steps, 1)
+        decaying = peak * (jnp.maximum(steps - step, 0.0) / steps)
+        return jnp.where(step < warmup_steps, warming, decaying)
 
     return rate
 
@@ -57,13 +72,24 @@ def scale_by_bert_adam(beta1: float, beta2: float, epsilon: float) -> optax.Grad
     return optax.GradientTransformation(init, update)
 
 
-def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
-    """Clip by global norm, Adam, decoupled decay, schedule; its state is a dict under these names."""
-    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+def clip(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Clipping by global norm, or nothing."""
+    return optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+
+
+def make_optimizer(config: OptimizerConfig, phases: Sequence[PhaseConfig]) -> optax.GradientTransformation:
+    """Clip by global norm, Adam, decoupled decay, schedule; its state is a dict under these names.
+
+    With trust_ratio, LAMB (arXiv 1904.00962, algorithm 2, phi the identity): decay is part of the direction whose
+    length is replaced by the parameter's. As in its authors' code (tensorflow/addons lamb.py), what is not decayed
+    keeps Adam's length.
+    """
     adam = optax.scale_by_adam if config.bias_correction else scale_by_bert_adam
+    lamb = [("trust", optax.masked(optax.scale_by_trust_ratio(), decay_mask))] if config.trust_ratio else []
     return optax.named_chain(
-        ("clip", clip),
+        ("clip", clip(config) if config.clip_pieces == 1 else optax.identity()),  # else the step clips the pieces
         ("adam", adam(config.beta1, config.beta2, config.epsilon)),
         ("decay", optax.add_decayed_weights(config.weight_decay, mask=decay_mask)),
-        ("rate", optax.scale_by_learning_rate(learning_rate_schedule(config, total_steps))),
+        *lamb,
+        ("rate", optax.scale_by_learning_rate(learning_rate_schedule(config, phases))),
     )

@@ -25,7 +25,7 @@ def final_state(workdir):
     """The last checkpoint's whole state as numpy arrays."""
     config = from_dict(json.loads((workdir / "config.json").read_text()))
     mesh = make_mesh(config.mesh, jax.devices()[:1])
-    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, config.total_steps)
+    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, config.phases)
     target = abstract_state(model, optimizer, state_shardings(model, optimizer, mesh, shard_over_data=True))
     checkpoints = Checkpoints(workdir / "checkpoints", read_only=True)
     return jax.tree.map(np.asarray, checkpoints.restore(STEPS, target))
