@@ -1,0 +1,65 @@
+import pytest
+
+from bert_jax.data.options import RecordOptions
+from bert_jax.data.parts import cut_into_parts, read_part
+from bert_jax.errors import UserError
+
+CORPUS = [[f"document {number}", "second\rline\u2028of it"] for number in range(100)]
+
+
+def cut(directory, corpus=CORPUS, **options):
+    parts = cut_into_parts(directory, corpus, RecordOptions(**options), "text.txt")
+    return {part.name: list(read_part(directory, part)) for part in parts}
+
+
+def test_documents_are_dealt_out_in_turn(tmp_path):
+    parts = cut(tmp_path, num_parts=3)
+    assert parts == {f"train-{number:05d}": CORPUS[number::3] for number in range(3)}
+
+
+def test_one_part_is_the_corpus_in_order(tmp_path):
+    assert cut(tmp_path) == {"train-00000": CORPUS}
+
+
+def test_held_out_documents_do_not_depend_on_order_or_parts(tmp_path):
+    one = cut(tmp_path / "1", holdout=0.2)["validation-00000"]
+    other = cut(tmp_path / "2", list(reversed(CORPUS)), holdout=0.2, num_parts=7)["validation-00000"]
+    assert sorted(one) == sorted(other)
+    assert 8 < len(one) < 32
+    assert sorted(one) != sorted(cut(tmp_path / "3", holdout=0.2, random_seed=1)["validation-00000"])
+
+
+def test_nothing_is_lost_or_in_both(tmp_path):
+    parts = cut(tmp_path, holdout=0.2, num_parts=7)
+    assert sorted(document for part in parts.values() for document in part) == sorted(CORPUS)
+
+
+def test_larger_holdout_holds_out_the_same_and_more(tmp_path):
+    small = cut(tmp_path / "1", holdout=0.1)["validation-00000"]
+    large = cut(tmp_path / "2", holdout=0.3)["validation-00000"]
+    assert len(small) < len(large)
+    assert all(document in large for document in small)
+
+
+def test_one_document(tmp_path):
+    with pytest.raises(UserError, match=r"text\.txt holds one document only.*separate documents by blank lines"):
+        cut(tmp_path, CORPUS[:1])
+
+
+def test_too_many_parts(tmp_path):
+    with pytest.raises(UserError, match=r"--num_parts=51 leaves.*use --num_parts=50 or fewer"):
+        cut(tmp_path, num_parts=51)
+    assert len(cut(tmp_path, num_parts=50)) == 50
+
+
+def test_too_small_a_holdout_says_what_would_do(tmp_path):
+    with pytest.raises(UserError, match=r"holds out 0 of 100 documents") as error:
+        cut(tmp_path, holdout=0.0001)
+    enough = float(str(error.value).split("use --holdout=")[1].split()[0])
+    assert len(cut(tmp_path, holdout=enough)["validation-00000"]) >= 2
+
+
+def test_too_large_a_holdout(tmp_path):
+    held_out = cut(tmp_path, holdout=0.9)["validation-00000"]
+    with pytest.raises(UserError, match=r"--holdout=0.9 leaves 0 of 5 documents for training"):
+        cut(tmp_path, held_out[:5], holdout=0.9)
