@@ -27,7 +27,9 @@ class Checkpoints:
             create=not read_only,
             cleanup_tmp_directories=not read_only,  # what a killed run left half-written
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        # Named here, or a process that has not saved yet could not read what it finds.
+        handlers = {"state": ocp.PyTreeCheckpointHandler(), "description": ocp.JsonCheckpointHandler()}
+        self._manager = ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers)
 
     def latest_step(self) -> int | None:
         """The newest whole checkpoint's step, or None."""
