@@ -1,0 +1,87 @@
+"""Output directories: whole or absent, and nothing of anybody else's removed."""
+
+import os
+
+import pytest
+
+from bert_jax.errors import UserError
+from bert_jax.interchange.directory import new_directory
+
+
+def write(output, **files):
+    with new_directory(output) as aside:
+        for name, text in files.items():
+            (aside / name).write_text(text)
+
+
+def contents(directory):
+    return {path.name: path.read_text() for path in directory.iterdir() if path.name != "export.json"}
+
+
+def test_a_new_directory_is_made_with_its_parents(tmp_path):
+    write(tmp_path / "a" / "b", weights="1")
+    assert contents(tmp_path / "a" / "b") == {"weights": "1"}
+    assert os.listdir(tmp_path / "a") == ["b"]  # noqa: PTH208
+
+
+def test_an_empty_directory_is_used(tmp_path):
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out", weights="1")
+    assert contents(tmp_path / "out") == {"weights": "1"}
+
+
+def test_an_earlier_export_is_replaced_whole(tmp_path):
+    write(tmp_path / "out", weights="1", vocab="a")
+    write(tmp_path / "out", weights="2")
+    assert contents(tmp_path / "out") == {"weights": "2"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    write(tmp_path / "out", weights="1")
+    with pytest.raises(OSError, match="File name too long"):
+        write(tmp_path / "out", **{"weights": "half", "x" * 300: "too long a name"})
+    assert contents(tmp_path / "out") == {"weights": "1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_export_left_is_cleared(tmp_path):
+    (tmp_path / "out.export-tmp").mkdir()
+    (tmp_path / "out.export-tmp" / "weights").write_text("half")
+    (tmp_path / "out.export-old").mkdir()
+    write(tmp_path / "out", vocab="a")
+    assert contents(tmp_path / "out") == {"vocab": "a"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("earlier_export", [True, False])
+def test_files_of_others_are_not_touched(tmp_path, earlier_export):
+    if earlier_export:
+        write(tmp_path / "out", weights="1")
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "out" / "thesis.tex").write_text("mine")
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    with pytest.raises(UserError, match=r"holds thesis\.tex, which no export wrote"):
+        write(tmp_path / "out", weights="2")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+
+
+def test_a_foreign_list_is_no_licence(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "export.json").write_text('["thesis.tex"]')
+    with pytest.raises(UserError, match="was not written by an export"):
+        write(tmp_path / "out", weights="2")
+
+
+def test_a_file_is_no_directory(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UserError, match="is a file"):
+        write(tmp_path / "out", weights="2")
+
+
+def test_the_directory_may_be_named_from_within(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    write("out/", weights="1")
+    write("./out/../out", weights="2")
+    assert contents(tmp_path / "out") == {"weights": "2"}

@@ -1,0 +1,150 @@
+"""Exported tokenizers as transformers loads them: the ids are ours on real text, in three kinds of vocabulary."""
+
+import io
+from collections import Counter
+from pydoc_data.topics import topics
+
+import pytest
+import sentencepiece
+import tokenizers
+import transformers
+from etils import epath
+
+from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
+from bert_jax.text.tokenizer import load_tokenizer
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LINES = [line for _, text in sorted(topics.items()) for line in text.splitlines() if line.strip()]
+ODD = [
+    "Naïve café, Ångström: ẞtraße ﬁne; 日本語 mixed漢字words 한국어!",
+    "$100 ^caret a+b=c ~tilde |pipe| «quotes» — dash … 100€ ©",
+    "tabs\tand  many   spaces ",
+    "x" * 150,
+]
+
+
+def make_wordpiece(directory, lowercase):
+    text = " ".join([*LINES, *ODD])
+    words = [word for word, _ in Counter((text.lower() if lowercase else text).split()).most_common(700)]
+    characters = sorted(set(text.lower() if lowercase else text) - set(" \t\n"))
+    pieces = dict.fromkeys([*SPECIAL_TOKENS, *characters, *("##" + char for char in characters), *words])
+    (directory / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
+    return load_tokenizer(directory / "vocab.txt", do_lower_case=lowercase)
+
+
+def make_bpe(directory, lowercase):
+    library = tokenizers.Tokenizer(tokenizers.models.BPE())
+    library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=900,
+        special_tokens=SPECIAL_TOKENS,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    library.train_from_iterator(LINES, trainer)
+    library.enable_padding(length=7)  # a foreign file may have such a habit
+    library.save(str(directory / "tokenizer.json"))
+    return load_tokenizer(directory / "tokenizer.json", do_lower_case=lowercase)
+
+
+def make_sentencepiece(directory, lowercase):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*LINES, *ODD]),
+        model_writer=model,
+        vocab_size=900,
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        control_symbols="[CLS],[SEP],[MASK]",
+        normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
+        minloglevel=2,
+        num_threads=1,
+    )
+    (directory / "tokenizer.model").write_bytes(model.getvalue())
+    return load_tokenizer(directory / "tokenizer.model")
+
+
+@pytest.fixture(scope="module", params=[make_wordpiece, make_bpe, make_sentencepiece], ids=lambda make: make.__name__)
+def make(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["uncased", "cased"])
+def exported(request, make, tmp_path_factory):
+    directory = epath.Path(tmp_path_factory.mktemp("tokenizer"))
+    tokenizer = make(directory, request.param)
+    write_tokenizer(tokenizer, directory / "export", max_length=64)
+    return tokenizer, directory / "export"
+
+
+def test_transformers_gives_our_ids(exported):
+    tokenizer, directory = exported
+    theirs = transformers.AutoTokenizer.from_pretrained(str(directory))
+    for line in [*LINES[:3000], *ODD]:
+        their_ids, our_ids = theirs(line, add_special_tokens=False)["input_ids"], tokenizer.encode(line)
+        if tokenizer.kind == "sentencepiece" and ("---" in line or "===" in line):  # cuts that are equally likely
+            their_ids, our_ids = sorted(their_ids), sorted(our_ids)
+        assert their_ids == our_ids, line
+    assert len(theirs) == tokenizer.vocab_size
+    assert theirs.model_max_length == 64
+
+
+def test_two_texts_become_a_pair_as_in_pretraining(exported):
+    tokenizer, directory = exported
+    theirs = transformers.AutoTokenizer.from_pretrained(str(directory))
+    first, second = tokenizer.encode("the object"), tokenizer.encode("is called")
+    pair = theirs("the object", "is called", padding="max_length", max_length=32)
+    ids = [tokenizer.cls_id, *first, tokenizer.sep_id, *second, tokenizer.sep_id]
+    assert pair["input_ids"] == ids + [tokenizer.pad_id] * (32 - len(ids))
+    segments = [0] * (len(first) + 2) + [1] * (len(second) + 1)
+    assert pair["token_type_ids"][: len(ids)] == segments
+    assert sum(pair["attention_mask"]) == len(ids)
+
+
+def test_special_tokens_are_known_by_name(exported):
+    tokenizer, directory = exported
+    theirs = transformers.AutoTokenizer.from_pretrained(str(directory))
+    for name in ("pad", "unk", "cls", "sep", "mask"):
+        assert getattr(theirs, f"{name}_token_id") == getattr(tokenizer, f"{name}_id")
+    masked = theirs(f"the {theirs.mask_token} of")["input_ids"]
+    assert masked.count(tokenizer.mask_id) == 1
+
+
+def test_the_export_is_a_vocabulary_for_us_too(exported):
+    tokenizer, directory = exported
+    again = load_tokenizer(directory)
+    assert [again.encode(line) for line in LINES[:300]] == [tokenizer.encode(line) for line in LINES[:300]]
+    assert again.tokens == tokenizer.tokens
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_the_slow_tokenizer_reads_vocab_txt(tmp_path, lowercase):
+    tokenizer = make_wordpiece(epath.Path(tmp_path), lowercase)
+    write_tokenizer(tokenizer, epath.Path(tmp_path) / "export", max_length=64)
+    theirs = transformers.BertTokenizer.from_pretrained(str(tmp_path / "export"))
+    for line in LINES[:500]:
+        assert theirs.encode(line, add_special_tokens=False) == tokenizer.encode(line)
+
+
+def test_a_sentencepiece_model_of_another_kind_is_exported_alone(tmp_path, caplog):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=500,
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        control_symbols="[CLS],[SEP],[MASK]",
+        minloglevel=2,
+    )
+    (tmp_path / "tokenizer.model").write_bytes(model.getvalue())
+    write_tokenizer(load_tokenizer(tmp_path / "tokenizer.model"), epath.Path(tmp_path) / "export", max_length=64)
+    assert not (tmp_path / "export" / "tokenizer.json").exists()
+    assert "not a unigram model" in caplog.text
+    assert load_tokenizer(tmp_path / "export").vocab_size == 500

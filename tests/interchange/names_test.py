@@ -1,0 +1,119 @@
+"""The table of names against the model's own declaration, transformers' state dict and the original's variables."""
+
+import jax
+import numpy as np
+import pytest
+import transformers
+
+from bert_jax.errors import UserError
+from bert_jax.interchange import names
+from bert_jax.interchange.huggingface import to_huggingface_config
+from bert_jax.training.state import build_model
+
+
+def random_params(config, seed=0):
+    random = np.random.default_rng(seed)
+    abstract = build_model(config).abstract_params
+    return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, dtype=np.float32), abstract)
+
+
+@pytest.mark.parametrize("framework", ["huggingface", "tensorflow"])
+def test_every_parameter_of_the_model_is_in_the_table_once(model_config, framework):
+    declared = {path: leaf.shape for path, leaf in names.flatten(build_model(model_config).abstract_params).items()}
+    table = names.parameters(model_config, framework)
+    assert {param.path: param.shape for param in table} == declared
+    assert len({param.name for param in table}) == len(table) == len(declared)
+
+
+def test_hugging_face_names_and_shapes_are_transformers_own(model_config):
+    model = transformers.BertForPreTraining(transformers.BertConfig(**to_huggingface_config(model_config, pad_id=0)))
+    theirs = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    assert {param.name: param.their_shape for param in names.parameters(model_config, "huggingface")} == theirs
+
+
+def test_tensorflow_names_are_the_originals(model_config):
+    """google-research/bert modeling.py and run_pretraining.py, as its released checkpoints list them."""
+    dense, norm = ["kernel", "bias"], ["gamma", "beta"]
+    layers = [
+        f"bert/encoder/layer_{number}/{module}/{leaf}"
+        for number in range(model_config.num_hidden_layers)
+        for module, leaves in {
+            "attention/self/query": dense,
+            "attention/self/key": dense,
+            "attention/self/value": dense,
+            "attention/output/dense": dense,
+            "attention/output/LayerNorm": norm,
+            "intermediate/dense": dense,
+            "output/dense": dense,
+            "output/LayerNorm": norm,
+        }.items()
+        for leaf in leaves
+    ]
+    others = [
+        *(f"bert/embeddings/{kind}_embeddings" for kind in ("word", "position", "token_type")),
+        *(f"bert/embeddings/LayerNorm/{leaf}" for leaf in norm),
+        *(f"bert/pooler/dense/{leaf}" for leaf in dense),
+        *(f"cls/predictions/transform/dense/{leaf}" for leaf in dense),
+        *(f"cls/predictions/transform/LayerNorm/{leaf}" for leaf in norm),
+        "cls/predictions/output_bias",
+        "cls/seq_relationship/output_weights",
+        "cls/seq_relationship/output_bias",
+    ]
+    assert sorted(param.name for param in names.parameters(model_config, "tensorflow")) == sorted(layers + others)
+
+
+def test_tensorflow_shapes_are_the_originals(model_config):
+    params = random_params(model_config)
+    arrays = names.to_theirs(params, model_config, "tensorflow")
+    hidden, mlp = model_config.hidden_size, model_config.intermediate_size
+    layer = "bert/encoder/layer_1"
+    assert arrays[f"{layer}/attention/self/query/kernel"].shape == (hidden, hidden)
+    assert arrays[f"{layer}/intermediate/dense/kernel"].shape == (hidden, mlp)
+    assert arrays["cls/seq_relationship/output_weights"].shape == (2, hidden)
+    # The original computes with them as they lie: heads are the columns of a [hidden, heads * width] kernel.
+    ours = params["encoder"]["layer_1"]["attention"]["query"]["kernel"]
+    width = hidden // model_config.num_attention_heads
+    np.testing.assert_array_equal(arrays[f"{layer}/attention/self/query/kernel"][:, width : 2 * width], ours[:, 1])
+
+
+@pytest.mark.parametrize("framework", ["huggingface", "tensorflow"])
+def test_there_and_back_is_bit_exact(model_config, framework):
+    params = random_params(model_config)
+    there = names.to_theirs(params, model_config, framework)
+    back = names.to_ours(there, model_config, framework, "weights")
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+    assert all(array.flags.c_contiguous for array in [*there.values(), *names.flatten(back).values()])
+
+
+def drop(arrays):
+    del arrays["bert.pooler.dense.bias"]
+
+
+def add(arrays):
+    arrays["bert.encoder.layer.2.output.dense.bias"] = np.zeros(3)
+
+
+def reshape(arrays):
+    arrays["cls.predictions.bias"] = arrays["cls.predictions.bias"][:-1]
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (drop, r"bert\.pooler\.dense\.bias is missing"),
+        (add, r"bert\.encoder\.layer\.2\.output\.dense\.bias is no part"),
+        (reshape, r"cls\.predictions\.bias has shape \(100,\) and the config says \(101,\)"),
+    ],
+)
+def test_what_cannot_be_mapped_is_named(model_config, damage, complaint):
+    arrays = names.to_theirs(random_params(model_config), model_config, "huggingface")
+    damage(arrays)
+    with pytest.raises(UserError, match=complaint):
+        names.to_ours(arrays, model_config, "huggingface", "model.safetensors")
+
+
+def test_params_of_another_model_are_named(model_config):
+    params = random_params(model_config)
+    del params["encoder"]["pooler"]
+    with pytest.raises(UserError, match="encoder/pooler/kernel is missing"):
+        names.to_theirs(params, model_config, "huggingface")
