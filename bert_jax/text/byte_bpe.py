@@ -24,7 +24,7 @@ class ByteBPE:
         """Take the bytes of a tokenizer.json; `source` names it in errors."""
         self._content = content
         self._settings = _parse(content, source)
-        self._library = _quiet(tokenizers.Tokenizer.from_str(content.decode("utf-8")))
+        self._library = _load(content, source)
         self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
         # The file may lower-case by itself; do_lower_case adds it where the file does not.
@@ -66,7 +66,9 @@ def _parse(content: bytes, source: str) -> dict[str, Any]:
         parts = {key: file[key] for key in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
         kind = parts["model"]["type"]
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{source} is not a tokenizer.json of the tokenizers library; give another --vocab") from None
+        raise UserError(
+            f"{source} is not a tokenizer.json of the tokenizers library; give another vocabulary"
+        ) from None
     if kind != "BPE" or "ByteLevel" not in json.dumps(parts["pre_tokenizer"]):
         raise UserError(
             f"{source} holds a {kind} model that is not byte-level BPE; "
@@ -75,8 +77,11 @@ def _parse(content: bytes, source: str) -> dict[str, Any]:
     return parts
 
 
-def _quiet(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """Switch off all that would make ids of anything but the text itself."""
+def _load(content: bytes, source: str) -> tokenizers.Tokenizer:
+    try:
+        library = tokenizers.Tokenizer.from_str(content.decode("utf-8"))
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"{source} cannot be read by the tokenizers library ({error}); give another") from None
     library.encode_special_tokens = True  # the library's name for: special tokens in a text are text
     library.no_truncation()
     library.no_padding()

@@ -138,7 +138,10 @@ def _hugging_face_case(directory: epath.Path, do_lower_case: bool | None) -> boo
     config = directory / "tokenizer_config.json"
     if do_lower_case is not None or not config.exists():
         return do_lower_case
-    return json.loads(config.read_text()).get("do_lower_case")
+    try:
+        return json.loads(config.read_text()).get("do_lower_case")
+    except (ValueError, AttributeError):
+        raise UserError(f"{config} is damaged; mend it or give --do_lower_case") from None
 
 
 def _fingerprint(model: WordPiece | ByteBPE | Unigram) -> str:

@@ -58,7 +58,9 @@ class Unigram:
 
 
 def _load(content: bytes, source: str) -> sentencepiece.SentencePieceProcessor:
+    library = sentencepiece.SentencePieceProcessor()
     try:
-        return sentencepiece.SentencePieceProcessor(model_proto=content)
+        library.LoadFromSerializedProto(content)
     except RuntimeError:
-        raise UserError(f"{source} is not a SentencePiece model; give another --vocab") from None
+        raise UserError(f"{source} is not a SentencePiece model; give another vocabulary") from None
+    return library

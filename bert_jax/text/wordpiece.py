@@ -47,7 +47,7 @@ class WordPiece:
         self.continues_word = [token.startswith("##") for token in self.tokens]
         pieces = {token: token_id for token_id, token in enumerate(self.tokens)}
         cover = _Memo(lambda word: _cover(word, pieces, self.special_ids.unk))
-        self._ids = _Memo(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self._words(text)))))
+        self._ids = _Memo(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
 
     @classmethod
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "WordPiece":
@@ -80,7 +80,8 @@ class WordPiece:
         """The text of `ids`: words separated by spaces, pieces glued to the word they continue."""
         return " ".join(self.tokens[token_id] for token_id in ids).replace(" ##", "")
 
-    def _words(self, text: str) -> list[str]:
+    def words(self, text: str) -> list[str]:
+        """The words of `text` as they are before they are cut into pieces."""
         text = text.translate(_CLEAN)
         if self.lowercase:
             text = unicodedata.normalize("NFD", text.lower())
