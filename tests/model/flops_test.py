@@ -1,0 +1,51 @@
+"""The counted operations against the matrix products that the model's own program has."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+from bert_jax.config import ModelConfig
+from bert_jax.model.flops import train_flops_per_sequence
+from bert_jax.training.state import build_model
+
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+
+
+def product_flops(jaxpr):
+    """2mkn of every product in a program: twice the size of the result times the length of what is summed over."""
+    total = 0
+    for equation in jaxpr.eqns:
+        total += sum(product_flops(inner) for inner in jaxprs_in_params(equation.params))
+        if equation.primitive.name == "dot_general":
+            (summed, _), _ = equation.params["dimension_numbers"]
+            left, result = equation.invars[0].aval, equation.outvars[0].aval
+            total += 2 * math.prod(result.shape) * math.prod(left.shape[axis] for axis in summed)
+    return total
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ModelConfig(vocab_size=30522),
+        ModelConfig(vocab_size=101, hidden_size=24, num_hidden_layers=3, num_attention_heads=2, intermediate_size=40),
+    ],
+    ids=["base", "odd"],
+)
+def test_three_times_the_products_of_the_forward_pass(config):
+    model, length, predictions = build_model(config), 128, 20
+    ids = jax.ShapeDtypeStruct((1, length), jnp.int32)
+    positions = jax.ShapeDtypeStruct((1, predictions), jnp.int32)
+    program = jax.make_jaxpr(model.apply)(model.abstract_params, ids, ids, ids, positions)
+    assert train_flops_per_sequence(config, length, predictions) == 3 * product_flops(program.jaxpr)
+
+
+@pytest.mark.parametrize(
+    ("size", "length", "predictions", "gigaflops"),
+    [({}, 128, 20, 69.9), ({}, 512, 76, 300.9), (LARGE, 128, 20, 240.6), (LARGE, 512, 76, 1019.8)],
+)
+def test_the_sizes_that_people_quote(size, length, predictions, gigaflops):
+    flops = train_flops_per_sequence(ModelConfig(vocab_size=30522, **size), length, predictions)
+    assert flops / 1e9 == pytest.approx(gigaflops, abs=0.05)

@@ -1,0 +1,115 @@
+"""The meter with a clock of the test's own: whose time counts, and when an interval's numbers come."""
+
+import time
+
+import jax.numpy as jnp
+import pytest
+
+from bert_jax.training.meter import Meter
+
+
+def sums(loss, words=4.0, rows=2.0):
+    return {
+        "masked_lm_loss": jnp.float32(loss * words),
+        "masked_lm_correct": jnp.float32(1.0),
+        "masked_lm_weight": jnp.float32(words),
+        "next_sentence_loss": jnp.float32(0.5 * rows),
+        "next_sentence_correct": jnp.float32(rows),
+        "next_sentence_weight": jnp.float32(rows),
+        "gradient_norm": jnp.float32(loss),
+    }
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """clock.now is what time.perf_counter() says."""
+
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr(time, "perf_counter", lambda: Clock.now)
+    return Clock
+
+
+@pytest.fixture
+def meter(clock):
+    meter = Meter(peak_flops=1000.0)
+    meter.start_phase(tokens_per_step=64, flops_per_step=300)
+    return meter
+
+
+def test_an_interval_comes_with_the_step_after_it(meter):
+    assert meter.add(1, sums(1.0), closes=False) is None
+    assert meter.add(2, sums(3.0), closes=True) is None
+    step, values = meter.add(3, sums(9.0), closes=False)
+    assert step == 2
+    assert values["masked_lm_loss"] == pytest.approx(2.0)
+    assert values["loss"] == pytest.approx(2.5)
+    assert values["masked_lm_accuracy"] == pytest.approx(2 / 8)
+    assert values["next_sentence_accuracy"] == pytest.approx(1.0)
+    assert values["gradient_norm"] == pytest.approx(2.0)
+    assert meter.flush() is None  # step 3 closes nothing
+    assert meter.flush() is None  # and nothing waits any more
+
+
+def test_means_weigh_words_and_not_steps(meter):
+    meter.add(1, sums(1.0, words=9.0), closes=False)
+    meter.add(2, sums(11.0, words=1.0), closes=True)
+    assert meter.flush()[1]["masked_lm_loss"] == pytest.approx(2.0)
+
+
+def test_an_interval_knows_nothing_of_the_one_before(meter):
+    meter.add(1, sums(100.0), closes=True)
+    meter.add(2, sums(1.0), closes=True)
+    assert meter.flush() == (2, pytest.approx(meter_values(loss=1.0)))
+
+
+def meter_values(loss):
+    return {
+        "loss": loss + 0.5,
+        "masked_lm_loss": loss,
+        "masked_lm_accuracy": 0.25,
+        "next_sentence_loss": 0.5,
+        "next_sentence_accuracy": 1.0,
+        "gradient_norm": loss,
+    }
+
+
+def test_rate_is_of_the_steps_between_two_that_are_done(meter, clock):
+    """The first step's time has compilation in it and is left out."""
+    for step in range(1, 5):
+        meter.add(step, sums(1.0), closes=step == 4)
+        clock.now += 50.0 if step == 1 else 2.0  # a step is done when the next one is dispatched
+    values = meter.flush()[1]
+    assert values["tokens_per_second"] == pytest.approx(64 / 2.0)
+    assert values["mfu"] == pytest.approx(300 / 2.0 / 1000)
+
+
+def test_a_pause_is_nobodys_time(meter, clock):
+    for step in range(1, 4):
+        meter.add(step, sums(1.0), closes=False)
+        clock.now += 2.0
+    meter.flush()
+    clock.now += 1000.0  # an evaluation
+    meter.pause()
+    for step in range(4, 7):
+        meter.add(step, sums(1.0), closes=step == 6)
+        clock.now += 4.0
+    # Steps 2 and 3 took 2 s each, 5 and 6 took 4 s each; 1 and 4 came after a pause.
+    assert meter.flush()[1]["tokens_per_second"] == pytest.approx(64 * 4 / 12)
+
+
+def test_a_new_phase_has_its_own_size(meter, clock):
+    meter.add(1, sums(1.0), closes=True)
+    meter.flush()
+    meter.start_phase(tokens_per_step=512, flops_per_step=5000)
+    for step in range(2, 5):
+        meter.add(step, sums(1.0), closes=step == 4)
+        clock.now += 2.0
+    values = meter.flush()[1]
+    assert (values["tokens_per_second"], values["mfu"]) == pytest.approx((256.0, 2.5))
+
+
+def test_no_rate_before_a_second_step(meter):
+    meter.add(1, sums(1.0), closes=True)
+    assert "tokens_per_second" not in meter.flush()[1]
