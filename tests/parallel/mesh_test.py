@@ -1,0 +1,70 @@
+"""Meshes that fit and the words for those that do not."""
+
+import jax
+import pytest
+
+from bert_jax.config import MeshConfig, PhaseConfig
+from bert_jax.errors import UserError
+from bert_jax.parallel.mesh import batch_shards, check_batch, check_clip_pieces, make_mesh
+
+
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        (MeshConfig(), (8, 1, 1)),
+        (MeshConfig(data=2, fsdp=2, tensor=2), (2, 2, 2)),
+        (MeshConfig(data=-1, fsdp=2), (4, 2, 1)),
+        (MeshConfig(data=1, fsdp=-1), (1, 8, 1)),
+        (MeshConfig(data=2, tensor=-1), (2, 1, 4)),
+    ],
+)
+def test_the_devices_are_laid_out_as_asked(config, sizes):
+    mesh = make_mesh(config)
+    assert tuple(mesh.shape.items()) == tuple(zip(("data", "fsdp", "tensor"), sizes, strict=True))
+    assert sorted(device.id for device in mesh.devices.flat) == sorted(device.id for device in jax.devices())
+    assert batch_shards(mesh) == sizes[0] * sizes[1]
+
+
+def test_a_mesh_over_some_of_the_devices():
+    assert make_mesh(MeshConfig(), jax.devices()[:2]).size == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (MeshConfig(data=3), ["3x1x1", "8 device(s)", "product is 8"]),
+        (MeshConfig(data=-1, fsdp=3), ["-1x3x1", "8 device(s)"]),
+        (MeshConfig(data=-1, fsdp=-1), ["only one of", "-1"]),
+        (MeshConfig(data=-1, tensor=16), ["-1x1x16", "8 device(s)"]),
+    ],
+)
+def test_a_mesh_that_does_not_fit_says_so(config, words):
+    with pytest.raises(UserError) as error:
+        make_mesh(config)
+    assert all(word in str(error.value) for word in ["--config.mesh", *words])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "accumulation", "fits", "remedy"),
+    [(16, 1, True, ""), (16, 2, True, ""), (100, 1, False, "use 96 or 104"), (8, 2, False, "use 16")],
+)
+def test_a_batch_divides_over_shards_and_accumulation(rows, accumulation, fits, remedy):
+    mesh, phase = make_mesh(MeshConfig(data=4, fsdp=2)), PhaseConfig(global_batch_size=rows)
+    if fits:
+        check_batch(mesh, phase, accumulation)
+        return
+    with pytest.raises(UserError, match=f"global_batch_size={rows} .* 8 batch shards .*{remedy}$"):
+        check_batch(mesh, phase, accumulation)
+
+
+def test_tensor_parallel_devices_hold_the_same_rows():
+    check_batch(make_mesh(MeshConfig(data=1, tensor=8)), PhaseConfig(global_batch_size=3), 1)
+
+
+def test_pieces_divide_over_the_shards():
+    mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
+    for pieces in (1, 4, 12):
+        check_clip_pieces(mesh, pieces)
+    with pytest.raises(UserError, match=r"clip_pieces=6 .* 4 batch shards; use a multiple of 4"):
+        check_clip_pieces(mesh, 6)
