@@ -24,11 +24,14 @@ from bert_jax.text import python_docs
 PYTHON_DOCS = "python-docs"
 
 _DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_RUNS_ON = "%s goes on with the last document of the file before it; end each file by a blank line to part them"
 _END_BYTES = 1 << 16  # of a file's start and end, which stand for its content in corpus_identity
 
 
 def documents(inputs: Sequence[str], split_sentences: bool = False) -> Iterator[list[str]]:
     """Yield each document of `inputs` as the list of its non-empty, stripped lines.
+
+    A document ends at a blank line, not at the end of a file: it may go on in the next one, as in the original.
 
     Args:
         inputs: globs of text files, and `python-docs`, in the order in which they are read.
@@ -103,10 +106,10 @@ def _documents(sources: list[str | epath.Path], split_sentences: bool) -> Iterat
             yield from python_docs.documents()
             document = []
             continue
-        # Only a blank line ends a document; a file's end does not, so that a text gives the same instances as in
-        # the original however it is cut into files. Who keeps a document a file is told to end it.
+        # Only a blank line ends a document; a file's end does not. That is the original's rule, and its instances
+        # are what this project promises; whoever keeps one document in each file is told how to end them.
         if document:
-            logging.warning("%s goes on with a document of the file before it: no blank line ends that", source)
+            logging.log_first_n(logging.WARNING, _RUNS_ON, 3, source)
         for line in _lines(source):
             if line:
                 document.extend(_sentences(line) if split_sentences else [line])

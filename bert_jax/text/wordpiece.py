@@ -18,7 +18,7 @@ from bert_jax.errors import UserError
 from bert_jax.text.special_tokens import find_special_ids
 
 _LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original
-_CACHED_WORDS = 200_000  # bounds the memory of one process to some 40 MB
+_CACHED_WORDS = 200_000  # bounds the memory of one process to some 80 MB
 _LONGEST_CACHED_WORD = 40  # characters; scripts without spaces would fill the cache with whole sentences
 
 _IDEOGRAPHS = (
