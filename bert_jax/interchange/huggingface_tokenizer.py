@@ -3,6 +3,7 @@
 Where it must differ, the text being ordinary for us and not for transformers:
   - the spelling of a special token in a text ("[MASK]") is that token there; `split_special_tokens=True` turns it off;
   - its WordPiece drops private-use and unassigned characters, and follows the Unicode tables of its own release;
+  - of two equally likely cuts ("-----" in pieces of 1 and 2) it may take the other one than SentencePiece does;
   - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone.
 """
 

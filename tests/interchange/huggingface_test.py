@@ -1,0 +1,81 @@
+"""Settings and parameters to Hugging Face's and back."""
+
+import dataclasses
+import re
+
+import jax
+import numpy as np
+import pytest
+import transformers
+
+from bert_jax.config import ModelConfig
+from bert_jax.errors import UserError
+from bert_jax.interchange.huggingface import (
+    from_huggingface,
+    from_huggingface_config,
+    to_huggingface,
+    to_huggingface_config,
+)
+from bert_jax.training.state import build_model
+
+
+def random_params(config):
+    random = np.random.default_rng(0)
+    abstract = build_model(config).abstract_params
+    return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, dtype=np.float32), abstract)
+
+
+@pytest.mark.parametrize("hidden_act", ["gelu", "gelu_tanh"])
+def test_settings_come_back(model_config, hidden_act):
+    config = dataclasses.replace(model_config, hidden_act=hidden_act, layer_norm_eps=1e-7, hidden_dropout_prob=0.2)
+    theirs = transformers.BertConfig(**to_huggingface_config(config, pad_id=3))
+    assert theirs.pad_token_id == 3
+    assert from_huggingface_config(theirs.to_dict(), "config.json") == config
+
+
+def test_every_setting_of_ours_is_told(model_config):
+    told = set(to_huggingface_config(model_config, pad_id=0))
+    assert {field.name for field in dataclasses.fields(ModelConfig)} <= told
+
+
+@pytest.mark.parametrize("hidden_act", ["gelu", "gelu_tanh"])
+def test_the_activation_is_numerically_ours(hidden_act):
+    import torch
+
+    from bert_jax.model.layers import ACTIVATIONS
+
+    theirs = to_huggingface_config(ModelConfig(vocab_size=9, hidden_act=hidden_act), pad_id=0)["hidden_act"]
+    points = np.linspace(-6, 6, 1001, dtype=np.float32)
+    expected = transformers.activations.ACT2FN[theirs](torch.from_numpy(points)).numpy()
+    np.testing.assert_allclose(ACTIVATIONS[hidden_act](points), expected, rtol=0, atol=1e-6)
+
+
+def test_what_a_config_leaves_out_is_as_in_base():
+    defaults = transformers.BertConfig()
+    assert from_huggingface_config({"vocab_size": 30522}, "c") == from_huggingface_config(defaults.to_dict(), "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"model_type": "roberta"}, "model_type='roberta'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key'"),
+        ({"is_decoder": True}, "is_decoder=True"),
+        ({"hidden_act": "relu"}, "hidden_act='relu'"),
+    ],
+)
+def test_another_model_is_refused(model_config, change, complaint):
+    values = to_huggingface_config(model_config, pad_id=0) | change
+    with pytest.raises(UserError, match=re.escape(f"there/config.json says {complaint}")):
+        from_huggingface_config(values, "there/config.json")
+
+
+def test_parameters_come_back_bit_for_bit(model_config):
+    params = random_params(model_config)
+    back = from_huggingface(to_huggingface(params, model_config), model_config)
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+def test_whatever_the_dtype_the_export_is_float32(model_config):
+    params = jax.tree.map(lambda array: array.astype(np.float64), random_params(model_config))
+    assert {array.dtype for array in to_huggingface(params, model_config).values()} == {np.dtype(np.float32)}
