@@ -52,7 +52,7 @@ def build_vocabulary(
         "lowercase": lowercase,
         "input": corpus_identity(inputs),
     }
-    if output.exists():
+    if output.is_file() or (output.exists() and any(output.iterdir())):
         return _existing(output, made_by)
     lines = _watched(chain.from_iterable(documents(inputs)))
     tokenizer = Tokenizer(_TRAINERS[kind](lines, vocab_size, lowercase), made_by)
@@ -61,6 +61,8 @@ def build_vocabulary(
     if aside.exists():
         aside.rmtree()
     tokenizer.save(aside)
+    if output.exists():
+        output.rmdir()  # it is empty, and nothing is ever renamed onto a directory
     aside.rename(output)
     return tokenizer
 
@@ -79,7 +81,7 @@ def describe(tokenizer: Tokenizer, inputs: Sequence[str]) -> str:
 
 
 def _existing(output: epath.Path, made_by: dict[str, Any]) -> Tokenizer:
-    if not (output / DESCRIPTION).exists():
+    if not (output / DESCRIPTION).exists():  # written last, so all is there if it is
         raise UserError(f"--output {output} exists and is no vocabulary; choose another or delete it")
     tokenizer = load_tokenizer(output)
     if tokenizer.made_by == made_by:

@@ -130,7 +130,8 @@ def test_a_text_without_a_word_is_an_error(tmp_path):
         build_vocabulary([f"{tmp_path}/text.txt"], tmp_path / "v", "wordpiece", 500, True)
 
 
-def test_what_a_killed_run_left_aside_is_replaced(text, tmp_path):
+def test_what_a_killed_run_left_aside_is_replaced_and_an_empty_directory_used(text, tmp_path):
+    (tmp_path / "v").mkdir()
     (tmp_path / "v.partial").mkdir()
     (tmp_path / "v.partial" / "vocab.txt").write_text("half of")
     build_vocabulary([text], tmp_path / "v", "wordpiece", 500, True)
