@@ -18,7 +18,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
 
 def _log_our_lines_only() -> None:
-    """Log lines as "12:34:56 text": this project's from INFO up, the libraries' (Orbax tells every file) from WARNING."""
+    """Log lines as "12:34:56 text": ours from INFO up, the libraries' (Orbax tells of every file) from WARNING up."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()

@@ -162,6 +162,7 @@ class Config:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    init_from: str = ""  # first weights: a workdir of another run, a Hugging Face directory or a file of weights
     scale: float = 1.0  # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
 
     @property
@@ -251,6 +252,7 @@ def from_dict(values: dict[str, Any]) -> Config:
             train=TrainConfig(**values["train"]),
             evaluation=EvaluationConfig(**values["evaluation"]),
             mesh=MeshConfig(**values["mesh"]),
+            init_from=values["init_from"],
             scale=values["scale"],
         )
     except (KeyError, TypeError) as error:

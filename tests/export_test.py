@@ -64,6 +64,7 @@ def workdir(tmp_path_factory):
     description = {
         "config": json.loads(to_json(config)),
         "vocab_fingerprint": tokenizer.fingerprint,
+        "data": {"inputs": [["text.txt", 1000, "a digest"]], "options": {"dupe_factor": 2}},
         "versions": {"bert_jax": "0.1.0", "jax": jax.__version__},
     }
     for step in (5, 10):

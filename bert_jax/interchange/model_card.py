@@ -29,6 +29,8 @@ in float32, with both pretraining heads.
 Records: `{records}`. Vocabulary: {tokenizer.vocab_size:,} tokens ({tokenizer.kind}, {case}), fingerprint
 `{tokenizer.fingerprint}`{made_by}
 
+{data}
+
 {phases}
 
 ## Held-out scores
@@ -58,6 +60,7 @@ def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer) -> st
         tokenizer=tokenizer,
         case="uncased" if tokenizer.lowercase else "cased",
         made_by=f", made by\n`{json.dumps(tokenizer.made_by, sort_keys=True)}`" if tokenizer.made_by else ".",
+        data=_data(trained.description["data"]),
         phases=_phases(config["phases"], trained.step),
         scores=_scores(trained.validation),
         versions="\n".join(f"- {name} {version}" for name, version in sorted(trained.description["versions"].items())),
@@ -70,6 +73,12 @@ def _model(model: ModelConfig) -> str:
         f"{model.num_hidden_layers} layers, hidden size {model.hidden_size}, {model.num_attention_heads} heads, "
         f"feed-forward {model.intermediate_size} with {model.hidden_act},\n"
         f"up to {model.max_position_embeddings} positions, {model.type_vocab_size} token types."
+    )
+
+
+def _data(data: dict[str, Any]) -> str:
+    return "Made from `{inputs}` with `{options}`.".format(
+        inputs=json.dumps(data["inputs"]), options=json.dumps(data["options"], sort_keys=True)
     )
 
 

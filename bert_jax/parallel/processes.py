@@ -25,14 +25,13 @@ def connect() -> None:
     Raises:
       UserError: the flags do not go together, or the others cannot be reached.
     """
-    explicit = [_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value]
-    given = [value is not None for value in explicit]
+    given = [flag.value is not None for flag in (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)]
     if any(given) and not all(given):
         raise UserError("--coordinator_address, --num_processes and --process_id go together; give all three or none")
     if not (any(given) or _DISTRIBUTED.value):
         return
     try:
-        jax.distributed.initialize(*explicit)
+        jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

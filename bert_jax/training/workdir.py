@@ -21,13 +21,19 @@ def claim(workdir: epath.PathLike, config: Config, tokenizer_directory: epath.Pa
     workdir = epath.Path(workdir)
     if (workdir / "config.json").exists():
         _check_same_run(workdir, config, fingerprint)
-    elif (workdir / "checkpoints").exists() and any((workdir / "checkpoints").iterdir()):
+    elif has_checkpoint(workdir):
         raise UserError(f"{workdir} has checkpoints and no config.json; restore that file, or give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
     if not (workdir / "tokenizer").exists():
         load_tokenizer(tokenizer_directory).save(workdir / "tokenizer.tmp")
         (workdir / "tokenizer.tmp").replace(workdir / "tokenizer")
     replace_text(workdir / "config.json", to_json(config))
+
+
+def has_checkpoint(workdir: epath.PathLike) -> bool:
+    """Whether a run has saved anything there."""
+    directory = epath.Path(workdir) / "checkpoints"
+    return directory.exists() and any(entry.name.isdigit() for entry in directory.iterdir())
 
 
 def replace_text(path: epath.Path, text: str) -> None:

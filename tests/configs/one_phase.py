@@ -15,5 +15,5 @@ def get_config():
         phases=(PhaseConfig(steps=20, global_batch_size=16, max_seq_length=32),),
         optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=10),
         train=TrainConfig(log_every_steps=5, checkpoint_every_steps=10),
-        evaluation=EvaluationConfig(every_steps=20, max_batches=8),
+        evaluation=EvaluationConfig(every_steps=20),
     )

@@ -1,0 +1,98 @@
+"""Continued pretraining: a run's first weights taken from another run, or from somebody else's BERT (init_from)."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from absl import logging
+from etils import epath
+
+from bert_jax.config import ModelConfig
+from bert_jax.errors import UserError
+from bert_jax.interchange import names
+from bert_jax.interchange.huggingface_reader import ForeignWeights, find_weights, read_huggingface
+from bert_jax.interchange.trained import read_trained
+from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.state import Params
+from bert_jax.training.workdir import read_config
+
+POSITIONS = "encoder/embeddings/position/embedding"
+# What may differ between the model that the weights come from and the one that goes on with them.
+FREE_TO_CHANGE = ("max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+
+
+def read_weights(path: epath.PathLike, model: ModelConfig, vocab_fingerprint: str) -> ForeignWeights:
+    """The weights at `path` for a run with this model and vocabulary: arrays by our paths, on the host.
+
+    `path` is a workdir of ours (its newest checkpoint is taken), a Hugging Face directory, or one file of weights.
+
+    Raises:
+      UserError: there are none, they are damaged, or of another architecture or vocabulary.
+    """
+    path = epath.Path(path)
+    if (path / "checkpoints").exists():
+        weights = _of_a_run(path)
+    elif find_weights(path):
+        weights = read_huggingface(path, model)
+    else:
+        raise UserError(
+            f"--config.init_from={path} is neither a workdir of bert_jax.pretrain nor Hugging Face weights "
+            "(a directory with config.json and model.safetensors, or one such file); give one of these"
+        )
+    _check_architecture(path, weights.config, model)
+    _check_vocabulary(path, vocab_fingerprint)
+    return weights
+
+
+def _of_a_run(workdir: epath.Path) -> ForeignWeights:
+    config = read_config(workdir).model
+    trained = read_trained(workdir, config, load_tokenizer(workdir / "tokenizer").fingerprint, None)
+    return ForeignWeights(names.flatten(trained.params), config, [])
+
+
+def _check_architecture(path: epath.Path, theirs: ModelConfig, ours: ModelConfig) -> None:
+    settings = dataclasses.asdict(theirs)
+    wrong = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE and value != getattr(ours, key)}
+    if wrong:
+        there = ", ".join(f"{key}={value} (here {getattr(ours, key)})" for key, value in wrong.items())
+        remedy = " ".join(f"--config.model.{key}={value}" for key, value in wrong.items() if key != "vocab_size")
+        remedy = remedy or "records built with the vocabulary of those weights"
+        raise UserError(f"--config.init_from={path} is of another architecture: {there}; give {remedy}")
+    if theirs.max_position_embeddings > ours.max_position_embeddings:
+        raise UserError(
+            f"--config.init_from={path} has {theirs.max_position_embeddings} positions and this config "
+            f"{ours.max_position_embeddings}; give --config.model.max_position_embeddings="
+            f"{theirs.max_position_embeddings} or more"
+        )
+
+
+def _check_vocabulary(path: epath.Path, vocab_fingerprint: str) -> None:
+    """Compare the vocabulary that lies with the weights, if one does; a file alone has only its size."""
+    for directory in (path / "tokenizer", path):
+        if any((directory / name).exists() for name in ("vocab.txt", "tokenizer.json", "tokenizer.model")):
+            if load_tokenizer(directory).fingerprint != vocab_fingerprint:
+                raise UserError(
+                    f"the records were built with another vocabulary than {directory} holds; "
+                    f"build them with --vocab={directory}"
+                )
+            return
+    logging.warning("%s has no vocabulary beside its weights: that the records have the same is not checked", path)
+
+
+def fill_in(fresh: Params, given: Mapping[str, np.ndarray], shardings: Params) -> Params:
+    """`fresh` parameters with all that is `given` in their place, laid out as before; what is new is said.
+
+    A model that grows in length keeps its first positions and begins the others afresh.
+    """
+    old, layout = names.flatten(fresh), names.flatten(shardings)
+    filled = {path: _placed(old[path], given[path], layout[path]) if path in given else old[path] for path in old}
+    kept = len(given[POSITIONS])
+    if kept < len(old[POSITIONS]):
+        logging.warning("positions %d to %d are new: initialised afresh", kept, len(old[POSITIONS]) - 1)
+    return names.nest(filled)
+
+
+def _placed(fresh: jax.Array, given: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
+    """`given` over the first rows of `fresh`, on any number of hosts."""
+    return jax.jit(lambda array, rows: array.at[: len(rows)].set(rows), out_shardings=sharding)(fresh, given)

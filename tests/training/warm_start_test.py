@@ -1,0 +1,122 @@
+"""Continued pretraining: from our own runs, from Hugging Face's files, with more positions, and what is refused."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.config import MeshConfig, ModelConfig
+from bert_jax.errors import UserError
+from bert_jax.interchange import names
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.training.state import build_model, param_shardings
+from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights
+
+transformers = pytest.importorskip("transformers")
+
+
+def hugging_face(config, directory):
+    """A torch BERT of this architecture with random weights, saved as transformers saves it."""
+    theirs = transformers.BertConfig(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        intermediate_size=config.intermediate_size,
+        max_position_embeddings=config.max_position_embeddings,
+    )
+    transformers.BertForPreTraining(theirs).save_pretrained(directory)
+    return directory
+
+
+def fresh_params(config, mesh):
+    model = build_model(config)
+    shardings = param_shardings(model, mesh)
+    return jax.jit(model.init, out_shardings=shardings)(jax.random.key(1)), shardings
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 2, 2)])
+def test_every_weight_of_hugging_faces_is_taken_on_any_mesh(model_config, tmp_path, sizes):
+    weights = read_weights(hugging_face(model_config, tmp_path), model_config, "unknown")
+    mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: np.prod(sizes)])
+    params, shardings = fresh_params(model_config, mesh)
+    filled = names.flatten(fill_in(params, weights.arrays, shardings))
+    assert filled.keys() == weights.arrays.keys()
+    for path, array in weights.arrays.items():
+        np.testing.assert_array_equal(filled[path], array, err_msg=path)
+        assert filled[path].sharding == names.flatten(shardings)[path]
+
+
+def test_missing_heads_stay_fresh_and_are_named(model_config, tmp_path, caplog):
+    transformers.BertModel.from_pretrained(hugging_face(model_config, tmp_path / "all")).save_pretrained(tmp_path)
+    weights = read_weights(tmp_path, model_config, "unknown")
+    assert "masked_lm/output_bias" in caplog.text
+    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+    params, shardings = fresh_params(model_config, mesh)
+    before, filled = names.flatten(params), names.flatten(fill_in(params, weights.arrays, shardings))
+    np.testing.assert_array_equal(filled["next_sentence/kernel"], before["next_sentence/kernel"])
+    assert not np.array_equal(filled["encoder/pooler/kernel"], before["encoder/pooler/kernel"])
+
+
+def test_positions_grow_and_the_new_ones_are_named(model_config, tmp_path, caplog):
+    weights = read_weights(hugging_face(model_config, tmp_path), model_config, "unknown")
+    longer = ModelConfig(**{**vars(model_config), "max_position_embeddings": 64})
+    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+    params, shardings = fresh_params(longer, mesh)
+    before = np.asarray(names.flatten(params)[POSITIONS])
+    filled = names.flatten(fill_in(params, weights.arrays, shardings))[POSITIONS]
+    np.testing.assert_array_equal(filled[:16], weights.arrays[POSITIONS])
+    np.testing.assert_array_equal(filled[16:], before[16:])
+    assert "positions 16 to 63 are new" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"hidden_size": 64}, "--config.model.hidden_size=32"),
+        ({"num_attention_heads": 4}, "--config.model.num_attention_heads=8"),
+        ({"vocab_size": 102}, "records built with the vocabulary"),
+        ({"max_position_embeddings": 8}, "--config.model.max_position_embeddings=16"),
+    ],
+)
+def test_another_architecture_is_refused(model_config, tmp_path, change, remedy):
+    hugging_face(model_config, tmp_path)
+    other = ModelConfig(**{**vars(model_config), **change})
+    with pytest.raises(UserError, match=remedy):
+        read_weights(tmp_path, other, "unknown")
+
+
+def test_what_is_no_weights_is_refused(model_config, tmp_path):
+    with pytest.raises(UserError, match="neither a workdir"):
+        read_weights(tmp_path / "nothing", model_config, "unknown")
+
+
+@pytest.fixture(scope="module")
+def first_run(chain, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("first")
+    chain.pretrain(workdir)
+    return workdir
+
+
+def last_loss(workdir, split):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line["masked_lm_loss"] for line in lines if line["split"] == split]
+
+
+def test_a_run_goes_on_from_another_runs_weights(chain, first_run, tmp_path):
+    chain.pretrain(tmp_path, f"--config.init_from={first_run}", "--config.model.max_position_embeddings=128")
+    assert last_loss(tmp_path, "train")[0] < last_loss(first_run, "train")[0] - 0.3
+
+
+def test_a_run_goes_on_from_its_own_export(chain, first_run, tmp_path):
+    chain.run("export", f"--workdir={first_run}", "--format=huggingface", f"--output={tmp_path / 'hf'}")
+    chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path / 'hf'}")
+    assert last_loss(tmp_path / "train", "train")[0] < last_loss(first_run, "train")[0] - 0.3
+
+
+def test_a_failed_start_leaves_nothing_behind(chain, tmp_path):
+    done = chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path}", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: --config.init_from=")
+    assert not (tmp_path / "train").exists()
