@@ -1,6 +1,6 @@
 """Write a run's weights in another framework's format, with tokenizer and model card.
 
-python -m bert_jax.export --workdir=DIR --format=huggingface --output=DIR [--step=N]
+python -m bert_jax.export --workdir=DIR --format=huggingface|numpy|tensorflow --output=DIR [--step=N]
 """
 
 from collections.abc import Sequence
@@ -11,18 +11,21 @@ from bert_jax import cli
 from bert_jax.interchange.directory import new_directory
 from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.model_card import model_card
+from bert_jax.interchange.numpy import write_numpy
+from bert_jax.interchange.tensorflow import write_tensorflow
 from bert_jax.interchange.trained import read_trained
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.workdir import read_config
 
-WRITERS = {"huggingface": write_huggingface}
+WRITERS = {"huggingface": write_huggingface, "numpy": write_numpy, "tensorflow": write_tensorflow}
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain.", required=True)
 _FORMAT = flags.DEFINE_enum(
     "format",
     None,
     list(WRITERS),
-    "What to write; huggingface is for transformers' BertForPreTraining and its relatives.",
+    "What to write; huggingface is for transformers' BertForPreTraining and its relatives, tensorflow for the programs "
+    "of google-research/bert, numpy an .npz file.",
     required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to write; an earlier export in it is replaced.", required=True)
@@ -36,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     with new_directory(_OUTPUT.value) as aside:
         tokenizer = load_tokenizer(f"{_WORKDIR.value}/tokenizer")
         trained = read_trained(_WORKDIR.value, model, tokenizer.fingerprint, _STEP.value)
-        WRITERS[_FORMAT.value](aside, trained.params, model, tokenizer)
+        WRITERS[_FORMAT.value](aside, trained, model, tokenizer)
         (aside / "README.md").write_text(model_card(trained, model, tokenizer))
     logging.info("exported step %d of %s to %s", trained.step, _WORKDIR.value, _OUTPUT.value)
 

@@ -16,6 +16,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
+from bert_jax.interchange.trained import Trained
 from bert_jax.text.tokenizer import Tokenizer
 
 # Settings that both sides call the same.
@@ -38,12 +39,12 @@ ACTIVATIONS = {"gelu": ("gelu", "gelu_python"), "gelu_tanh": ("gelu_new", "gelu_
 FIXED = {"model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False, "tie_word_embeddings": True}
 
 
-def write_huggingface(directory: epath.Path, params: names.Params, config: ModelConfig, tokenizer: Tokenizer) -> None:
+def write_huggingface(directory: epath.Path, trained: Trained, config: ModelConfig, tokenizer: Tokenizer) -> None:
     """Write model.safetensors, config.json and the tokenizer's files into `directory`."""
     write_tokenizer(tokenizer, directory, config.max_position_embeddings)
     settings = to_huggingface_config(config, tokenizer.pad_id)
     (directory / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-    weights = safetensors.numpy.save(to_huggingface(params, config), metadata={"format": "pt"})
+    weights = safetensors.numpy.save(to_huggingface(trained.params, config), metadata={"format": "pt"})
     (directory / "model.safetensors").write_bytes(weights)
 
 
