@@ -1,0 +1,25 @@
+"""Write the report of a run again, also of one that is still going on.
+
+python -m bert_jax.report --workdir=DIR [--output=FILE]
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_jax import cli
+from bert_jax.report.page import write_report
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run, as given to bert_jax.pretrain.")
+_OUTPUT = flags.DEFINE_string("output", None, "HTML file to write; the workdir's report.html if not given.")
+flags.mark_flag_as_required("workdir")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Write the page and say where it is."""
+    del argv
+    print(f"report: {write_report(_WORKDIR.value, _OUTPUT.value)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

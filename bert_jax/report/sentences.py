@@ -1,0 +1,148 @@
+"""Sample predictions as people read them: pieces joined to words, masked words marked, guesses beside them."""
+
+import dataclasses
+from collections.abc import Container, Sequence
+from typing import Any
+
+_NOT_SHOWN = frozenset({"[CLS]", "[PAD]", "<s>", "<pad>"})
+_SEPARATORS = frozenset({"[SEP]", "</s>"})
+_MASKS = frozenset({"[MASK]", "<mask>"})
+_WORD_STARTS = ("Ġ", "▁")  # how byte-level BPE and SentencePiece write the space before a word
+# WordPiece keeps no spaces; these say where print has none.
+_NO_SPACE_BEFORE = frozenset(".,;:!?)]}%’”_-/")
+_NO_SPACE_AFTER = frozenset("([{‘“_-/")
+_AFTER_APOSTROPHE = frozenset({"s", "t", "re", "ll", "ve", "m", "d"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """A word the model thought of, `share` its probability in [0, 1]."""
+
+    text: str
+    share: float
+    right: bool
+
+    @property
+    def percent(self) -> str:
+        """The share as people say it."""
+        return "<1%" if 0 < self.share < 0.005 else f"{100 * self.share:.0f}%"
+
+
+@dataclasses.dataclass(frozen=True)
+class Masked:
+    """A masked word: what was there, what the model saw in its place, and what it guessed, best first."""
+
+    number: int
+    text: str
+    seen: str  # "" when it saw the mask itself; else another word or, to keep the model honest, the same
+    guesses: Sequence[Guess]
+
+    @property
+    def verdict(self) -> str:
+        """Where the right word is: "first", "among" the guesses, or it is "missed"."""
+        ranks = [rank for rank, guess in enumerate(self.guesses) if guess.right]
+        if not ranks:
+            return "missed"
+        return "among" if ranks[0] else "first"
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A stretch of a sentence: text with the space before it, if any, and the masked word that it is, if any."""
+
+    text: str
+    space: bool
+    masked: Masked | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One record: its sentences, and whether the second follows the first, as it is and as the model thinks."""
+
+    sentences: Sequence[Sequence[Piece]]
+    masked: Sequence[Masked]
+    is_next: bool | None
+    probability_next: float
+
+
+def readable(sample: dict[str, Any]) -> Sample:
+    """A record of samples.json, made readable."""
+    tokens = sample["tokens"]
+    marks_words = any(token.startswith(_WORD_STARTS) for token in tokens)
+    masked = {
+        prediction["position"]: _masked(number, prediction, tokens, marks_words)
+        for number, prediction in enumerate(sample["predictions"], start=1)
+    }
+    labels = {prediction["position"]: prediction["label"] for prediction in sample["predictions"]}
+    next_sentence = sample.get("next_sentence")
+    return Sample(
+        sentences=[
+            _joined([(labels.get(at, tokens[at]), masked.get(at)) for at in positions], marks_words)
+            for positions in _sentences(tokens, labels)
+        ],
+        masked=list(masked.values()),
+        is_next=next_sentence["label"] == "next" if next_sentence else None,
+        probability_next=next_sentence["probability_next"] if next_sentence else 0.0,
+    )
+
+
+def _sentences(tokens: Sequence[str], labels: Container[int]) -> list[list[int]]:
+    """Positions of the words of each sentence; a masked position is a word, whatever stands there."""
+    sentences: list[list[int]] = [[]]
+    for at, token in enumerate(tokens):
+        if at in labels or token not in _NOT_SHOWN | _SEPARATORS:
+            sentences[-1].append(at)
+        elif token in _SEPARATORS:
+            sentences.append([])
+    return [positions for positions in sentences if positions]
+
+
+def _masked(number: int, prediction: dict[str, Any], tokens: Sequence[str], marks_words: bool) -> Masked:
+    label, seen = prediction["label"], tokens[prediction["position"]]
+    return Masked(
+        number=number,
+        text=_alone(label, marks_words),
+        seen="" if seen in _MASKS else _alone(seen, marks_words),
+        guesses=[
+            Guess(_alone(token, marks_words), share, right=token == label) for token, share in prediction["guesses"]
+        ],
+    )
+
+
+def _joined(words: Sequence[tuple[str, Masked | None]], marks_words: bool) -> list[Piece]:
+    texts = [_text(token, marks_words) for token, _ in words]
+    return [
+        Piece(
+            text=texts[at],
+            space=at > 0 and not _continues(token, marks_words) and (marks_words or _spaced(texts, at)),
+            masked=masked,
+        )
+        for at, (token, masked) in enumerate(words)
+    ]
+
+
+def _spaced(texts: Sequence[str], at: int) -> bool:
+    """Whether print has a space before the word at `at`, where the tokens do not tell."""
+    before, text, after = texts[at - 1], texts[at], texts[at + 1] if at + 1 < len(texts) else ""
+    if text in _NO_SPACE_BEFORE or before in _NO_SPACE_AFTER:
+        return False
+    return not (text == "'" and after in _AFTER_APOSTROPHE) and not (before == "'" and text in _AFTER_APOSTROPHE)
+
+
+def _continues(token: str, marks_words: bool) -> bool:
+    if marks_words:
+        return not token.startswith(_WORD_STARTS)
+    return token.startswith("##") and len(token) > 2
+
+
+def _text(token: str, marks_words: bool) -> str:
+    """A token without the mark of where words begin."""
+    if marks_words:
+        return token.removeprefix("Ġ").removeprefix("▁") or token
+    return token[2:] if _continues(token, marks_words) else token
+
+
+def _alone(token: str, marks_words: bool) -> str:
+    """A token as it stands by itself: a leading hyphen says that it continues a word."""
+    text = _text(token, marks_words)
+    return f"-{text}" if _continues(token, marks_words) and text.isalnum() else text
