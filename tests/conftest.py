@@ -28,9 +28,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.timeout(TIME_LIMIT_SECONDS))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """XLA's cheap optimizations only, which halves the time of a compilation, for tests that compile whole steps."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="session")
 def model_config():
-    """Two layers whose every dimension divides over eight devices; dropout as in the paper."""
+    """Two layers whose every dimension divides over eight devices; the paper's dropout. Take a copy to change it."""
     return ModelConfig(
         vocab_size=101,
         hidden_size=32,
@@ -41,12 +49,9 @@ def model_config():
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_batch():
-    """make_batch(rows, seed) -> a batch of random ids for `model_config`, as RecordSource gives it: some padding,
-
-    some rows with fewer masked words than there is room for.
-    """
+    """make_batch(rows, seed) -> a batch of random ids for `model_config`, with padding and empty masked slots."""
 
     def make(rows, seed=0, length=16, predictions=4, vocab_size=101):
         random = np.random.default_rng(seed)

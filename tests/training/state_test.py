@@ -1,0 +1,156 @@
+"""Fresh weights, how many there are, and how the state lies on the devices."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
+from bert_jax.errors import UserError
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.training.optimizer import make_optimizer
+from bert_jax.training.state import (
+    abstract_params,
+    abstract_state,
+    build_model,
+    init_state,
+    param_count,
+    state_shardings,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture(scope="module")
+def make_state(model_config):
+    """make_state(data, fsdp, tensor) -> the state on that many devices."""
+    model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+
+    @functools.cache
+    def make(*sizes, seed=0):
+        mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: math.prod(sizes)])
+        return init_state(model, optimizer, state_shardings(model, optimizer, mesh, shard_over_data=True), seed)
+
+    return make
+
+
+@pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 2, 2), (1, 1, 8)])
+def test_fresh_weights_are_the_same_bits_on_any_mesh(make_state, sizes):
+    jax.tree.map(np.testing.assert_array_equal, make_state(*sizes), make_state(1, 1, 1))
+
+
+def test_another_seed_gives_other_weights(make_state):
+    ours, others = (make_state(1, 1, 1, seed=seed)["params"]["encoder"]["embeddings"] for seed in (0, 1))
+    assert (np.asarray(ours["word"]["embedding"]) == np.asarray(others["word"]["embedding"])).mean() < 0.01
+
+
+def test_weights_are_drawn_as_in_the_original():
+    """Normal of deviation 0.02 cut off at two deviations and not rescaled; LayerNorm 1 and 0; biases 0."""
+    model = build_model(ModelConfig(vocab_size=2000, hidden_size=64, num_hidden_layers=1, num_attention_heads=4))
+    params = jax.jit(model.init)(jax.random.key(0))
+    drawn = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name, leaf = path[-1].key, np.asarray(leaf)
+        if name in ("kernel", "embedding"):
+            assert np.abs(leaf).max() <= 0.04
+            if leaf.size > 10_000:  # the deviation's own error is then under 1 %
+                drawn += 1
+                assert np.abs(leaf).max() > 0.0395
+                assert leaf.std() == pytest.approx(0.02 * truncated_deviation(2.0), rel=0.02)
+                assert abs(leaf.mean()) < 0.0006
+        else:
+            assert (leaf == (1.0 if name == "scale" else 0.0)).all(), path
+    assert drawn == 4  # words, positions and the two feed-forward kernels
+
+
+def truncated_deviation(cut):
+    """Of a standard normal cut off at +-cut: its variance is 1 - 2 cut phi(cut) / (2 Phi(cut) - 1)."""
+    density = math.exp(-(cut**2) / 2) / math.sqrt(2 * math.pi)
+    return math.sqrt(1 - 2 * cut * density / math.erf(cut / math.sqrt(2)))
+
+
+def test_no_two_kernels_are_alike(make_state):
+    params = make_state(1, 1, 1)["params"]["encoder"]
+    kernels = [params[f"layer_{n}"]["attention"][name]["kernel"] for n in (0, 1) for name in ("query", "key", "value")]
+    firsts = {float(np.asarray(kernel).flat[0]) for kernel in kernels}
+    assert len(firsts) == len(kernels)
+
+
+@pytest.mark.parametrize(
+    ("size", "with_heads", "encoder"),
+    [
+        ({}, 110_106_428, 109_482_240),
+        (
+            {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
+            336_226_108,
+            335_141_888,
+        ),
+    ],
+    ids=["base", "large"],
+)
+def test_as_many_parameters_as_the_original(size, with_heads, encoder):
+    model = build_model(ModelConfig(vocab_size=30522, **size))
+    assert param_count(model) == with_heads
+    shapes = [leaf.shape for leaf in jax.tree.leaves(model.abstract_params["encoder"])]
+    assert sum(math.prod(shape) for shape in shapes) == encoder
+
+
+def test_the_state_lies_as_the_table_says(make_state):
+    state = make_state(2, 2, 2)
+    layer = state["params"]["encoder"]["layer_1"]
+    embeddings = state["params"]["encoder"]["embeddings"]
+    pieces = {
+        "query": (layer["attention"]["query"]["kernel"], (16, 4, 4)),  # [embed, heads, head_dim]: fsdp, tensor
+        "query bias": (layer["attention"]["query"]["bias"], (4, 4)),
+        "output": (layer["attention"]["output"]["kernel"], (4, 4, 16)),
+        "intermediate": (layer["intermediate"]["kernel"], (16, 32)),
+        "intermediate bias": (layer["intermediate"]["bias"], (32,)),
+        "feed-forward": (layer["output"]["kernel"], (32, 16)),
+        "norm": (layer["output_norm"]["scale"], (16,)),
+        "words": (embeddings["word"]["embedding"], (101, 16)),
+        "pooler": (state["params"]["encoder"]["pooler"]["kernel"], (16, 32)),
+        "output_bias": (state["params"]["masked_lm"]["output_bias"], (101,)),
+    }
+    for name, (leaf, shape) in pieces.items():
+        assert {shard.data.shape for shard in leaf.addressable_shards} == {shape}, name
+        assert len(leaf.addressable_shards) == 8
+
+
+@pytest.mark.parametrize(
+    ("shard_over_data", "query", "pooler"), [(True, (16, 4, 2), (16, 16)), (False, (16, 4, 4), (16, 32))]
+)
+@pytest.mark.parametrize("lamb", [False, True])
+def test_moments_are_cut_over_data_too_if_asked(model_config, lamb, shard_over_data, query, pooler):
+    config = OptimizerConfig(trust_ratio=lamb, bias_correction=lamb)
+    model, optimizer = build_model(model_config), make_optimizer(config, [PhaseConfig()])
+    shardings = state_shardings(model, optimizer, make_mesh(MeshConfig(2, 2, 2)), shard_over_data)
+    adam = shardings["opt_state"]["adam"]
+    for moment in (adam.mu["encoder"], adam.nu["encoder"]):
+        assert moment["layer_0"]["attention"]["query"]["kernel"].shard_shape((32, 8, 4)) == query
+        assert moment["pooler"]["kernel"].shard_shape((32, 32)) == pooler
+        assert moment["embeddings"]["word"]["embedding"].shard_shape((101, 32)) == (101, 16)  # 101 does not divide
+    assert adam.count.is_fully_replicated
+
+
+def test_what_a_checkpoint_is_restored_into_is_the_state_without_its_numbers(model_config, make_state):
+    state = make_state(2, 2, 2)
+    model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    shardings = state_shardings(model, optimizer, make_mesh(MeshConfig(2, 2, 2)), shard_over_data=True)
+    target = abstract_state(model, optimizer, shardings)
+
+    def check(leaf, real):
+        assert (leaf.shape, leaf.dtype) == (real.shape, real.dtype)
+        assert leaf.sharding.is_equivalent_to(real.sharding, real.ndim)
+
+    jax.tree.map(check, target, state)
+    jax.tree.map(check, abstract_params(model, shardings["params"]), state["params"])
+
+
+def test_heads_that_do_not_divide_are_an_error_before_anything_is_made(model_config):
+    model = build_model(dataclasses.replace(model_config, num_attention_heads=2))
+    optimizer = make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    with pytest.raises(UserError, match=r"attention/.*'heads' of 2 .*--config.mesh.tensor"):
+        state_shardings(model, optimizer, make_mesh(MeshConfig(1, 1, 8)), shard_over_data=True)
