@@ -37,8 +37,8 @@ verb build_records \
   --input=python-docs \
   --vocab=$out/vocab \
   --output=$out/records \
-  --max_seq_length=128 \
-  --max_predictions_per_seq=20 \
+  --max_seq_length=64 \
+  --max_predictions_per_seq=10 \
   --dupe_factor=2 \
   --holdout=0.02 \
   --num_parts=4 \
