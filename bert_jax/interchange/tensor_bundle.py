@@ -79,7 +79,11 @@ class TensorBundle:
         try:
             entries = dict(_read_table(index.read_bytes()))
             header = _Header.FromString(entries.pop(b""))
-            self._entries = {key.decode(): _Entry.FromString(value) for key, value in entries.items()}
+            self._entries = {
+                key.decode(): _Entry.FromString(value)
+                for key, value in entries.items()
+                if not key.startswith(b"\0")  # a slice's own; the variable that it is of has an entry too
+            }
         except Exception as error:  # of struct, of protobuf, of bytes out of range: whatever damage makes
             raise UserError(f"{index} is damaged or no TensorFlow checkpoint's ({error}); fetch it again") from error
         if header.endianness != 0:

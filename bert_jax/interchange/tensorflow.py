@@ -16,6 +16,7 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
+from bert_jax.interchange.huggingface_reader import ForeignWeights
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.interchange.trained import Trained
 from bert_jax.text.tokenizer import Tokenizer
@@ -31,18 +32,10 @@ DEFAULTS = {"type_vocab_size": 16, "hidden_act": "gelu"}
 
 
 @dataclasses.dataclass(frozen=True)
-class OriginalWeights:
-    """What a checkpoint holds of a model."""
+class OriginalState:
+    """What the original's optimizer keeps of a run; the moments are nested dicts like the parameters."""
 
-    params: names.Params  # nested dict of float32 NumPy arrays
-    config: ModelConfig
-    step: int  # global_step, 0 if the checkpoint does not say
-
-
-@dataclasses.dataclass(frozen=True)
-class OriginalSlots:
-    """Adam's moments, each a nested dict like the parameters."""
-
+    step: int
     mu: names.Params
     nu: names.Params
 
@@ -72,10 +65,10 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
         logging.warning("the original's programs read WordPiece only, and this tokenizer is %s", tokenizer.kind)
 
 
-def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> OriginalWeights:
+def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
     """Read the checkpoint that `path` is (see `find_checkpoint`), with the bert_config.json beside it.
 
-    Adam's slots are left alone. The form of GELU, of which the original does not tell, is that of `settings`.
+    Adam's moments are left alone. The form of GELU, of which the original does not tell, is that of `settings`.
 
     Raises:
       UserError: there is none, it is damaged, or holds a variable that has no place in ours, or lacks one.
@@ -83,30 +76,32 @@ def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> OriginalWeig
     prefix = _checkpoint(path)
     bundle = TensorBundle(prefix)
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in bundle.shapes:
-        raise UserError(
-            f"{prefix} is of TensorFlow 2, without the original's names; give a checkpoint of named variables"
-        )
+        raise UserError(f"{prefix} is of TensorFlow 2, not the original's; give a checkpoint of named variables")
     config = _read_config(epath.Path(prefix).parent / SETTINGS, settings)
     variables = [name for name in bundle.shapes if name != GLOBAL_STEP and not name.endswith(SLOTS)]
-    arrays = {name: _float32(bundle, name) for name in variables}
-    step = int(bundle.read(GLOBAL_STEP)) if GLOBAL_STEP in bundle.shapes else 0
-    return OriginalWeights(names.to_ours(arrays, config, "tensorflow", prefix), config, step)
+    params = names.to_ours({name: _float32(bundle, name) for name in variables}, config, "tensorflow", prefix)
+    return ForeignWeights(names.flatten(params), config, [])
 
 
-def read_slots(path: epath.PathLike, config: ModelConfig) -> OriginalSlots:
-    """Adam's first and second moments in the checkpoint that `path` is, of a model of `config`.
+def read_state(path: epath.PathLike, config: ModelConfig) -> OriginalState:
+    """Step and Adam's moments in the checkpoint that `path` is, of a model of `config`.
 
     Raises:
-      UserError: there is no such checkpoint, it is damaged, or a parameter's slot is missing or of another shape.
+      UserError: there is no such checkpoint, it is damaged, has no global_step (it was released without), or a
+        parameter's moment is missing or of another shape.
     """
     prefix = _checkpoint(path)
     bundle = TensorBundle(prefix)
-    moments = []
-    for slot in SLOTS:
-        ending = f"/{slot}"
-        arrays = {name.removesuffix(ending): _float32(bundle, name) for name in bundle.shapes if name.endswith(ending)}
-        moments.append(names.to_ours(arrays, config, "tensorflow", f"{prefix}, {slot}"))
-    return OriginalSlots(*moments)
+    if GLOBAL_STEP not in bundle.shapes:
+        raise UserError(f"{prefix} holds no {GLOBAL_STEP}, weights only; give a checkpoint that a training run wrote")
+    mu, nu = (_moments(bundle, slot, config, prefix) for slot in SLOTS)
+    return OriginalState(int(bundle.read(GLOBAL_STEP)), mu, nu)
+
+
+def _moments(bundle: TensorBundle, slot: str, config: ModelConfig, prefix: str) -> names.Params:
+    ending = f"/{slot}"
+    arrays = {name.removesuffix(ending): _float32(bundle, name) for name in bundle.shapes if name.endswith(ending)}
+    return names.to_ours(arrays, config, "tensorflow", f"{prefix}, {slot}")
 
 
 def find_checkpoint(path: epath.PathLike) -> str | None:
@@ -149,9 +144,8 @@ def from_original_config(values: Mapping[str, Any], settings: ModelConfig, sourc
     form = values.get("gelu_approximate", APPROXIMATE[settings.hidden_act])
     ours = [name for name, theirs in APPROXIMATE.items() if theirs == form]
     if values["hidden_act"] != "gelu" or not ours:
-        raise UserError(
-            f"{source} says hidden_act={values['hidden_act']!r}, {form=!s}; only gelu, none or tanh, can be read"
-        )
+        spelling = f"hidden_act={values['hidden_act']!r}, gelu_approximate={form!r}"
+        raise UserError(f"{source} says {spelling}; only gelu, with none or tanh, can be read")
     known = {field.name for field in dataclasses.fields(ModelConfig)} & values.keys()
     return ModelConfig(**{**{name: values[name] for name in known}, "hidden_act": ours[0]})
 

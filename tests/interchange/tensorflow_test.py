@@ -1,0 +1,217 @@
+"""Original-BERT checkpoints there and back; TensorFlow and transformers' own loader judge what we write."""
+
+import dataclasses
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+import torch
+import transformers
+from etils import epath
+
+from bert_jax.config import ModelConfig
+from bert_jax.errors import UserError
+from bert_jax.interchange import names
+from bert_jax.interchange.huggingface import to_huggingface_config
+from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
+from bert_jax.interchange.tensorflow import (
+    find_checkpoint,
+    from_original_config,
+    read_state,
+    read_tensorflow,
+    to_original_config,
+    write_tensorflow,
+)
+from bert_jax.interchange.trained import Trained
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.wordpiece import WordPiece
+from bert_jax.training.state import build_model
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def random_params(config, seed=0):
+    random = np.random.default_rng(seed)
+    abstract = build_model(config).abstract_params
+    return jax.tree.map(lambda leaf: random.normal(0, 0.1, leaf.shape).astype(np.float32), abstract)
+
+
+@pytest.fixture
+def config(model_config):
+    return dataclasses.replace(model_config, hidden_act="gelu_tanh")
+
+
+@pytest.fixture
+def params(config):
+    return random_params(config)
+
+
+@pytest.fixture
+def exported(tmp_path, config, params):
+    tokenizer = Tokenizer(WordPiece([*SPECIAL, *(f"w{i}" for i in range(config.vocab_size - 5))], lowercase=False))
+    directory = epath.Path(tmp_path / "export")
+    directory.mkdir()
+    write_tensorflow(directory, Trained(1234, params, {}, {}), config, tokenizer)
+    return directory
+
+
+def variables(prefix):
+    bundle = TensorBundle(prefix)
+    return {name: bundle.read(name) for name in bundle.shapes}
+
+
+def test_parameters_and_settings_come_back_bit_for_bit(exported, config, params):
+    found = read_tensorflow(exported, ModelConfig())
+    assert found.config == config
+    assert found.missing == []
+    assert found.arrays.keys() == names.flatten(params).keys()
+    for path, array in names.flatten(params).items():
+        np.testing.assert_array_equal(found.arrays[path], array, strict=True)
+
+
+def test_the_folder_is_the_originals(exported, config):
+    files = {"bert_config.json", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index", "vocab.txt"}
+    assert files | {"vocabulary.json"} == {path.name for path in exported.iterdir()}
+    assert json.loads((exported / "bert_config.json").read_text())["hidden_act"] == "gelu"
+    assert load_tokenizer(exported).vocab_size == config.vocab_size
+
+
+def test_tensorflow_finds_the_originals_variables(exported, config, params):
+    tf = pytest.importorskip("tensorflow")
+    reader = tf.train.load_checkpoint(str(exported / "bert_model.ckpt"))
+    expected = names.to_theirs(params, config, "tensorflow")
+    assert reader.get_variable_to_shape_map().keys() == expected.keys() | {"global_step"}
+    assert reader.get_tensor("global_step") == 1234
+    for name, array in expected.items():
+        np.testing.assert_array_equal(reader.get_tensor(name), array, strict=True)
+    assert reader.get_tensor("cls/seq_relationship/output_weights").shape == (2, config.hidden_size)
+
+
+def test_transformers_makes_the_same_model_of_it(exported, config, params, make_batch):
+    pytest.importorskip("tensorflow")
+    settings = transformers.BertConfig(**to_huggingface_config(config, pad_id=0))
+    model = transformers.BertForPreTraining(settings).eval()
+    transformers.models.bert.modeling_bert.load_tf_weights_in_bert(model, settings, str(exported / "bert_model.ckpt"))
+    model.tie_weights()
+    batch = make_batch(3)
+    inputs = [batch[name] for name in ("input_ids", "input_mask", "segment_ids")]
+    with torch.no_grad():
+        theirs = model(*map(torch.from_numpy, inputs))
+    positions = np.tile(np.arange(16, dtype=np.int32), (3, 1))
+    ours = jax.jit(build_model(config).apply)(params, *inputs, positions)
+    np.testing.assert_allclose(ours.masked_lm, theirs.prediction_logits, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours.next_sentence, theirs.seq_relationship_logits, rtol=0, atol=1e-5)
+
+
+def test_a_checkpoint_with_adams_moments(exported, config, params):
+    """As the original's training writes it; that its programs really do is tests/original's to show."""
+    prefix = exported / "model.ckpt-7"
+    moments = {slot: random_params(config, seed) for seed, slot in enumerate(("adam_m", "adam_v"), 1)}
+    arrays = {**names.to_theirs(params, config, "tensorflow"), "global_step": np.array(7, np.int64)}
+    for slot, tree in moments.items():
+        arrays |= {f"{name}/{slot}": array for name, array in names.to_theirs(tree, config, "tensorflow").items()}
+    write_bundle(prefix, arrays)
+    assert read_tensorflow(prefix, config).arrays.keys() == names.flatten(params).keys()
+    state = read_state(prefix, config)
+    assert state.step == 7
+    jax.tree.map(np.testing.assert_array_equal, state.mu, moments["adam_m"])
+    jax.tree.map(np.testing.assert_array_equal, state.nu, moments["adam_v"])
+    del arrays["bert/pooler/dense/bias/adam_v"]
+    write_bundle(prefix, arrays)
+    with pytest.raises(UserError, match="adam_v: bert/pooler/dense/bias is missing"):
+        read_state(prefix, config)
+
+
+def test_weights_alone_have_no_state(exported, config):
+    with pytest.raises(UserError, match=r"adam_m: bert/embeddings/word_embeddings is missing"):
+        read_state(exported, config)
+    arrays = variables(exported / "bert_model.ckpt")
+    del arrays["global_step"]
+    write_bundle(exported / "bert_model.ckpt", arrays)
+    with pytest.raises(UserError, match="holds no global_step"):
+        read_state(exported, config)
+    assert read_tensorflow(exported, config).config == config
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"bert/pooler/dense/bias": None}, "bert/pooler/dense/bias is missing"),
+        ({"output_weights": np.zeros((2, 32), np.float32)}, "output_weights is no part"),
+        (
+            {"cls/predictions/output_bias": np.zeros(7, np.float32)},
+            "output_bias has shape (7,) and the config says (101,)",
+        ),
+        ({"_CHECKPOINTABLE_OBJECT_GRAPH": np.zeros(1, np.float32)}, "is of TensorFlow 2"),
+    ],
+)
+def test_what_cannot_be_mapped_is_named(exported, config, change, complaint):
+    arrays = variables(exported / "bert_model.ckpt") | change
+    write_bundle(exported / "bert_model.ckpt", {name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(UserError, match=re.escape(complaint)):
+        read_tensorflow(exported, config)
+
+
+def test_where_a_checkpoint_is(exported):
+    prefix = str(exported / "bert_model.ckpt")
+    assert find_checkpoint(exported) == find_checkpoint(prefix) == find_checkpoint(f"{prefix}.index") == prefix
+    assert find_checkpoint(exported / "other.ckpt") is None
+    with pytest.raises(UserError, match="is no original-BERT checkpoint"):
+        read_tensorflow(exported / "other.ckpt", ModelConfig())
+
+
+def test_settings_beside_it_are_needed(exported):
+    (exported / "bert_config.json").write_text("{")
+    with pytest.raises(UserError, match=r"bert_config\.json is not JSON"):
+        read_tensorflow(exported, ModelConfig())
+    (exported / "bert_config.json").unlink()
+    with pytest.raises(UserError, match=r"bert_config\.json does not exist"):
+        read_tensorflow(exported, ModelConfig())
+
+
+@pytest.mark.parametrize("hidden_act", ["gelu", "gelu_tanh"])
+def test_every_setting_comes_back(hidden_act):
+    config = ModelConfig(vocab_size=9, hidden_act=hidden_act, layer_norm_eps=1e-7, type_vocab_size=3)
+    assert from_original_config(to_original_config(config), ModelConfig(), "c") == config
+
+
+@pytest.mark.parametrize("hidden_act", ["gelu", "gelu_tanh"])
+def test_settings_as_google_released_them(hidden_act):
+    """The content of uncased_L-2_H-128_A-2/bert_config.json, and what BertConfig takes for what is left out."""
+    values = {
+        "hidden_size": 128,
+        "hidden_act": "gelu",
+        "initializer_range": 0.02,
+        "vocab_size": 30522,
+        "hidden_dropout_prob": 0.1,
+        "num_attention_heads": 2,
+        "type_vocab_size": 2,
+        "max_position_embeddings": 512,
+        "num_hidden_layers": 2,
+        "intermediate_size": 512,
+        "attention_probs_dropout_prob": 0.1,
+    }
+    settings = ModelConfig(hidden_act=hidden_act)
+    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
+    assert from_original_config(values, settings, "c") == ModelConfig(30522, **sizes, hidden_act=hidden_act)
+    del values["type_vocab_size"]
+    assert from_original_config(values, settings, "c").type_vocab_size == 16
+
+
+def test_settings_of_another_model_are_refused():
+    for values, complaint in [
+        ({"vocab_size": 9, "hidden_act": "relu"}, "hidden_act='relu'"),
+        ({"vocab_size": 9, "gelu_approximate": "quick"}, "gelu_approximate='quick'"),
+        ({}, "does not say vocab_size"),
+    ]:
+        with pytest.raises(UserError, match=complaint):
+            from_original_config(values, ModelConfig(), "bert_config.json")
+
+
+def test_what_the_originals_programs_do_otherwise_is_said(exported, config, params, caplog):
+    changed = dataclasses.replace(config, hidden_act="gelu", layer_norm_eps=1e-7)
+    write_tensorflow(exported, Trained(1, params, {}, {}), changed, load_tokenizer(exported))
+    assert "GELU's tanh form" in caplog.text
+    assert "layer_norm_eps=1e-12 and not 1e-07" in caplog.text

@@ -1,0 +1,146 @@
+"""The whole of it against the original's own code: it reads our records and our weights, trains, and we do the same.
+
+Same batches, no dropout: every step's losses, the weights and Adam's moments at the end must be ours. The original's
+functions run under TensorFlow 2 in a process of their own, see pretrain.py beside this file.
+"""
+
+import dataclasses
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+
+from bert_jax.config import ModelConfig, OptimizerConfig, PhaseConfig
+from bert_jax.data.source import RecordSource
+from bert_jax.interchange import names
+from bert_jax.interchange.tensorflow import read_state, read_tensorflow, write_tensorflow
+from bert_jax.interchange.trained import Trained
+from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.objective import mean_metrics
+from bert_jax.training.optimizer import make_optimizer
+from bert_jax.training.state import build_model
+from bert_jax.training.step import INPUTS, dropout_key, train_step
+
+pytestmark = pytest.mark.skipif(
+    not (importlib.util.find_spec("bert") and importlib.util.find_spec("tensorflow")),
+    reason="needs tensorflow-cpu and bert-tensorflow",
+)
+ROWS, STEPS, WARMUP, RATE = 8, 12, 4, 1e-3
+MODEL = ModelConfig(
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=64,
+    max_position_embeddings=32,
+    hidden_act="gelu_tanh",
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+)
+NO_GRADIENT = "key/bias"  # adds the same to all of a query's scores; what it gets is rounding
+
+
+@dataclasses.dataclass
+class Start:
+    """What both begin with."""
+
+    config: ModelConfig
+    directory: Path  # our export
+    params: names.Params
+    batches: list[dict[str, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def start(chain, tmp_path_factory):
+    tokenizer = load_tokenizer(chain.vocab)
+    config = dataclasses.replace(MODEL, vocab_size=tokenizer.vocab_size)
+    random = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: random.normal(0, 0.1, leaf.shape).astype(np.float32), build_model(config).abstract_params
+    )
+    directory = epath.Path(tmp_path_factory.mktemp("export"))
+    write_tensorflow(directory, Trained(1000, params, {}, {}), config, tokenizer)
+    source = RecordSource(chain.records(32), "train")
+    rows = [[source[step * ROWS + row] for row in range(ROWS)] for step in range(STEPS)]
+    batches = [{name: np.stack([record[name] for record in batch]) for name in batch[0]} for batch in rows]
+    return Start(config, directory, params, batches)
+
+
+@pytest.fixture(scope="module")
+def theirs(chain, start, tmp_path_factory):
+    """The directory in which the original has left its losses and its checkpoint."""
+    output = tmp_path_factory.mktemp("original")
+    done = subprocess.run(
+        [
+            sys.executable,
+            Path(__file__).with_name("pretrain.py"),
+            f"--bert_config_file={start.directory}/bert_config.json",
+            f"--init_checkpoint={start.directory}/bert_model.ckpt",
+            f"--input_file={chain.records(32)}/bert-train.tfrecord-*",
+            f"--output_dir={output}",
+            "--max_seq_length=32",
+            "--max_predictions_per_seq=6",
+            f"--train_batch_size={ROWS}",
+            f"--num_train_steps={STEPS}",
+            f"--num_warmup_steps={WARMUP}",
+            f"--learning_rate={RATE}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (output / "bert_config.json").write_text((start.directory / "bert_config.json").read_text())
+    return output
+
+
+@pytest.fixture(scope="module")
+def ours(start):
+    """Our state after the same steps, and every step's means."""
+    model = build_model(start.config)
+    optimizer = make_optimizer(OptimizerConfig(learning_rate=RATE, warmup_steps=WARMUP), [PhaseConfig(steps=STEPS)])
+    step = jax.jit(train_step(model, optimizer, 1, dropout_key(0, "threefry", "cpu")))
+    state = {"step": 0, "params": start.params, "opt_state": optimizer.init(start.params)}
+    told = []
+    for batch in start.batches:
+        state, sums = step(state, batch)
+        told.append(mean_metrics(sums))
+    return jax.device_get(state), told
+
+
+def test_the_same_log_probabilities(start, theirs):
+    model = build_model(start.config)
+    logits = jax.jit(model.apply)(start.params, *(start.batches[0][name] for name in INPUTS))
+    with np.load(theirs / "losses.npz") as found:
+        for name in ("masked_lm", "next_sentence"):
+            expected = np.asarray(jax.nn.log_softmax(getattr(logits, name)))
+            np.testing.assert_allclose(found[name], expected.reshape(found[name].shape), rtol=0, atol=2e-5)
+
+
+def test_the_same_losses_at_every_step(theirs, ours):
+    with np.load(theirs / "losses.npz") as found:
+        for name in ("masked_lm_loss", "next_sentence_loss"):
+            np.testing.assert_allclose([means[name] for means in ours[1]], found[name], rtol=0, atol=2e-5)
+        assert np.ptp(found["masked_lm_loss"]) > 0.1
+
+
+def test_the_same_weights_after_training(start, theirs, ours):
+    found = read_tensorflow(theirs / "model.ckpt", start.config)
+    assert found.config == start.config
+    before = names.flatten(start.params)
+    for path, array in names.flatten(ours[0]["params"]).items():
+        np.testing.assert_allclose(found.arrays[path], array, rtol=0, atol=2e-5, err_msg=path)
+        assert np.abs(array - before[path]).max() > 1e-4 or path.endswith(NO_GRADIENT)
+
+
+def test_the_same_moments_after_training(start, theirs, ours):
+    found, adam = read_state(theirs / "model.ckpt", start.config), ours[0]["opt_state"]["adam"]
+    assert found.step == STEPS
+    for expected, moments in ((adam.mu, found.mu), (adam.nu, found.nu)):
+        for path, array in names.flatten(moments).items():
+            tolerance = 1 if path.endswith(NO_GRADIENT) else 2e-4 * np.abs(array).max()
+            np.testing.assert_allclose(names.flatten(expected)[path], array, rtol=0, atol=tolerance, err_msg=path)
