@@ -4,7 +4,7 @@ Moves pytrees of arrays and a small JSON beside them; knows no model and no trai
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
@@ -84,6 +84,17 @@ class Checkpoints:
         """Wait for what is being written, then let go of the directory."""
         self.wait()
         self._manager.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Close; an error that is on its way is not covered by what closing then says."""
+        try:
+            self.close()
+        except Exception:
+            if error is None:
+                raise
 
     def _check_same_arrays(self, step: int, target: Tree) -> None:
         there = _shapes(self._manager.item_metadata(step)["state"].tree)

@@ -1,13 +1,18 @@
 """How every verb starts: flags are parsed, and a user's mistake ends as one line, not as a traceback."""
 
+import dataclasses
+import difflib
 import errno
 import logging as python_logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 
+from bert_jax.config import Config
 from bert_jax.errors import UserError
 
 
@@ -23,18 +28,51 @@ def _log_our_lines_only() -> None:
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    package = str(Path(__file__).parent)
-    handler.addFilter(lambda line: line.levelno >= python_logging.WARNING or line.pathname.startswith(package))
+    handler.addFilter(_is_worth_telling)
+    sys.unraisablehook = _tell_unraisable
+
+
+def _is_worth_telling(line: python_logging.LogRecord) -> bool:
+    if line.pathname.startswith(str(Path(__file__).parent)):
+        return True
+    # What Orbax logs as an error it also raises, and then it is told as one line.
+    return line.levelno >= python_logging.WARNING and "/orbax/" not in line.pathname
+
+
+def _tell_unraisable(error: "sys.UnraisableHookArgs") -> None:
+    # When a write of a checkpoint fails, Orbax closes its event loop, and each other write then finds it closed.
+    if str(error.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(error)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
+        _check_settings(argv)
         rest = flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        _fail(" ".join(str(error).split()), status=2)
+    except IndexError:
+        _fail("a --config.phases[N] does not exist: N counts the phases of the --config file from 0", status=2)
+    except (flags.Error, TypeError, ValueError) as error:
+        missing = r"flag --(\w+)=None: Flag --\1 must have a value other than None\."
+        _fail(re.sub(missing, r"--\1 is missing, give it a value;", " ".join(str(error).split())).rstrip(";"), status=2)
     if len(rest) > 1:
         _fail(f"unexpected argument {rest[1]!r}; options are written --name=value", status=2)
     return list(rest)
+
+
+def _check_settings(argv: Sequence[str]) -> None:
+    """Raise flags.Error on a --config file or a key in it that does not exist: config_flags ends in a traceback."""
+    for file in (match[1] for argument in argv if (match := re.match(r"--?config=([^:]+)", argument))):
+        if not Path(file).is_file():
+            raise flags.Error(f"--config={file} does not exist; give a file such as configs/tiny.py")
+    for key in (match[1] for argument in argv if (match := re.match(r"--config\.([\w.\[\]]+)", argument))):
+        holder: Any = Config()
+        for part in re.findall(r"\w+", key):
+            names = [field.name for field in dataclasses.fields(holder)] if dataclasses.is_dataclass(holder) else []
+            if part not in names and not (part.isdigit() and isinstance(holder, tuple)):
+                near = difflib.get_close_matches(part, names, 1) or names
+                remedy = f"did you mean {' or '.join(near)}?" if near else "it has no parts"
+                raise flags.Error(f"--config.{key} does not exist: {part} is no setting; {remedy}")
+            holder = holder[0] if isinstance(holder, tuple) else getattr(holder, part)
 
 
 def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
@@ -42,6 +80,8 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
         main(argv)
     except UserError as error:
         _fail(str(error), status=1)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command again goes on where this one stopped", status=130)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 # room's own __main__.py the start of every verb, cli.
 MAY_IMPORT = {
     "errors": set(),
-    "cli": {"errors"},
+    "cli": {"errors", "config"},
     "config": {"errors"},
     "text": {"errors", "config"},
     "data": {"errors", "config", "text"},

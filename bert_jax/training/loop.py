@@ -105,37 +105,36 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
             _check_finite(at_step, values["loss"])
 
     # ---------------------------------------------------------------- train
-    jax.set_mesh(mesh)
-    for number, opened in enumerate(phases):
-        if step >= opened.last_step:
-            continue
-        meter.start_phase(*_step_size(config, opened))
-        for batch in inputs.train_batches(opened, config, mesh, step):
-            state, sums = run_step(state, batch)  # only dispatched: the device is never waited for here
-            step += 1
-            phase_ends = step == opened.last_step
-            closes = phase_ends or step % config.train.log_every_steps == 0
-            tell_interval(number, meter.add(step, sums, closes))
-            progress.update(step)
+    with checkpoints, jax.set_mesh(mesh):
+        for number, opened in enumerate(phases):
+            if step >= opened.last_step:
+                continue
+            meter.start_phase(*_step_size(config, opened))
+            for batch in inputs.train_batches(opened, config, mesh, step):
+                state, sums = run_step(state, batch)  # only dispatched: the device is never waited for here
+                step += 1
+                phase_ends = step == opened.last_step
+                closes = phase_ends or step % config.train.log_every_steps == 0
+                tell_interval(number, meter.add(step, sums, closes))
+                progress.update(step)
 
-            evaluates = step % config.evaluation.every_steps == 0 or step == config.total_steps
-            saves = phase_ends or step % config.train.checkpoint_every_steps == 0
-            if evaluates or saves:
-                tell_interval(number, meter.flush())
-            if evaluates and opened.validation:
-                size, most = opened.phase.global_batch_size, config.evaluation.max_batches
-                held_out = inputs.held_out_batches(opened.validation, size, most, mesh)
-                values = evaluate(evaluation_step, state["params"], held_out)
-                tell("validation", step, number, values)
-                progress.message(_held_out_line(step, values))
-            if saves:  # after the evaluation, so that a run that goes on from here has told everything before it
-                checkpoints.save(step, state, _description(config, opened, step))
-            if evaluates or saves:
-                meter.pause()
+                evaluates = step % config.evaluation.every_steps == 0 or step == config.total_steps
+                saves = phase_ends or step % config.train.checkpoint_every_steps == 0
+                if evaluates or saves:
+                    tell_interval(number, meter.flush())
+                if evaluates and opened.validation:
+                    size, most = opened.phase.global_batch_size, config.evaluation.max_batches
+                    held_out = inputs.held_out_batches(opened.validation, size, most, mesh)
+                    values = evaluate(evaluation_step, state["params"], held_out)
+                    tell("validation", step, number, values)
+                    progress.message(_held_out_line(step, values))
+                if saves:  # after the evaluation, so that a run that goes on from here has told everything before it
+                    checkpoints.save(step, state, _description(config, opened, step))
+                if evaluates or saves:
+                    meter.pause()
 
     # ---------------------------------------------------------------- what is left at the end
     progress.close()
-    checkpoints.close()
     if log:
         log.close()
     if phases[-1].validation:

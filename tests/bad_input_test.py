@@ -1,0 +1,180 @@
+"""Each mistake ends in one line that names the file or flag and the remedy, and leaves what was there untouched."""
+
+import lzma
+import os
+import shutil
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def refused(done, *words):
+    """Check that the command failed with one error line, without a traceback, that has all these words."""
+    assert done.returncode not in (0, None)
+    assert "Traceback" not in done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: "), done.stderr
+    assert len([text for text in done.stderr.splitlines() if text.startswith("error: ")]) == 1
+    for word in words:
+        assert str(word) in line, line
+
+
+def contents(directory):
+    """Every file below a directory, with its bytes."""
+    return {path: path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+def build_records(chain, output, *flags):
+    return chain.run(
+        "build_records", f"--vocab={chain.vocab}", f"--output={output}", "--num_workers=1", *flags, check=False
+    )
+
+
+def test_missing_input(chain, tmp_path):
+    refused(build_records(chain, tmp_path / "out", f"--input={tmp_path}/nothing*.txt"), f"{tmp_path}/nothing*.txt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_empty_input(chain, tmp_path):
+    (tmp_path / "empty.txt").write_text("\n \n")
+    refused(build_records(chain, tmp_path / "out", f"--input={tmp_path}/empty.txt"), "empty.txt")
+    vocabulary = [f"--input={tmp_path}/empty.txt", f"--output={tmp_path}/v", "--kind=wordpiece", "--vocab_size=100"]
+    refused(chain.run("build_vocab", *vocabulary, check=False), "empty.txt")
+    assert not (tmp_path / "v").exists()
+
+
+def test_text_that_is_not_utf8(chain, tmp_path):
+    with lzma.open(tmp_path / "latin.txt.xz", "wb") as file:
+        file.write("plain line\ncafé\n".encode("latin-1"))
+    refused(
+        build_records(chain, tmp_path / "out", f"--input={tmp_path}/latin.txt.xz"), "latin.txt.xz", "line 2", "UTF-8"
+    )
+
+
+def test_a_single_document(chain, tmp_path):
+    (tmp_path / "one.txt").write_text("First sentence here.\nSecond sentence here.\n")
+    refused(build_records(chain, tmp_path / "out", f"--input={tmp_path}/one.txt"), "document", "blank line")
+
+
+def test_records_of_other_options_are_not_mixed(chain):
+    before = contents(chain.records(32))
+    flags = ["--max_seq_length=32", "--max_predictions_per_seq=6", "--dupe_factor=3", "--holdout=0.1"]
+    refused(
+        build_records(chain, chain.records(32), f"--input={chain.corpus}", *flags), chain.records(32), "dupe_factor"
+    )
+    assert contents(chain.records(32)) == before
+
+
+def test_records_of_another_vocabulary_size(chain, tmp_path):
+    refused(chain.pretrain(tmp_path / "w", "--config.model.vocab_size=999", check=False), "999", "800", "vocab")
+    assert not (tmp_path / "w").exists()
+
+
+def test_records_of_another_length(chain, tmp_path):
+    done = chain.pretrain(tmp_path / "w", f"--config.data.records={chain.records(64)}", check=False)
+    refused(done, "max_seq_length=32", "64")
+
+
+def test_a_workdir_of_another_vocabulary(chain, tmp_path):
+    other = tmp_path / "vocab"
+    flags = [f"--input={chain.corpus}", f"--output={other}", "--kind=wordpiece", "--vocab_size=800", "--nolowercase"]
+    chain.run("build_vocab", *flags)
+    records = tmp_path / "records"
+    flags = ["--max_seq_length=32", "--max_predictions_per_seq=6", "--dupe_factor=1", f"--input={chain.corpus}"]
+    chain.run("build_records", f"--vocab={other}", f"--output={records}", *flags)
+    chain.pretrain(tmp_path / "w", "--config.phases[0].steps=2")
+    before = contents(tmp_path / "w")
+    done = chain.pretrain(tmp_path / "w", "--config.phases[0].steps=2", f"--config.data.records={records}", check=False)
+    refused(done, tmp_path / "w", "vocabulary")
+    refused(chain.run("evaluate", f"--workdir={tmp_path / 'w'}", f"--records={records}", check=False), records, "vocab")
+    assert contents(tmp_path / "w") == before
+
+
+@pytest.fixture
+def copied_records(chain, tmp_path):
+    shutil.copytree(chain.records(32), tmp_path / "records")
+    return tmp_path / "records"
+
+
+def test_a_flipped_bit(chain, copied_records, tmp_path):
+    shard = next(copied_records.glob("bert-train.tfrecord*"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(bytes(data))
+    flags = [f"--config.data.records={copied_records}", "--config.phases[0].steps=200"]
+    refused(chain.pretrain(tmp_path / "w", *flags, check=False), shard.name, "record ", "CRC")
+
+
+def test_a_truncated_shard(chain, copied_records, tmp_path):
+    shard = next(copied_records.glob("bert-train.tfrecord*"))
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    done = chain.pretrain(tmp_path / "w", f"--config.data.records={copied_records}", check=False)
+    refused(done, shard.name, "record ")
+    assert not (tmp_path / "w").exists()
+
+
+def test_missing_records(chain, tmp_path):
+    refused(chain.pretrain(tmp_path / "w", f"--config.data.records={tmp_path}/none", check=False), f"{tmp_path}/none")
+
+
+def test_a_key_that_does_not_exist(chain, tmp_path):
+    refused(chain.pretrain(tmp_path / "w", "--config.model.hiden_size=3", check=False), "config.model.hiden_size")
+
+
+def test_a_batch_that_does_not_divide(chain, tmp_path):
+    """Two processes of one device each: fifteen rows do not divide."""
+    flags = ["--config.phases[0].global_batch_size=15", "--config.train.accumulation_steps=2"]
+    refused(chain.pretrain(tmp_path / "w", *flags, check=False), "global_batch_size=15", "accumulation_steps=2")
+
+
+def test_a_mesh_that_the_devices_cannot_form(chain, tmp_path):
+    refused(chain.pretrain(tmp_path / "w", "--config.mesh.tensor=3", check=False), "--config.mesh", "1 device")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_workdir_of_another_config(chain, tmp_path):
+    chain.pretrain(tmp_path, "--config.phases[0].steps=2")
+    before = contents(tmp_path)
+    done = chain.pretrain(tmp_path, "--config.phases[0].steps=2", "--config.optimizer.learning_rate=0.5", check=False)
+    refused(done, tmp_path, "optimizer.learning_rate=0.002, not 0.5")
+    assert contents(tmp_path) == before
+
+
+def test_a_checkpoint_directory_of_another_architecture(chain, tmp_path):
+    chain.pretrain(tmp_path / "a", "--config.phases[0].steps=2")
+    chain.pretrain(tmp_path / "b", "--config.phases[0].steps=2", "--config.model.hidden_size=16")
+    shutil.rmtree(tmp_path / "b" / "checkpoints")
+    shutil.copytree(tmp_path / "a" / "checkpoints", tmp_path / "b" / "checkpoints")
+    flags = ["--config.phases[0].steps=2", "--config.model.hidden_size=16"]
+    refused(chain.pretrain(tmp_path / "b", *flags, check=False), "checkpoints/2", "another architecture")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MB; skips where none may be mounted."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(path)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs to mount a small file system")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def test_a_full_disk_while_training(chain, small_disk):
+    """Each checkpoint is about 1 MB; the compilation cache lies there too."""
+    flags = [
+        "--config.train.checkpoint_every_steps=2",
+        "--config.model.hidden_size=64",
+        "--config.train.keep_checkpoints=9",
+    ]
+    refused(chain.pretrain(small_disk / "w", *flags, check=False), "no space left", small_disk)
+
+
+def test_a_full_disk_while_building(chain, small_disk):
+    (small_disk / "filler").write_bytes(bytes(2_900_000))
+    flags = ["--max_seq_length=64", "--dupe_factor=9", f"--input={chain.corpus}"]
+    refused(build_records(chain, small_disk / "out", *flags), "no space left")
+    assert not list(small_disk.glob("out/*.tfrecord*"))
