@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from etils import epath
 
+from bert_jax.data.foreign import ForeignRecords, is_foreign, read_foreign
 from bert_jax.data.schema import record_features
 from bert_jax.data.whole_file import whole_file
 from bert_jax.errors import UserError
@@ -64,7 +65,7 @@ def write_manifest(directory: epath.PathLike, manifest: Manifest) -> None:
 
 
 def read_manifest(directory: epath.PathLike) -> Manifest:
-    """Read what is in `directory`.
+    """Read what is in `directory`, or find it out where another program wrote the shards (see foreign.py).
 
     Raises:
       UserError: there is no such directory, it holds no finished records, or records of another schema version.
@@ -74,9 +75,11 @@ def read_manifest(directory: epath.PathLike) -> Manifest:
     if not directory.is_dir():
         raise UserError(f"records directory {directory} does not exist; make it with build_records")
     if not path.exists():
+        if is_foreign(directory):
+            return _of_foreign(read_foreign(directory))
         raise UserError(
-            f"{directory} has no {MANIFEST}, so it is no records directory or build_records did not finish; "
-            "run build_records into it"
+            f"{directory} has no {MANIFEST}, so it is no records directory or build_records did not finish: run it "
+            f"again; if another program wrote shards there, put their vocabulary into {directory}/tokenizer"
         )
     try:
         return _from_json(json.loads(path.read_text()))
@@ -104,6 +107,25 @@ def _from_json(content: Mapping[str, Any]) -> Manifest:
         for name, split in content["splits"].items()
     }
     return Manifest(**{**content, "splits": splits})
+
+
+def _of_foreign(found: ForeignRecords) -> Manifest:
+    shards: dict[str, list[Shard]] = {}
+    for path, num_records in found.num_records.items():
+        split = "validation" if "validation" in path.name else "train"
+        shards.setdefault(split, []).append(Shard(path.name, num_records, path.stat().length))
+    return Manifest(
+        max_seq_length=found.max_seq_length,
+        max_predictions_per_seq=found.max_predictions_per_seq,
+        vocab_size=found.tokenizer.vocab_size,
+        vocab_fingerprint=found.tokenizer.fingerprint,
+        tokenizer_kind=found.tokenizer.kind,
+        splits={name: Split(sum(shard.num_records for shard in split), split) for name, split in shards.items()},
+        options={},
+        inputs=[path.name for path in found.num_records],
+        statistics={},
+        bert_jax_version="",
+    )
 
 
 def _write_tfds_metadata(directory: epath.Path, manifest: Manifest) -> None:

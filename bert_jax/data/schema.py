@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 from tensorflow_datasets.proto import tf_example_pb2
 
 from bert_jax.errors import UserError
@@ -32,6 +33,18 @@ def record_features(max_seq_length: int, max_predictions_per_seq: int) -> tfds.f
             "next_sentence_labels": tensor(1, np.int64),  # 0: B follows A, 1: B is from elsewhere
         }
     )
+
+
+def record_sizes(data: bytes) -> tuple[int, int]:
+    """max_seq_length and max_predictions_per_seq of a serialized record; UserError if it is none of BERT's."""
+    try:
+        features = tf_example_pb2.Example.FromString(data).features.feature
+    except DecodeError:
+        raise UserError("the record is no tf.train.Example") from None
+    lengths = [len(features[name].int64_list.value) for name in ("input_ids", "masked_lm_positions")]
+    if not all(lengths):
+        raise UserError("the record has no input_ids or no masked_lm_positions")
+    return lengths[0], lengths[1]
 
 
 class RecordFormat:
