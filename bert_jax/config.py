@@ -115,6 +115,7 @@ class TrainConfig:
     log_every_steps: int = 100
     checkpoint_every_steps: int = 1000
     keep_checkpoints: int = 3
+    compilation_cache: str = ""  # directory of compiled programs, for the next start; "": WORKDIR/compilation_cache
 
     def check(self) -> None:
         """Raise UserError on a value out of range."""
@@ -268,6 +269,7 @@ FREE_TO_CHANGE = (
     "train.log_every_steps",
     "train.checkpoint_every_steps",
     "train.keep_checkpoints",
+    "train.compilation_cache",
     "evaluation.",
 )
 

@@ -118,6 +118,7 @@ class Chain:
             f"--config={ROOT / 'tests' / 'configs' / config}",
             f"--workdir={workdir}",
             f"--config.data.records={self.directory}/records-{{max_seq_length}}",
+            f"--config.train.compilation_cache={self.directory}/compilation_cache",
         ]
 
     def pretrain(self, workdir, *flags, config="one_phase.py", check=True):

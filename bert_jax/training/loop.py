@@ -62,7 +62,8 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
         workdir.claim(directory, config, phases[0].train.directory / "tokenizer", manifest.vocab_fingerprint)
 
     # ---------------------------------------------------------------- state: restored, or fresh
-    jax.config.update("jax_compilation_cache_dir", str(directory / "compilation_cache"))
+    cache = config.train.compilation_cache or str(directory / "compilation_cache")
+    jax.config.update("jax_compilation_cache_dir", cache)
     checkpoints = Checkpoints(directory / "checkpoints", config.train.keep_checkpoints)
     step = checkpoints.latest_step() or 0
     if step:
