@@ -75,7 +75,7 @@ def read_run(workdir: epath.PathLike) -> Run:
     whole_lines = log[: log.rfind("\n") + 1].splitlines()  # the last may be just being written
     samples = workdir / "samples.json"
     return Run(
-        name=workdir.resolve().name,
+        name="/".join(workdir.resolve().parts[-2:]),  # a workdir is often just called "train"
         config=_parse(workdir / "config.json", (workdir / "config.json").read_text()),
         lines=[_parse(workdir / "metrics.jsonl", line) for line in whole_lines],
         samples=_parse(samples, samples.read_text()) if samples.exists() else [],

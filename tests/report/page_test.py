@@ -79,6 +79,7 @@ def test_everything_is_on_the_page(workdir):
     page = Page(path.read_text())
     words = page.words()
     for part in (
+        f"BERT pretraining: {workdir.parent.name}/{workdir.name} ",
         "The model reads context: its held-out loss is 4.20 nats, 1.68 below the 5.88 of the unigram floor.",
         "unigram floor 5.88",
         "Masked words: accuracy",
