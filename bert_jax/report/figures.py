@@ -1,13 +1,10 @@
 """The curves of a run, drawn with matplotlib: as SVG for the page, as a picture file for anything else.
 
-A chart is what is drawn; `draw` gives it its looks. Colours have names, so that the page can show the same drawing
-in others when it is dark.
+Colours have names, so that the page can show the same drawing in others when it is dark.
 """
 
-import dataclasses
 import io
 import re
-from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 import matplotlib as mpl
@@ -16,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from bert_jax.report.charts import Chart, Points, charts
 from bert_jax.report.run import Run
 
 # Every value differs from every other: in SVG it is replaced by the CSS variable of that name.
@@ -31,98 +29,6 @@ COLOURS = MappingProxyType(
     }
 )
 _MOST_POINTS = 300  # of a curve; more cannot be seen and only make the page heavy
-
-Points = Sequence[tuple[int, float]]
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%".replace(".0%", "%")
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def _steps(step: float) -> str:
-    if step < 10_000:
-        return f"{step:,.0f}"
-    return f"{step / 1e6:g}M" if step >= 1e6 else f"{step / 1e3:g}k"
-
-
-@dataclasses.dataclass(frozen=True)
-class Metric:
-    """What can be drawn over the steps, by its name in metrics.jsonl, and how its values are said.
-
-    `floor` is the name of what can be had without learning from context, `floor_title` how the line is called.
-    """
-
-    name: str
-    title: str
-    said: Callable[[float], str]
-    tick: Callable[[float], str]
-    from_zero: bool = False
-    floor: str = ""
-    floor_title: str = ""
-
-
-METRICS = (
-    Metric(
-        "masked_lm_loss",
-        "Masked words: loss (nats)",
-        said="{:.2f}".format,
-        tick="{:g}".format,
-        floor="unigram_loss",
-        floor_title="unigram floor",
-    ),
-    Metric(
-        "masked_lm_accuracy",
-        "Masked words: accuracy",
-        said=_percent,
-        tick=_percent,
-        from_zero=True,
-        floor="unigram_accuracy",
-        floor_title="commonest word",
-    ),
-    Metric(
-        "next_sentence_accuracy",
-        "Next sentence: accuracy",
-        said=_percent,
-        tick=_percent,
-        floor="majority_next_sentence_accuracy",
-        floor_title="commoner answer",
-    ),
-    Metric("learning_rate", "Learning rate", said="{:g}".format, tick="{:g}".format, from_zero=True),
-    Metric("tokens_per_second", "Throughput (tokens a second)", said=_count, tick=_count, from_zero=True),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Chart:
-    """The curves of one metric; `phases`: (step, name) where a new phase begins."""
-
-    metric: Metric
-    train: Points
-    held_out: Points
-    floor: Points
-    phases: Sequence[tuple[int, str]]
-    last_step: int
-
-
-def charts(run: Run) -> list[Chart]:
-    """A chart of every metric that the run has told."""
-    phases = [(begun, f"{phase['max_seq_length']} tokens") for begun, phase in run.phases()[1:]]
-    drawn = [
-        Chart(
-            metric=metric,
-            train=run.points("train", metric.name),
-            held_out=run.points("validation", metric.name),
-            floor=run.points("validation", metric.floor),
-            phases=[(begun, name) for begun, name in phases if begun < run.last_step()],
-            last_step=run.last_step(),
-        )
-        for metric in METRICS
-    ]
-    return [chart for chart in drawn if chart.train or chart.held_out]
 
 
 def svg(chart: Chart, width: float, height: float) -> str:
@@ -154,7 +60,8 @@ def save_picture(run: Run, path: epath.PathLike) -> None:
     """The loss and the two accuracies side by side, as the kind of file that the name's ending says (.png, .svg)."""
     path = epath.Path(path)
     drawn = [chart for chart in charts(run) if chart.metric.floor]
-    figure = Figure(figsize=(4.2 * len(drawn), 3.2), layout="constrained", facecolor=COLOURS["paper"])
+    figure = Figure(figsize=(4.4 * len(drawn), 3.4), facecolor=COLOURS["paper"])
+    figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.15, wspace=0.05)
     for number, chart in enumerate(drawn):
         axes = figure.add_subplot(1, len(drawn), number + 1)
         draw(axes, chart)
@@ -280,3 +187,9 @@ def _thin(points: Points) -> Points:
     cuts = [points[start : start + size] for start in range(0, len(points) - 1, size)]
     means = [(cut[len(cut) // 2][0], sum(value for _, value in cut) / len(cut)) for cut in cuts]
     return [*means, points[-1]]
+
+
+def _steps(step: float) -> str:
+    if step < 10_000:
+        return f"{step:,.0f}"
+    return f"{step / 1e6:g}M" if step >= 1e6 else f"{step / 1e3:g}k"

@@ -8,7 +8,8 @@ from etils import epath
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bert_jax.report.figures import COLOURS, Chart, charts, svg
+from bert_jax.report.charts import Chart, charts
+from bert_jax.report.figures import COLOURS, svg
 from bert_jax.report.run import Run, read_run
 from bert_jax.report.sentences import readable
 from bert_jax.report.verdict import results, verdict, work
