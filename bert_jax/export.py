@@ -18,6 +18,7 @@ from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.workdir import read_config
 
 WRITERS = {"huggingface": write_huggingface, "numpy": write_numpy, "tensorflow": write_tensorflow}
+LIBRARIES = {"huggingface": "transformers", "numpy": "numpy", "tensorflow": "tensorflow"}  # as model cards name them
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain.", required=True)
 _FORMAT = flags.DEFINE_enum(
@@ -40,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
         tokenizer = load_tokenizer(f"{_WORKDIR.value}/tokenizer")
         trained = read_trained(_WORKDIR.value, model, tokenizer.fingerprint, _STEP.value)
         WRITERS[_FORMAT.value](aside, trained, model, tokenizer)
-        (aside / "README.md").write_text(model_card(trained, model, tokenizer))
+        (aside / "README.md").write_text(model_card(trained, model, tokenizer, LIBRARIES[_FORMAT.value]))
     logging.info("exported step %d of %s to %s", trained.step, _WORKDIR.value, _OUTPUT.value)
 
 

@@ -18,8 +18,10 @@ import transformers
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import Config, ModelConfig, PhaseConfig, to_json
 from bert_jax.interchange import names
+from bert_jax.interchange.tensorflow import read_tensorflow
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.state import build_model
+from bert_jax.training.workdir import read_config
 
 ROOT = Path(__file__).parent.parent
 TEXT = topics["assert"]
@@ -149,6 +151,32 @@ def test_an_older_checkpoint_on_request(workdir, tmp_path):
     params = make_state(build_model(dataclasses.replace(MODEL, vocab_size=model.config.vocab_size)), 5)["params"]
     ours = names.flatten(params)["encoder/pooler/kernel"]
     np.testing.assert_array_equal(model.bert.pooler.dense.weight.detach().numpy(), ours.T)
+
+
+def test_an_original_bert_folder(workdir, tmp_path):
+    for name in ("one", "two"):
+        done = export(workdir, tmp_path / name, "--format=tensorflow")
+        assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    config = read_config(workdir).model
+    found = read_tensorflow(tmp_path / "one", ModelConfig())
+    assert found.config == config
+    for path, array in names.flatten(make_state(build_model(config), 10)["params"]).items():
+        np.testing.assert_array_equal(found.arrays[path], array)
+    assert "library_name: tensorflow" in (tmp_path / "one" / "README.md").read_text()
+    tokenizers = [load_tokenizer(directory) for directory in (tmp_path / "one", workdir / "tokenizer")]
+    assert tokenizers[0].fingerprint == tokenizers[1].fingerprint
+
+
+def test_a_numpy_file(workdir, tmp_path):
+    done = export(workdir, tmp_path / "out", "--format=numpy", "--step=5")
+    assert done.returncode == 0, done.stderr
+    params = names.flatten(make_state(build_model(read_config(workdir).model), 5)["params"])
+    with np.load(tmp_path / "out" / "params.npz") as found:
+        assert set(found) == params.keys()
+        for path, array in params.items():
+            np.testing.assert_array_equal(found[path], array)
+    assert "library_name: numpy" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_wrong_requests_end_in_one_line_and_write_nothing(workdir, tmp_path):

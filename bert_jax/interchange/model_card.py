@@ -9,7 +9,7 @@ from bert_jax.text.tokenizer import Tokenizer
 
 _PAGE = """\
 ---
-library_name: transformers
+library_name: {library}
 pipeline_tag: fill-mask
 tags:
 - bert
@@ -49,10 +49,11 @@ Records: `{records}`. Vocabulary: {tokenizer.vocab_size:,} tokens ({tokenizer.ki
 """
 
 
-def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer) -> str:
-    """The text of the card; depends on nothing but its arguments."""
+def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer, library: str) -> str:
+    """The text of the card; depends on nothing but its arguments. `library` is the one that the files are for."""
     config = trained.description["config"]
     return _PAGE.format(
+        library=library,
         step=trained.step,
         total_steps=sum(phase["steps"] for phase in config["phases"]),
         model=_model(model),

@@ -19,10 +19,14 @@ def card(model_config):
     tokenizer = Tokenizer(WordPiece(TOKENS, lowercase=False), made_by={"input": ["corpus.txt"]})
     config = Config(model=model_config, phases=(PhaseConfig(900, 256, 128), PhaseConfig(1000, 128, 512)))
 
-    def make(**changes):
-        description = {"config": json.loads(to_json(config)), "versions": {"bert_jax": "0.1.0"}}
+    def make(library="transformers", **changes):
+        description = {
+            "config": json.loads(to_json(config)),
+            "data": {"inputs": [["corpus.txt", 99, "0123"]], "options": {"dupe_factor": 5}},
+            "versions": {"bert_jax": "0.1.0"},
+        }
         trained = Trained(step=1234, params={}, description=description, validation={})
-        return model_card(dataclasses.replace(trained, **changes), model_config, tokenizer)
+        return model_card(dataclasses.replace(trained, **changes), model_config, tokenizer, library)
 
     return make
 
@@ -39,6 +43,10 @@ def test_the_vocabulary_says_what_made_it(card):
     assert '`{"input": ["corpus.txt"]}`' in card()
 
 
+def test_the_records_say_what_made_them(card):
+    assert 'Made from `[["corpus.txt", 99, "0123"]]` with `{"dupe_factor": 5}`.' in card()
+
+
 def test_no_scores(card):
     assert "None were taken." in card()
 
@@ -49,3 +57,7 @@ def test_a_score_that_was_no_number_is_left_out(card):
     assert "| masked_lm_loss | 2.0000 |" in text
     assert "| loss |" not in text
     assert "7.5" not in text
+
+
+def test_what_the_files_are_for(card):
+    assert "\nlibrary_name: tensorflow\n" in card("tensorflow")
