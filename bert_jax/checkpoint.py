@@ -3,6 +3,8 @@
 Moves pytrees of arrays and a small JSON beside them; knows no model and no training.
 """
 
+import errno
+import os
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -81,9 +83,12 @@ class Checkpoints:
         return self._manager.restore(step, args=ocp.args.Composite(description=item)).description
 
     def close(self) -> None:
-        """Wait for what is being written, then let go of the directory."""
-        self.wait()
-        self._manager.close()
+        """Wait for what is being written, then let go of the directory. Raises as `save` does."""
+        try:
+            self._manager.close()  # waits first
+        except Exception as error:
+            self._raise_if_full(error)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +111,8 @@ class Checkpoints:
                 )
 
     def _raise_if_full(self, error: Exception) -> None:
-        if "no space left" in str(error).lower():
+        # By the system's words: it is an OSError from Orbax's own files and a ValueError from TensorStore's.
+        if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
             logging.debug("saving failed", exc_info=error)
             raise UserError(
                 f"no space left on the disk of {self.directory}; the checkpoint before stays, "
