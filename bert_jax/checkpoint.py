@@ -22,7 +22,7 @@ class Checkpoints:
     """The numbered checkpoints of one directory, of which the newest `keep` stay."""
 
     def __init__(self, directory: epath.PathLike, keep: int = 1, read_only: bool = False) -> None:
-        self.directory = epath.Path(directory)
+        self.directory = epath.Path(directory).resolve()  # Orbax takes no relative path
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None if read_only else keep,
             read_only=read_only,

@@ -38,7 +38,6 @@ NVIDIA_PEAKS = MappingProxyType(
         "V100": 125e12,
         "V100 PCIE": 112e12,
         "A10": 125e12,
-        "A10G": 70e12,
         "A30": 165e12,
         "A40": 149.7e12,
         "A100": 312e12,
@@ -49,10 +48,8 @@ NVIDIA_PEAKS = MappingProxyType(
         "H100 PCIE": 756e12,
         "H100 NVL": 835e12,
         "H200": 989e12,
-        "H200 NVL": 835e12,
         "GH200": 989e12,
         "B200": 2250e12,
-        "GB200": 2500e12,
     }
 )
 
