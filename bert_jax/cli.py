@@ -45,6 +45,13 @@ def _tell_unraisable(error: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(error)
 
 
+_PLAIN_WORDS = {
+    r"flag --(\w+)=None: Flag --\1 must have a value other than None\.": r"--\1 is missing, give it a value;",
+    r"invalid literal for int\(\) with base 10: ('.*')": r"\1 is not a whole number; give one, without a point",
+    r"could not convert string to float: ('.*')": r"\1 is not a number; give one, say 1e-4",
+}
+
+
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         _check_settings(argv)
@@ -52,8 +59,10 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     except IndexError:
         _fail("a --config.phases[N] does not exist: N counts the phases of the --config file from 0", status=2)
     except (flags.Error, TypeError, ValueError) as error:
-        missing = r"flag --(\w+)=None: Flag --\1 must have a value other than None\."
-        _fail(re.sub(missing, r"--\1 is missing, give it a value;", " ".join(str(error).split())).rstrip(";"), status=2)
+        message = " ".join(str(error).split())
+        for theirs, ours in _PLAIN_WORDS.items():
+            message = re.sub(theirs, ours, message)
+        _fail(message.rstrip(";"), status=2)
     if len(rest) > 1:
         _fail(f"unexpected argument {rest[1]!r}; options are written --name=value", status=2)
     return list(rest)

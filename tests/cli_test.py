@@ -1,0 +1,123 @@
+"""How a verb starts and fails, in processes of its own: one line that names the flag and the remedy, no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TINY = "--config=configs/tiny.py"
+
+# As short as a verb can be, and without what takes seconds to import.
+VERB = """
+import errno
+from absl import flags
+from ml_collections import config_flags
+from bert_jax import cli
+from bert_jax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory.")
+_TROUBLE = flags.DEFINE_enum("trouble", "none", ["none", "user", "disk", "bug", "interrupt"], "What goes wrong.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+def main(argv):
+    config = _CONFIG.value
+    if _TROUBLE.value == "user":
+        raise UserError("the thing is broken; mend it")
+    if _TROUBLE.value == "disk":
+        raise OSError(errno.ENOSPC, "No space left on device", "/a/file")
+    if _TROUBLE.value == "interrupt":
+        raise KeyboardInterrupt
+    if _TROUBLE.value == "bug":
+        raise OSError(errno.EACCES, "Permission denied", "/a/file")
+    print(config.phases[0].steps, config.optimizer.learning_rate, config.train.remat, config.scale)
+
+if __name__ == "__main__":
+    cli.run(main)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    script = tmp_path_factory.mktemp("verb") / "verb.py"
+    script.write_text(VERB)
+
+    def run(*flags):
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        command = [sys.executable, script, *flags]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def assert_one_line(done, status, *words):
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert done.stderr.endswith(errors[0] + "\n")  # the last thing said
+    for word in words:
+        assert word in errors[0]
+    assert done.returncode == status
+    assert done.stdout == ""
+
+
+def test_settings_are_changed_on_the_command_line(run):
+    changes = ["--config.phases[0].steps=7", "--config.optimizer.learning_rate=2e-4", "--config.scale=0.5"]
+    done = run(TINY, *changes, "--config.train.remat", "--workdir=x")
+    assert (done.returncode, done.stdout) == (0, "7 0.0002 True 0.5\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([TINY, "--workdir=x", "--config.model.nope=1"], ["--config.model.nope", "does not exist"]),
+        ([TINY, "--workdir=x", "--config.model.hiden_size=8"], ["model.hiden_size", "did you mean hidden_size"]),
+        ([TINY, "--workdir=x", "--config.optimiser.beta1=0.5"], ["optimiser", "did you mean optimizer"]),
+        ([TINY, "--workdir=x", "--config.phases[0].step=8"], ["phases[0].step", "did you mean steps"]),
+        ([TINY, "--workdir=x", "--config.phases[3].steps=8"], ["phases[", "counts the phases"]),
+        ([TINY, "--workdir=x", "--config.phases[0].steps=x"], ["config.phases[0].steps", "'x' is not a whole number"]),
+        (
+            [TINY, "--workdir=x", "--config.optimizer.learning_rate=fast"],
+            ["optimizer.learning_rate", "'fast' is not a number"],
+        ),
+        ([TINY, "--workdir=x", "--config.train.remat=perhaps"], ["train.remat", "perhaps"]),
+        (["--config=configs/none.py", "--workdir=x"], ["configs/none.py", "does not exist", "configs/tiny.py"]),
+        ([TINY], ["--workdir is missing"]),
+        (["--workdir=x"], ["--config is missing"]),
+        ([TINY, "--workdir=x", "--wokdir=y"], ["wokdir", "workdir"]),
+        ([TINY, "--workdir=x", "stray"], ["'stray'", "--name=value"]),
+    ],
+    ids=lambda value: value[-1].lstrip("-") if value and value[0].startswith("--") else "",
+)
+def test_a_wrong_flag_is_one_line(run, flags, words):
+    assert_one_line(run(*flags), 2, *words)
+
+
+def test_a_mistake_of_the_users_is_one_line(run):
+    assert_one_line(run(TINY, "--workdir=x", "--trouble=user"), 1, "the thing is broken; mend it")
+
+
+def test_a_full_disk_is_one_line(run):
+    assert_one_line(run(TINY, "--workdir=x", "--trouble=disk"), 1, "no space left", "/a/file", "run the same command")
+
+
+def test_ctrl_c_is_one_line(run):
+    assert_one_line(run(TINY, "--workdir=x", "--trouble=interrupt"), 130, "interrupted")
+
+
+def test_a_bug_keeps_its_traceback(run):
+    done = run(TINY, "--workdir=x", "--trouble=bug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "Permission denied" in done.stderr
+
+
+def test_pretraining_starts_so(tmp_path):
+    flags = [TINY, "--config.train.dtyp=bfloat16", f"--workdir={tmp_path / 'w'}"]
+    command = [sys.executable, "-m", "bert_jax.pretrain", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert_one_line(done, 2, "train.dtyp", "did you mean dtype")
+    assert not (tmp_path / "w").exists()
