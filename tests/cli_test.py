@@ -90,7 +90,6 @@ def test_settings_are_changed_on_the_command_line(run):
         ([TINY, "--workdir=x", "--wokdir=y"], ["wokdir", "workdir"]),
         ([TINY, "--workdir=x", "stray"], ["'stray'", "--name=value"]),
     ],
-    ids=lambda value: value[-1].lstrip("-") if value and value[0].startswith("--") else "",
 )
 def test_a_wrong_flag_is_one_line(run, flags, words):
     assert_one_line(run(*flags), 2, *words)
