@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # in the processes that tests start, too
+os.environ["USE_TF"] = "0"  # lest transformers imports TensorFlow, which judges our files, into every test
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import jax
 import numpy as np
