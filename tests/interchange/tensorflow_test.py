@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -215,3 +217,9 @@ def test_what_the_originals_programs_do_otherwise_is_said(exported, config, para
     write_tensorflow(exported, Trained(1, params, {}, {}), changed, load_tokenizer(exported))
     assert "GELU's tanh form" in caplog.text
     assert "layer_norm_eps=1e-12 and not 1e-07" in caplog.text
+
+
+@pytest.mark.parametrize("module", ["build_vocab", "build_records", "pretrain", "evaluate", "interchange.tensorflow"])
+def test_tensorflow_is_not_loaded_where_it_is_installed(module):
+    code = f"import sys, bert_jax.{module}; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
