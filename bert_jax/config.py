@@ -163,7 +163,8 @@ class Config:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
-    init_from: str = ""  # first weights: a workdir of another run, a Hugging Face directory or a file of weights
+    init_from: str = ""  # first weights: a workdir of another run, Hugging Face's or an original-BERT checkpoint
+    init_moments: bool = False  # from an original-BERT checkpoint, Adam's moments too
     scale: float = 1.0  # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
 
     @property
@@ -184,6 +185,8 @@ class Config:
     def check(self) -> None:
         """Raise UserError, naming the flag and the remedy, on the first value that cannot be."""
         _require(self.scale > 0, "scale", self.scale, "give a positive number, say 0.001 for 1/1000 of the steps")
+        remedy = "give --config.init_from an original-BERT checkpoint"
+        _require(bool(self.init_from) or not self.init_moments, "init_moments", self.init_moments, remedy)
         _require(len(self.phases) > 0, "phases", self.phases, "give at least one phase")
         self.model.check()
         self.optimizer.check()
@@ -254,6 +257,7 @@ def from_dict(values: dict[str, Any]) -> Config:
             evaluation=EvaluationConfig(**values["evaluation"]),
             mesh=MeshConfig(**values["mesh"]),
             init_from=values["init_from"],
+            init_moments=values["init_moments"],
             scale=values["scale"],
         )
     except (KeyError, TypeError) as error:

@@ -29,7 +29,7 @@ from bert_jax.training.samples import sample_predictions
 from bert_jax.training.state import abstract_state, build_model, init_state, param_count, state_shardings
 from bert_jax.training.step import dropout_key, jit_train_step, train_step
 from bert_jax.training.telemetry import MetricsLog, Progress
-from bert_jax.training.warm_start import fill_in, read_weights
+from bert_jax.training.warm_start import read_weights, start_from
 
 
 def pretrain(config: Config, directory: epath.PathLike) -> None:
@@ -55,9 +55,9 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
     model = build_model(config.model, config.train.dtype, config.train.remat)
     optimizer = make_optimizer(config.optimizer, config.phases)
     shardings = state_shardings(model, optimizer, mesh, config.optimizer.shard_over_data)
-    given = None
+    first_weights = None
     if config.init_from and not workdir.has_checkpoint(directory):
-        given = read_weights(config.init_from, config.model, manifest.vocab_fingerprint)
+        first_weights = read_weights(config.init_from, config.init_moments, config.model, manifest.vocab_fingerprint)
     if is_main:
         workdir.claim(directory, config, phases[0].train.directory / "tokenizer", manifest.vocab_fingerprint)
 
@@ -70,8 +70,7 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
         state = checkpoints.restore(step, abstract_state(model, optimizer, shardings))
     else:
         state = init_state(model, optimizer, shardings, config.train.seed)
-        if given:
-            state["params"] = fill_in(state["params"], given.arrays, shardings["params"])
+        state = start_from(first_weights, state, shardings) if first_weights else state
 
     # ---------------------------------------------------------------- what runs, and what watches
     device = jax.local_devices()[0]

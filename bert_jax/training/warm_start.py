@@ -12,9 +12,10 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
 from bert_jax.interchange.huggingface_reader import ForeignWeights, find_weights, read_huggingface
+from bert_jax.interchange.tensorflow import OriginalState, find_checkpoint, read_state, read_tensorflow
 from bert_jax.interchange.trained import read_trained
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.state import Params
+from bert_jax.training.state import Params, State
 from bert_jax.training.workdir import read_config
 
 POSITIONS = "encoder/embeddings/position/embedding"
@@ -22,27 +23,41 @@ POSITIONS = "encoder/embeddings/position/embedding"
 FREE_TO_CHANGE = ("max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
 
 
-def read_weights(path: epath.PathLike, model: ModelConfig, vocab_fingerprint: str) -> ForeignWeights:
-    """The weights at `path` for a run with this model and vocabulary: arrays by our paths, on the host.
+@dataclasses.dataclass(frozen=True)
+class FirstWeights:
+    """What a run begins with, on the host: arrays by our paths."""
 
-    `path` is a workdir of ours (its newest checkpoint is taken), a Hugging Face directory, or one file of weights.
+    params: Mapping[str, np.ndarray]  # what is missing here is initialised afresh
+    moments: OriginalState | None  # of Adam, where they were asked for
+
+
+def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, vocab_fingerprint: str) -> FirstWeights:
+    """The weights at `path` for a run with this model and vocabulary.
+
+    `path` is a workdir of ours (its newest checkpoint is taken), a Hugging Face directory, one file of weights, or an
+    original-BERT checkpoint, of which Adam's moments can be taken too.
 
     Raises:
       UserError: there are none, they are damaged, or of another architecture or vocabulary.
     """
     path = epath.Path(path)
-    if (path / "checkpoints").exists():
+    original = find_checkpoint(path)
+    if with_moments and not original:
+        raise UserError(f"--config.init_moments: {path} is no original-BERT checkpoint; leave it out")
+    if original:
+        weights = read_tensorflow(path, model)
+    elif (path / "checkpoints").exists():
         weights = _of_a_run(path)
     elif find_weights(path):
         weights = read_huggingface(path, model)
     else:
         raise UserError(
-            f"--config.init_from={path} is neither a workdir of bert_jax.pretrain nor Hugging Face weights "
-            "(a directory with config.json and model.safetensors, or one such file); give one of these"
+            f"--config.init_from={path} is neither a workdir of bert_jax.pretrain, nor Hugging Face weights "
+            "(config.json and model.safetensors, or one such file), nor an original-BERT checkpoint; give one of these"
         )
     _check_architecture(path, weights.config, model)
-    _check_vocabulary(path, vocab_fingerprint)
-    return weights
+    _check_vocabulary(epath.Path(original).parent if original else path, vocab_fingerprint)
+    return FirstWeights(weights.arrays, read_state(path, model) if with_moments else None)
 
 
 def _of_a_run(workdir: epath.Path) -> ForeignWeights:
@@ -78,6 +93,19 @@ def _check_vocabulary(path: epath.Path, vocab_fingerprint: str) -> None:
                 )
             return
     logging.warning("%s has no vocabulary beside its weights: that the records have the same is not checked", path)
+
+
+def start_from(first: FirstWeights, state: State, shardings: State) -> State:
+    """A fresh `state` with the first weights in it, and Adam's moments if they were taken; its step stays 0."""
+    params = fill_in(state["params"], first.params, shardings["params"])
+    opt_state = state["opt_state"]
+    if first.moments:
+        adam, layout = opt_state["adam"], shardings["opt_state"]["adam"]
+        mu = fill_in(adam.mu, names.flatten(first.moments.mu), layout.mu)
+        nu = fill_in(adam.nu, names.flatten(first.moments.nu), layout.nu)
+        opt_state = opt_state | {"adam": adam._replace(mu=mu, nu=nu)}
+        logging.info("Adam's moments are those of step %d", first.moments.step)
+    return {**state, "params": params, "opt_state": opt_state}
 
 
 def fill_in(fresh: Params, given: Mapping[str, np.ndarray], shardings: Params) -> Params:

@@ -6,12 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.config import MeshConfig, ModelConfig
+from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
+from bert_jax.interchange.tensor_bundle import write_bundle
+from bert_jax.interchange.tensorflow import to_original_config
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.state import build_model, param_shardings
-from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights
+from bert_jax.training.optimizer import make_optimizer
+from bert_jax.training.state import build_model, init_state, param_shardings, state_shardings
+from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
 
 transformers = pytest.importorskip("transformers")
 
@@ -38,35 +41,35 @@ def fresh_params(config, mesh):
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 2, 2)])
 def test_every_weight_of_hugging_faces_is_taken_on_any_mesh(model_config, tmp_path, sizes):
-    weights = read_weights(hugging_face(model_config, tmp_path), model_config, "unknown")
+    weights = read_weights(hugging_face(model_config, tmp_path), False, model_config, "unknown")
     mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: np.prod(sizes)])
     params, shardings = fresh_params(model_config, mesh)
-    filled = names.flatten(fill_in(params, weights.arrays, shardings))
-    assert filled.keys() == weights.arrays.keys()
-    for path, array in weights.arrays.items():
+    filled = names.flatten(fill_in(params, weights.params, shardings))
+    assert filled.keys() == weights.params.keys()
+    for path, array in weights.params.items():
         np.testing.assert_array_equal(filled[path], array, err_msg=path)
         assert filled[path].sharding == names.flatten(shardings)[path]
 
 
 def test_missing_heads_stay_fresh_and_are_named(model_config, tmp_path, caplog):
     transformers.BertModel.from_pretrained(hugging_face(model_config, tmp_path / "all")).save_pretrained(tmp_path)
-    weights = read_weights(tmp_path, model_config, "unknown")
+    weights = read_weights(tmp_path, False, model_config, "unknown")
     assert "masked_lm/output_bias" in caplog.text
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     params, shardings = fresh_params(model_config, mesh)
-    before, filled = names.flatten(params), names.flatten(fill_in(params, weights.arrays, shardings))
+    before, filled = names.flatten(params), names.flatten(fill_in(params, weights.params, shardings))
     np.testing.assert_array_equal(filled["next_sentence/kernel"], before["next_sentence/kernel"])
     assert not np.array_equal(filled["encoder/pooler/kernel"], before["encoder/pooler/kernel"])
 
 
 def test_positions_grow_and_the_new_ones_are_named(model_config, tmp_path, caplog):
-    weights = read_weights(hugging_face(model_config, tmp_path), model_config, "unknown")
+    weights = read_weights(hugging_face(model_config, tmp_path), False, model_config, "unknown")
     longer = ModelConfig(**{**vars(model_config), "max_position_embeddings": 64})
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     params, shardings = fresh_params(longer, mesh)
     before = np.asarray(names.flatten(params)[POSITIONS])
-    filled = names.flatten(fill_in(params, weights.arrays, shardings))[POSITIONS]
-    np.testing.assert_array_equal(filled[:16], weights.arrays[POSITIONS])
+    filled = names.flatten(fill_in(params, weights.params, shardings))[POSITIONS]
+    np.testing.assert_array_equal(filled[:16], weights.params[POSITIONS])
     np.testing.assert_array_equal(filled[16:], before[16:])
     assert "positions 16 to 63 are new" in caplog.text
 
@@ -84,12 +87,12 @@ def test_another_architecture_is_refused(model_config, tmp_path, change, remedy)
     hugging_face(model_config, tmp_path)
     other = ModelConfig(**{**vars(model_config), **change})
     with pytest.raises(UserError, match=remedy):
-        read_weights(tmp_path, other, "unknown")
+        read_weights(tmp_path, False, other, "unknown")
 
 
 def test_what_is_no_weights_is_refused(model_config, tmp_path):
     with pytest.raises(UserError, match="neither a workdir"):
-        read_weights(tmp_path / "nothing", model_config, "unknown")
+        read_weights(tmp_path / "nothing", False, model_config, "unknown")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +116,45 @@ def test_a_run_goes_on_from_its_own_export(chain, first_run, tmp_path):
     chain.run("export", f"--workdir={first_run}", "--format=huggingface", f"--output={tmp_path / 'hf'}")
     chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path / 'hf'}")
     assert last_loss(tmp_path / "train", "train")[0] < last_loss(first_run, "train")[0] - 0.3
+
+
+def test_a_run_goes_on_from_its_own_tensorflow_export(chain, first_run, tmp_path):
+    chain.run("export", f"--workdir={first_run}", "--format=tensorflow", f"--output={tmp_path / 'tf'}")
+    chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path / 'tf'}")
+    assert last_loss(tmp_path / "train", "train")[0] < last_loss(first_run, "train")[0] - 0.3
+
+
+def test_moments_are_taken_over_on_request(model_config, tmp_path):
+    mesh = make_mesh(MeshConfig(2, 2, 2), jax.devices()[:8])
+    model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
+    state = init_state(model, optimizer, shardings, seed=0)
+    draw = np.random.default_rng(0)
+    mu, nu = ({path: draw.random(array.shape, np.float32) for path, array in flat(state)} for _ in range(2))
+    arrays = names.to_theirs(jax.device_get(state["params"]), model_config, "tensorflow")
+    for slot, moments in (("adam_m", mu), ("adam_v", nu)):
+        theirs = names.to_theirs(names.nest(moments), model_config, "tensorflow")
+        arrays |= {f"{name}/{slot}": array for name, array in theirs.items()}
+    write_bundle(tmp_path / "model.ckpt-7", {**arrays, "global_step": np.array(7, np.int64)})
+    (tmp_path / "bert_config.json").write_text(json.dumps(to_original_config(model_config)))
+
+    first = read_weights(tmp_path / "model.ckpt-7", True, model_config, "unknown")
+    started = start_from(first, init_state(model, optimizer, shardings, seed=1), shardings)
+
+    jax.tree.map(np.testing.assert_array_equal, started["params"], state["params"])
+    adam = started["opt_state"]["adam"]
+    jax.tree.map(np.testing.assert_array_equal, (adam.mu, adam.nu), (names.nest(mu), names.nest(nu)))
+    assert started["step"] == 0
+    assert jax.tree.all(jax.tree.map(lambda array, sharding: array.sharding == sharding, started, shardings))
+
+
+def flat(state):
+    return names.flatten(state["params"]).items()
+
+
+def test_moments_of_other_weights_are_refused(model_config, tmp_path):
+    with pytest.raises(UserError, match="no original-BERT checkpoint; leave it out"):
+        read_weights(hugging_face(model_config, tmp_path), True, model_config, "unknown")
 
 
 def test_a_failed_start_leaves_nothing_behind(chain, tmp_path):
