@@ -12,6 +12,7 @@ from bert_jax.interchange import names
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import build_model, init_state, param_shardings, state_shardings
 from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
@@ -88,6 +89,17 @@ def test_another_architecture_is_refused(model_config, tmp_path, change, remedy)
     other = ModelConfig(**{**vars(model_config), **change})
     with pytest.raises(UserError, match=remedy):
         read_weights(tmp_path, False, other, "unknown")
+
+
+@pytest.mark.parametrize("cased", [True, False])
+def test_a_bare_vocabulary_may_be_cased_or_not(model_config, tmp_path, cased):
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (tmp_path / "vocab.txt").write_text("\n".join(special + [f"word{n}" for n in range(96)]) + "\n")
+    hugging_face(model_config, tmp_path)
+    fingerprint = load_tokenizer(tmp_path / "vocab.txt", do_lower_case=not cased).fingerprint
+    assert read_weights(tmp_path, False, model_config, fingerprint).params
+    with pytest.raises(UserError, match="another vocabulary"):
+        read_weights(tmp_path, False, model_config, "another")
 
 
 def test_what_is_no_weights_is_refused(model_config, tmp_path):
