@@ -1,18 +1,16 @@
 """A small BERT that learns visibly in a few minutes on a laptop: the run of `launch/pretrain.sh` without arguments.
 
-launch/pretrain.sh
-python -m bert_jax.pretrain --config=configs/tiny.py --workdir=DIR --config.data.records=RECORDS_DIR
+    launch/pretrain.sh
+    python -m bert_jax.pretrain --config=configs/tiny.py --workdir=DIR --config.data.records=RECORDS_DIR
+
+What to expect. On the documentation of Python and of its packages, held-out masked_lm_loss ends about one nat below the
+unigram floor. README.md shows a run.
+
+What is not the paper's, besides the size. No dropout, since hardly a sequence is seen twice. Initial weights are three
+times as wide, as a hidden size of 128 asks for: with 0.02 the model is slow to leave the unigram floor.
 """
 
-from bert_jax.config import (
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    ModelConfig,
-    OptimizerConfig,
-    PhaseConfig,
-    TrainConfig,
-)
+from bert_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, PhaseConfig, TrainConfig
 
 
 def get_config() -> Config:
@@ -24,10 +22,13 @@ def get_config() -> Config:
             num_attention_heads=2,
             intermediate_size=512,
             max_position_embeddings=128,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            initializer_range=0.06,
         ),
-        phases=(PhaseConfig(steps=3000, global_batch_size=32, max_seq_length=64),),
+        phases=(PhaseConfig(steps=2500, global_batch_size=32, max_seq_length=64),),
         data=DataConfig(records="runs/quickstart/records"),
-        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=300),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=500),
         train=TrainConfig(log_every_steps=50, checkpoint_every_steps=500),
-        evaluation=EvaluationConfig(every_steps=500),
+        evaluation=EvaluationConfig(every_steps=250, max_batches=32),
     )

@@ -29,7 +29,7 @@ verb build_vocab \
   --input=python-docs \
   --output=$out/vocab \
   --kind=wordpiece \
-  --vocab_size=8192 \
+  --vocab_size=4000 \
   --lowercase
 
 step "2/5 Training records, sentence pairs with masked words: $out/records"
@@ -39,7 +39,7 @@ verb build_records \
   --output=$out/records \
   --max_seq_length=64 \
   --max_predictions_per_seq=10 \
-  --dupe_factor=2 \
+  --dupe_factor=1 \
   --holdout=0.02 \
   --num_parts=4 \
   --num_workers=2
