@@ -36,7 +36,7 @@ def _is_worth_telling(line: python_logging.LogRecord) -> bool:
     if line.pathname.startswith(str(Path(__file__).parent)):
         return True
     # What Orbax logs as an error it also raises, and then it is told as one line.
-    return line.levelno >= python_logging.WARNING and "/orbax/" not in line.pathname
+    return line.levelno >= python_logging.WARNING and not {"orbax", "asyncio"} & set(Path(line.pathname).parts)
 
 
 def _tell_unraisable(error: "sys.UnraisableHookArgs") -> None:
