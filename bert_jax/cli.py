@@ -16,10 +16,13 @@ from bert_jax.config import Config
 from bert_jax.errors import UserError
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Parse flags and run `main(argv)`; exit with 2 on a wrong flag and with 1 on a UserError or a full disk."""
+def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | None] | None = None) -> None:
+    """Parse flags and run `main(argv)`; exit with 2 on a wrong flag and with 1 on a UserError or a full disk.
+
+    `output` is the flag of the directory that is written, named when its disk is full.
+    """
     _log_our_lines_only()
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+    app.run(lambda argv: _guarded(main, argv, output), flags_parser=_parse_flags)
 
 
 def _log_our_lines_only() -> None:
@@ -84,7 +87,9 @@ def _check_settings(argv: Sequence[str]) -> None:
             holder = holder[0] if isinstance(holder, tuple) else getattr(holder, part)
 
 
-def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
+def _guarded(
+    main: Callable[[Sequence[str]], None], argv: Sequence[str], output: flags.FlagHolder[str | None] | None
+) -> None:
     try:
         main(argv)
     except UserError as error:
@@ -92,12 +97,10 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
     except KeyboardInterrupt:
         _fail("interrupted; the same command again goes on where this one stopped", status=130)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _fail(
-            f"no space left on the disk of {error.filename or 'the output'}; free some and run the same command again",
-            1,
-        )
+        place = f"--{output.name}={output.value}" if output is not None else error.filename
+        _fail(f"no space left on the disk of {place}; free some and run the same command again", status=1)
 
 
 def _fail(message: str, status: int) -> None:

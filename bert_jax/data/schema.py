@@ -1,8 +1,8 @@
 """What a record is: BERT's seven features, under the original program's names, as tf.train.Example.
 
 Declared once, as TFDS features; the bytes are the ones TFDS and TensorFlow read and write. The conversion
-below uses the same protobuf classes as TFDS, without its checks for nested and ragged features, and takes a
-third (reading) or a fifth (writing) of its time.
+below uses the same protobuf classes as TFDS, without its checks for nested and ragged features, which take most of
+the time.
 """
 
 from collections.abc import Mapping, Sequence

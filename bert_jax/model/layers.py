@@ -121,7 +121,7 @@ class Layer(nnx.Module):
         attended = self.attention(hidden, score_bias, probs_key)
         hidden = self.attention_norm(hidden + dropout(attended, self.rate, attention_key))
         # Over rows of tokens: with two batch dimensions XLA's CPU compiler transposes the whole activation for the
-        # kernel's gradient, and the feed-forward's backward pass takes three times as long.
+        # kernel's gradient, and the backward pass waits for that.
         rows = hidden.reshape(-1, hidden.shape[-1])
         fed = self.output(self.activation(self.intermediate(rows))).reshape(hidden.shape)
         return self.output_norm(hidden + dropout(fed, self.rate, output_key))
