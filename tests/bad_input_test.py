@@ -124,7 +124,7 @@ def test_a_key_that_does_not_exist(chain, tmp_path):
 
 
 def test_a_batch_that_does_not_divide(chain, tmp_path):
-    """Two processes of one device each: fifteen rows do not divide."""
+    """Fifteen rows in two accumulation steps; batches and meshes are in parallel/mesh_test.py."""
     flags = ["--config.phases[0].global_batch_size=15", "--config.train.accumulation_steps=2"]
     refused(chain.pretrain(tmp_path / "w", *flags, check=False), "global_batch_size=15", "accumulation_steps=2")
 
