@@ -39,7 +39,7 @@ verb build_records \
   --output=$out/records \
   --max_seq_length=64 \
   --max_predictions_per_seq=10 \
-  --dupe_factor=2 \
+  --dupe_factor=1 \
   --holdout=0.02 \
   --num_parts=4 \
   --num_workers=2
