@@ -153,7 +153,7 @@ class Progress:
 
 
 def _bar(total_steps: int, first_step: int) -> tqdm:
-    layout = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]  {postfix}"
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
     return tqdm(
         desc="step",
         total=total_steps,
