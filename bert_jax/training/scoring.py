@@ -3,7 +3,7 @@
 from etils import epath
 
 from bert_jax.config import Config, MeshConfig
-from bert_jax.data.manifest import read_manifest
+from bert_jax.data.manifest import check_vocabulary, read_manifest
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import batch_shards, make_mesh
@@ -35,11 +35,14 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
 def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | None) -> RecordSource:
     directory = epath.Path(records) if records else records_directory(config.data, config.phases[-1])
     manifest = read_manifest(directory)
-    if manifest.vocab_fingerprint != load_tokenizer(workdir / "tokenizer").fingerprint:
-        raise UserError(
-            f"{directory} was made with another vocabulary than the model of {workdir}; build the records with "
-            f"--vocab={workdir / 'tokenizer'}"
-        )
+    tokenizer = load_tokenizer(workdir / "tokenizer")
+    check_vocabulary(
+        directory,
+        manifest,
+        tokenizer.vocab_size,
+        tokenizer.fingerprint,
+        f"the model's, --vocab={workdir / 'tokenizer'},",
+    )
     if manifest.max_seq_length > config.model.max_position_embeddings:
         raise UserError(
             f"{directory} has sequences of {manifest.max_seq_length} tokens and the model of {workdir} reads at most "
