@@ -6,7 +6,6 @@ the command line with `--config.group.key=value`. Names follow the original's `b
 
 import copy
 import dataclasses
-import json
 from typing import Any
 
 from bert_jax.errors import UserError
@@ -234,60 +233,3 @@ def _check_cuts(name: str, rows: int, config: Config) -> None:
 def _require(holds: bool, key: str, value: Any, remedy: str) -> None:
     if not holds:
         raise UserError(f"--config.{key}={value} cannot be used; {remedy}")
-
-
-def to_json(config: Config) -> str:
-    """The resolved config as JSON text, the form in which it lies beside checkpoints."""
-    return json.dumps(dataclasses.asdict(config), indent=2)
-
-
-def from_dict(values: dict[str, Any]) -> Config:
-    """The config of `to_json`, read back.
-
-    Raises:
-      UserError: a key is not one of ours (the file was made by another version).
-    """
-    try:
-        return Config(
-            model=ModelConfig(**values["model"]),
-            phases=tuple(PhaseConfig(**phase) for phase in values["phases"]),
-            data=DataConfig(**values["data"]),
-            optimizer=OptimizerConfig(**values["optimizer"]),
-            train=TrainConfig(**values["train"]),
-            evaluation=EvaluationConfig(**values["evaluation"]),
-            mesh=MeshConfig(**values["mesh"]),
-            init_from=values["init_from"],
-            init_moments=values["init_moments"],
-            scale=values["scale"],
-        )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"config.json is of another version of bert_jax: {error}; start a new --workdir") from error
-
-
-# What may change between two starts of one run without changing what the run computes.
-FREE_TO_CHANGE = (
-    "data.",
-    "mesh.",
-    "optimizer.shard_over_data",
-    "train.remat",
-    "train.log_every_steps",
-    "train.checkpoint_every_steps",
-    "train.keep_checkpoints",
-    "train.compilation_cache",
-    "evaluation.",
-)
-
-
-def differences(old: Config, new: Config) -> list[str]:
-    """Each setting that decides the run's result and differs, as "key: old, not new"."""
-    before, after = _flatten(dataclasses.asdict(old)), _flatten(dataclasses.asdict(new))
-    keys = [key for key in before | after if not key.startswith(FREE_TO_CHANGE)]
-    return [f"{key}={before.get(key)}, not {after.get(key)}" for key in keys if before.get(key) != after.get(key)]
-
-
-def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(tree, (list, tuple)):
-        tree = {str(number): value for number, value in enumerate(tree)}
-    if not isinstance(tree, dict):
-        return {prefix.rstrip("."): tree}
-    return {key: value for name, sub in tree.items() for key, value in _flatten(sub, f"{prefix}{name}.").items()}

@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "errors": set(),
     "cli": {"errors", "config"},
     "config": {"errors"},
+    "config_file": {"errors", "config"},
     "text": {"errors", "config"},
     "data": {"errors", "config", "text"},
     "parallel": {"errors", "config"},

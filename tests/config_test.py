@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.config import FREE_TO_CHANGE, Config, PhaseConfig, differences, from_dict, to_json
+from bert_jax.config import Config, PhaseConfig
+from bert_jax.config_file import FREE_TO_CHANGE, differences, from_dict, to_json
 from bert_jax.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -126,11 +127,17 @@ def test_a_config_of_another_version_says_so():
     values = json.loads(to_json(Config()))
     for broken in (
         values | {"model": values["model"] | {"wings": 2}},
-        {name: value for name, value in values.items() if name != "train"},
+        {name: value for name, value in values.items() if name != "phases"},
         values | {"phases": [{"legs": 4}]},
     ):
         with pytest.raises(UserError, match=r"another version.*--workdir"):
             from_dict(broken)
+
+
+def test_a_setting_of_which_an_earlier_version_knew_nothing_has_its_default():
+    values = json.loads(to_json(Config()))
+    del values["train"]["remat"], values["evaluation"]
+    assert from_dict(values) == Config()
 
 
 def test_every_difference_that_changes_the_result_is_told_and_no_other():

@@ -16,7 +16,8 @@ import torch
 import transformers
 
 from bert_jax.checkpoint import Checkpoints
-from bert_jax.config import Config, ModelConfig, PhaseConfig, to_json
+from bert_jax.config import Config, ModelConfig, PhaseConfig
+from bert_jax.config_file import to_json
 from bert_jax.interchange import names
 from bert_jax.interchange.tensorflow import read_tensorflow
 from bert_jax.text.tokenizer import load_tokenizer

@@ -15,7 +15,8 @@ from etils import epath
 
 import bert_jax
 from bert_jax.checkpoint import Checkpoints
-from bert_jax.config import Config, to_json
+from bert_jax.config import Config
+from bert_jax.config_file import to_json
 from bert_jax.errors import UserError
 from bert_jax.model.flops import train_flops_per_sequence
 from bert_jax.parallel.mesh import check_batch, check_clip_pieces, make_mesh

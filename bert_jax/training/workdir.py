@@ -6,7 +6,8 @@ from absl import logging
 from etils import epath
 
 from bert_jax.checkpoint import Checkpoints
-from bert_jax.config import Config, differences, from_dict, to_json
+from bert_jax.config import Config
+from bert_jax.config_file import differences, from_dict, to_json
 from bert_jax.errors import UserError
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.state import Model, Params, abstract_params

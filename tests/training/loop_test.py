@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bert_jax.checkpoint import Checkpoints
-from bert_jax.config import from_dict
+from bert_jax.config_file import from_dict
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import abstract_state, build_model, state_shardings
