@@ -1,4 +1,4 @@
-"""config.json, the resolved config as it lies beside a run's checkpoints: written, read back, and compared with another."""
+"""config.json: the resolved config as it lies beside checkpoints, written, read back, compared with another."""
 
 import dataclasses
 import json
