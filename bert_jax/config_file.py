@@ -19,9 +19,13 @@ def from_dict(values: dict[str, Any]) -> Config:
     Raises:
       UserError: a key is not one of ours (the file was made by another version).
     """
-    groups = {name: type(group) for name, group in vars(Config()).items() if dataclasses.is_dataclass(group)}
+    groups: dict[str, Any] = {
+        name: type(group) for name, group in vars(Config()).items() if dataclasses.is_dataclass(group)
+    }
     try:
-        read = {name: groups[name](**value) if name in groups else value for name, value in values.items()}
+        read: dict[str, Any] = {
+            name: groups[name](**value) if name in groups else value for name, value in values.items()
+        }
         return Config(**read | {"phases": tuple(PhaseConfig(**phase) for phase in values["phases"])})
     except (KeyError, TypeError) as error:
         raise UserError(f"config.json is of another version of bert_jax: {error}; start a new --workdir") from error

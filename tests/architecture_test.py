@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "parallel": {"errors", "config"},
     "model": {"errors", "config", "parallel"},
     "checkpoint": {"errors"},
-    "training": {"errors", "config", "text", "data", "parallel", "model", "checkpoint", "interchange"},
+    "training": {"errors", "config", "config_file", "text", "data", "parallel", "model", "checkpoint", "interchange"},
     "interchange": {"errors", "config", "text", "checkpoint"},
     "report": {"errors", "config"},
 }
