@@ -74,6 +74,7 @@ class DataConfig:
     records: str = "records/{max_seq_length}"  # directory; {max_seq_length} stands for each phase's own
     read_threads: int = 4  # threads that parse records ahead of the step
     prefetch_batches: int = 8  # batches kept ready
+    skip_corrupt: int = 0  # damaged records that may be skipped, in each split of each phase; one more stops the run
 
 
 @dataclasses.dataclass

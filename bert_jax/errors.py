@@ -1,5 +1,9 @@
-"""The one exception that means: the user can mend this, and here is how."""
+"""The exceptions that mean: the user can mend this, and here is how."""
 
 
 class UserError(Exception):
     """A mistake of input, flag or file; its message is one line that names the culprit and the remedy."""
+
+
+class DamagedRecordError(UserError):
+    """A record that cannot be read; the message names its file and number."""

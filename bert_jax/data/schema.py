@@ -37,10 +37,7 @@ def record_features(max_seq_length: int, max_predictions_per_seq: int) -> tfds.f
 
 def record_sizes(data: bytes) -> tuple[int, int]:
     """max_seq_length and max_predictions_per_seq of a serialized record; UserError if it is none of BERT's."""
-    try:
-        features = tf_example_pb2.Example.FromString(data).features.feature
-    except DecodeError:
-        raise UserError("the record is no tf.train.Example") from None
+    features = _features(data)
     lengths = [len(features[name].int64_list.value) for name in ("input_ids", "masked_lm_positions")]
     if not all(lengths):
         raise UserError("the record has no input_ids or no masked_lm_positions")
@@ -70,9 +67,9 @@ class RecordFormat:
         """A record's features: int32 arrays, and float32 masked_lm_weights. int64 is only the storage format.
 
         Raises:
-          UserError: a feature is missing or has another length.
+          UserError: it is no tf.train.Example, or a feature is missing or has another length.
         """
-        features = tf_example_pb2.Example.FromString(data).features.feature
+        features = _features(data)
         record = {}
         for name, length, dtype in self._fields:
             values = features[name].float_list if dtype is np.float32 else features[name].int64_list
@@ -80,3 +77,14 @@ class RecordFormat:
                 raise UserError(f"feature {name!r} has {len(values.value)} values where {length} are expected")
             record[name] = np.array(values.value, dtype=dtype)
         return record
+
+    def zeros(self) -> dict[str, np.ndarray]:
+        """What stands for a record that is not there: padding alone, no weight on any prediction."""
+        return {name: np.zeros(length, dtype) for name, length, dtype in self._fields}
+
+
+def _features(data: bytes) -> Mapping[str, Any]:
+    try:
+        return tf_example_pb2.Example.FromString(data).features.feature
+    except DecodeError:
+        raise UserError("the record is no tf.train.Example") from None

@@ -1,44 +1,70 @@
 """The records of one split of a records directory, by number."""
 
 import itertools
+import threading
 
 import numpy as np
+from absl import logging
 from etils import epath
 
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.schema import RecordFormat
 from bert_jax.data.tfrecord import TFRecordReader, check_size
-from bert_jax.errors import UserError
+from bert_jax.errors import DamagedRecordError, UserError
 
 
 class RecordSource:
     """Random access over the shards of a split in order. Safe to read from several threads.
 
+    A damaged record is an error, or where some may be skipped, a record of zeros: no attention, no weight on any
+    prediction. The order of the other records does not change by it.
+
     Attributes:
         directory: where the records are.
         manifest: what they are.
+        skipped: the numbers of the records that were found damaged and skipped.
     """
 
-    def __init__(self, directory: epath.PathLike, split: str) -> None:
-        """Open `split` ("train" or "validation"); UserError if it is not there or a shard's size is wrong."""
+    def __init__(self, directory: epath.PathLike, split: str, skip_corrupt: int = 0) -> None:
+        """Open `split` ("train" or "validation"), of which up to `skip_corrupt` damaged records may be skipped.
+
+        Raises:
+          UserError: the split is not there, a shard is missing, or its size is wrong and nothing may be skipped.
+        """
         self.directory = epath.Path(directory)
         self.manifest = read_manifest(directory)
         if split not in self.manifest.splits:
             raise UserError(f"{directory} has no {split} records; build them with build_records --holdout=0.01 or so")
         shards = self.manifest.splits[split].shards
         for shard in shards:
-            _check_shard(self.directory / shard.file, shard.bytes)
+            _check_shard(self.directory / shard.file, None if skip_corrupt else shard.bytes)
         self._format = RecordFormat(self.manifest.max_seq_length, self.manifest.max_predictions_per_seq)
-        self._readers = [TFRecordReader(self.directory / shard.file) for shard in shards]
+        self._readers = [TFRecordReader(self.directory / shard.file, bool(skip_corrupt)) for shard in shards]
         self._ends = np.array(list(itertools.accumulate(shard.num_records for shard in shards)))
+        self._skip_corrupt = skip_corrupt
+        self._lock = threading.Lock()
+        self.skipped: set[int] = set()
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def __getitem__(self, record: int) -> dict[str, np.ndarray]:
-        """The features of one record (see schema.py), int32 and float32; UserError if it is damaged."""
+        """The features of one record (see schema.py), int32 and float32.
+
+        Raises:
+          DamagedRecordError: it is damaged, and no more than have been skipped already may be.
+        """
         if not 0 <= record < len(self):
             raise IndexError(f"record {record} of {len(self)}")
+        try:
+            return self._read(record)
+        except DamagedRecordError as error:
+            if not self._skip_corrupt:
+                raise
+            self._skip(record, error)
+            return self._format.zeros()
+
+    def _read(self, record: int) -> dict[str, np.ndarray]:
         shard = int(np.searchsorted(self._ends, record, side="right"))
         number = record - (int(self._ends[shard - 1]) if shard else 0)
         reader = self._readers[shard]
@@ -46,10 +72,23 @@ class RecordSource:
         try:
             return self._format.parse(data)
         except UserError as error:
-            raise UserError(f"{reader.path}: record {number}: {error}; build the records again") from None
+            raise DamagedRecordError(f"{reader.path}: record {number}: {error}; build the records again") from None
+
+    def _skip(self, record: int, error: DamagedRecordError) -> None:
+        with self._lock:
+            if record in self.skipped:  # in an earlier epoch
+                return
+            if len(self.skipped) == self._skip_corrupt:
+                raise DamagedRecordError(
+                    f"{error}; {len(self.skipped)} damaged records are skipped already, no more are allowed to be "
+                    "(--config.data.skip_corrupt)"
+                ) from None
+            self.skipped.add(record)
+            logging.warning("skipped, %d of at most %d: %s", len(self.skipped), self._skip_corrupt, error)
 
 
-def _check_shard(path: epath.Path, expected: int) -> None:
+def _check_shard(path: epath.Path, expected: int | None) -> None:
     if not path.exists():
         raise UserError(f"{path} is missing; rebuild that shard with build_records or restore it")
-    check_size(path, expected)
+    if expected is not None:
+        check_size(path, expected)

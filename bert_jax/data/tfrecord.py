@@ -19,7 +19,7 @@ import numpy as np
 from etils import epath
 
 from bert_jax.data.whole_file import whole_file
-from bert_jax.errors import UserError
+from bert_jax.errors import DamagedRecordError, UserError
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -65,11 +65,14 @@ class TFRecordReader:
     """The records of one shard by number. Opened at the first read; safe to use from several threads.
 
     Raises:
-      UserError: a record is damaged or cut off, or the shard is not the one that was indexed. Names both.
+      DamagedRecordError: a record is damaged or cut off; named by file and number.
+      UserError: the shard is not the one that was indexed.
     """
 
-    def __init__(self, path: epath.PathLike) -> None:
+    def __init__(self, path: epath.PathLike, may_be_short: bool = False) -> None:
+        """With `may_be_short`, a shard that was cut off is read as far as it goes."""
         self.path = epath.Path(path)
+        self._may_be_short = may_be_short
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._offsets = np.zeros(1, np.int64)
@@ -109,7 +112,8 @@ class TFRecordReader:
         if not index_path(self.path).exists():
             return self._make_index()
         offsets = _read_index(self.path)
-        check_size(self.path, int(offsets[-1]), offsets)
+        if not self._may_be_short:
+            check_size(self.path, int(offsets[-1]), offsets)
         return offsets
 
     def _make_index(self) -> np.ndarray:
@@ -131,7 +135,7 @@ class TFRecordReader:
             _write_index(self.path, np.array(offsets, np.int64))
         return np.array(offsets, np.int64)
 
-    def _damaged(self, record: int, how: str) -> UserError:
+    def _damaged(self, record: int, how: str) -> DamagedRecordError:
         return _damaged(self.path, record, how)
 
 
@@ -149,8 +153,8 @@ def check_size(path: epath.Path, expected: int, offsets: np.ndarray | None = Non
     )
 
 
-def _damaged(path: epath.Path, record: int, how: str) -> UserError:
-    return UserError(f"{path}: record {record} {how}; rebuild that shard with build_records or restore it")
+def _damaged(path: epath.Path, record: int, how: str) -> DamagedRecordError:
+    return DamagedRecordError(f"{path}: record {record} {how}; rebuild that shard with build_records or restore it")
 
 
 def _masked_crc(data: bytes) -> int:

@@ -46,11 +46,12 @@ def open_phases(config: Config) -> list[PhaseInput]:
         directory = records_directory(config.data, phase)
         manifest = read_manifest(directory)
         _check_length(directory, manifest, phase)
-        held_out = RecordSource(directory, "validation") if "validation" in manifest.splits else None
+        skip = config.data.skip_corrupt
+        held_out = RecordSource(directory, "validation", skip) if "validation" in manifest.splits else None
         if held_out is None:
             logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
         last_step = first_step + phase.steps
-        train = RecordSource(directory, "train")
+        train = RecordSource(directory, "train", skip)
         opened.append(PhaseInput(phase, first_step, last_step, manifest, train, held_out))
         first_step = last_step
     _check_one_vocabulary(config, opened)

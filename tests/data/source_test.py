@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from bert_jax.data.source import RecordSource
-from bert_jax.errors import UserError
+from bert_jax.data.tfrecord import write_shard
+from bert_jax.errors import DamagedRecordError, UserError
 
 
 def test_records_run_through_the_shards(tmp_path, records):
@@ -54,3 +55,47 @@ def test_records_of_another_size(tmp_path, records):
     manifest.write_text(manifest.read_text().replace('"max_seq_length": 16', '"max_seq_length": 32'))
     with pytest.raises(UserError, match="00000-of-00001: record 4: feature 'input_ids' has 16 values where 32"):
         RecordSource(tmp_path, "train")[4]
+
+
+def damage(directory, *numbers):
+    """Change a byte in the data of records of a shard of 16-token records, all of one size."""
+    shard = directory / "bert-train.tfrecord-00000-of-00001"
+    content = bytearray(shard.read_bytes())
+    size = len(content) // 9
+    for number in numbers:
+        content[number * size + size // 2] ^= 1
+    shard.write_bytes(content)
+
+
+def test_damaged_records_are_named_and_up_to_a_bound_skipped(tmp_path, records):
+    records.write_records(tmp_path, train=[9])
+    damage(tmp_path, 2, 5, 7)
+    with pytest.raises(DamagedRecordError, match=r"00000-of-00001: record 2 is damaged"):
+        RecordSource(tmp_path, "train")[2]
+    source = RecordSource(tmp_path, "train", skip_corrupt=2)
+    for _ in range(2):  # a second epoch counts nothing twice
+        assert [int(source[i]["input_ids"][0]) for i in (0, 1, 2, 3, 4, 5, 6)] == [1, 2, 0, 4, 5, 0, 7]
+    assert source.skipped == {2, 5}
+    assert all(not values.any() for values in source[2].values())
+    assert source[2].keys() == source[0].keys()
+    with pytest.raises(DamagedRecordError, match=r"record 7 is damaged.*2 damaged records.*--config.data.skip_corrupt"):
+        source[7]
+
+
+def test_a_shard_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path, records):
+    records.write_records(tmp_path, train=[9])
+    shard = tmp_path / "bert-train.tfrecord-00000-of-00001"
+    shard.write_bytes(shard.read_bytes()[:-10])
+    source = RecordSource(tmp_path, "train", skip_corrupt=1)
+    assert [int(source[i]["input_ids"][0]) for i in range(9)] == [1, 2, 3, 4, 5, 6, 7, 8, 0]
+    assert source.skipped == {8}
+
+
+def test_a_record_with_a_right_crc_that_is_no_example(tmp_path, records):
+    records.write_records(tmp_path, train=[1])
+    shard = tmp_path / "bert-train.tfrecord-00000-of-00001"
+    shard.unlink()
+    with write_shard(shard) as writer:
+        writer.write(b"no example")
+    source = RecordSource(tmp_path, "train", skip_corrupt=1)
+    assert not source[0]["input_ids"].any()
