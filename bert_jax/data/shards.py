@@ -102,7 +102,7 @@ def _shuffled_records(
     records = []
     for instances in InstanceMaker(options, tokenizer).make(corpus, rng):
         for instance in instances:
-            statistics.add_instance(instance, tokenizer.mask_id)
+            statistics.add_instance(instance, tokenizer.mask_id, options.max_seq_length)
             record = instance.record(options.max_seq_length, options.max_predictions_per_seq)
             records.append(record_format.serialize(record))
         progress(part.bytes // part.documents, len(instances))

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from bert_jax.data.instances import Instance
 
+FILL_BINS = 20
+
 
 @dataclasses.dataclass
 class Statistics:
@@ -21,18 +23,25 @@ class Statistics:
     masked: int = 0  # predictions that see [MASK]
     kept: int = 0  # predictions that see the token itself
     replaced: int = 0  # predictions that see another token
+    longest_document: int = 0  # tokens
+    shortest_document: int = 0  # tokens, at least 1; 0 if there is no document
+    # Instances by their share of max_seq_length: bin i of FILL_BINS holds those above i / 20 and up to (i + 1) / 20.
+    fill: list[int] = dataclasses.field(default_factory=lambda: [0] * FILL_BINS)
 
     def add_document(self, sentences: Sequence[Sequence[int]], unk_id: int) -> None:
         """Count one document's sentences of token ids."""
+        tokens = sum(map(len, sentences))
+        self.shortest_document = min(tokens, self.shortest_document) if self.documents else tokens
+        self.longest_document = max(tokens, self.longest_document)
         self.documents += 1
         self.sentences += len(sentences)
-        for sentence in sentences:
-            self.tokens += len(sentence)
-            self.unknown_tokens += sentence.count(unk_id)
+        self.tokens += tokens
+        self.unknown_tokens += sum(sentence.count(unk_id) for sentence in sentences)
 
-    def add_instance(self, instance: Instance, mask_id: int) -> None:
+    def add_instance(self, instance: Instance, mask_id: int, max_seq_length: int) -> None:
         """Count one instance."""
         self.instances += 1
+        self.fill[(FILL_BINS * len(instance.tokens) - 1) // max_seq_length] += 1
         self.random_next += instance.is_random_next
         self.filled += len(instance.tokens)
         self.predictions += len(instance.masked_lm_ids)
@@ -60,9 +69,14 @@ class Statistics:
 
 
 def total(parts: Iterable[Statistics]) -> Statistics:
-    """The sum of several shards' counts."""
-    summed = Statistics()
-    for part in parts:
-        for field in dataclasses.fields(Statistics):
-            setattr(summed, field.name, getattr(summed, field.name) + getattr(part, field.name))
-    return summed
+    """The counts over several shards together."""
+    shards = [shard for shard in parts if shard.documents]
+    counts = {
+        field.name: sum(getattr(shard, field.name) for shard in shards)
+        for field in dataclasses.fields(Statistics)
+        if field.type is int
+    }
+    counts["longest_document"] = max((shard.longest_document for shard in shards), default=0)
+    counts["shortest_document"] = min((shard.shortest_document for shard in shards), default=0)
+    fill = [sum(shard.fill[number] for shard in shards) for number in range(FILL_BINS)]
+    return Statistics(**counts, fill=fill)
