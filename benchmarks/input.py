@@ -1,0 +1,85 @@
+"""How many records a second one core reads: parsed, every CRC checked, shuffled over the whole set, batched.
+
+    .venv/bin/python benchmarks/input.py
+
+The records are made for it, of random tokens, and lie in the page cache. The process is held to one core.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from results import tell
+
+from bert_jax.data.batches import training_batches
+from bert_jax.data.manifest import Manifest, Shard, Split, write_manifest
+from bert_jax.data.schema import RecordFormat
+from bert_jax.data.source import RecordSource
+from bert_jax.data.tfrecord import shard_name, write_shard
+
+SIZES = ((128, 20), (512, 76))  # tokens and predictions of a record
+RECORDS, SHARDS, BATCH, REPETITIONS = 100_000, 4, 256, 5
+
+
+def main() -> None:
+    """Measure both sizes of the paper."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    rows = []
+    for length, predictions in SIZES:
+        with tempfile.TemporaryDirectory() as directory:
+            write_random_records(Path(directory), length, predictions)
+            rates = [records_per_second(RecordSource(directory, "train"), seed) for seed in range(REPETITIONS)]
+        rows.append([length, predictions, round(statistics.median(rates)), round(min(rates)), round(max(rates))])
+    tell(
+        "input",
+        ["tokens", "predictions", "records/s/core, median", "least", "most"],
+        rows,
+        ["grain", "numpy", "google-crc32c", "protobuf"],
+    )
+
+
+def records_per_second(source: RecordSource, seed: int) -> float:
+    """Records a second over 100 batches, after some to get going."""
+    batches = training_batches(
+        source, global_batch_size=BATCH, rows=np.arange(BATCH), seed=seed, first_step=0, last_step=120
+    )
+    for _ in range(20):
+        next(batches)
+    started = time.perf_counter()
+    number = sum(len(batch["input_ids"]) for batch in batches)
+    return number / (time.perf_counter() - started)
+
+
+def write_random_records(directory: Path, length: int, predictions: int) -> None:
+    """A records directory of random tokens, ids of the size that BERT's vocabulary has."""
+    random, record_format, shards = np.random.default_rng(0), RecordFormat(length, predictions), []
+    for number in range(SHARDS):
+        path = directory / shard_name("train", number, SHARDS)
+        with write_shard(path) as writer:
+            for _ in range(RECORDS // SHARDS):
+                writer.write(record_format.serialize(random_record(random, length, predictions)))
+        shards.append(Shard(path.name, RECORDS // SHARDS, path.stat().st_size))
+    write_manifest(
+        directory,
+        Manifest(length, predictions, 30522, "0" * 16, "wordpiece", {"train": Split(RECORDS, shards)}, {}, [], {}, ""),
+    )
+
+
+def random_record(random: np.random.Generator, length: int, predictions: int) -> dict[str, list[int]]:
+    """One record, all full."""
+    return {
+        "input_ids": random.integers(1000, 30522, length).tolist(),
+        "input_mask": [1] * length,
+        "segment_ids": [0] * (length // 2) + [1] * (length - length // 2),
+        "masked_lm_positions": sorted(random.choice(length, predictions, replace=False).tolist()),
+        "masked_lm_ids": random.integers(1000, 30522, predictions).tolist(),
+        "masked_lm_weights": [1.0] * predictions,
+        "next_sentence_labels": [int(random.integers(2))],
+    }
+
+
+if __name__ == "__main__":
+    main()
