@@ -36,6 +36,7 @@ class Embeddings(nnx.Module):
         self.norm = layer_norm(config, dtype, rngs)
         self.rate = config.hidden_dropout_prob
 
+    @jax.named_scope("embeddings")
     def __call__(self, input_ids: jax.Array, segment_ids: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
         """input_ids, segment_ids int32 [batch, length] -> [batch, length, embed]."""
         words = jnp.take(whole_table(self.word), input_ids, axis=0)
@@ -78,4 +79,5 @@ class Encoder(nnx.Module):
             run = jax.checkpoint(layer.__call__) if self.remat else layer
             hidden = constrain(run(hidden, score_bias, layer_key), "batch", "length", "embed_out")
             hidden_states.append(hidden)
-        return EncoderOutput(hidden_states, jnp.tanh(self.pooler(hidden[:, 0])))
+        with jax.named_scope("next_sentence"):
+            return EncoderOutput(hidden_states, jnp.tanh(self.pooler(hidden[:, 0])))

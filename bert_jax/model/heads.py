@@ -30,6 +30,7 @@ class MaskedLmHead(nnx.Module):
         self.output_bias = nnx.Param(zeros(rngs.params(), (config.vocab_size,)))
         self.activation = ACTIVATIONS[config.hidden_act]
 
+    @jax.named_scope("masked_lm")
     def __call__(self, hidden: jax.Array, positions: jax.Array, word_embedding: jax.Array) -> jax.Array:
         """Hidden [batch, length, embed], positions int32 [batch, predictions], word_embedding [vocab, embed]."""
         masked = jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
@@ -60,4 +61,5 @@ class PretrainingModel(nnx.Module):
         hidden_states, pooled = self.encoder(input_ids, input_mask, segment_ids, dropout_key)
         word_embedding = self.encoder.embeddings.word.embedding[...]
         masked_lm = self.masked_lm(hidden_states[-1], masked_lm_positions, word_embedding)
-        return PretrainingLogits(masked_lm, self.next_sentence(pooled).astype(jnp.float32))
+        with jax.named_scope("next_sentence"):
+            return PretrainingLogits(masked_lm, self.next_sentence(pooled).astype(jnp.float32))

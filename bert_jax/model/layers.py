@@ -118,10 +118,15 @@ class Layer(nnx.Module):
     def __call__(self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
         """Hidden [batch, length, embed] -> the same shape; score_bias as in SelfAttention."""
         probs_key, attention_key, output_key = split_key(dropout_key, 3)
-        attended = self.attention(hidden, score_bias, probs_key)
-        hidden = self.attention_norm(hidden + dropout(attended, self.rate, attention_key))
+        with jax.named_scope("attention"):
+            attended = self.attention(hidden, score_bias, probs_key)
+            hidden = self.attention_norm(hidden + dropout(attended, self.rate, attention_key))
+        return self._feed_forward(hidden, output_key)
+
+    @jax.named_scope("feed_forward")
+    def _feed_forward(self, hidden: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
         # Over rows of tokens: with two batch dimensions XLA's CPU compiler transposes the whole activation for the
         # kernel's gradient, and the backward pass waits for that.
         rows = hidden.reshape(-1, hidden.shape[-1])
         fed = self.output(self.activation(self.intermediate(rows))).reshape(hidden.shape)
-        return self.output_norm(hidden + dropout(fed, self.rate, output_key))
+        return self.output_norm(hidden + dropout(fed, self.rate, dropout_key))

@@ -29,6 +29,7 @@ def batch_weights(batch: Batch) -> dict[str, jax.Array]:
     }
 
 
+@jax.named_scope("loss")
 def batch_sums(logits: PretrainingLogits, batch: Batch) -> dict[str, jax.Array]:
     """Sums of loss (nats) and of right guesses, and their counts, over one batch; float32 scalars."""
     words, weights = batch["masked_lm_ids"], batch["masked_lm_weights"]

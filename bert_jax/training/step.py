@@ -48,9 +48,10 @@ def train_step(
             gradients, sums = _clipped_pieces(model, state["params"], batch, clip_pieces, clip, step_key)
         else:
             gradients, sums = _accumulated(model, state["params"], batch, accumulation_steps, step_key)
-        updates, opt_state = optimizer.update(gradients, state["opt_state"], state["params"])
-        params = optax.apply_updates(state["params"], updates)
-        sums["gradient_norm"] = optax.tree.norm(gradients)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(gradients, state["opt_state"], state["params"])
+            params = optax.apply_updates(state["params"], updates)
+            sums["gradient_norm"] = optax.tree.norm(gradients)
         return {"step": state["step"] + 1, "params": params, "opt_state": opt_state}, sums
 
     return step
