@@ -64,9 +64,9 @@ def training_batches(
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = record_ids(step, rows, global_batch_size, len(source), seed)
-        return _stack([source[int(i)] for i in ids])
+        return stack([source[int(i)] for i in ids])
 
-    return _read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
+    return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
 
 
 def evaluation_batches(
@@ -87,26 +87,28 @@ def evaluation_batches(
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = step * global_batch_size + np.asarray(rows, np.int64)
-        return _stack([source[int(i)] if i < len(source) else padding for i in ids])
+        return stack([source[int(i)] if i < len(source) else padding for i in ids])
 
     last_step = num_batches if max_batches is None else min(num_batches, max_batches)
-    return _read_ahead(batch_at, 0, last_step, num_threads, prefetch)
+    return read_ahead(batch_at, 0, last_step, num_threads, prefetch)
 
 
-def _read_ahead(
+def read_ahead(
     batch_at: Callable[[int], dict[str, np.ndarray]],
     first_step: int,
     last_step: int,
     num_threads: int,
     prefetch: int,
 ) -> Iterator[dict[str, np.ndarray]]:
+    """Yield `batch_at` of every step from `first_step` up to but not including `last_step`, made ahead by threads."""
     if first_step >= last_step:
         return iter(())
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
     return iter(grain.MapDataset.range(first_step, last_step).map(batch_at).to_iter_dataset(options))
 
 
-def _stack(records: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def stack(records: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The records' features, each [number of records, length]."""
     return {name: np.stack([record[name] for record in records]) for name in records[0]}
 
 

@@ -1,13 +1,17 @@
 """The records of one split of a records directory, by number."""
 
+import contextlib
 import itertools
+import sys
 import threading
 
 import numpy as np
+import tqdm
 from absl import logging
 from etils import epath
 
 from bert_jax.data.manifest import read_manifest
+from bert_jax.data.record_sizes import read_sizes, record_size, write_sizes
 from bert_jax.data.schema import RecordFormat
 from bert_jax.data.tfrecord import TFRecordReader, check_size
 from bert_jax.errors import DamagedRecordError, UserError
@@ -63,6 +67,21 @@ class RecordSource:
                 raise
             self._skip(record, error)
             return self._format.zeros()
+
+    def sizes(self) -> np.ndarray:
+        """Tokens and predictions of every record, int32 [records, 2]; found by reading all once, if it must be."""
+        starts = [0, *self._ends[:-1].tolist()]
+        shards = zip(self._readers, starts, self._ends.tolist(), strict=True)
+        shards = tqdm.tqdm(shards, "sizes", len(starts), leave=False, disable=not sys.stderr.isatty())
+        return np.concatenate([self._shard_sizes(reader.path, start, end) for reader, start, end in shards])
+
+    def _shard_sizes(self, path: epath.Path, start: int, end: int) -> np.ndarray:
+        if (sizes := read_sizes(path)) is None:
+            logging.log_first_n(logging.INFO, "reading %s once, for the sizes of its records", 3, path)
+            sizes = np.array([record_size(self[record]) for record in range(start, end)], np.int32)
+            with contextlib.suppress(OSError):  # a place that is not writable
+                write_sizes(path, sizes)
+        return sizes
 
     def _read(self, record: int) -> dict[str, np.ndarray]:
         shard = int(np.searchsorted(self._ends, record, side="right"))

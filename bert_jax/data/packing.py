@@ -1,0 +1,200 @@
+"""Several sequences in a row, so that few of a row's places are padding (arXiv 2107.02027).
+
+The order of the sequences is that of batches.py, and a window of it is packed into the rows of a few steps: which
+sequences are in which row of which step is a pure function of the seed and the step here too. A row's attention is kept
+inside each of its sequences, its positions begin anew with each, and each keeps its own labels; so a packed batch has
+the loss of the same sequences in rows of their own.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from bert_jax.data.batches import Records, read_ahead, record_ids, stack
+
+_WINDOW = 4096  # sequences at least, so that their sum of tokens hardly varies
+_TRIED_WINDOWS = 8  # packed to find out how many rows are needed
+_ROUND_ROWS_TO = 8  # so that they divide over a few devices
+
+
+class SizedRecords(Records, Protocol):
+    """Records of which the sizes are known without reading them."""
+
+    def sizes(self) -> np.ndarray:
+        """Tokens and predictions of every record, int [records, 2]."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Packing:
+    """The shape of a packed global batch, the same in every step."""
+
+    rows: int
+    sequences_per_step: int  # on average
+    sequences_per_row: int  # at most
+    predictions_per_row: int  # at most
+    max_seq_length: int  # tokens of a row
+
+    @property
+    def window_steps(self) -> int:
+        """Steps over whose rows the sequences of one window are spread."""
+        return math.ceil(_WINDOW / self.sequences_per_step)
+
+
+def choose_packing(sizes: np.ndarray, max_seq_length: int, global_batch_size: int, seed: int) -> Packing:
+    """As few rows a step as hold `global_batch_size` sequences on average, found by packing some windows.
+
+    Args:
+      sizes: int [records, 2], tokens and predictions of each.
+      max_seq_length: tokens of a row.
+      global_batch_size: sequences of a step.
+      seed: of the order of the records.
+    """
+    one_each = Packing(global_batch_size, global_batch_size, max_seq_length, max_seq_length, max_seq_length)
+    windows = [sizes[_window_ids(one_each, number, len(sizes), seed)] for number in range(_TRIED_WINDOWS)]
+    packed = [(window, pack(window, one_each)) for window in windows]
+    steps = one_each.window_steps
+    rows = max(math.ceil(len(rows) / steps) for _, rows in packed)
+    unit = math.gcd(global_batch_size, _ROUND_ROWS_TO)
+    return Packing(
+        rows=math.ceil(rows / unit) * unit,
+        sequences_per_step=global_batch_size,
+        sequences_per_row=max(len(row) for _, rows in packed for row in rows),
+        predictions_per_row=max(int(window[row, 1].sum()) for window, rows in packed for row in rows),
+        max_seq_length=max_seq_length,
+    )
+
+
+def pack(sizes: np.ndarray, packing: Packing) -> list[list[int]]:
+    """Put each sequence, the longest first, into the fullest row that has room for it; a new row if none has.
+
+    Best-fit decreasing: within 22 % of the fewest rows that could hold them, and far closer when some are short.
+
+    Args:
+      sizes: int [sequences, 2], tokens and predictions of each.
+      packing: how many tokens, sequences and predictions a row may have. Its number of rows is not a bound here.
+
+    Returns:
+      The numbers of the sequences in each row.
+    """
+    rows: list[list[int]] = []
+    predictions: list[int] = []  # of each row
+    with_room: list[list[int]] = [[] for _ in range(packing.max_seq_length + 1)]  # room in tokens -> rows
+    for sequence in np.argsort(-sizes[:, 0], kind="stable").tolist():
+        tokens, predicted = sizes[sequence].tolist()
+        found = _fullest(with_room, tokens, predicted, predictions, packing)
+        room, row = found or (packing.max_seq_length, len(rows))
+        if found:
+            with_room[room].remove(row)
+        else:
+            rows.append([])
+            predictions.append(0)
+        rows[row].append(sequence)
+        predictions[row] += predicted
+        if len(rows[row]) < packing.sequences_per_row:
+            with_room[room - tokens].append(row)
+    return rows
+
+
+def _fullest(
+    with_room: list[list[int]], tokens: int, predicted: int, predictions: list[int], packing: Packing
+) -> tuple[int, int] | None:
+    """The room and the number of the fullest row that can take so many tokens and predictions."""
+    for room in range(tokens, packing.max_seq_length):
+        for row in with_room[room]:
+            if predictions[row] + predicted <= packing.predictions_per_row:
+                return room, row
+    return None
+
+
+class PackedOrder:
+    """Which records are in which row of which step. Safe to use from several threads."""
+
+    def __init__(self, sizes: np.ndarray, packing: Packing, seed: int) -> None:
+        """`sizes`: int [records, 2], tokens and predictions of each."""
+        self._sizes, self._packing, self._seed = sizes, packing, seed
+        self._window = functools.lru_cache(maxsize=4)(self._pack_window)  # several threads read ahead
+
+    def rows(self, step: int) -> list[list[int]]:
+        """The numbers of the records in each row of the global batch at `step`.
+
+        Sequences of a window that find no place in its rows, a few in thousands, are left out this once.
+        """
+        window, place = divmod(step, self._packing.window_steps)
+        return self._window(window)[place * self._packing.rows :][: self._packing.rows]
+
+    def _pack_window(self, window: int) -> list[list[int]]:
+        """The rows of a window, in random order, so that every step has long sequences and short ones."""
+        ids = _window_ids(self._packing, window, len(self._sizes), self._seed)
+        sizes = self._sizes[ids]
+        fullest = sorted(pack(sizes, self._packing), key=lambda row: -sizes[row, 0].sum())
+        number = self._packing.rows * self._packing.window_steps
+        rows = [ids[row].tolist() for row in fullest[:number]] + [[] for _ in range(number - len(fullest))]
+        order = np.random.RandomState(_window_seed(self._seed, window)).permutation(number)
+        return [rows[place] for place in order]
+
+
+def packed_batches(
+    source: SizedRecords,
+    packing: Packing,
+    *,
+    rows: np.ndarray | Sequence[int],
+    seed: int,
+    first_step: int,
+    last_step: int,
+    num_threads: int = 4,
+    prefetch: int = 8,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield this process' rows of every step's packed batch, as `batches.training_batches` does of others."""
+    order = PackedOrder(source.sizes(), packing, seed)
+
+    def batch_at(step: int) -> dict[str, np.ndarray]:
+        ids = order.rows(step)
+        packed = [pack_records([source[record] for record in ids[row]], packing) for row in rows]
+        return stack(packed)
+
+    return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
+
+
+def pack_records(records: Sequence[Mapping[str, np.ndarray]], packing: Packing) -> dict[str, np.ndarray]:
+    """One row of the records' features, one sequence after the other; what is not filled is 0.
+
+    Beside the records' own features there are position_ids, which begin at 0 with each sequence, and for each sequence
+    next_sentence_positions, its first token's place, and next_sentence_weights. input_mask numbers the sequences, from
+    1.
+    """
+    tokens, predictions, sequences = packing.max_seq_length, packing.predictions_per_row, packing.sequences_per_row
+    row = {name: np.zeros(tokens, np.int32) for name in ("input_ids", "input_mask", "segment_ids", "position_ids")}
+    row |= {name: np.zeros(predictions, np.int32) for name in ("masked_lm_positions", "masked_lm_ids")}
+    row |= {name: np.zeros(sequences, np.int32) for name in ("next_sentence_positions", "next_sentence_labels")}
+    row["masked_lm_weights"] = np.zeros(predictions, np.float32)
+    row["next_sentence_weights"] = np.zeros(sequences, np.float32)
+    start = predicted = 0
+    for number, record in enumerate(records):
+        length, count = int(record["input_mask"].sum()), int(record["masked_lm_weights"].sum())
+        place, guesses = slice(start, start + length), slice(predicted, predicted + count)
+        row["input_ids"][place] = record["input_ids"][:length]
+        row["input_mask"][place] = number + 1
+        row["segment_ids"][place] = record["segment_ids"][:length]
+        row["position_ids"][place] = np.arange(length)
+        row["masked_lm_positions"][guesses] = record["masked_lm_positions"][:count] + start
+        row["masked_lm_ids"][guesses] = record["masked_lm_ids"][:count]
+        row["masked_lm_weights"][guesses] = 1.0
+        row["next_sentence_positions"][number] = start
+        row["next_sentence_labels"][number] = record["next_sentence_labels"][0]
+        row["next_sentence_weights"][number] = float(length > 0)  # a damaged record that is skipped has no token
+        start, predicted = start + length, predicted + count
+    return row
+
+
+def _window_ids(packing: Packing, window: int, num_records: int, seed: int) -> np.ndarray:
+    number = packing.sequences_per_step * packing.window_steps
+    return record_ids(window, np.arange(number), number, num_records, seed)
+
+
+def _window_seed(seed: int, window: int) -> int:
+    return int(np.random.SeedSequence([seed, window, _WINDOW]).generate_state(1)[0])
