@@ -19,16 +19,16 @@ from bert_jax.config import Config
 from bert_jax.config_file import to_json
 from bert_jax.errors import UserError
 from bert_jax.model.flops import train_flops_per_sequence
-from bert_jax.parallel.mesh import check_batch, check_clip_pieces, make_mesh
+from bert_jax.parallel.mesh import make_mesh
 from bert_jax.parallel.peak import peak_flops
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training import inputs, workdir
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.meter import Meter
-from bert_jax.training.optimizer import clip, learning_rate_schedule, make_optimizer
+from bert_jax.training.optimizer import learning_rate_schedule
+from bert_jax.training.program import make_program
 from bert_jax.training.samples import sample_predictions
-from bert_jax.training.state import abstract_state, build_model, init_state, param_count, state_shardings
-from bert_jax.training.step import dropout_key, jit_train_step, train_step
+from bert_jax.training.state import abstract_state, init_state, param_count
 from bert_jax.training.telemetry import MetricsLog, Progress
 from bert_jax.training.warm_start import read_weights, start_from
 
@@ -50,12 +50,8 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
     manifest = phases[0].manifest
     config.model.vocab_size = manifest.vocab_size
     mesh = make_mesh(config.mesh)
-    for phase in config.phases:
-        check_batch(mesh, phase, config.train.accumulation_steps)
-    check_clip_pieces(mesh, config.optimizer.clip_pieces)
-    model = build_model(config.model, config.train.dtype, config.train.remat)
-    optimizer = make_optimizer(config.optimizer, config.phases)
-    shardings = state_shardings(model, optimizer, mesh, config.optimizer.shard_over_data)
+    program = make_program(config, mesh)
+    model, optimizer, shardings = program.model, program.optimizer, program.shardings
     first_weights = None
     if config.init_from and not workdir.has_checkpoint(directory):
         first_weights = read_weights(config.init_from, config.init_moments, config.model, manifest.vocab_fingerprint)
@@ -75,9 +71,6 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
 
     # ---------------------------------------------------------------- what runs, and what watches
     device = jax.local_devices()[0]
-    key = dropout_key(config.train.seed, config.train.dropout_bits, device.platform)
-    pieces, cuts = config.optimizer.clip_pieces, config.train.accumulation_steps
-    run_step = jit_train_step(train_step(model, optimizer, cuts, key, pieces, clip(config.optimizer)), mesh, shardings)
     evaluation_step = jit_evaluation_step(model, mesh, shardings["params"], config.model.vocab_size)
     schedule = learning_rate_schedule(config.optimizer, config.phases)
     meter = Meter(peak_flops(device, config.train.dtype) * mesh.size)
@@ -112,7 +105,7 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
                 continue
             meter.start_phase(*_step_size(config, opened))
             for batch in inputs.train_batches(opened, config, mesh, step):
-                state, sums = run_step(state, batch)  # only dispatched: the device is never waited for here
+                state, sums = program.run_step(state, batch)  # only dispatched: the device is never waited for here
                 step += 1
                 phase_ends = step == opened.last_step
                 closes = phase_ends or step % config.train.log_every_steps == 0
