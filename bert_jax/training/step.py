@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from bert_jax.parallel.axes import batch_sharding, replicated
 from bert_jax.parallel.mesh import BATCH_AXES
+from bert_jax.training.norms import norms_by_room
 from bert_jax.training.objective import Batch, batch_sums, batch_weights, loss_from_sums
 from bert_jax.training.state import Model, Params, State
 
@@ -39,7 +40,8 @@ def train_step(
 ) -> Callable[[State, Batch], tuple[State, Sums]]:
     """The function (state, global batch) -> (next state, sums): one update of the weights.
 
-    With `clip_pieces` above 1, `clip` is applied to the gradient of each piece, before they are summed.
+    With `clip_pieces` above 1, `clip` is applied to the gradient of each piece, before they are summed. A step whose
+    loss or gradient is no finite number leaves weights and moments as they are, and says so: sums["skipped"] is 1.
     """
 
     def step(state: State, batch: Batch) -> tuple[State, Sums]:
@@ -50,11 +52,23 @@ def train_step(
             gradients, sums = _accumulated(model, state["params"], batch, accumulation_steps, step_key)
         with jax.named_scope("optimizer"):
             updates, opt_state = optimizer.update(gradients, state["opt_state"], state["params"])
-            params = optax.apply_updates(state["params"], updates)
-            sums["gradient_norm"] = optax.tree.norm(gradients)
+            sums |= norms_by_room("gradient_norm", gradients) | norms_by_room("update_norm", updates)
+            finite = jnp.isfinite(loss_from_sums(sums, sums)) & jnp.isfinite(sums["gradient_norm"])
+            sums["skipped"] = 1.0 - finite.astype(jnp.float32)
+            params = _where(finite, optax.apply_updates(state["params"], updates), state["params"])
+            opt_state = _where(finite, opt_state, state["opt_state"])
         return {"step": state["step"] + 1, "params": params, "opt_state": opt_state}, sums
 
     return step
+
+
+def _where(finite: jax.Array, new: Any, old: Any) -> Any:
+    """`new` where `finite`, else `old`; but the schedule counts every step of the run, skipped or not."""
+
+    def choose(new: Any, old: Any) -> Any:
+        return new if isinstance(new, optax.ScaleByScheduleState) else jnp.where(finite, new, old)
+
+    return jax.tree.map(choose, new, old, is_leaf=lambda node: isinstance(node, optax.ScaleByScheduleState))
 
 
 def _gradient(model: Model, params: Params, batch: Batch, weights: Sums, key: jax.Array) -> tuple[Params, Sums]:

@@ -233,3 +233,22 @@ def test_the_old_state_gives_its_memory_to_the_new_one(without_dropout, params, 
         np.asarray(state["params"]["masked_lm"]["output_bias"])
     same = jax.tree.map(lambda leaf, lies: leaf.sharding.is_equivalent_to(lies, leaf.ndim), after, run.shardings)
     assert all(jax.tree.leaves(same))
+
+
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
+def test_a_step_without_numbers_changes_nothing_but_the_count_of_steps(model, params, batches, accumulation_steps):
+    run = Run(model, (2, 2, 2), accumulation_steps=accumulation_steps)
+    poisoned = batches[1] | {"masked_lm_weights": np.full_like(batches[1]["masked_lm_weights"], np.nan)}
+    state = run.start(params)
+    with jax.set_mesh(run.mesh):
+        state, good = run.step(state, jax.device_put(batches[0], batch_sharding(run.mesh)))
+        before = jax.tree.map(np.asarray, state)
+        state, bad = run.step(state, jax.device_put(poisoned, batch_sharding(run.mesh)))
+        after = jax.tree.map(np.asarray, state)
+        state, again = run.step(state, jax.device_put(batches[2], batch_sharding(run.mesh)))
+    assert [float(sums["skipped"]) for sums in (good, bad, again)] == [0.0, 1.0, 0.0]
+    assert not np.isfinite(float(bad["masked_lm_loss"]))
+    jax.tree.map(np.testing.assert_array_equal, after["params"], before["params"])
+    jax.tree.map(np.testing.assert_array_equal, after["opt_state"]["adam"], before["opt_state"]["adam"])
+    assert (int(after["step"]), int(after["opt_state"]["rate"].count)) == (2, 2)  # or the schedule would fall behind
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
