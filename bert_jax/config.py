@@ -116,6 +116,10 @@ class TrainConfig:
     checkpoint_every_steps: int = 1000
     keep_checkpoints: int = 3
     compilation_cache: str = ""  # directory of compiled programs, for the next start; "": WORKDIR/compilation_cache
+    max_skipped_steps: int = 10  # this many in a row without finite loss and gradient; one more stops the run
+    check_nans: bool = False  # stop at the first such step and name the layer that went bad; waits for every step
+    spike_threshold: float = 10.0  # deviations (by MAD) over the last steps' median loss that are told; 0: none is
+    wandb: str = ""  # Weights & Biases project that gets the metrics too; needs the extra [wandb]
 
     def check(self) -> None:
         """Raise UserError on a value out of range."""
@@ -128,6 +132,8 @@ class TrainConfig:
         )
         for name in ("accumulation_steps", "log_every_steps", "checkpoint_every_steps", "keep_checkpoints"):
             _require(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "give a positive number")
+        for name in ("max_skipped_steps", "spike_threshold"):
+            _require(getattr(self, name) >= 0, f"train.{name}", getattr(self, name), "give 0 or a positive number")
 
 
 @dataclasses.dataclass
@@ -141,6 +147,22 @@ class EvaluationConfig:
     def check(self) -> None:
         """Raise UserError on a value out of range."""
         _require(self.every_steps > 0, "evaluation.every_steps", self.every_steps, "give a positive number")
+
+
+@dataclasses.dataclass
+class ProfileConfig:
+    """A trace of the JAX profiler, in WORKDIR/profile."""
+
+    steps: str = ""  # "100-105": the steps to trace, first to last; "": none
+
+    def span(self) -> tuple[int, int] | None:
+        """First and last step to trace; UserError if `steps` is no such pair."""
+        if not self.steps:
+            return None
+        first, _, last = self.steps.partition("-")
+        good = first.isdecimal() and (last or first).isdecimal() and 0 < int(first) <= int(last or first)
+        _require(good, "profile.steps", self.steps, "give FIRST-LAST, say 100-105; steps count from 1")
+        return int(first), int(last or first)
 
 
 @dataclasses.dataclass
@@ -162,6 +184,7 @@ class Config:
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     init_from: str = ""  # first weights: a workdir of another run, Hugging Face's or an original-BERT checkpoint
     init_moments: bool = False  # from an original-BERT checkpoint, Adam's moments too
@@ -192,6 +215,7 @@ class Config:
         self.optimizer.check()
         self.train.check()
         self.evaluation.check()
+        self.profile.span()
         for number, phase in enumerate(self.phases):
             _check_phase(f"phases[{number}]", phase, self)
         for axis in ("data", "fsdp", "tensor"):

@@ -41,7 +41,12 @@ FREE_TO_CHANGE = (
     "train.checkpoint_every_steps",
     "train.keep_checkpoints",
     "train.compilation_cache",
+    "train.max_skipped_steps",
+    "train.check_nans",
+    "train.spike_threshold",
+    "train.wandb",
     "evaluation.",
+    "profile.",
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.config import Config, PhaseConfig
+from bert_jax.config import Config, PhaseConfig, ProfileConfig
 from bert_jax.config_file import FREE_TO_CHANGE, differences, from_dict, to_json
 from bert_jax.errors import UserError
 
@@ -73,6 +73,11 @@ def test_the_defaults_are_in_order():
         ("train.log_every_steps", 0, "positive"),
         ("train.checkpoint_every_steps", 0, "positive"),
         ("train.keep_checkpoints", 0, "positive"),
+        ("train.max_skipped_steps", -1, "0 or a positive"),
+        ("train.spike_threshold", -0.5, "0 or a positive"),
+        ("profile.steps", "5-3", "FIRST-LAST"),
+        ("profile.steps", "0-3", "FIRST-LAST"),
+        ("profile.steps", "now", "FIRST-LAST"),
         ("evaluation.every_steps", 0, "positive"),
         ("mesh.data", 0, "-1 for all devices left"),
         ("mesh.fsdp", -2, "-1 for all devices left"),
@@ -149,6 +154,11 @@ def test_every_difference_that_changes_the_result_is_told_and_no_other():
             assert told == []
         else:
             assert told == [f"{dotted}={value}, not {settings(other)[key]}"]
+
+
+@pytest.mark.parametrize(("steps", "span"), [("", None), ("7", (7, 7)), ("100-105", (100, 105))])
+def test_which_steps_are_traced(steps, span):
+    assert Config(profile=ProfileConfig(steps)).profile.span() == span
 
 
 def test_another_number_of_phases_is_a_difference():
