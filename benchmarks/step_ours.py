@@ -1,0 +1,49 @@
+"""A side of benchmarks/cpu_step.py: the training step that pretrain runs, on the host's CPU as one device."""
+
+import jax
+from step_setting import Setting, random_batch, setting_of_this_process, time_and_tell
+
+from bert_jax.config import Config, ModelConfig, PhaseConfig
+from bert_jax.parallel.axes import batch_sharding
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.training.program import make_program
+from bert_jax.training.state import init_state
+
+
+def main() -> None:
+    """Time it."""
+    setting = setting_of_this_process()
+    config = run_config(setting)
+    mesh = make_mesh(config.mesh)
+    program = make_program(config, mesh)
+    state = init_state(program.model, program.optimizer, program.shardings, config.train.seed)
+    batch = jax.device_put(random_batch(setting), batch_sharding(mesh))
+
+    def step() -> float:
+        nonlocal state
+        state, sums = program.run_step(state, batch)
+        return float(sums["masked_lm_loss"] / sums["masked_lm_weight"])
+
+    with jax.set_mesh(mesh):
+        time_and_tell(step)
+
+
+def run_config(setting: Setting) -> Config:
+    """AdamW as the other sides have it: no clipping, and one cycle of the rate that does not matter here."""
+    config = Config(
+        model=ModelConfig(
+            vocab_size=setting.vocab,
+            hidden_size=setting.hidden,
+            num_hidden_layers=setting.layers,
+            num_attention_heads=setting.heads,
+            intermediate_size=4 * setting.hidden,
+        ),
+        phases=(PhaseConfig(global_batch_size=setting.rows, max_seq_length=setting.length),),
+    )
+    config.train.dtype = setting.dtype
+    config.optimizer.clip_norm = 0.0
+    return config
+
+
+if __name__ == "__main__":
+    main()
