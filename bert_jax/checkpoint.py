@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
+from bert_jax.checkpoint_files import being_written, damage, set_aside_unusable, write_digests
 from bert_jax.errors import UserError
 
 Tree = Any
@@ -22,12 +23,22 @@ class Checkpoints:
     """The numbered checkpoints of one directory, of which the newest `keep` stay."""
 
     def __init__(self, directory: epath.PathLike, keep: int = 1, read_only: bool = False) -> None:
+        """Open a directory; one that is opened for writing is left with whole checkpoints only (see checkpoint_files).
+
+        Raises:
+          UserError: it has checkpoints and all are damaged.
+        """
         self.directory = epath.Path(directory).resolve()  # Orbax takes no relative path
+        self._read_only = read_only
+        self._saving = 0
+        if not read_only and jax.process_index() == 0:  # the others wait for this one where the manager is made
+            set_aside_unusable(self.directory)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None if read_only else keep,
             read_only=read_only,
             create=not read_only,
-            cleanup_tmp_directories=not read_only,  # what a killed run left half-written
+            cleanup_tmp_directories=not read_only,  # in an object store, where what is torn has no name of its own
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
         )
         # Named here, or a process that has not saved yet could not read what it finds.
         handlers = {"state": ocp.PyTreeCheckpointHandler(), "description": ocp.JsonCheckpointHandler()}
@@ -44,11 +55,15 @@ class Checkpoints:
     def save(self, step: int, state: Tree, description: Mapping[str, Any]) -> None:
         """Start writing `state` (arrays) with `description` (JSON) beside it; the next call waits for this one.
 
+        A step that is there already is not written again.
+
         Raises:
           UserError: no space was left for this checkpoint or the one before.
         """
         if step in self._manager.all_steps():
             return
+        self.wait()
+        self._saving = step
         items = {"state": ocp.args.PyTreeSave(state), "description": ocp.args.JsonSave(dict(description))}
         try:
             self._manager.save(step, args=ocp.args.Composite(**items))
@@ -70,8 +85,12 @@ class Checkpoints:
         `target` may leave out branches, say opt_state: they are not read.
 
         Raises:
-          UserError: the checkpoint holds other arrays than `target`; the first that differs is named.
+          UserError: the checkpoint holds other arrays than `target`; the first that differs is named. Or it is damaged.
         """
+        if self._read_only and (what := damage(self.directory / str(step))):
+            raise UserError(
+                f"{self.directory}/{step} is damaged ({what}); move it away, or let the run go on: it sets it aside"
+            )
         self._check_same_arrays(step, target)
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
         item = ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True)
@@ -100,6 +119,12 @@ class Checkpoints:
         except Exception:
             if error is None:
                 raise
+
+    def _write_digests(self) -> None:
+        """Called by Orbax, in the thread that writes, when all files are there and the final name is not."""
+        if jax.process_index() == 0:
+            for directory in being_written(self.directory, self._saving):
+                write_digests(directory)
 
     def _check_same_arrays(self, step: int, target: Tree) -> None:
         there = _shapes(self._manager.item_metadata(step)["state"].tree)

@@ -1,0 +1,130 @@
+"""A checkpoint as files: their digests, and moving aside what is torn or damaged. Knows no array.
+
+Neither Orbax nor TensorStore checks the values that it reads, so a flipped bit would come back as a weight.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import google_crc32c
+from absl import logging
+from etils import epath
+
+from bert_jax.errors import UserError
+
+DIGESTS = "digests.json"
+# Orbax writes these two after everything else, the digests too; nothing of a state is in them.
+_METADATA, _COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
+_TEMPORARY = ".orbax-checkpoint-tmp"  # in a directory's name: not written to its end
+_PIECE = 1 << 22  # bytes read at a time
+_THREADS = 4
+
+
+def write_digests(directory: epath.Path) -> None:
+    """Size and CRC32C of every file of a checkpoint, in a file among them."""
+    later = [directory / name for name in (DIGESTS, _METADATA, _COMMITTED)]
+    files = [path for path in _files(directory) if path not in later]
+    digests = {str(path.relative_to(directory)): digest for path, digest in zip(files, _digests(files), strict=True)}
+    (directory / DIGESTS).write_text(json.dumps(digests, sort_keys=True, indent=1))
+
+
+def damage(directory: epath.Path) -> str | None:
+    """What is wrong with a checkpoint's files: the first one that is not as it was written, or None.
+
+    A checkpoint without digests (of an earlier version of this program) is taken as it is.
+    """
+    for name in (_METADATA, DIGESTS):
+        path = directory / name
+        if not path.exists():
+            if name == _METADATA:
+                return f"{name} is missing"
+            return None
+        try:
+            expected = json.loads(path.read_bytes())
+        except ValueError:
+            return f"{name} is not JSON"
+    if not isinstance(expected, dict):
+        return f"{DIGESTS} is of another form"
+    missing = [name for name in expected if not (directory / name).exists()]
+    if missing:
+        return f"{missing[0]} is missing"
+    found = _digests([directory / name for name in expected])
+    changed = (name for name, digest in zip(expected, found, strict=True) if digest != expected[name])
+    return next((f"{name} is not as it was written" for name in changed), None)
+
+
+def set_aside_unusable(directory: epath.Path) -> None:
+    """Leave only whole checkpoints among the newest: what a kill tore and what the disk damaged gets another name.
+
+    Of the torn ones the last is kept, in case somebody wants to look at it; damaged ones are never deleted.
+
+    Raises:
+      UserError: every checkpoint is damaged; all stay where they are then.
+    """
+    for torn in _entries(directory, lambda name: _TEMPORARY in name):
+        for older in _entries(_aside(directory), lambda name: name.endswith(".torn")):
+            older.rmtree()
+        moved = _move(torn, f"{torn.name.split('.')[0]}.torn")
+        logging.warning("%s was not written to its end when the run was stopped; it is set aside as %s", torn, moved)
+    steps = sorted(_entries(directory, str.isdecimal), key=lambda path: int(path.name), reverse=True)
+    damaged: list[tuple[epath.Path, str]] = []
+    for step in steps:
+        what = damage(step)
+        if what is None:
+            break
+        damaged.append((step, what))
+    if steps and len(damaged) == len(steps):
+        raise UserError(
+            f"{steps[0]} is damaged ({damaged[0][1]}) and there is no whole checkpoint before it in {directory}; "
+            "restore one from a copy, or give another --workdir"
+        )
+    for step, what in damaged:
+        moved = _move(step, f"{step.name}.damaged")
+        logging.warning("CHECKPOINT %s IS DAMAGED: %s; it is set aside as %s", step, what, moved)
+    if damaged:
+        logging.warning("going on from the checkpoint before it, step %s", steps[len(damaged)].name)
+
+
+def being_written(directory: epath.Path, step: int) -> list[epath.Path]:
+    """The directory of checkpoint `step`, which does not have its final name yet (in an object store it has)."""
+    return _entries(directory, lambda name: name == str(step) or name.startswith(f"{step}{_TEMPORARY}"))
+
+
+def _aside(directory: epath.Path) -> epath.Path:
+    return directory.with_name(directory.name + ".set_aside")
+
+
+def _move(path: epath.Path, name: str) -> epath.Path:
+    """Out of the directory of checkpoints, under a name that is not there yet."""
+    aside = _aside(path.parent)
+    aside.mkdir(parents=True, exist_ok=True)
+    number, target = 1, aside / name
+    while target.exists():
+        number += 1
+        target = aside / f"{name}-{number}"
+    path.rename(target)
+    return target
+
+
+def _entries(directory: epath.Path, wanted: Callable[[str], bool]) -> list[epath.Path]:
+    return sorted(path for path in directory.iterdir() if wanted(path.name)) if directory.exists() else []
+
+
+def _files(directory: epath.Path) -> list[epath.Path]:
+    inside = sorted(directory.iterdir())  # epath has no rglob
+    return [file for path in inside for file in (_files(path) if path.is_dir() else [path])]
+
+
+def _digests(files: list[epath.Path]) -> list[list[int]]:
+    """[size, CRC32C] of each file; a checkpoint of many files is read by several threads."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(_digest, files))
+
+
+def _digest(path: epath.Path) -> list[int]:
+    size, crc = 0, 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            size, crc = size + len(piece), google_crc32c.extend(crc, piece)
+    return [size, crc]
