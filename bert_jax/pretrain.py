@@ -10,7 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bert_jax import cli
-from bert_jax.parallel.processes import connect
+from bert_jax.parallel.processes import joined
 from bert_jax.report.page import write_report
 from bert_jax.training.loop import pretrain
 
@@ -22,10 +22,10 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(argv: Sequence[str]) -> None:
     """Train, then write the report."""
     del argv
-    connect()
-    pretrain(_CONFIG.value, _WORKDIR.value)
-    if jax.process_index() == 0:
-        print(f"report: {write_report(_WORKDIR.value)}")
+    with joined():
+        pretrain(_CONFIG.value, _WORKDIR.value)
+        if jax.process_index() == 0:
+            print(f"report: {write_report(_WORKDIR.value)}")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,38 @@
 #
 #     launch/pretrain.sh                                             the quickstart, below: from raw text to a report
 #     launch/pretrain.sh --config=configs/NAME.py --workdir=DIR ...  a run of your own, on whatever devices the host has
+#     launch/pretrain.sh --distributed --config=...                  the same, on every host of a TPU slice or Slurm job
 #
-# Started again with the same arguments, either goes on where it stopped.
+# Started again with the same arguments, each goes on where it stopped. Exit code 0: done. 1 and 2: an error that you
+# can mend. 75, or death by a signal: nothing is wrong, start it again; launch/tpu_pod.sh, slurm.sbatch and jobset.yaml do.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 "$root/launch/setup.sh"
 
-if (($# > 0)); then
-  exec "$root/.venv/bin/python" -m bert_jax.pretrain "$@" # from here: relative paths are the caller's
+# One of several processes: when process 0 dies, the runtime aborts the others, and that too means "go on", 75.
+one_of_several() {
+  local status process
+  "$root/.venv/bin/python" -m bert_jax.pretrain "$@" &
+  process=$!
+  trap 'kill -TERM "$process" 2>/dev/null || true' TERM INT
+  while :; do
+    status=0
+    wait "$process" || status=$?
+    kill -0 "$process" 2>/dev/null || break # it still runs: only this wait was interrupted, by a signal passed on
+  done
+  if ((status == 128 + 6)); then
+    echo "error: another process of the job is gone; the same commands again go on" >&2
+    status=75
+  fi
+  exit "$status"
+}
+
+if (($# > 0)); then # from here: relative paths are the caller's
+  case " $* " in
+    *" --distributed"* | *" --coordinator_address"*) one_of_several "$@" ;;
+    *) exec "$root/.venv/bin/python" -m bert_jax.pretrain "$@" ;;
+  esac
 fi
 
 cd "$root"

@@ -127,10 +127,12 @@ class Chain:
         """The finished process of a pretraining run."""
         return self.run("pretrain", *self.pretrain_flags(workdir, config), *flags, check=check)
 
-    def start_pretrain(self, workdir, *flags):
-        """A pretraining run that has just been started; its stderr is a pipe."""
+    def start_pretrain(self, workdir, *flags, devices=1):
+        """A pretraining run that has just been started, on so many devices; its stderr is a pipe."""
         command = [sys.executable, "-m", "bert_jax.pretrain", *self.pretrain_flags(workdir), *flags]
-        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,22 @@
-"""One job of several processes: each host of a TPU slice, each task of a Slurm job, or processes told by flags."""
+"""One job of several processes: each host of a TPU slice, each task of a Slurm job, or processes told by flags.
+
+A process that dies takes the job down within --peer_timeout_seconds, and the same commands again go on. How a process
+learns of the death of another is the runtime's affair: a collective fails, or the coordinator (process 0) hears no
+heartbeat and tells the rest, which the runtime then aborts (SIGABRT; launch/pretrain.sh makes RESUME of that).
+"""
+
+import atexit
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 
 import jax
 from absl import flags
 
 from bert_jax.errors import UserError
+
+RESUME = 75  # exit code (EX_TEMPFAIL of sysexits.h): nothing is wrong with the job, the same command again goes on
 
 _DISTRIBUTED = flags.DEFINE_boolean(
     "distributed",
@@ -17,6 +30,51 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes
 _PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "Which of them this is, from 0; goes with --coordinator_address."
 )
+_PEER_TIMEOUT = flags.DEFINE_integer(
+    "peer_timeout_seconds",
+    100,
+    "How long a process of the job may be silent before the others take it for dead and stop, to be resumed.",
+    lower_bound=1,
+)
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Within it this process is one of the job's, if the flags say that there are several.
+
+    Enter before JAX touches a device. When another process is lost meanwhile, one line says so and the process exits
+    with RESUME.
+
+    Raises:
+      UserError: the flags do not go together, or the others cannot be reached.
+    """
+    connect()
+    try:
+        yield
+    except UserError:
+        if jax.process_count() > 1:
+            # The others are in a collective that this process will not join: let them see it gone, and do not wait
+            # for them to end orderly, as JAX does at exit.
+            _leave_at_exit(1)
+        raise
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        reason = str(error).splitlines()[0][:200]
+        print(f"error: another process of the job is gone ({reason}); the same commands again go on", file=sys.stderr)
+        _leave_at_exit(RESUME)
+        sys.exit(RESUME)
+
+
+def _leave_at_exit(status: int) -> None:
+    """End with `status` before JAX's own handlers at exit, which wait for the other processes; called after theirs."""
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    atexit.register(leave)
 
 
 def connect() -> None:
@@ -31,7 +89,12 @@ def connect() -> None:
     if not (any(given) or _DISTRIBUTED.value):
         return
     try:
-        jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+        jax.distributed.initialize(
+            _COORDINATOR.value,
+            _NUM_PROCESSES.value,
+            _PROCESS_ID.value,
+            heartbeat_timeout_seconds=_PEER_TIMEOUT.value,
+        )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

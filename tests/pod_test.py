@@ -1,0 +1,199 @@
+"""Several processes, each with devices of its own, talk over real sockets and are one job; one dies, and all stop."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bert_jax.data.batches import record_ids, training_batches
+from bert_jax.data.source import RecordSource
+from bert_jax.parallel.processes import RESUME
+
+pytestmark = pytest.mark.timeout(900)
+ROOT = Path(__file__).parent.parent
+READER = ROOT / "tests" / "read_batches.py"
+STEPS = 12
+ROWS = 16  # of tests/configs/one_phase.py
+OPTIONS = (
+    f"--config.phases[0].steps={STEPS}",
+    "--config.train.log_every_steps=1",
+    "--config.train.checkpoint_every_steps=4",
+)
+PEER_TIMEOUT = 10
+# (processes, devices of each, data, fsdp, tensor)
+ALONE = (1, 1, 1, 1, 1)
+TWO = (2, 2, 2, 1, 2)  # data over the processes, tensor within each
+FOUR = (4, 2, 4, 2, 1)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+def job_flags(processes):
+    """For each process, the flags that make it one of a job."""
+    port = free_port()
+    several = [f"--coordinator_address=localhost:{port}", f"--num_processes={processes}"]
+    return [[*several, f"--process_id={number}"] if processes > 1 else [] for number in range(processes)]
+
+
+def mesh_flags(data, fsdp, tensor):
+    return [f"--config.mesh.data={data}", f"--config.mesh.fsdp={fsdp}", f"--config.mesh.tensor={tensor}"]
+
+
+def start_job(chain, workdir, layout, *options):
+    processes, devices, *mesh = layout
+    flags = [*OPTIONS, *mesh_flags(*mesh), *options]
+    return [chain.start_pretrain(workdir, *flags, *own, devices=devices) for own in job_flags(processes)]
+
+
+def finish(job):
+    """Each process's error output; all of them have succeeded."""
+    told = [process.communicate(timeout=600)[1] for process in job]
+    for process, stderr in zip(job, told, strict=True):
+        assert process.returncode == 0, stderr
+    return told
+
+
+def curve(workdir):
+    """Step -> loss of the training steps, each told once."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if line["split"] == "train"]
+    assert steps == list(range(1, STEPS + 1))
+    return [line["loss"] for line in lines if line["split"] == "train"]
+
+
+def assert_same_curve(workdir, expected):
+    # Sums over devices are made in another order, and a dozen of Adam's steps carry the rounding on.
+    np.testing.assert_allclose(curve(workdir), curve(expected), rtol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def alone(chain, tmp_path_factory):
+    """The run of a single process on a single device."""
+    workdir = tmp_path_factory.mktemp("alone")
+    finish(start_job(chain, workdir, ALONE))
+    return workdir
+
+
+@pytest.mark.parametrize("layout", [TWO, FOUR], ids=["2x2", "4x2"])
+def test_losses_are_those_of_a_single_process(chain, alone, tmp_path, layout):
+    finish(start_job(chain, tmp_path, layout))
+    assert_same_curve(tmp_path, alone)
+
+
+def read(chain, directory, layout, first_step, last_step):
+    """What each process of a job laid onto its devices: a list of {step, row numbers, record ids read, features}."""
+    processes, devices, *mesh = layout
+    command = [sys.executable, READER, f"--records={chain.records(32)}", f"--first_step={first_step}"]
+    command += [f"--last_step={last_step}", f"--rows={ROWS}", *(f"--mesh={size}" for size in mesh)]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+    outputs = [directory / f"{first_step}-{number}.npz" for number in range(processes)]
+    job = [
+        subprocess.Popen([*command, f"--output={output}", *own], env=environment, stderr=subprocess.PIPE, text=True)
+        for output, own in zip(outputs, job_flags(processes), strict=True)
+    ]
+    finish(job)
+    return [dict(np.load(output)) for output in outputs]
+
+
+# 8 x data; 4 x data, 2 x tensor; two processes; one device. And four processes.
+STAGES = [((1, 8, 8, 1, 1), 0, 3), ((1, 8, 4, 1, 2), 3, 5), (TWO, 5, 9), (FOUR, 9, 11), (ALONE, 11, STEPS)]
+
+
+def test_every_process_reads_its_own_rows_and_together_they_are_the_batch_on_whatever_mesh(chain, tmp_path):
+    """Records of a run that goes on from mesh to mesh: none twice, none skipped, each in its row."""
+    source = RecordSource(chain.records(32), "train")
+    whole = training_batches(
+        source, global_batch_size=ROWS, rows=np.arange(ROWS), seed=0, first_step=0, last_step=STEPS
+    )
+    expected = list(whole)
+    for layout, first_step, last_step in STAGES:
+        parts = read(chain, tmp_path, layout, first_step, last_step)
+        for step in range(first_step, last_step):
+            assembled = {name: np.full_like(array, -1) for name, array in expected[step].items()}
+            for part in parts:
+                for name, array in assembled.items():
+                    array[part[f"{step}/rows"]] = part[f"{step}/{name}"]
+            for name, array in assembled.items():
+                np.testing.assert_array_equal(array, expected[step][name], err_msg=f"{layout} {step} {name}")
+        ids = [record_ids(step, np.arange(ROWS), ROWS, len(source), 0) for step in range(first_step, last_step)]
+        assert sorted(np.concatenate([part["read"] for part in parts])) == sorted(np.concatenate(ids))
+
+
+def wait_for_checkpoint(job, workdir, step):
+    """Return when a checkpoint of `step` or later is there."""
+    while not any(int(path.name) >= step for path in (workdir / "checkpoints").glob("[0-9]*") if path.name.isdigit()):
+        assert all(process.poll() is None for process in job), [process.communicate()[1] for process in job]
+        time.sleep(0.02)
+
+
+LONG = ("--config.phases[0].steps=2000", f"--peer_timeout_seconds={PEER_TIMEOUT}")
+
+
+def stopped(process):
+    """Exit code and error output of a process whose job has lost another; it must end by itself."""
+    _, stderr = process.communicate(timeout=PEER_TIMEOUT + 120)  # the bound, and time for a crowded machine
+    return process.returncode, stderr
+
+
+def test_a_lost_worker_stops_the_job_which_then_goes_on(chain, tmp_path):
+    job = start_job(chain, tmp_path, TWO, *LONG)
+    wait_for_checkpoint(job, tmp_path, 4)
+    job[1].kill()
+    status, stderr = stopped(job[0])
+    assert status == RESUME, stderr
+    (line,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: another process of the job is gone")
+    assert line.endswith("the same commands again go on")
+    assert "Traceback" not in stderr
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    """launch/pretrain.sh with this Python, and with nothing to install."""
+    tree = tmp_path / "scripts"
+    (tree / ".venv" / "bin").mkdir(parents=True)
+    (tree / "launch").mkdir()
+    shutil.copy(ROOT / "launch" / "pretrain.sh", tree / "launch")
+    for path, text in ((".venv/bin/python", f'exec "{sys.executable}" "$@"'), ("launch/setup.sh", "exit 0")):
+        (tree / path).write_text(f"#!/bin/sh\n{text}\n")
+        (tree / path).chmod(0o755)
+    return tree / "launch" / "pretrain.sh"
+
+
+@pytest.mark.parametrize("accident", [signal.SIGKILL, signal.SIGSTOP], ids=["process 0 dies", "process 0 hangs"])
+def test_a_lost_coordinator_stops_the_job_within_the_bound_and_the_job_goes_on(
+    chain, alone, tmp_path, scripts, accident
+):
+    workdir = tmp_path / "run"
+    processes, devices, *mesh = TWO
+    first, second = job_flags(processes)
+    flags = [*OPTIONS, *mesh_flags(*mesh), f"--peer_timeout_seconds={PEER_TIMEOUT}"]
+    zero = chain.start_pretrain(workdir, *flags, *first, devices=devices)
+    one = subprocess.Popen(
+        [scripts, *chain.pretrain_flags(workdir), *flags, *second],
+        cwd=ROOT,
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_checkpoint([zero, one], workdir, 4)
+    zero.send_signal(accident)
+    status, stderr = stopped(one)
+    zero.kill()
+    zero.communicate()
+    assert status == RESUME, stderr
+    assert "error: another process of the job is gone" in stderr
+    finish(start_job(chain, workdir, TWO))
+    assert_same_curve(workdir, alone)
