@@ -34,8 +34,18 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The part's file name without a suffix."""
+        """What its files' names begin with."""
         return f"{self.split}-{self.number:05d}"
+
+    @property
+    def file(self) -> str:
+        """The name of the file that holds its documents."""
+        return f"{self.name}.jsonl"
+
+    @property
+    def done_file(self) -> str:
+        """The name of the file that says what its finished shard holds."""
+        return f"{self.name}.done.json"
 
 
 def cut_into_parts(
@@ -55,7 +65,7 @@ def cut_into_parts(
 
 def read_part(directory: epath.Path, part: Part) -> Iterator[list[str]]:
     """Yield the part's documents, each a list of sentences."""
-    with (directory / f"{part.name}.jsonl").open("rb") as file:
+    with (directory / part.file).open("rb") as file:
         for line in file:
             yield json.loads(line)
 
@@ -125,7 +135,7 @@ class _Dealer:
 
     def _open(self, part: Part) -> IO[bytes]:
         try:
-            return (self._directory / f"{part.name}.jsonl").open("wb")
+            return (self._directory / part.file).open("wb")
         except OSError as error:
             if error.errno != errno.EMFILE:
                 raise

@@ -37,7 +37,7 @@ def build_shards(
     pool = concurrent.futures.ProcessPoolExecutor(
         max(1, min(num_workers, len(parts))), context, _start_worker, (str(output), str(work), options, done)
     )
-    with pool, _Display(parts, options, done) as display:
+    with pool, Display(parts, options, done) as display:
         try:
             waiting = {pool.submit(_build, part) for part in parts}
             while waiting:
@@ -97,13 +97,18 @@ def _count(size: int, instances: int) -> None:
         _Worker.done[1] += instances
 
 
-class _Display:
+def passes(part: Part, options: RecordOptions) -> int:
+    """How often the text of a part is gone through: once to tokenize it, and once for each copy."""
+    return 1 + (options.dupe_factor if part.split == "train" else 1)
+
+
+class Display:
     """A bar where someone watches, a line now and then where not."""
 
     def __init__(self, parts: Sequence[Part], options: RecordOptions, done: Any) -> None:
+        """Begin to show; `done` is read at each `show`: bytes of text gone through so far, and instances."""
         self._bytes = sum(part.bytes for part in parts)
-        # A part is gone through once to tokenize it and once for each copy.
-        self._work = sum(part.bytes * (1 + (options.dupe_factor if part.split == "train" else 1)) for part in parts)
+        self._work = sum(part.bytes * passes(part, options) for part in parts)
         self._num_parts = len(parts)
         self._done = done
         self._started = self._logged = time.monotonic()
@@ -111,7 +116,7 @@ class _Display:
             total=self._work, unit="B", unit_scale=True, desc="records", disable=not sys.stderr.isatty()
         )
 
-    def __enter__(self) -> "_Display":
+    def __enter__(self) -> "Display":
         return self
 
     def __exit__(self, *exception: object) -> None:
