@@ -12,6 +12,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from bert_jax.cloud import check_access, explained
 from bert_jax.config import Config
 from bert_jax.errors import UserError
 
@@ -38,8 +39,8 @@ def _log_our_lines_only() -> None:
 def _is_worth_telling(line: python_logging.LogRecord) -> bool:
     if line.pathname.startswith(str(Path(__file__).parent)):
         return True
-    # What Orbax logs as an error it also raises, and then it is told as one line.
-    return line.levelno >= python_logging.WARNING and not {"orbax", "asyncio"} & set(Path(line.pathname).parts)
+    # What these log as an error they also raise or try again, and then it is told as one line.
+    return line.levelno >= python_logging.WARNING and not {"orbax", "asyncio", "gcsfs"} & set(Path(line.pathname).parts)
 
 
 def _tell_unraisable(error: "sys.UnraisableHookArgs") -> None:
@@ -91,16 +92,19 @@ def _guarded(
     main: Callable[[Sequence[str]], None], argv: Sequence[str], output: flags.FlagHolder[str | None] | None
 ) -> None:
     try:
+        check_access(sys.argv[1:])
         main(argv)
     except UserError as error:
         _fail(str(error), status=1)
     except KeyboardInterrupt:
         _fail("interrupted; the same command again goes on where this one stopped", status=130)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        place = f"--{output.name}={output.value}" if output is not None else error.filename
-        _fail(f"no space left on the disk of {place}; free some and run the same command again", status=1)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            place = f"--{output.name}={output.value}" if output is not None else error.filename
+            _fail(f"no space left on the disk of {place}; free some and run the same command again", status=1)
+        if line := explained(error):
+            _fail(line, status=1)
+        raise
 
 
 def _fail(message: str, status: int) -> None:
