@@ -14,6 +14,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.checkpoint_files import being_written, damage, set_aside_unusable, write_digests
+from bert_jax.cloud import absolute
 from bert_jax.errors import UserError
 
 Tree = Any
@@ -28,7 +29,7 @@ class Checkpoints:
         Raises:
           UserError: it has checkpoints and all are damaged.
         """
-        self.directory = epath.Path(directory).resolve()  # Orbax takes no relative path
+        self.directory = absolute(directory)  # Orbax takes no relative path
         self._read_only = read_only
         self._saving = 0
         if not read_only and jax.process_index() == 0:  # the others wait for this one where the manager is made
@@ -143,6 +144,28 @@ class Checkpoints:
                 f"no space left on the disk of {self.directory}; the checkpoint before stays, "
                 "free some space and run the same command again"
             ) from error
+
+
+def read_params(workdir: epath.PathLike, target: Tree, step: int | None = None) -> tuple[int, Tree, dict[str, Any]]:
+    """Step, parameters and description of the newest checkpoint of the run in `workdir`, or of that of `step`.
+
+    Raises:
+      UserError: there is no such checkpoint, or it is of another model than `target` (of the parameters alone).
+    """
+    directory = epath.Path(workdir) / "checkpoints"
+    nothing = UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
+    if not directory.exists():
+        raise nothing
+    with Checkpoints(directory, read_only=True) as checkpoints:
+        steps = checkpoints.steps()
+        if not steps:
+            raise nothing
+        if step is not None and step not in steps:
+            there = ", ".join(str(other) for other in steps)
+            raise UserError(f"--step={step} is no checkpoint of {workdir}; it has those of steps {there}")
+        step = steps[-1] if step is None else step
+        params = checkpoints.restore(step, {"params": target})["params"]
+        return step, params, checkpoints.description(step)
 
 
 def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:

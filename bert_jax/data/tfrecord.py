@@ -18,8 +18,8 @@ import google_crc32c
 import numpy as np
 from etils import epath
 
-from bert_jax.data.whole_file import whole_file
 from bert_jax.errors import DamagedRecordError, UserError
+from bert_jax.whole_file import whole_file
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 
-from bert_jax.checkpoint import Checkpoints
+from bert_jax.checkpoint import read_params
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
@@ -31,33 +31,13 @@ def read_trained(workdir: epath.PathLike, config: ModelConfig, vocab_fingerprint
       UserError: there is no such checkpoint, or it is of another model or vocabulary.
     """
     workdir = epath.Path(workdir)
-    checkpoints = _open(workdir)
-    step = _choose(workdir, checkpoints, step)
-    params = checkpoints.restore(step, {"params": _abstract_params(config)})["params"]
-    description = checkpoints.description(step)
-    checkpoints.close()
+    step, params, description = read_params(workdir, _abstract_params(config), step)
     if description["vocab_fingerprint"] != vocab_fingerprint:
         raise UserError(
             f"{workdir}/tokenizer is not the vocabulary that checkpoint {step} was trained with; "
             "restore that directory from the records"
         )
     return Trained(step, jax.device_get(params), description, _validation(workdir / "metrics.jsonl", step))
-
-
-def _open(workdir: epath.Path) -> Checkpoints:
-    if not (workdir / "checkpoints").exists():
-        raise UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
-    return Checkpoints(workdir / "checkpoints", read_only=True)
-
-
-def _choose(workdir: epath.Path, checkpoints: Checkpoints, step: int | None) -> int:
-    steps = checkpoints.steps()
-    if not steps:
-        raise UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
-    if step is not None and step not in steps:
-        there = ", ".join(str(other) for other in steps)
-        raise UserError(f"--step={step} is no checkpoint of {workdir}; it has those of steps {there}")
-    return steps[-1] if step is None else step
 
 
 def _abstract_params(config: ModelConfig) -> names.Params:

@@ -13,6 +13,7 @@ from bert_jax.report.figures import COLOURS, svg
 from bert_jax.report.run import Run, read_run
 from bert_jax.report.sentences import readable
 from bert_jax.report.verdict import results, verdict, work
+from bert_jax.whole_file import replace_text
 
 _MAIN_METRIC = "masked_lm_loss"
 _WIDE, _NARROW, _HALF = (9.0, 3.4), (4.6, 3.4), (4.6, 2.7)  # inches; a page's column is about 9 of them
@@ -26,10 +27,7 @@ def write_report(workdir: epath.PathLike, output: epath.PathLike | None = None) 
     """
     run = read_run(workdir)
     output = epath.Path(output) if output else epath.Path(workdir) / "report.html"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    aside = output.with_name(output.name + ".tmp")
-    aside.write_text(_page(run))
-    aside.replace(output)
+    replace_text(output, _page(run))
     return output
 
 

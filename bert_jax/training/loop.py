@@ -31,6 +31,7 @@ from bert_jax.training.samples import sample_predictions
 from bert_jax.training.state import abstract_state, init_state, param_count
 from bert_jax.training.telemetry import MetricsLog, Progress
 from bert_jax.training.warm_start import read_weights, start_from
+from bert_jax.whole_file import replace_text
 
 
 def pretrain(config: Config, directory: epath.PathLike) -> None:
@@ -137,7 +138,7 @@ def pretrain(config: Config, directory: epath.PathLike) -> None:
             model, state["params"], mesh, source, tokenizer, config.evaluation.report_sentences
         )
     if is_main and phases[-1].validation:
-        workdir.replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
+        replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
     logging.info("trained to step %d; checkpoints are in %s", step, checkpoints.directory)
 
 

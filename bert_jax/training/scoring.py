@@ -2,6 +2,7 @@
 
 from etils import epath
 
+from bert_jax.checkpoint import read_params
 from bert_jax.config import Config, MeshConfig
 from bert_jax.data.manifest import check_vocabulary, read_manifest
 from bert_jax.data.source import RecordSource
@@ -10,8 +11,8 @@ from bert_jax.parallel.mesh import batch_shards, make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.inputs import held_out_batches, records_directory
-from bert_jax.training.state import build_model, param_shardings
-from bert_jax.training.workdir import newest_params, read_config
+from bert_jax.training.state import abstract_params, build_model, param_shardings
+from bert_jax.training.workdir import read_config
 
 
 def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: int) -> dict[str, float]:
@@ -25,7 +26,7 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     mesh = make_mesh(MeshConfig())
     model = build_model(config.model, config.train.dtype)
     shardings = param_shardings(model, mesh)
-    step, params = newest_params(workdir, model, shardings)
+    step, params, _ = read_params(workdir, abstract_params(model, shardings))
     run = jit_evaluation_step(model, mesh, shardings, config.model.vocab_size)
     shards = batch_shards(mesh)
     batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, mesh)

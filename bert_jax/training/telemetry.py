@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Self
 
 from absl import logging
 from etils import epath
@@ -19,7 +19,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
-from bert_jax.errors import UserError
+from bert_jax.mirror import Mirror
+from bert_jax.training.workdir import lines_up_to
+from bert_jax.whole_file import replace_text
 
 
 class MetricsLog:
@@ -35,11 +37,11 @@ class MetricsLog:
         A run that was killed after its last checkpoint repeats steps: their old lines are dropped here, so
         that no step is told twice, and so is a last line torn by the kill. UserError if the file is no log.
         """
-        path = epath.Path(workdir) / "metrics.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = _lines_up_to(resume_step, path)
-        _replace(path, kept)
-        self._written = {(line["split"], line["step"]) for line in kept}
+        kept = lines_up_to(resume_step, epath.Path(workdir) / "metrics.jsonl")
+        self._mirror = Mirror(workdir)
+        path = self._mirror.local / "metrics.jsonl"
+        replace_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._written = {(line.get("split"), line["step"]) for line in kept}
         self._lines = path.open("a")
         self._events = _event_file(path.parent / "tensorboard", resume_step)
 
@@ -56,10 +58,15 @@ class MetricsLog:
         self._events.write_event(Event(wall_time=now, step=step, summary=Summary(value=scalars)))
         self._events.flush()
 
+    def flush(self) -> None:
+        """Return when an object store has all that was written."""
+        self._mirror.flush()
+
     def close(self) -> None:
         """Close both files."""
         self._lines.close()
         self._events.close()
+        self._mirror.close()
 
     def __enter__(self) -> Self:
         return self
@@ -68,22 +75,6 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _lines_up_to(step: int, path: epath.Path) -> list[dict[str, Any]]:
-    """The lines of an older log that stay: those up to `step` that were written to their end."""
-    text = path.read_text() if path.exists() else ""
-    try:
-        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-        return [line for line in lines if line["step"] <= step and line["split"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a log of metrics; move it away and start again") from error
-
-
-def _replace(path: epath.Path, lines: Iterable[dict[str, Any]]) -> None:
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    aside.replace(path)
 
 
 def _json_number(value: float) -> float | int | None:

@@ -1,16 +1,16 @@
 """The directory of a run: its resolved config and tokenizer, written once and compared ever after."""
 
 import json
+from typing import Any
 
 from absl import logging
 from etils import epath
 
-from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import Config
 from bert_jax.config_file import differences, from_dict, to_json
 from bert_jax.errors import UserError
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.state import Model, Params, abstract_params
+from bert_jax.whole_file import replace_text
 
 
 def claim(workdir: epath.PathLike, config: Config, tokenizer_directory: epath.PathLike, fingerprint: str) -> None:
@@ -37,11 +37,18 @@ def has_checkpoint(workdir: epath.PathLike) -> bool:
     return directory.exists() and any(entry.name.isdigit() for entry in directory.iterdir())
 
 
-def replace_text(path: epath.Path, text: str) -> None:
-    """Write a file whole: aside first, then under its name."""
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(text)
-    aside.replace(path)
+def lines_up_to(step: int, path: epath.Path) -> list[dict[str, Any]]:
+    """The lines of an older log of steps that stay: those up to `step` that were written to their end.
+
+    Raises:
+      UserError: the file is not a log of ours.
+    """
+    text = path.read_text() if path.exists() else ""
+    try:
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [line for line in lines if line["step"] <= step]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a log of steps; move it away and start again") from error
 
 
 def _check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> None:
@@ -67,17 +74,3 @@ def read_config(workdir: epath.PathLike) -> Config:
         return from_dict(json.loads(path.read_text()))
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON ({error}); restore it, or start a new --workdir") from error
-
-
-def newest_params(workdir: epath.PathLike, model: Model, shardings: Params) -> tuple[int, Params]:
-    """Step and parameters of the newest checkpoint of the run in `workdir`; UserError if it has none."""
-    directory = epath.Path(workdir) / "checkpoints"
-    step = None
-    if directory.exists():
-        checkpoints = Checkpoints(directory, read_only=True)
-        step = checkpoints.latest_step()
-    if step is None:
-        raise UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
-    params = checkpoints.restore(step, {"params": abstract_params(model, shardings)})["params"]
-    checkpoints.close()
-    return step, params

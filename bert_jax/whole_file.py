@@ -1,0 +1,49 @@
+"""Files that are either whole or absent: written aside under another name, then renamed; or uploaded when they end."""
+
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from etils import epath
+
+from bert_jax.cloud import is_remote, upload
+
+
+@contextlib.contextmanager
+def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
+    """Open a file that gets its name `path` when the block ends well, and is removed when it does not."""
+    path = epath.Path(path)
+    if is_remote(path):
+        # On a local disk first: an object that is written bit by bit is made of what there is when that is interrupted.
+        with tempfile.NamedTemporaryFile() as file:
+            yield file
+            file.flush()
+            upload(file.name, path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # No dot but the first, so that no glob for shards (*.tfrecord*) finds a shard that is being written.
+    aside = path.with_name(f".tmp-{path.name.replace('.', '-')}")
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            # Files in object stores have no descriptor; closing them is what makes them last.
+            with contextlib.suppress(AttributeError, io.UnsupportedOperation):
+                os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write that fails does not say where
+        aside.unlink(missing_ok=True)
+        raise
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def replace_text(path: epath.PathLike, text: str) -> None:
+    """Write a text file whole, in place of the one that may be there."""
+    with whole_file(path) as file:
+        file.write(text.encode())
