@@ -2,7 +2,8 @@
 
     python -m bert_jax.build_records --input='text/*.txt' --vocab=vocab --output=records --holdout=0.01
 
-The text has a sentence on each line (or a paragraph, with --split_sentences) and a blank line between documents.
+The text has a sentence on each line (or a paragraph, with --split_sentences) and a blank line between documents. Where
+it is tokenized already, a line holds ids, and --vocab=ids:VOCAB_SIZE,pad=0,unk=1,cls=2,sep=3,mask=4 says which special.
 With one part and no holdout the records are those of the original create_pretraining_data.py.
 """
 
@@ -13,30 +14,29 @@ from typing import Any
 from absl import flags
 
 from bert_jax import cli
+from bert_jax.data.beam_workers import BEAM_OPTIONS_HELP, RUNNERS, parse_beam_options
 from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
-from bert_jax.errors import UserError
+from bert_jax.text.corpus import INPUT_HELP, TEXT_FIELD, TEXT_FIELD_HELP
 from bert_jax.text.tokenizer import load_tokenizer
 
 _DEFAULTS = RecordOptions()
 
-_INPUT = flags.DEFINE_list("input", None, "Text files or globs of them, separated by commas.", required=True)
-_VOCAB = flags.DEFINE_string("vocab", None, "Vocabulary directory, or vocab.txt and the like.", required=True)
+_INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
+_TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
+_VOCAB = flags.DEFINE_string("vocab", None, "Vocabulary directory, vocab.txt ..., or ids:VOCAB_SIZE.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to make for the records.", required=True)
+_STRICT = flags.DEFINE_bool("strict", False, "End with an error if anything in the text is suspicious.")
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes that build parts, at once.")
-_DO_LOWER_CASE = flags.DEFINE_bool(
-    "do_lower_case", None, "Whether to lower-case; for a bare vocab.txt that does not say. Yes if not given."
-)
+_RUNNER = flags.DEFINE_enum("runner", "local", RUNNERS, "What builds the parts: processes here, or Apache Beam.")
+_BEAM_OPTIONS = flags.DEFINE_string("beam_options", "", BEAM_OPTIONS_HELP)
+_DO_LOWER_CASE = flags.DEFINE_bool("do_lower_case", None, "Lower-case? For a bare vocab.txt; yes if not given.")
 _OPTIONS: list[flags.FlagHolder[Any]] = [
     flags.DEFINE_integer("max_seq_length", _DEFAULTS.max_seq_length, "Tokens of a sequence."),
-    flags.DEFINE_integer(
-        "max_predictions_per_seq", _DEFAULTS.max_predictions_per_seq, "The most masked tokens of a sequence."
-    ),
+    flags.DEFINE_integer("max_predictions_per_seq", _DEFAULTS.max_predictions_per_seq, "Most masked tokens of one."),
     flags.DEFINE_integer("dupe_factor", _DEFAULTS.dupe_factor, "How often to go through the text, with other masks."),
     flags.DEFINE_float("masked_lm_prob", _DEFAULTS.masked_lm_prob, "The share of the tokens to mask."),
-    flags.DEFINE_float(
-        "short_seq_prob", _DEFAULTS.short_seq_prob, "How often to make sequences shorter than the most."
-    ),
+    flags.DEFINE_float("short_seq_prob", _DEFAULTS.short_seq_prob, "How often to make sequences that are shorter."),
     flags.DEFINE_bool("whole_word_mask", _DEFAULTS.whole_word_mask, "Mask all pieces of a word together."),
     flags.DEFINE_integer("random_seed", _DEFAULTS.random_seed, "Seed of all chance in building the records."),
     flags.DEFINE_integer("num_parts", _DEFAULTS.num_parts, "Parts to cut the text into; each becomes a shard."),
@@ -49,11 +49,11 @@ flags.DEFINE_alias("do_whole_word_mask", "whole_word_mask")
 def main(argv: Sequence[str]) -> None:
     """Build what the flags say."""
     del argv
-    if _NUM_WORKERS.value < 1:
-        raise UserError(f"--num_workers={_NUM_WORKERS.value} must be 1 or more")
     options = RecordOptions(**{option.name: option.value for option in _OPTIONS})
     tokenizer = load_tokenizer(_VOCAB.value, _DO_LOWER_CASE.value)
-    build_records(_INPUT.value, tokenizer, _OUTPUT.value, options, _NUM_WORKERS.value)
+    inputs, output, num_workers = _INPUT.value, _OUTPUT.value, _NUM_WORKERS.value
+    beam_options = parse_beam_options(_RUNNER.value, _BEAM_OPTIONS.value, num_workers)
+    build_records(inputs, tokenizer, output, options, num_workers, _TEXT_FIELD.value, _STRICT.value, beam_options)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
 """Train a vocabulary on text: python -m bert_jax.build_vocab --input='text/*.txt' --output=vocab --vocab_size=30522."""
 
+import os
 from collections.abc import Sequence
 
 from absl import flags, logging
 
 from bert_jax import cli
 from bert_jax.errors import UserError
+from bert_jax.text.corpus import INPUT_HELP, TEXT_FIELD, TEXT_FIELD_HELP, Corpus
 from bert_jax.text.vocabulary import KINDS, build_vocabulary, describe
 
-_INPUT = flags.DEFINE_list(
-    "input",
-    None,
-    "Globs of UTF-8 text files (also .gz, .bz2, .xz), separated by commas, or python-docs for the documentation "
-    "on this machine.",
-    required=True,
-)
+_INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
+_TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1)
 _OUTPUT = flags.DEFINE_string("output", None, "The directory to write the vocabulary to.", required=True)
 _KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, "WordPiece, byte-level BPE, or SentencePiece's unigram model.")
 _VOCAB_SIZE = flags.DEFINE_integer(
@@ -33,8 +31,9 @@ def main(argv: Sequence[str]) -> None:
     del argv
     if _VOCAB_SIZE.value < 1:
         raise UserError(f"--vocab_size={_VOCAB_SIZE.value} must be positive")
-    tokenizer = build_vocabulary(_INPUT.value, _OUTPUT.value, _KIND.value, _VOCAB_SIZE.value, _LOWERCASE.value)
-    logging.info("Vocabulary %s: %s", _OUTPUT.value, describe(tokenizer, _INPUT.value))
+    corpus = Corpus(_INPUT.value, text_field=_TEXT_FIELD.value, num_workers=_NUM_WORKERS.value)
+    tokenizer = build_vocabulary(corpus, _OUTPUT.value, _KIND.value, _VOCAB_SIZE.value, _LOWERCASE.value)
+    logging.info("Vocabulary %s: %s", _OUTPUT.value, describe(tokenizer, corpus))
 
 
 if __name__ == "__main__":

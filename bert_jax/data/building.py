@@ -6,28 +6,42 @@ that are finished. Until the manifest is written, OUTPUT/.parts holds the parts 
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import logging
 from etils import epath
 
 import bert_jax
+from bert_jax.data import beam_workers, report
 from bert_jax.data.examples import readable
+from bert_jax.data.lock import only_run, wait_for_workers
 from bert_jax.data.manifest import MANIFEST, Manifest, Split, read_manifest, write_manifest
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, cut_into_parts
 from bert_jax.data.shards import Built, read_built
 from bert_jax.data.source import RecordSource
-from bert_jax.data.statistics import Statistics, total
+from bert_jax.data.statistics import total
 from bert_jax.data.whole_file import whole_file
 from bert_jax.data.workers import build_shards
 from bert_jax.errors import UserError
-from bert_jax.text.corpus import corpus_identity, documents
+from bert_jax.text import suspicions
+from bert_jax.text.corpus import TEXT_FIELD, Corpus
+from bert_jax.text.document import Document
+from bert_jax.text.progress import watched
+from bert_jax.text.suspicions import Suspicions
 from bert_jax.text.tokenizer import Tokenizer
 
 _PLAN = "plan.json"  # in .parts: what the unfinished run is to make, of which parts
 _EXAMPLES = 5  # records shown in the log
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cut:
+    """A corpus that lies in part files."""
+
+    parts: list[Part]
+    input_report: dict[str, Any]  # what was suspicious, what was dropped
 
 
 def build_records(
@@ -36,38 +50,69 @@ def build_records(
     output: epath.PathLike,
     options: RecordOptions,
     num_workers: int,
+    text_field: str = TEXT_FIELD,
+    strict: bool = False,
+    beam_options: Any = None,
 ) -> Manifest:
-    """Make the records of the text files `inputs` in the directory `output`, or finish making them.
+    """Make the records of `inputs` (see Corpus) in the directory `output`, or finish making them.
 
-    Does nothing if they are there already.
+    Does nothing if they are there already. `text_field` is that of JSON Lines and of TFDS' examples.
+    With `beam_options` (see beam_workers.py) the shards are made by Beam.
 
     Raises:
-      UserError: an option makes no sense, the text cannot be used, or `output` holds other records.
+      UserError: an option makes no sense, the text cannot be used or, if `strict`, is suspicious, `output` holds
+        other records, or another run is at work there.
     """
     output = epath.Path(output)
     options.check()
-    plan = _plan(inputs, tokenizer, options)
+    if num_workers < 1:
+        raise UserError(f"--num_workers={num_workers} must be 1 or more")
+    if options.whole_word_mask and tokenizer.kind == "ids":
+        raise UserError("--whole_word_mask needs words, and --vocab is one of bare ids; leave it out")
+    corpus = Corpus(inputs, options.split_sentences, text_field, num_workers)
+    plan = _plan(corpus, tokenizer, options)
     if (output / MANIFEST).exists():
-        return _already_there(output, plan)
+        return _already_there(output, plan, strict)
+    with only_run(output):
+        cut = _cut(corpus, output, tokenizer, options, plan, strict)
+        tokenizer.save(output / "tokenizer")
+        return _finish(output, cut, tokenizer, options, plan, num_workers, beam_options)
+
+
+def _finish(
+    output: epath.Path,
+    cut: _Cut,
+    tokenizer: Tokenizer,
+    options: RecordOptions,
+    plan: dict[str, Any],
+    num_workers: int,
+    beam_options: Any,
+) -> Manifest:
+    """Make the shards that are not there yet, then what describes them."""
     work = output / ".parts"
-    parts = _parts_of_earlier_run(output, work, plan) or _begin(inputs, output, work, options, plan)
-    tokenizer.save(output / "tokenizer")
-    waiting = [part for part in parts if read_built(work, part) is None]
-    if len(waiting) < len(parts):
-        logging.info("%d of %d shards are finished already", len(parts) - len(waiting), len(parts))
-    build_shards(output, work, waiting, options, num_workers)
-    manifest = _manifest(work, parts, options, plan)
+    waiting = [part for part in cut.parts if read_built(work, part) is None]
+    if len(waiting) < len(cut.parts):
+        logging.info("%d of %d shards are finished already", len(cut.parts) - len(waiting), len(cut.parts))
+    if beam_options is None:
+        build_shards(output, work, waiting, options, num_workers)
+    else:
+        beam_workers.build_shards(output, work, waiting, options, beam_options)
+    manifest = _manifest(work, cut.parts, options, plan)
+    counted = report.make_report(manifest, cut.parts, cut.input_report)
+    report.write_report(output, counted)
     write_manifest(output, manifest)
     work.rmtree()
-    _report(output, manifest, tokenizer)
+    _show_examples(output, tokenizer)
+    report.tell(counted)
+    logging.info("Records are in %s, and what was counted in %s", output, report.REPORT)
     return manifest
 
 
-def _plan(inputs: Sequence[str], tokenizer: Tokenizer, options: RecordOptions) -> dict[str, Any]:
+def _plan(corpus: Corpus, tokenizer: Tokenizer, options: RecordOptions) -> dict[str, Any]:
     """Everything that decides the records; what a second run must have in common with the first."""
     plan = {
         "options": dataclasses.asdict(options),
-        "inputs": corpus_identity(inputs),
+        "inputs": corpus.identity(),
         "vocab_size": tokenizer.vocab_size,
         "vocab_fingerprint": tokenizer.fingerprint,
         "tokenizer_kind": tokenizer.kind,
@@ -75,51 +120,87 @@ def _plan(inputs: Sequence[str], tokenizer: Tokenizer, options: RecordOptions) -
     return json.loads(json.dumps(plan))  # as it comes back from a file
 
 
-def _already_there(output: epath.Path, plan: dict[str, Any]) -> Manifest:
+def _already_there(output: epath.Path, plan: dict[str, Any], strict: bool) -> Manifest:
     manifest = read_manifest(output)
     _check_same(output, {name: getattr(manifest, name) for name in plan}, plan)
     if (output / ".parts").exists():  # of a run that was killed just before its end
         (output / ".parts").rmtree()
+    counted = report.read_report(output)
+    if strict and counted:
+        suspicions.refuse(counted["input"])
     logging.info("%s already holds these records, complete; nothing to do", output)
     return manifest
 
 
-def _parts_of_earlier_run(output: epath.Path, work: epath.Path, plan: dict[str, Any]) -> list[Part]:
-    """The parts of an unfinished run, or none. One that has finished no shard is not worth holding on to."""
-    if not (work / _PLAN).exists() or not any(work.glob("*.done.json")):
-        return []
-    begun = json.loads((work / _PLAN).read_text())
-    _check_same(output, begun["plan"], plan)
-    return [Part(**part) for part in begun["parts"]]
-
-
-def _begin(
-    inputs: Sequence[str],
+def _cut(
+    corpus: Corpus,
     output: epath.Path,
-    work: epath.Path,
+    tokenizer: Tokenizer,
     options: RecordOptions,
     plan: dict[str, Any],
-) -> list[Part]:
-    if output.exists() and any(output.glob("*.tfrecord*")):
+    strict: bool,
+) -> _Cut:
+    """The parts of an unfinished run, or new ones. On an error in the text nothing stays."""
+    work = output / ".parts"
+    wait_for_workers(work)
+    begun = _of_earlier_run(output, work, plan)
+    if begun is not None:
+        if strict:
+            suspicions.refuse(begun.input_report)
+        return begun
+    if any(output.glob("*.tfrecord*")):
         raise UserError(f"{output} holds TFRecord files of another origin; give another --output")
-    existed = output.exists()
-    logging.info("Cutting %s into %d parts", ", ".join(inputs), options.num_parts)
+    logging.info("Cutting %s into %d parts", corpus.name, options.num_parts)
     try:
-        parts = cut_into_parts(work, documents(inputs, options.split_sentences), options, ", ".join(inputs))
+        looking = Suspicions(is_text=tokenizer.kind != "ids")
+        documents = _sentences(watched(corpus.documents(looking), corpus, "cutting"), tokenizer)
+        parts = cut_into_parts(work, documents, options, corpus.name)
+        cut = _Cut(parts, looking.report())
+        suspicions.tell(cut.input_report)
+        if strict:
+            suspicions.refuse(cut.input_report)
+        with whole_file(work / _PLAN) as file:
+            content = {"plan": plan, **dataclasses.asdict(cut)}
+            file.write(json.dumps(content).encode())
     except BaseException:
-        (work if existed else output).rmtree(missing_ok=True)
+        work.rmtree(missing_ok=True)
         raise
-    with whole_file(work / _PLAN) as file:
-        file.write(json.dumps({"plan": plan, "parts": [dataclasses.asdict(part) for part in parts]}).encode())
-    return parts
+    return cut
+
+
+def _of_earlier_run(output: epath.Path, work: epath.Path, plan: dict[str, Any]) -> _Cut | None:
+    """What an unfinished run has cut. One with other options, without a shard yet, is not worth holding on to."""
+    if not (work / _PLAN).exists():
+        return None
+    begun = json.loads((work / _PLAN).read_text())
+    try:
+        _check_same(output, begun["plan"], plan)
+    except UserError:
+        if any(output.glob("*.tfrecord*")):
+            raise
+        return None
+    return _Cut([Part(**part) for part in begun["parts"]], begun["input_report"])
+
+
+def _sentences(documents: Iterator[Document], tokenizer: Tokenizer) -> Iterator[list[str]]:
+    """The sentences of each document; where they are of ids, checked while their places are known."""
+    for document in documents:
+        if tokenizer.kind == "ids":
+            for number, sentence in enumerate(document.sentences):
+                try:
+                    tokenizer.encode(sentence)
+                except UserError as error:
+                    raise UserError(f"{document.place(number)}: {error}") from None
+        yield document.sentences
 
 
 def _check_same(output: epath.Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise UserError if the records in `output` are of other options, text or vocabulary."""
     for name, value in new["options"].items():
-        if old["options"].get(name) != value:
+        before = old["options"].get(name, getattr(RecordOptions, name))
+        if before != value:
             raise UserError(
-                f"{output} holds records made with --{name}={old['options'].get(name)}, not {value}; "
+                f"{output} holds records made with --{name}={before}, not {value}; "
                 "give another --output, or the same options"
             )
     if old["inputs"] != new["inputs"]:
@@ -152,11 +233,7 @@ def _manifest(work: epath.Path, parts: Sequence[Part], options: RecordOptions, p
     )
 
 
-def _report(output: epath.Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
+def _show_examples(output: epath.Path, tokenizer: Tokenizer) -> None:
     source = RecordSource(output, "train")
     for number in range(min(_EXAMPLES, len(source))):
         logging.info("Example %d\n%s", number + 1, readable(source[number], tokenizer))
-    for split, counts in manifest.statistics.items():
-        summary = Statistics(**counts).summary(manifest.max_seq_length)
-        logging.info("%s: %s", split, summary)
-    logging.info("Records are in %s", output)

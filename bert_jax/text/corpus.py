@@ -1,147 +1,155 @@
-"""Files to documents to sentences, one document at a time: a corpus never has to fit into memory.
+"""Inputs to documents, one at a time: a corpus never has to fit into memory.
 
-A corpus is plain UTF-8 text, also .gz, .bz2 or .xz: a line is a sentence or a paragraph, a blank line
-ends a document. The source name `python-docs` stands for the documentation on this machine (python_docs.py).
-What becomes of documents, and which of their lines hold no token, is not decided here.
+The front of the sources, which are files of their own: plain_text.py, json_lines.py, mediawiki.py, tfds_dataset.py and
+python_docs.py. Files may be .gz, .bz2 or .xz (files.py). What becomes of documents, and which of their lines hold no
+token, is not decided here.
 """
 
-import bz2
-import gzip
-import hashlib
-import lzma
-import platform
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sentencex
-from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.text import python_docs
+from bert_jax.text import python_docs, tfds_dataset
+from bert_jax.text.document import Document, Source
+from bert_jax.text.files import InputFile, matching_files
+from bert_jax.text.json_lines import JsonLines
+from bert_jax.text.mediawiki import MediaWikiDump
+from bert_jax.text.plain_text import PlainText
+from bert_jax.text.suspicions import Suspicions
+from bert_jax.text.tfds_dataset import TfdsDataset
 
-PYTHON_DOCS = "python-docs"
+TEXT_FIELD = "text"
 
-_DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_RUNS_ON = "%s goes on with the last document of the file before it; end each file by a blank line to part them"
-_END_BYTES = 1 << 16  # of a file's start and end, which stand for its content in corpus_identity
+# Of the flags that two verbs have.
+INPUT_HELP = (
+    "What to read, in order, separated by commas: files or globs of them, local or gs://, plain text (a blank line "
+    "ends a document), .jsonl, MediaWiki dumps (.xml), each also .gz, .bz2 or .xz; tfds:NAME/CONFIG:SPLIT; python-docs "
+    "for the documentation on this machine."
+)
+TEXT_FIELD_HELP = "The field of .jsonl files and of TFDS' examples that holds the text."
+
+_COMPRESSED = r"(\.(gz|bz2|xz))?"
+_JSON_LINES = re.compile(rf".*\.(jsonl|ndjson|jsonlines){_COMPRESSED}", re.IGNORECASE)
+# Dumps in several files are called enwiki-20240601-pages-articles1.xml-p1p41242.bz2.
+_MEDIAWIKI = re.compile(rf".*\.xml(-p\d+p\d+[^.]*)?{_COMPRESSED}", re.IGNORECASE)
+
+
+class Corpus:
+    """Everything that `inputs` name; it may be gone through more than once, but not twice at a time.
+
+    Attributes:
+        name: the inputs, for messages.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        split_sentences: bool = False,
+        text_field: str = TEXT_FIELD,
+        num_workers: int = 1,
+    ) -> None:
+        """Find the inputs.
+
+        Args:
+            inputs: files or globs of them, `tfds:NAME/CONFIG:SPLIT`, and `python-docs`, in the order in which they
+                are read. Names tell what a file is: .jsonl, .xml (a MediaWiki dump), anything else plain text.
+            split_sentences: cut every line into sentences (for text that has paragraphs on its lines).
+            text_field: which field of JSON Lines and of TFDS' examples holds the text.
+            num_workers: processes that clean the pages of a MediaWiki dump.
+
+        Raises:
+            UserError: there is no such file or dataset, or what reads it is not installed.
+        """
+        self.name = ", ".join(inputs)
+        self._split_sentences = split_sentences
+        self._sources = _sources(inputs, text_field, num_workers)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all inputs as they are stored, as far as that is known."""
+        return sum(source.size for source in self._sources)
+
+    @property
+    def position(self) -> int:
+        """Bytes read so far."""
+        return sum(source.position for source in self._sources)
+
+    def identity(self) -> list[list[Any]]:
+        """What a rerun compares to notice other input: each file's name, size in bytes, and a digest of its ends.
+
+        Names are without their directory, so that a corpus may be moved.
+        """
+        return [part for source in self._sources for part in source.identity()]
+
+    def documents(self, suspicions: Suspicions | None = None) -> Iterator[Document]:
+        """Yield each document, its sentences stripped and none of them empty; `suspicions` looks at all.
+
+        Raises:
+            UserError: a file is not UTF-8, truncated or malformed, or there is no text in any of them.
+        """
+        empty = True
+        for document in (document for source in self._sources for document in source.documents()):
+            found = _split(document) if self._split_sentences else document
+            if suspicions is not None:
+                suspicions.look_at(found)
+            if not found.dropped:
+                empty = False
+                yield found
+        if empty:
+            raise UserError(f"there is no text in {self.name}; give files that hold some with --input")
 
 
 def documents(inputs: Sequence[str], split_sentences: bool = False) -> Iterator[list[str]]:
-    """Yield each document of `inputs` as the list of its non-empty, stripped lines.
-
-    A document ends at a blank line, not at the end of a file: it may go on in the next one, as in the original.
-
-    Args:
-        inputs: globs of text files, and `python-docs`, in the order in which they are read.
-        split_sentences: cut every line into sentences (for text that has paragraphs on its lines).
-
-    Raises:
-        UserError: no file matches (raised at once, before the first document is asked for), a file is not
-            UTF-8 or is truncated, or there is no text in any of them.
-    """
-    return _checked(_documents(_sources(inputs), split_sentences), inputs)
+    """Yield the sentences of each document of `inputs`; see Corpus."""
+    corpus = Corpus(inputs, split_sentences)
+    return (document.sentences for document in corpus.documents())
 
 
-def corpus_identity(inputs: Sequence[str]) -> list[list[Any]]:
-    """What a rerun compares to notice other input: each file's name, size in bytes, and a digest of its ends.
-
-    Names are without their directory, so that a corpus may be moved. `python-docs` is known by Python's version.
-    """
-    return [_identity(source) for source in _sources(inputs)]
-
-
-def _sources(inputs: Sequence[str]) -> list[str | epath.Path]:
-    sources: list[str | epath.Path] = []
-    for pattern in inputs:
-        sources.extend([pattern] if pattern == PYTHON_DOCS else _matching_files(pattern))
+def _sources(inputs: Sequence[str], text_field: str, num_workers: int) -> list[Source]:
+    sources: list[Source] = []
+    plain: list[InputFile] = []  # plain files that follow one another are one source, for a document may run on
+    for given in inputs:
+        if given == python_docs.NAME:
+            sources += [*_plain_text(plain), python_docs.PythonDocs()]
+        elif given.startswith(tfds_dataset.PREFIX):
+            sources += [*_plain_text(plain), TfdsDataset(given, text_field)]
+        else:
+            for path in matching_files(given):
+                sources += _of_file(path, plain, text_field, num_workers)
+    sources += _plain_text(plain)
     if not sources:
         raise UserError("no input is given; name text files, or python-docs, with --input")
     return sources
 
 
-def _matching_files(pattern: str) -> list[epath.Path]:
-    path = epath.Path(pattern)
-    if path.exists() and not path.is_dir():  # pipes too, and files whose names look like globs
-        return [path]
-    if "**" in pattern:
-        raise UserError(f"--input {pattern}: ** is not understood; write a * for each level of directories")
-    parts = path.parts
-    fixed = next((number for number, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
-    found = epath.Path(*parts[:fixed]).glob("/".join(parts[fixed:])) if fixed < len(parts) else []
-    files = sorted(file for file in found if file.is_file())
-    if path.is_dir() and not files:
-        raise UserError(f"--input {pattern} is a directory; name its files, as in --input={pattern}/*.txt")
-    if not files:
-        raise UserError(f"--input {pattern} matches no file; correct it")
-    return files
+def _of_file(path: epath.Path, plain: list[InputFile], text_field: str, num_workers: int) -> list[Source]:
+    """The sources that are complete with this file; one of plain text joins `plain`."""
+    file = InputFile(path)
+    if _JSON_LINES.fullmatch(path.name):
+        return [*_plain_text(plain), JsonLines(file, text_field)]
+    if _MEDIAWIKI.fullmatch(path.name):
+        return [*_plain_text(plain), MediaWikiDump(file, num_workers)]
+    plain.append(file)
+    return []
 
 
-def _identity(source: str | epath.Path) -> list[Any]:
-    if isinstance(source, str):
-        return [PYTHON_DOCS, platform.python_version()]
-    size = source.stat().length
-    with source.open("rb") as file:
-        ends = file.read(_END_BYTES)
-        file.seek(max(0, size - _END_BYTES))
-        ends += file.read()
-    return [source.name, size, hashlib.sha256(ends).hexdigest()[:16]]
+def _plain_text(files: list[InputFile]) -> list[Source]:
+    """A source of the files collected so far, if any; the collection begins anew."""
+    found: list[Source] = [PlainText(list(files))] if files else []
+    files.clear()
+    return found
 
 
-def _checked(found: Iterator[list[str]], inputs: Sequence[str]) -> Iterator[list[str]]:
-    empty = True
-    for document in found:
-        empty = False
-        yield document
-    if empty:
-        raise UserError(f"there is no text in {', '.join(inputs)}; give files that hold some with --input")
-
-
-def _documents(sources: list[str | epath.Path], split_sentences: bool) -> Iterator[list[str]]:
-    document: list[str] = []
-    for source in sources:
-        if isinstance(source, str):
-            yield from filter(None, [document])
-            yield from python_docs.documents()
-            document = []
-            continue
-        # Only a blank line ends a document; a file's end does not. That is the original's rule, and its instances
-        # are what this project promises; whoever keeps one document in each file is told how to end them.
-        if document:
-            logging.log_first_n(logging.WARNING, _RUNS_ON, 3, source)
-        for line in _lines(source):
-            if line:
-                document.extend(_sentences(line) if split_sentences else [line])
-            elif document:
-                yield document
-                document = []
-    if document:
-        yield document
-
-
-def _sentences(paragraph: str) -> list[str]:
-    # English rules; sentencex has them for many languages, but a corpus does not say which one it is in.
-    return [sentence.strip() for sentence in sentencex.segment("en", paragraph) if not sentence.isspace()]
-
-
-def _lines(path: epath.Path) -> Iterator[str]:
-    """The stripped lines of a file. Only a newline ends a line, as in the original."""
-    number = 0
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(_decompressed(file, path.suffix)):
-                # A byte order mark is no text; the original's tokenizer drops it as a control character.
-                yield line.decode("utf-8-sig" if number == 0 else "utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}, line {number + 1} is not UTF-8 ({error.reason}); convert it, for example with iconv -t UTF-8"
-        ) from None
-    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        if getattr(error, "errno", None) is not None:  # the operating system's errors, not a decompressor's
-            raise
-        raise UserError(f"{path} is truncated or damaged after line {number}; get the file again") from error
-
-
-def _decompressed(file: IO[bytes], suffix: str) -> IO[bytes]:
-    return _DECOMPRESSORS[suffix](file, "rb") if suffix in _DECOMPRESSORS else file
+def _split(document: Document) -> Document:
+    sentences: list[str] = []
+    lines: list[int] = []
+    for number, paragraph in enumerate(document.sentences):
+        # English rules; sentencex has them for many languages, but a corpus does not say which one it is in.
+        found = [sentence.strip() for sentence in sentencex.segment("en", paragraph) if not sentence.isspace()]
+        sentences += found
+        lines += [document.lines[min(number, len(document.lines) - 1)]] * len(found)
+    return document._replace(sentences=sentences, lines=lines or document.lines)

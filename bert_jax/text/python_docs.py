@@ -8,14 +8,20 @@ The same environment gives the same documents in the same order.
 import ast
 import hashlib
 import inspect
+import platform
 import re
 import sysconfig
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
+from typing import Any
 
 import sentencex
+
+from bert_jax.text.document import Document
+
+NAME = "python-docs"
 
 _LEFT_OUT = {"tests", "test", "testing", "site-packages", "dist-packages", "idlelib", "__pycache__"}
 _TEST_FILE = re.compile(r"(test_.*|.*_test|conftest)\.py")
@@ -44,6 +50,22 @@ _BEGINNING = re.compile(
 _ROLE = re.compile(r":(?:\w+:)?\w+:`[~!]?([^`<]*?)\s*(?:<[^`]*>)?`")
 _QUOTED = re.compile(r"`{1,2}([^`]+)`{1,2}_{0,2}")
 _WORD = re.compile(r"[A-Za-z]{2,}")
+
+
+class PythonDocs:
+    """The source; how much there is nobody knows before it is read."""
+
+    size = 0
+    position = 0
+
+    def identity(self) -> list[list[Any]]:
+        """Python's version."""
+        return [[NAME, platform.python_version()]]
+
+    def documents(self) -> Iterator[Document]:
+        """A topic or a module a document; there are no lines, so documents are numbered."""
+        for number, sentences in enumerate(documents(), start=1):
+            yield Document(sentences, NAME, [number] * len(sentences))
 
 
 def documents() -> Iterator[list[str]]:

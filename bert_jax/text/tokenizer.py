@@ -1,7 +1,7 @@
 """The one tokenizer interface: text to ids and back, whatever the vocabulary's kind.
 
-The kinds themselves are in wordpiece.py, byte_bpe.py and unigram.py. A vocabulary directory holds the kind's
-own file (vocab.txt, tokenizer.json or tokenizer.model) and vocabulary.json, which says what made it.
+The kinds themselves are in wordpiece.py, byte_bpe.py, unigram.py and token_ids.py. A vocabulary directory holds the
+kind's own file (vocab.txt, tokenizer.json, tokenizer.model or ids.json) and vocabulary.json, which says what made it.
 """
 
 import hashlib
@@ -12,13 +12,17 @@ from typing import Any
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.text import token_ids
 from bert_jax.text.byte_bpe import ByteBPE
+from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import WordPiece
 
 DESCRIPTION = "vocabulary.json"
 
-_MODEL_OF_SUFFIX: dict[str, type[WordPiece | ByteBPE | Unigram]] = {
+Model = WordPiece | ByteBPE | Unigram | TokenIds
+
+_MODEL_OF_SUFFIX: dict[str, type[Model]] = {
     ".txt": WordPiece,
     ".model": Unigram,
     ".json": ByteBPE,
@@ -29,7 +33,7 @@ class Tokenizer:
     """Text to token ids and back. Cheap to load; load one in each worker process.
 
     Attributes:
-        kind: "wordpiece", "bpe" or "sentencepiece".
+        kind: "wordpiece", "bpe", "sentencepiece" or "ids".
         tokens: the token of each id.
         vocab_size: how many ids there are.
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
@@ -39,7 +43,7 @@ class Tokenizer:
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
 
-    def __init__(self, model: WordPiece | ByteBPE | Unigram, made_by: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, model: Model, made_by: Mapping[str, Any] | None = None) -> None:
         """Wrap one kind's model."""
         self._model = model
         self.kind: str = model.kind
@@ -80,12 +84,14 @@ class Tokenizer:
 
 
 def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> Tokenizer:
-    """Load a vocabulary directory, or a bare vocab.txt, tokenizer.json or .model file.
+    """Load a vocabulary directory, a bare vocab.txt, tokenizer.json, .model or ids.json file, or "ids:VOCAB_SIZE".
 
     `do_lower_case` is for vocabularies that do not say it themselves: a bare vocab.txt is uncased unless it
     is False, and a foreign tokenizer.json or .model that keeps case gets lower-cased text when it is True.
     Hugging Face's directories are read too. Raises UserError for anything that is not such a vocabulary.
     """
+    if str(path).startswith(token_ids.PREFIX):
+        return Tokenizer(TokenIds.of_specification(str(path)))
     path = epath.Path(path)
     if not path.exists():
         raise UserError(f"vocabulary {path} does not exist; make one with python -m bert_jax.build_vocab")
@@ -121,14 +127,17 @@ def read_description(directory: epath.Path) -> dict[str, Any]:
 
 def _model_file(directory: epath.Path) -> epath.Path:
     # Hugging Face's directories often hold a tokenizer.json beside the file that it was converted from.
-    candidates = [directory / "vocab.txt", *sorted(directory.glob("*.model")), directory / "tokenizer.json"]
+    names = ["tokenizer.json", TokenIds.file_name]
+    candidates = [directory / "vocab.txt", *sorted(directory.glob("*.model")), *(directory / name for name in names)]
     for file in candidates:
         if file.exists():
             return file
     raise UserError(f"{directory} holds no vocab.txt, tokenizer.json or *.model; give another vocabulary")
 
 
-def _read_model(file: epath.Path, do_lower_case: bool | None) -> WordPiece | ByteBPE | Unigram:
+def _read_model(file: epath.Path, do_lower_case: bool | None) -> Model:
+    if file.name == TokenIds.file_name:
+        return TokenIds.read(file, do_lower_case)
     if file.suffix not in _MODEL_OF_SUFFIX:
         raise UserError(f"{file} is no vocabulary: its name must end in {', '.join(_MODEL_OF_SUFFIX)}")
     return _MODEL_OF_SUFFIX[file.suffix].read(file, do_lower_case)
@@ -144,6 +153,6 @@ def _hugging_face_case(directory: epath.Path, do_lower_case: bool | None) -> boo
         raise UserError(f"{config} is damaged; mend it or give --do_lower_case") from None
 
 
-def _fingerprint(model: WordPiece | ByteBPE | Unigram) -> str:
+def _fingerprint(model: Model) -> str:
     deciding = {"kind": model.kind, "tokens": model.tokens, **model.identity()}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode("ascii")).hexdigest()[:16]

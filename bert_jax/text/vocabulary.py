@@ -6,9 +6,8 @@ The same text and options give the same bytes, in any process and with any numbe
 import io
 import re
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, chain, islice
 from typing import Any
 
@@ -17,11 +16,12 @@ import tokenizers
 from absl import logging
 from etils import epath
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
-from tqdm import tqdm
 
+from bert_jax.cloud import is_remote
 from bert_jax.errors import UserError
 from bert_jax.text.byte_bpe import ByteBPE
-from bert_jax.text.corpus import corpus_identity, documents
+from bert_jax.text.corpus import Corpus
+from bert_jax.text.progress import watched
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer, load_tokenizer
 from bert_jax.text.unigram import Unigram
@@ -32,15 +32,12 @@ _CHARACTER_COVERAGE = 0.99995  # of a text's characters is in the vocabulary, th
 _MOST_CHARACTERS = 1000  # different ones in a WordPiece vocabulary; any other makes its word unknown
 _LONGEST_LINE = 100_000  # bytes; sentencepiece leaves out longer lines
 _MOST_LINES = 10_000_000  # that sentencepiece holds in memory; a larger text is sampled
-_SECONDS_BETWEEN_LOG_LINES = 10
 
 
-def build_vocabulary(
-    inputs: Sequence[str], output: epath.PathLike, kind: str, vocab_size: int, lowercase: bool
-) -> Tokenizer:
+def build_vocabulary(corpus: Corpus, output: epath.PathLike, kind: str, vocab_size: int, lowercase: bool) -> Tokenizer:
     """Train a vocabulary of exactly `vocab_size` tokens and write it to the directory `output`.
 
-    If `output` already holds the vocabulary of these very options and inputs it is returned as it is.
+    If `output` already holds the vocabulary of these very options and this corpus it is returned as it is.
 
     Raises:
         UserError: `output` holds anything else, or the text does not give `vocab_size` tokens.
@@ -50,13 +47,16 @@ def build_vocabulary(
         "kind": kind,
         "vocab_size": vocab_size,
         "lowercase": lowercase,
-        "input": corpus_identity(inputs),
+        "input": corpus.identity(),
     }
     if output.is_file() or (output.exists() and any(output.iterdir())):
         return _existing(output, made_by)
-    lines = _watched(chain.from_iterable(documents(inputs)))
+    lines = chain.from_iterable(document.sentences for document in watched(corpus.documents(), corpus, "reading"))
     tokenizer = Tokenizer(_TRAINERS[kind](lines, vocab_size, lowercase), made_by)
     _check_size(tokenizer.vocab_size, vocab_size)
+    if is_remote(output):  # where each file appears whole, and vocabulary.json, the last of them, completes it
+        tokenizer.save(output)
+        return tokenizer
     aside = output.parent / f"{output.name}.partial"
     if aside.exists():
         aside.rmtree()
@@ -67,9 +67,10 @@ def build_vocabulary(
     return tokenizer
 
 
-def describe(tokenizer: Tokenizer, inputs: Sequence[str]) -> str:
+def describe(tokenizer: Tokenizer, corpus: Corpus) -> str:
     """One line on a vocabulary: its size, some of its tokens, and how finely it cuts the first documents."""
-    sample = list(chain.from_iterable(islice(documents(inputs), 100)))
+    first = islice(corpus.documents(), 100)
+    sample = [sentence for document in first for sentence in document.sentences]
     pieces = [token_id for line in sample for token_id in tokenizer.encode(line)]
     words = sum(len(line.split()) for line in sample)
     unknown = pieces.count(tokenizer.unk_id) / max(1, len(pieces))
@@ -219,17 +220,3 @@ KINDS = tuple(_TRAINERS)
 
 def _watched_by_a_person() -> bool:
     return sys.stderr.isatty()
-
-
-def _watched(lines: Iterable[str]) -> Iterator[str]:
-    """The same lines, with a progress bar for a person and a log line now and then for a file."""
-    megabytes, said = 0.0, time.monotonic()
-    with tqdm(desc="reading", unit="B", unit_scale=True, disable=not _watched_by_a_person()) as bar:
-        for line in lines:
-            yield line
-            bar.update(len(line))
-            megabytes += len(line) / 1e6
-            if bar.disable and time.monotonic() - said > _SECONDS_BETWEEN_LOG_LINES:
-                logging.info("Read %.0f MB", megabytes)
-                said = time.monotonic()
-    logging.info("Read all %.1f MB; training the vocabulary", megabytes)

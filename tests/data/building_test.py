@@ -47,6 +47,7 @@ def test_what_is_written(built):
         "index/bert-train-00002-of-00003.npy",
         "index/bert-validation-00000-of-00001.npy",
         "records.json",
+        "records_report.json",
         "tokenizer/vocab.txt",
         "tokenizer/vocabulary.json",
     ]

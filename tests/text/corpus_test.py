@@ -12,7 +12,7 @@ from pydoc_data.topics import topics
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.text.corpus import corpus_identity, documents
+from bert_jax.text.corpus import Corpus, documents
 
 TEXT = "First line.\n  Second line.  \n\n\n \t\nThird line. It has two sentences.\n"
 DOCUMENTS = [["First line.", "Second line."], ["Third line. It has two sentences."]]
@@ -140,9 +140,9 @@ def test_identity_tells_other_input_apart_and_not_where_it_lies(tmp_path):
     for directory in ("here", "there"):
         (tmp_path / directory).mkdir()
         (tmp_path / directory / "text.txt").write_text(TEXT)
-    here, there = (corpus_identity([f"{tmp_path}/{directory}/*.txt"]) for directory in ("here", "there"))
+    here, there = (Corpus([f"{tmp_path}/{directory}/*.txt"]).identity() for directory in ("here", "there"))
     assert here == there
     assert here[0][:2] == ["text.txt", len(TEXT)]
     (tmp_path / "there" / "text.txt").write_text(TEXT.replace("First", "Worst"))
-    assert corpus_identity([f"{tmp_path}/there/*.txt"]) != here
-    assert corpus_identity(["python-docs"]) == [["python-docs", platform.python_version()]]
+    assert Corpus([f"{tmp_path}/there/*.txt"]).identity() != here
+    assert Corpus(["python-docs"]).identity() == [["python-docs", platform.python_version()]]

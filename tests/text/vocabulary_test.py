@@ -10,6 +10,7 @@ import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.text import vocabulary
+from bert_jax.text.corpus import Corpus
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.text.vocabulary import KINDS, build_vocabulary, describe
@@ -30,7 +31,8 @@ def files(directory):
 def test_every_process_and_number_of_threads_gives_the_same_bytes(text, tmp_path, kind):
     program = (
         "import sys; from bert_jax.text.vocabulary import build_vocabulary as build\n"
-        "build([sys.argv[1]], sys.argv[2], sys.argv[3], 3000, True)"
+        "from bert_jax.text.corpus import Corpus\n"
+        "build(Corpus([sys.argv[1]]), sys.argv[2], sys.argv[3], 3000, True)"
     )
     results = []
     for number in ("1", "2", "3"):
@@ -45,7 +47,7 @@ def test_every_process_and_number_of_threads_gives_the_same_bytes(text, tmp_path
 @pytest.mark.parametrize("lowercase", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_vocabulary_has_the_size_asked_for_and_covers_its_text(text, tmp_path, kind, lowercase):
-    made = build_vocabulary([text], tmp_path / "v", kind, 1500, lowercase)
+    made = build_vocabulary(Corpus([text]), tmp_path / "v", kind, 1500, lowercase)
     tokenizer = load_tokenizer(tmp_path / "v")
     assert tokenizer.fingerprint == made.fingerprint
     assert (tokenizer.kind, tokenizer.vocab_size, tokenizer.lowercase) == (kind, 1500, lowercase)
@@ -56,7 +58,7 @@ def test_a_vocabulary_has_the_size_asked_for_and_covers_its_text(text, tmp_path,
     assert tokenizer.unk_id not in pieces
     assert len(pieces) < 20
     assert (tokenizer.encode(sentence.lower()) == pieces) == lowercase
-    assert "1500 tokens such as" in describe(tokenizer, [text])
+    assert "1500 tokens such as" in describe(tokenizer, Corpus([text]))
     unknown = sum(tokenizer.encode(line).count(tokenizer.unk_id) for line in topics["assert"].splitlines())
     assert unknown == 0
 
@@ -90,7 +92,7 @@ def test_wordpiece_leaves_out_the_rarest_characters():
 @pytest.mark.parametrize(("kind", "least"), [("wordpiece", 10), ("bpe", 261), ("sentencepiece", 9)])
 def test_a_text_that_does_not_give_the_size_is_an_error_that_names_one_that_works(tmp_path, kind, least):
     (tmp_path / "text.txt").write_text("abba cab abba cab\n" * 50)
-    build = lambda size: build_vocabulary([f"{tmp_path}/text.txt"], tmp_path / "v", kind, size, True)  # noqa: E731
+    build = lambda size: build_vocabulary(Corpus([f"{tmp_path}/text.txt"]), tmp_path / "v", kind, size, True)  # noqa: E731
     with pytest.raises(UserError, match=r"--vocab_size=5000 is too many: the text gives \d+ tokens at most") as caught:
         build(5000)
     most = int(str(caught.value).split("ask for ")[1].split()[0])
@@ -102,9 +104,9 @@ def test_a_text_that_does_not_give_the_size_is_an_error_that_names_one_that_work
 
 def test_the_same_command_again_leaves_it_and_another_refuses(text, tmp_path, caplog):
     output = tmp_path / "v"
-    build_vocabulary([text], output, "wordpiece", 500, True)
+    build_vocabulary(Corpus([text]), output, "wordpiece", 500, True)
     before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in output.iterdir()}
-    build_vocabulary([text], output, "wordpiece", 500, True)
+    build_vocabulary(Corpus([text]), output, "wordpiece", 500, True)
     (tmp_path / "other.txt").write_text("Other words.\n")
     other_input = [f"{tmp_path}/other.txt"]
     for inputs, kind, size, lowercase, different in [
@@ -113,27 +115,27 @@ def test_the_same_command_again_leaves_it_and_another_refuses(text, tmp_path, ca
         (other_input, "wordpiece", 500, True, "input"),
     ]:
         with pytest.raises(UserError, match=f"/v holds a vocabulary made with other {different}; choose another"):
-            build_vocabulary(inputs, output, kind, size, lowercase)
+            build_vocabulary(Corpus(inputs), output, kind, size, lowercase)
     assert {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in output.iterdir()} == before
 
 
 def test_a_directory_that_is_no_vocabulary_is_left_alone(text, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match=r"exists and is no vocabulary; choose another or delete it"):
-        build_vocabulary([text], tmp_path, "wordpiece", 500, True)
+        build_vocabulary(Corpus([text]), tmp_path, "wordpiece", 500, True)
     assert files(tmp_path) == {"notes.txt": b"mine"}
 
 
 def test_a_text_without_a_word_is_an_error(tmp_path):
     (tmp_path / "text.txt").write_text("\u200b\n\u200d\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"--vocab_size=500 is too many: the text gives 5 tokens"):
-        build_vocabulary([f"{tmp_path}/text.txt"], tmp_path / "v", "wordpiece", 500, True)
+        build_vocabulary(Corpus([f"{tmp_path}/text.txt"]), tmp_path / "v", "wordpiece", 500, True)
 
 
 def test_what_a_killed_run_left_aside_is_replaced_and_an_empty_directory_used(text, tmp_path):
     (tmp_path / "v").mkdir()
     (tmp_path / "v.partial").mkdir()
     (tmp_path / "v.partial" / "vocab.txt").write_text("half of")
-    build_vocabulary([text], tmp_path / "v", "wordpiece", 500, True)
+    build_vocabulary(Corpus([text]), tmp_path / "v", "wordpiece", 500, True)
     assert [file.name for file in tmp_path.iterdir()] == ["v"]
     assert load_tokenizer(tmp_path / "v").vocab_size == 500

@@ -1,0 +1,159 @@
+"""`tfds:NAME/CONFIG:SPLIT`: the text of a TensorFlow Datasets dataset, read without TensorFlow.
+
+TFDS says which files hold the split and with which schema; their records are read here, TFRecord or ArrayRecord, and of
+each tf.train.Example its text field. TFDS_DATA_DIR says where datasets are (default: ~/tensorflow_datasets), or the
+name is a dataset's own directory, local or gs://. What is not there yet is downloaded if TFDS can do that here.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import google_crc32c
+from etils import epath
+from google.protobuf.message import DecodeError
+
+from bert_jax.errors import UserError
+from bert_jax.text.document import Document
+
+PREFIX = "tfds:"
+
+_CRC_MASK = 0xA282EAD8
+# wiki40b marks its parts by lines of their own, each but a paragraph followed by a line of heading.
+_WIKI40B_HEADING = re.compile(r"_START_(?:ARTICLE|SECTION)_\n[^\n]*")
+_WIKI40B_MARKS = re.compile(r"_START_PARAGRAPH_|_NEWLINE_")
+
+
+class TfdsDataset:
+    """One split of a dataset."""
+
+    def __init__(self, name: str, text_field: str) -> None:
+        """Find the dataset that `name`, "tfds:NAME/CONFIG:SPLIT", means, and prepare it if it is not there.
+
+        Raises:
+          UserError: there is none, it can be neither found nor downloaded, or it lacks the split or the field.
+        """
+        dataset, colon, split = name.removeprefix(PREFIX).rpartition(":")
+        if not colon or not dataset or not split:
+            raise UserError(f"--input {name} names no split; write tfds:NAME/CONFIG:SPLIT, as in tfds:wiki40b/en:train")
+        self._name, self._split, self._field = name, split, text_field
+        self._builder = _builder(name, dataset)
+        self._files = self._instructions()
+        self._position = 0
+        fields = self._builder.info.features or {}
+        if text_field not in fields:
+            raise UserError(
+                f"--input {name} has no field {text_field!r} but {', '.join(sorted(fields))}; "
+                "name the one that holds the text with --text_field"
+            )
+
+    @property
+    def size(self) -> int:
+        """Bytes of the split's files."""
+        return sum(epath.Path(file.filename).stat().length for file in self._files)
+
+    @property
+    def position(self) -> int:
+        """Bytes read of them."""
+        return self._position
+
+    def identity(self) -> list[list[Any]]:
+        """Name, version, split, number of examples, bytes and field."""
+        examples = sum(file.takes for file in self._files)
+        return [[PREFIX, self._builder.info.full_name, self._split, examples, self.size, self._field]]
+
+    def documents(self) -> Iterator[Document]:
+        """An example a document."""
+        from tensorflow_datasets.proto import tf_example_pb2
+
+        self._position = 0
+        for file in self._files:
+            path = epath.Path(file.filename)
+            for number, data in enumerate(self._records(path), start=1):
+                if file.skip < number <= file.skip + file.takes:
+                    try:
+                        example = tf_example_pb2.Example.FromString(data)
+                    except DecodeError:
+                        raise UserError(f"{path}, record {number} is damaged; get the dataset again") from None
+                    yield self._document(example.features.feature[self._field].bytes_list.value, str(path), number)
+
+    def _document(self, values: Any, file: str, number: int) -> Document:
+        if not values:
+            return Document([], file, [number], "empty")
+        text = values[0].decode("utf-8")
+        if "_START_" in text:
+            text = _WIKI40B_MARKS.sub("\n", _WIKI40B_HEADING.sub("", text))
+        lines = [line for line in map(str.strip, text.split("\n")) if line]
+        return Document(lines, file, [number] * max(1, len(lines)), "" if lines else "empty")
+
+    def _instructions(self) -> list[Any]:
+        try:
+            return list(self._builder.info.splits[self._split].file_instructions)
+        except (KeyError, ValueError, AssertionError) as error:
+            there = ", ".join(self._builder.info.splits) or "none"
+            why = " ".join(str(error).split())[:200]
+            raise UserError(f"--input {self._name}: there is no such split ({why}); there is {there}") from None
+
+    def _records(self, path: epath.Path) -> Iterator[bytes]:
+        before = self._position
+        read = _array_records if ".array_record" in path.name else _tfrecords
+        for size, data in read(path):
+            self._position += size
+            yield data
+        self._position = before + path.stat().length
+
+
+def _builder(name: str, dataset: str) -> Any:
+    """The dataset, prepared."""
+    import tensorflow_datasets as tfds
+
+    try:
+        if epath.Path(dataset).is_dir():
+            return tfds.builder_from_directory(dataset)
+        builder = tfds.builder(dataset)
+        if not builder.info.splits:
+            builder.download_and_prepare(file_format="array_record")
+    except Exception as error:  # whatever the code of a thousand datasets raises: no network, no TensorFlow, no space
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"--input {name} is not prepared in $TFDS_DATA_DIR (or ~/tensorflow_datasets), and TFDS cannot make it "
+            f"here ({why}); correct the name, or run `tfds build {dataset}` where it can and copy its directory"
+        ) from None
+    return builder
+
+
+def _array_records(path: epath.Path) -> Iterator[tuple[int, bytes]]:
+    """The records of an ArrayRecord file, which checks them itself, with their sizes."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    reader = ArrayRecordReader(str(path))
+    for _ in range(reader.num_records()):
+        data = reader.read()
+        yield len(data), data
+
+
+def _tfrecords(path: epath.Path) -> Iterator[tuple[int, bytes]]:
+    """The records of a TFRecord file in order, CRC checked, with their sizes."""
+    with path.open("rb") as file:
+        number = 0
+        while head := file.read(12):
+            number += 1
+            try:
+                length, length_crc = struct.unpack("<QI", head)
+                if length_crc != _masked_crc(head[:8]):
+                    raise ValueError("length")
+                data = file.read(length)
+                (crc,) = struct.unpack("<I", file.read(4))
+                if crc != _masked_crc(data):
+                    raise ValueError("content")
+            except (struct.error, ValueError):
+                raise UserError(f"{path}, record {number} is truncated or damaged; get the dataset again") from None
+            yield length + 16, data
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + _CRC_MASK) & 0xFFFFFFFF
