@@ -14,6 +14,7 @@ import tqdm
 from absl import logging
 from etils import epath
 
+from bert_jax.data.lock import hold_as_worker
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
 from bert_jax.data.shards import build_shard
@@ -70,6 +71,7 @@ class _Worker:
 
 def _start_worker(output: str, work: str, options: RecordOptions, done: Any) -> None:
     _end_with_parent()
+    hold_as_worker(epath.Path(work))
     _Worker.output, _Worker.work = epath.Path(output), epath.Path(work)
     _Worker.options, _Worker.done = options, done
     _Worker.tokenizer = load_tokenizer(_Worker.output / "tokenizer")
