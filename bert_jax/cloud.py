@@ -54,6 +54,13 @@ def upload(file: epath.PathLike, path: epath.PathLike) -> None:
     fsspec.filesystem("gcs").put_file(os.fspath(file), os.fspath(path))
 
 
+def upload_bytes(content: bytes, path: epath.PathLike) -> None:
+    """Make an object of `content`, in the place of the one that may be there."""
+    import fsspec
+
+    fsspec.filesystem("gcs").pipe_file(os.fspath(path), content)
+
+
 def check_access(arguments: Iterable[str]) -> None:
     """Ask once for each bucket that `arguments` name, so that what cannot be reached is said before any work.
 

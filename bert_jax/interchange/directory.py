@@ -1,11 +1,13 @@
 """An output directory that is there whole or not at all, and in which nothing of anybody else's is ever removed."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etils import epath
 
+from bert_jax.cloud import absolute, is_remote, upload
 from bert_jax.errors import UserError
 
 # Lists the files of an export: a directory with exactly these (or fewer) may be replaced by the next one.
@@ -21,8 +23,13 @@ def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
     Raises:
       UserError: `output` is a file, or holds one that no export wrote; said before the block begins.
     """
-    output = epath.Path(output).expanduser().resolve()
+    output = absolute(output)
     check_replaceable(output)
+    if is_remote(output):
+        with tempfile.TemporaryDirectory() as local:
+            yield epath.Path(local)
+            _upload(epath.Path(local), output)
+        return
     aside, before = output.with_name(f"{output.name}.export-tmp"), output.with_name(f"{output.name}.export-old")
     _remove(aside)
     aside.mkdir(parents=True)
@@ -62,6 +69,14 @@ def _listed(directory: epath.Path) -> set[str]:
 def _write_list(directory: epath.Path) -> None:
     files = {"files": sorted(path.name for path in directory.iterdir())}
     (directory / LIST).write_text(json.dumps(files, indent=2) + "\n")
+
+
+def _upload(local: epath.Path, output: epath.Path) -> None:
+    """Put an export in an object store: its list first, so that one that is interrupted may be replaced by the next."""
+    _write_list(local)
+    _remove(output)
+    for file in sorted(local.iterdir(), key=lambda file: (file.name != LIST, file.name)):
+        upload(file, output / file.name)
 
 
 def _remove(directory: epath.Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from etils import epath
 
+from bert_jax.cloud import absolute
 from bert_jax.errors import UserError
 
 _PAUSE = 20  # times the usual: a longer gap between two lines is a run that was stopped, not one that trains
@@ -75,7 +76,7 @@ def read_run(workdir: epath.PathLike) -> Run:
     whole_lines = log[: log.rfind("\n") + 1].splitlines()  # the last may be just being written
     samples = workdir / "samples.json"
     return Run(
-        name="/".join(workdir.resolve().parts[-2:]),  # a workdir is often just called "train"
+        name="/".join(absolute(workdir).parts[-2:]),  # a workdir is often just called "train"
         config=_parse(workdir / "config.json", (workdir / "config.json").read_text()),
         lines=[_parse(workdir / "metrics.jsonl", line) for line in whole_lines],
         samples=_parse(samples, samples.read_text()) if samples.exists() else [],

@@ -9,7 +9,7 @@ from etils import epath
 from bert_jax.config import Config
 from bert_jax.config_file import differences, from_dict, to_json
 from bert_jax.errors import UserError
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import DESCRIPTION, load_tokenizer
 from bert_jax.whole_file import replace_text
 
 
@@ -25,9 +25,8 @@ def claim(workdir: epath.PathLike, config: Config, tokenizer_directory: epath.Pa
     elif has_checkpoint(workdir):
         raise UserError(f"{workdir} has checkpoints and no config.json; restore that file, or give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
-    if not (workdir / "tokenizer").exists():
-        load_tokenizer(tokenizer_directory).save(workdir / "tokenizer.tmp")
-        (workdir / "tokenizer.tmp").replace(workdir / "tokenizer")
+    if not (workdir / "tokenizer" / DESCRIPTION).exists():  # which is written last
+        load_tokenizer(tokenizer_directory).save(workdir / "tokenizer")
     replace_text(workdir / "config.json", to_json(config))
 
 
@@ -57,7 +56,7 @@ def _check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> No
         raise UserError(
             f"{workdir} was started with {'; '.join(changed)}: give the same values to go on, or another --workdir"
         )
-    if (workdir / "tokenizer").exists() and load_tokenizer(workdir / "tokenizer").fingerprint != fingerprint:
+    if (workdir / "tokenizer" / DESCRIPTION).exists() and load_tokenizer(workdir / "tokenizer").fingerprint != fingerprint:
         raise UserError(
             f"{workdir} was started on records of another vocabulary than --config.data.records has now; "
             "give the same records to go on, or another --workdir"
