@@ -2,131 +2,205 @@
 
 The same draws from one generator, in the same order, as create_training_instances of the original
 create_pretraining_data.py, on token ids instead of strings: equal text, vocabulary, options and seed give the
-original's instances in the original's order. Nothing here reads or writes files.
+original's instances in the original's order. The steps are compiled functions over flat arrays. An instance does not
+hold its tokens but says where in the corpus they are. Nothing here reads or writes files.
 """
 
-import random
-from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from bert_jax.data.masking import Masker
+import numpy as np
+from numpy.typing import NDArray
+
+from bert_jax.data.compiled import ZERO, compiled
+from bert_jax.data.flat_corpus import Corpus
+from bert_jax.data.masking import MaskingRules, mask, masking_rules
+from bert_jax.data.mersenne_twister import State, random_below, random_between, random_float
 from bert_jax.data.options import RecordOptions
 from bert_jax.text.tokenizer import Tokenizer
 
-Sentence = Sequence[int]  # token ids, at least one
-Document = Sequence[Sentence]  # at least one sentence
+# The columns of Instances.segments.
+A_START, A_END, B_START, B_END = range(4)
 
 
-class Instance(NamedTuple):
-    """[CLS] A [SEP] B [SEP] with some tokens hidden; not padded."""
+class Instances(NamedTuple):
+    """[CLS] A [SEP] B [SEP] with some tokens hidden, by number: where A and B are in the corpus, and the masks."""
 
-    tokens: list[int]
-    segment_ids: list[int]
-    masked_lm_positions: list[int]
-    masked_lm_ids: list[int]
-    is_random_next: bool  # B is not what follows A, but comes from another document
-
-    def record(self, max_seq_length: int, max_predictions_per_seq: int) -> dict[str, list[Any]]:
-        """The features of schema.py, padded with 0."""
-        padding = [0] * (max_seq_length - len(self.tokens))
-        no_predictions = [0] * (max_predictions_per_seq - len(self.masked_lm_ids))
-        return {
-            "input_ids": self.tokens + padding,
-            "input_mask": [1] * len(self.tokens) + padding,
-            "segment_ids": self.segment_ids + padding,
-            "masked_lm_positions": self.masked_lm_positions + no_predictions,
-            "masked_lm_ids": self.masked_lm_ids + no_predictions,
-            "masked_lm_weights": [1.0] * len(self.masked_lm_ids) + no_predictions,
-            "next_sentence_labels": [int(self.is_random_next)],
-        }
+    segments: NDArray[np.int64]  # [instances, 4], in tokens of the corpus
+    is_random_next: NDArray[np.bool_]  # B is not what follows A, but comes from another document
+    predictions_start: NDArray[np.int64]  # in the arrays of predictions, and where the last one's end
+    positions: NDArray[np.int32]  # predictions: of a hidden token in its sequence, ascending
+    shown: NDArray[np.int32]  # predictions: the id that stands there instead
 
 
-class InstanceMaker:
-    """Makes instances with one set of options and one vocabulary."""
+class Rules(NamedTuple):
+    """How instances are made."""
 
-    def __init__(self, options: RecordOptions, tokenizer: Tokenizer) -> None:
-        self._options = options
-        self._cls_id, self._sep_id = tokenizer.cls_id, tokenizer.sep_id
-        self._max_tokens = options.max_seq_length - 3  # [CLS], [SEP], [SEP]
-        self._masker = Masker(
-            vocab_size=tokenizer.vocab_size,
-            special_ids=(tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id),
-            masked_lm_prob=options.masked_lm_prob,
-            max_predictions_per_seq=options.max_predictions_per_seq,
-            continues_word=tokenizer.continues_word if options.whole_word_mask else None,
-        )
-
-    def make(self, documents: Sequence[Document], rng: random.Random) -> Iterator[list[Instance]]:
-        """Yield each document's instances, dupe_factor times, in a shuffled order of the documents.
-
-        The original shuffles all instances with the same generator at the end; whoever collects them does that.
-        """
-        shuffled = list(documents)
-        rng.shuffle(shuffled)
-        for _ in range(self._options.dupe_factor):
-            for number in range(len(shuffled)):
-                yield list(self._of_document(shuffled, number, rng))
-
-    def _of_document(self, documents: list[Document], number: int, rng: random.Random) -> Iterator[Instance]:
-        document = documents[number]
-        target = self._max_tokens
-        if rng.random() < self._options.short_seq_prob:
-            target = rng.randint(2, self._max_tokens)
-        start = 0
-        while start < len(document):
-            end = _chunk_end(document, start, target)
-            first_end = rng.randint(start + 1, end - 1) if end - start >= 2 else start + 1
-            first = _joined(document[start:first_end])
-            is_random_next = end - start == 1 or rng.random() < 0.5
-            if is_random_next:
-                second = _random_segment(documents, number, target - len(first), rng)
-                start = first_end  # the chunk's other sentences go into the next one
-            else:
-                second = _joined(document[first_end:end])
-                start = end
-            yield self._instance(first, second, is_random_next, rng)
-
-    def _instance(self, first: list[int], second: list[int], is_random_next: bool, rng: random.Random) -> Instance:
-        first, second = truncated_pair(first, second, self._max_tokens, rng)
-        tokens = [self._cls_id, *first, self._sep_id, *second, self._sep_id]
-        segment_ids = [0] * (len(first) + 2) + [1] * (len(second) + 1)
-        masked = self._masker.mask(tokens, rng)
-        return Instance(masked.tokens, segment_ids, masked.positions, masked.labels, is_random_next)
+    max_seq_length: int
+    short_seq_prob: float
+    masking: MaskingRules
 
 
-def truncated_pair(
-    first: list[int], second: list[int], max_tokens: int, rng: random.Random
-) -> tuple[list[int], list[int]]:
-    """Drop tokens, each from the longer segment and by chance from its front or its back, until both fit."""
-    starts, lengths = [0, 0], [len(first), len(second)]
-    while sum(lengths) > max_tokens:
-        longer = 0 if lengths[0] > lengths[1] else 1
-        lengths[longer] -= 1
-        starts[longer] += rng.random() < 0.5
-    return first[starts[0] :][: lengths[0]], second[starts[1] :][: lengths[1]]
+def make_rules(options: RecordOptions, tokenizer: Tokenizer) -> Rules:
+    """The rules of `options` for ids of `tokenizer`."""
+    masking = masking_rules(
+        max_seq_length=options.max_seq_length,
+        vocab_size=tokenizer.vocab_size,
+        special_ids=(tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id),
+        masked_lm_prob=options.masked_lm_prob,
+        max_predictions_per_seq=options.max_predictions_per_seq,
+        continues_word=tokenizer.continues_word if options.whole_word_mask else None,
+    )
+    return Rules(options.max_seq_length, options.short_seq_prob, masking)
 
 
-def _chunk_end(document: Document, start: int, target: int) -> int:
+def no_instances() -> Instances:
+    """What `append` adds to."""
+    return Instances(
+        segments=np.empty((0, 4), np.int64),
+        is_random_next=np.empty(0, np.bool_),
+        predictions_start=np.zeros(1, np.int64),
+        positions=np.empty(0, np.int32),
+        shown=np.empty(0, np.int32),
+    )
+
+
+def make_instances(corpus: Corpus, rules: Rules, state: State) -> Instances:
+    """The instances of one copy of the corpus.
+
+    The original shuffles the documents before the first copy, and all instances after the last, with the same
+    generator: whoever calls this does that.
+    """
+    most = len(corpus.sentence_starts) - 1  # each instance uses up a sentence
+    most_predictions = most * int(rules.masking.num_predictions.max())
+    # Memory that is never touched costs nothing, so these may be far too large.
+    room = Instances(
+        segments=np.empty((most, 4), np.int64),
+        is_random_next=np.empty(most, np.bool_),
+        predictions_start=np.zeros(most + 1, np.int64),
+        positions=np.empty(most_predictions, np.int32),
+        shown=np.empty(most_predictions, np.int32),
+    )
+    made = _of_documents(corpus, rules, state, room)
+    predictions = room.predictions_start[made]
+    return Instances(
+        segments=room.segments[:made],
+        is_random_next=room.is_random_next[:made],
+        predictions_start=room.predictions_start[: made + 1],
+        positions=room.positions[:predictions],
+        shown=room.shown[:predictions],
+    )
+
+
+def append(instances: Instances, more: Instances) -> None:
+    """Add `more` at the end of `instances`, in place: at no time are they in memory twice."""
+    predictions_start = more.predictions_start[1:] + instances.predictions_start[-1]
+    array: NDArray[Any]
+    for array, piece in zip(instances, more._replace(predictions_start=predictions_start), strict=True):
+        length = len(array)
+        array.resize((length + len(piece), *array.shape[1:]), refcheck=False)
+        array[length:] = piece
+
+
+@compiled
+def lay_out(
+    corpus_tokens: NDArray[np.int32], segments: NDArray[np.int64], masking: MaskingRules, tokens: NDArray[np.int32]
+) -> int:
+    """Write [CLS] A [SEP] B [SEP], nothing hidden, to the front of `tokens`; return how many tokens that is."""
+    tokens[0] = masking.cls_id
+    length = 1
+    for token in range(segments[A_START], segments[A_END]):
+        tokens[length] = corpus_tokens[token]
+        length += 1
+    tokens[length] = masking.sep_id
+    length += 1
+    for token in range(segments[B_START], segments[B_END]):
+        tokens[length] = corpus_tokens[token]
+        length += 1
+    tokens[length] = masking.sep_id
+    return length + 1
+
+
+@compiled
+def _of_documents(corpus: Corpus, rules: Rules, state: State, room: Instances) -> int:
+    """Write all instances of one copy to `room`; return how many they are."""
+    tokens = np.empty(rules.max_seq_length, np.int32)
+    made = ZERO
+    for number in range(len(corpus.document_starts)):
+        made = _of_document(corpus, number, rules, state, room, made, tokens)
+    return made
+
+
+@compiled
+def _of_document(
+    corpus: Corpus, number: int, rules: Rules, state: State, room: Instances, made: int, tokens: NDArray[np.int32]
+) -> int:
+    """create_instances_from_document(): write a document's instances to `room` from `made` on; return where they end.
+
+    Draws the document's target length; then for each chunk of sentences where A ends and whether B is random, the
+    place of a random B, what is truncated, and the masks.
+    """
+    sentence_starts = corpus.sentence_starts
+    start, stop = corpus.document_starts[number], corpus.document_ends[number]
+    max_tokens = rules.max_seq_length - 3  # [CLS], [SEP], [SEP]
+    target = max_tokens
+    if random_float(state) < rules.short_seq_prob:
+        target = random_between(state, 2, max_tokens)
+    while start < stop:
+        end = _chunk_end(sentence_starts, start, stop, target)
+        first_end = random_between(state, start + 1, end - 1) if end - start >= 2 else start + 1
+        segments = room.segments[made]
+        segments[A_START], segments[A_END] = sentence_starts[start], sentence_starts[first_end]
+        is_random_next = end - start == 1 or random_float(state) < 0.5
+        if is_random_next:
+            _random_segment(corpus, number, target - (segments[A_END] - segments[A_START]), state, segments)
+            start = first_end  # the chunk's other sentences go into the next one
+        else:
+            segments[B_START], segments[B_END] = sentence_starts[first_end], sentence_starts[end]
+            start = end
+        truncate(segments, max_tokens, state)
+        length = lay_out(corpus.tokens, segments, rules.masking, tokens)
+        at = room.predictions_start[made]
+        hidden = mask(tokens[:length], rules.masking, state, room.positions[at:], room.shown[at:])
+        room.is_random_next[made] = is_random_next
+        made += 1
+        room.predictions_start[made] = at + hidden
+    return made
+
+
+@compiled
+def _chunk_end(sentence_starts: NDArray[np.int64], start: int, stop: int, target: int) -> int:
     """The end of the sentences from `start` on that together have at least `target` tokens, or are the last."""
-    length = 0
-    for end in range(start, len(document)):
-        length += len(document[end])
-        if length >= target:
-            return end + 1
-    return len(document)
+    for end in range(start + 1, stop):
+        if sentence_starts[end] - sentence_starts[start] >= target:
+            return end
+    return stop
 
 
-def _random_segment(documents: list[Document], number: int, target: int, rng: random.Random) -> list[int]:
-    """Sentences of at least `target` tokens, or up to the end, from a document other than `number`."""
+@compiled
+def _random_segment(corpus: Corpus, number: int, target: int, state: State, segments: NDArray[np.int64]) -> None:
+    """Let B be sentences of at least `target` tokens, or up to the end, from a document other than `number`."""
+    other = number
     for _ in range(10):  # with few documents it may stay the same one; so the original
-        other = rng.randint(0, len(documents) - 1)
+        other = random_below(state, len(corpus.document_starts))
         if other != number:
             break
-    document = documents[other]
-    start = rng.randint(0, len(document) - 1)
-    # The original adds a sentence before it looks whether it has enough.
-    return _joined(document[start : max(start + 1, _chunk_end(document, start, target))])
+    start, stop = corpus.document_starts[other], corpus.document_ends[other]
+    start += random_below(state, stop - start)
+    # The original adds a sentence before it looks whether it has enough, and so does _chunk_end.
+    end = _chunk_end(corpus.sentence_starts, start, stop, target)
+    segments[B_START], segments[B_END] = corpus.sentence_starts[start], corpus.sentence_starts[end]
 
 
-def _joined(sentences: Document) -> list[int]:
-    return [token for sentence in sentences for token in sentence]
+@compiled
+def truncate(segments: NDArray[np.int64], max_tokens: int, state: State) -> None:
+    """truncate_seq_pair(): drop tokens, each from the longer segment and by chance from its front or its back."""
+    first_length, second_length = segments[A_END] - segments[A_START], segments[B_END] - segments[B_START]
+    while first_length + second_length > max_tokens:
+        from_front = random_float(state) < 0.5
+        if first_length > second_length:
+            first_length -= 1
+            segments[A_START] += from_front
+        else:
+            second_length -= 1
+            segments[B_START] += from_front
+    segments[A_END], segments[B_END] = segments[A_START] + first_length, segments[B_START] + second_length

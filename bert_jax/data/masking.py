@@ -1,84 +1,122 @@
 """Which tokens a model has to guess, and what it sees in their places.
 
 The same draws from the same generator as create_masked_lm_predictions of the original create_pretraining_data.py,
-on ids instead of strings: equal seeds give equal masks.
+on ids instead of strings: equal seeds give equal masks. Compiled, since this is where nearly all draws are made.
 """
 
-import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 
-class Masked(NamedTuple):
-    """A sequence with some of its tokens hidden."""
-
-    tokens: list[int]
-    positions: list[int]  # of the tokens to guess, ascending
-    labels: list[int]  # what they were
+from bert_jax.data.compiled import compiled
+from bert_jax.data.mersenne_twister import State, random_below, random_float, shuffle
 
 
-class Masker:
-    """Hides tokens: most become [MASK], some another token, some stay what they are."""
+class MaskingRules(NamedTuple):
+    """What is hidden, and by what."""
 
-    def __init__(
-        self,
-        *,
-        vocab_size: int,
-        special_ids: tuple[int, int, int],
-        masked_lm_prob: float,
-        max_predictions_per_seq: int,
-        continues_word: Sequence[bool] | None = None,
-    ) -> None:
-        """Make a masker.
+    num_predictions: NDArray[np.int32]  # by the length of a sequence, [CLS] and [SEP] counted
+    continues_word: NDArray[np.bool_]  # by id: whether the token is hidden only together with the one before it
+    cls_id: int
+    sep_id: int  # neither of the two is ever hidden
+    mask_id: int
+    vocab_size: int  # replacements are drawn from all ids, special tokens included, as in the original
 
-        Args:
-            vocab_size: replacements are drawn from all ids, special tokens included, as in the original.
-            special_ids: [CLS], [SEP] and [MASK]. The first two are never hidden.
-            masked_lm_prob: the share of a sequence's tokens, [CLS] and [SEP] counted, that are hidden.
-            max_predictions_per_seq: never more than this.
-            continues_word: per id, whether it continues the word before it; given for whole-word masking.
-        """
-        self._vocab_size = vocab_size
-        self._cls_id, self._sep_id, self._mask_id = special_ids
-        self._masked_lm_prob = masked_lm_prob
-        self._max_predictions = max_predictions_per_seq
-        self._continues_word = continues_word
 
-    def mask(self, tokens: list[int], rng: random.Random) -> Masked:
-        """Hide some of `tokens`, a whole [CLS] A [SEP] B [SEP]."""
-        words = self._words(tokens)
-        rng.shuffle(words)
-        # round() to the even neighbour at .5, as the original does under Python 3
-        limit = min(self._max_predictions, max(1, round(len(tokens) * self._masked_lm_prob)))
-        seen = list(tokens)
-        positions: list[int] = []
-        for word in words:
-            if len(positions) >= limit:
-                break
-            if len(positions) + len(word) > limit:
-                continue  # a shorter word may still fit
-            for position in word:
-                seen[position] = self._replacement(tokens[position], rng)
-                positions.append(position)
-        positions.sort()
-        return Masked(seen, positions, [tokens[position] for position in positions])
+def masking_rules(
+    *,
+    max_seq_length: int,
+    vocab_size: int,
+    special_ids: tuple[int, int, int],
+    masked_lm_prob: float,
+    max_predictions_per_seq: int,
+    continues_word: Sequence[bool] | None = None,
+) -> MaskingRules:
+    """Rules for sequences of up to `max_seq_length` tokens.
 
-    def _words(self, tokens: list[int]) -> list[list[int]]:
-        """Positions that are hidden together."""
-        words: list[list[int]] = []
-        for position, token in enumerate(tokens):
-            if token in (self._cls_id, self._sep_id):
-                continue
-            # A word that truncation cut at its front continues the last one of the other segment: so the original.
-            if self._continues_word and self._continues_word[token] and words:
-                words[-1].append(position)
-            else:
-                words.append([position])
-        return words
+    Args:
+        max_seq_length: tokens.
+        vocab_size: how many ids there are.
+        special_ids: [CLS], [SEP] and [MASK].
+        masked_lm_prob: the share of a sequence's tokens, [CLS] and [SEP] counted, that are hidden.
+        max_predictions_per_seq: never more than this.
+        continues_word: per id, whether it continues the word before it; given for whole-word masking.
+    """
+    # round() to the even neighbour at .5, as the original does under Python 3
+    lengths = range(max_seq_length + 1)
+    num_predictions = [min(max_predictions_per_seq, max(1, round(length * masked_lm_prob))) for length in lengths]
+    continues = np.zeros(vocab_size, np.bool_) if continues_word is None else np.array(continues_word, np.bool_)
+    return MaskingRules(np.array(num_predictions, np.int32), continues, *special_ids, vocab_size)
 
-    def _replacement(self, token: int, rng: random.Random) -> int:
-        if rng.random() < 0.8:
-            return self._mask_id
-        if rng.random() < 0.5:
-            return token
-        return rng.randint(0, self._vocab_size - 1)
+
+@compiled
+def mask(
+    tokens: NDArray[np.int32],
+    rules: MaskingRules,
+    state: State,
+    positions: NDArray[np.int32],
+    shown: NDArray[np.int32],
+) -> int:
+    """Choose what to hide of `tokens`, a whole [CLS] A [SEP] B [SEP]; return how many tokens that is.
+
+    Their `positions`, ascending, and the ids `shown` there are written to the front of these two arrays. One shuffle
+    of the words is drawn, and then what is shown for each token in turn.
+    """
+    candidates, word_starts = _words(tokens, rules)
+    order = np.arange(len(word_starts) - 1)
+    shuffle(state, order)
+    limit = rules.num_predictions[len(tokens)]
+    replacements = np.full(len(tokens), -1, np.int32)  # by position; -1: not hidden
+    hidden = 0
+    for word in order:
+        if hidden >= limit:
+            break
+        start, end = word_starts[word], word_starts[word + 1]
+        if hidden + end - start > limit:
+            continue  # a shorter word may still fit
+        for position in candidates[start:end]:
+            replacements[position] = _replacement(tokens[position], rules, state)
+        hidden += end - start
+    _gather(replacements, positions, shown)
+    return hidden
+
+
+@compiled
+def _words(tokens: NDArray[np.int32], rules: MaskingRules) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Positions that may be hidden, and where in them each word starts and the last one ends."""
+    candidates = np.empty(len(tokens), np.int32)
+    word_starts = np.empty(len(tokens) + 1, np.int32)
+    num_candidates = num_words = 0
+    for position, token in enumerate(tokens):
+        if token in (rules.cls_id, rules.sep_id):
+            continue
+        # A word that truncation cut at its front continues the last one of the other segment: so the original.
+        if num_words == 0 or not rules.continues_word[token]:
+            word_starts[num_words] = num_candidates
+            num_words += 1
+        candidates[num_candidates] = position
+        num_candidates += 1
+    word_starts[num_words] = num_candidates
+    return candidates[:num_candidates], word_starts[: num_words + 1]
+
+
+@compiled
+def _replacement(token: int, rules: MaskingRules, state: State) -> int:
+    """What is shown instead of `token`: [MASK] (80 %), itself (10 %) or any token (10 %)."""
+    if random_float(state) < 0.8:
+        return rules.mask_id
+    if random_float(state) < 0.5:
+        return token
+    return random_below(state, rules.vocab_size)
+
+
+@compiled
+def _gather(replacements: NDArray[np.int32], positions: NDArray[np.int32], shown: NDArray[np.int32]) -> None:
+    """The positions that have a replacement, and the replacements."""
+    found = 0
+    for position, replacement in enumerate(replacements):
+        if replacement >= 0:
+            positions[found], shown[found] = position, replacement
+            found += 1

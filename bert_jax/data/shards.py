@@ -1,21 +1,24 @@
 """One part of a corpus to one shard of records: what a worker process does.
 
-Every part is generated as if by the original program on that part alone with that seed. All of a part's
-records are in memory until they are shuffled, about 1 KB each at length 128.
+Every part is generated as if by the original program on that part alone with that seed. A part's tokens (four bytes
+each) and where its instances are among them (about 180 bytes each at length 128) are in memory until they are written.
 """
 
 import dataclasses
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
+import numpy as np
 from etils import epath
 
-from bert_jax.data.instances import InstanceMaker
+from bert_jax.data.encoding import encoded
+from bert_jax.data.flat_corpus import Corpus, flat_corpus, shuffled
+from bert_jax.data.instances import append, make_instances, make_rules, no_instances
 from bert_jax.data.manifest import Shard
+from bert_jax.data.mersenne_twister import shuffle, state_of
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, read_part
-from bert_jax.data.schema import RecordFormat
 from bert_jax.data.statistics import Statistics
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.data.whole_file import whole_file
@@ -36,7 +39,7 @@ class Built:
 
 def read_built(parts_directory: epath.Path, part: Part) -> Built | None:
     """What an earlier run has finished of this part, if it has."""
-    path = parts_directory / f"{part.name}.done.json"
+    path = parts_directory / part.done_file
     if not path.exists():
         return None
     content = json.loads(path.read_text())
@@ -58,53 +61,40 @@ def build_shard(
     if part.split == "validation":
         options = dataclasses.replace(options, dupe_factor=1)
     statistics = Statistics()
-    corpus = _tokenized(parts_directory, part, tokenizer, statistics, progress)
-    records = _shuffled_records(corpus, part, options, tokenizer, statistics, progress)
+    state = state_of(random.Random(options.random_seed))
+    corpus = shuffled(_tokenized(parts_directory, part, tokenizer, progress), state)
+    statistics.add_corpus(corpus, tokenizer.unk_id)
+    rules = make_rules(options, tokenizer)
+    instances = no_instances()
+    for _ in range(options.dupe_factor):
+        copy = make_instances(corpus, rules, state)
+        statistics.add_instances(copy, corpus, tokenizer.mask_id, options.max_seq_length)
+        append(instances, copy)
+        progress(part.bytes, len(copy.segments))
+    order = np.arange(len(instances.segments))
+    shuffle(state, order)
     path = output / shard_name(part.split, part.number, part.num_parts)
     with write_shard(path) as writer:
-        for record in records:
+        for record in encoded(corpus, instances, order, rules, options.max_predictions_per_seq):
             writer.write(record)
-    built = Built(Shard(path.name, len(records), writer.offsets[-1]), statistics)
-    with whole_file(parts_directory / f"{part.name}.done.json") as file:
+    built = Built(Shard(path.name, len(order), writer.offsets[-1]), statistics)
+    with whole_file(parts_directory / part.done_file) as file:
         file.write(json.dumps(dataclasses.asdict(built)).encode())
     return built
 
 
-def _tokenized(
-    directory: epath.Path, part: Part, tokenizer: Tokenizer, statistics: Statistics, progress: Progress
-) -> list[list[list[int]]]:
-    """The part's documents as sentences of ids, without those that hold no token."""
-    corpus = []
-    for document in read_part(directory, part):
-        sentences = [ids for ids in map(tokenizer.encode, document) if ids]
-        progress(part.bytes // part.documents, 0)
-        if sentences:
-            statistics.add_document(sentences, tokenizer.unk_id)
-            corpus.append(sentences)
-    if len(corpus) < 2:
+def _tokenized(directory: epath.Path, part: Part, tokenizer: Tokenizer, progress: Progress) -> Corpus:
+    """The part's documents as token ids."""
+
+    def documents() -> Iterator[Iterator[list[int]]]:
+        for document in read_part(directory, part):
+            yield map(tokenizer.encode, document)
+            progress(part.bytes // part.documents, 0)
+
+    corpus = flat_corpus(documents())
+    if len(corpus.document_starts) < 2:
         raise UserError(
-            f"{part.split} part {part.number} has {len(corpus)} documents that hold any token, "
+            f"{part.split} part {part.number} has {len(corpus.document_starts)} documents that hold any token, "
             "and two are needed; use fewer --num_parts, another --holdout, or more text"
         )
     return corpus
-
-
-def _shuffled_records(
-    corpus: Sequence[Sequence[Sequence[int]]],
-    part: Part,
-    options: RecordOptions,
-    tokenizer: Tokenizer,
-    statistics: Statistics,
-    progress: Progress,
-) -> list[bytes]:
-    rng = random.Random(options.random_seed)
-    record_format = RecordFormat(options.max_seq_length, options.max_predictions_per_seq)
-    records = []
-    for instances in InstanceMaker(options, tokenizer).make(corpus, rng):
-        for instance in instances:
-            statistics.add_instance(instance, tokenizer.mask_id, options.max_seq_length)
-            record = instance.record(options.max_seq_length, options.max_predictions_per_seq)
-            records.append(record_format.serialize(record))
-        progress(part.bytes // part.documents, len(instances))
-    rng.shuffle(records)
-    return records

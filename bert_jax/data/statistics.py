@@ -1,9 +1,14 @@
 """What a shard was made of and what is in it, counted; and the summary in words."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from bert_jax.data.instances import Instance
+import numpy as np
+from numpy.typing import NDArray
+
+from bert_jax.data.compiled import compiled
+from bert_jax.data.flat_corpus import Corpus
+from bert_jax.data.instances import A_END, A_START, B_END, B_START, Instances
 
 FILL_BINS = 20
 
@@ -28,31 +33,32 @@ class Statistics:
     # Instances by their share of max_seq_length: bin i of FILL_BINS holds those above i / 20 and up to (i + 1) / 20.
     fill: list[int] = dataclasses.field(default_factory=lambda: [0] * FILL_BINS)
 
-    def add_document(self, sentences: Sequence[Sequence[int]], unk_id: int) -> None:
-        """Count one document's sentences of token ids."""
-        tokens = sum(map(len, sentences))
-        self.shortest_document = min(tokens, self.shortest_document) if self.documents else tokens
-        self.longest_document = max(tokens, self.longest_document)
-        self.documents += 1
-        self.sentences += len(sentences)
-        self.tokens += tokens
-        self.unknown_tokens += sum(sentence.count(unk_id) for sentence in sentences)
+    def add_corpus(self, corpus: Corpus, unk_id: int) -> None:
+        """Count the documents of a shard, once."""
+        tokens = corpus.sentence_starts[corpus.document_ends] - corpus.sentence_starts[corpus.document_starts]
+        self.documents += len(tokens)
+        self.sentences += len(corpus.sentence_starts) - 1
+        self.tokens += len(corpus.tokens)
+        self.unknown_tokens += int(np.count_nonzero(corpus.tokens == unk_id))
+        self.longest_document = int(tokens.max(initial=0))
+        self.shortest_document = int(tokens.min()) if len(tokens) else 0
 
-    def add_instance(self, instance: Instance, mask_id: int, max_seq_length: int) -> None:
-        """Count one instance."""
-        self.instances += 1
-        self.fill[(FILL_BINS * len(instance.tokens) - 1) // max_seq_length] += 1
-        self.random_next += instance.is_random_next
-        self.filled += len(instance.tokens)
-        self.predictions += len(instance.masked_lm_ids)
-        for position, label in zip(instance.masked_lm_positions, instance.masked_lm_ids, strict=True):
-            seen = instance.tokens[position]
-            if seen == mask_id:
-                self.masked += 1
-            elif seen == label:
-                self.kept += 1
-            else:
-                self.replaced += 1
+    def add_instances(self, instances: Instances, corpus: Corpus, mask_id: int, max_seq_length: int) -> None:
+        """Count a shard's instances, or some of them."""
+        segments = instances.segments
+        lengths = segments[:, A_END] - segments[:, A_START] + segments[:, B_END] - segments[:, B_START] + 3
+        bins = np.bincount((FILL_BINS * lengths - 1) // max_seq_length, minlength=FILL_BINS)
+        self.fill = [count + more for count, more in zip(self.fill, bins.tolist(), strict=True)]
+        self.instances += len(lengths)
+        self.random_next += int(np.count_nonzero(instances.is_random_next))
+        self.filled += int(lengths.sum())
+        predictions = len(instances.shown)
+        masked = int(np.count_nonzero(instances.shown == mask_id))
+        kept = _count_kept(instances, corpus.tokens, mask_id)
+        self.predictions += predictions
+        self.masked += masked
+        self.kept += kept
+        self.replaced += predictions - masked - kept
 
     def summary(self, max_seq_length: int) -> str:
         """The counts as one readable line of shares."""
@@ -80,3 +86,17 @@ def total(parts: Iterable[Statistics]) -> Statistics:
     counts["shortest_document"] = min((shard.shortest_document for shard in shards), default=0)
     fill = [sum(shard.fill[number] for shard in shards) for number in range(FILL_BINS)]
     return Statistics(**counts, fill=fill)
+
+
+@compiled
+def _count_kept(instances: Instances, corpus_tokens: NDArray[np.int32], mask_id: int) -> int:
+    """How many predictions see the token that they are to guess, which is not [MASK]."""
+    kept = 0
+    for number in range(len(instances.segments)):
+        segments = instances.segments[number]
+        second = segments[A_END] - segments[A_START] + 2  # the position at which B starts
+        for prediction in range(instances.predictions_start[number], instances.predictions_start[number + 1]):
+            position, shown = instances.positions[prediction], instances.shown[prediction]
+            start = segments[A_START] - 1 if position < second else segments[B_START] - second
+            kept += shown == corpus_tokens[start + position] and shown != mask_id
+    return kept

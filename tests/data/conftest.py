@@ -9,13 +9,23 @@ import pytest
 from bert_jax.text.tokenizer import load_tokenizer
 
 
-@pytest.fixture(scope="session")
-def records():
-    """The module records.py beside this file."""
-    spec = importlib.util.spec_from_file_location("records", Path(__file__).with_name("records.py"))
+def load_beside(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def records():
+    """The module records.py beside this file."""
+    return load_beside("records")
+
+
+@pytest.fixture(scope="session")
+def plain():
+    """The module plain_generator.py beside this file."""
+    return load_beside("plain_generator")
 
 
 @pytest.fixture(scope="session")

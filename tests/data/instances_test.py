@@ -3,10 +3,14 @@ import itertools
 import json
 import random
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-from bert_jax.data.instances import Instance, InstanceMaker, truncated_pair
+from bert_jax.data.flat_corpus import flat_corpus, shuffled
+from bert_jax.data.instances import B_END, B_START, append, lay_out, make_instances, make_rules, no_instances, truncate
+from bert_jax.data.mersenne_twister import shuffle, state_of
 from bert_jax.data.options import RecordOptions
 from bert_jax.text.corpus import documents
 from bert_jax.text.tokenizer import load_tokenizer
@@ -31,11 +35,43 @@ def original_digest(instances, tokenizer):
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
 
-def make_all(corpus, options, tokenizer):
-    rng = random.Random(options.random_seed)
-    instances = list(itertools.chain.from_iterable(InstanceMaker(options, tokenizer).make(corpus, rng)))
-    rng.shuffle(instances)
-    return instances
+class Plain(NamedTuple):
+    """An instance as lists."""
+
+    tokens: list
+    segment_ids: list
+    masked_lm_positions: list
+    masked_lm_ids: list
+    is_random_next: bool
+
+
+def unpacked(corpus, instances, rules):
+    """Instances as lists, in their order."""
+    found = []
+    for number, segments in enumerate(instances.segments):
+        tokens = np.zeros(rules.max_seq_length, np.int32)
+        length = lay_out(corpus.tokens, segments, rules.masking, tokens)
+        start, end = instances.predictions_start[number : number + 2]
+        positions = instances.positions[start:end]
+        labels = tokens[positions].tolist()
+        tokens[positions] = instances.shown[start:end]
+        second_length = int(segments[B_END] - segments[B_START]) + 1
+        segment_ids = [0] * (length - second_length) + [1] * second_length
+        is_random_next = bool(instances.is_random_next[number])
+        found.append(Plain(tokens[:length].tolist(), segment_ids, positions.tolist(), labels, is_random_next))
+    return found
+
+
+def make_all(documents, options, tokenizer):
+    """All instances of nested lists of ids, shuffled."""
+    state, rules = state_of(random.Random(options.random_seed)), make_rules(options, tokenizer)
+    corpus, instances = shuffled(flat_corpus(documents), state), no_instances()
+    for _ in range(options.dupe_factor):
+        append(instances, make_instances(corpus, rules, state))
+    order = np.arange(len(instances.segments))
+    shuffle(state, order)
+    found = unpacked(corpus, instances, rules)
+    return [found[number] for number in order]
 
 
 @needs_shared
@@ -130,12 +166,12 @@ def test_every_sentence_begins_a_pair_or_is_in_one(numbered_instances):
     assert used == set(range(DOCUMENTS * SENTENCES))
 
 
-def test_every_pass_masks_anew(text, tokenizer):
-    corpus = [[tokenizer.encode(line) for line in document] for document in documents([str(text)])][:4]
-    rng = random.Random(1)
-    passes = list(InstanceMaker(RecordOptions(dupe_factor=2), tokenizer).make(corpus, rng))
-    assert len(passes) == 8
-    assert passes[:4] != passes[4:]
+def test_every_copy_is_masked_anew(text, tokenizer):
+    corpus = flat_corpus([[tokenizer.encode(line) for line in document] for document in documents([str(text)])][:4])
+    rules, state = make_rules(RecordOptions(), tokenizer), state_of(random.Random(1))
+    one, other = (unpacked(corpus, make_instances(corpus, rules, state), rules) for _ in range(2))
+    assert len(one) > 4
+    assert one != other
 
 
 def test_seed_decides(text, tokenizer):
@@ -146,22 +182,40 @@ def test_seed_decides(text, tokenizer):
 
 
 def test_truncation_cuts_the_longer_segment_at_both_ends():
-    rng = random.Random(4)
-    first, second = truncated_pair(list(range(50)), list(range(100, 110)), 30, rng)
-    assert len(first) == 20
-    assert second == list(range(100, 110))
-    assert first == list(range(first[0], first[0] + 20))
-    assert 5 < first[0] < 25
+    segments = np.array([1000, 1050, 2000, 2010])
+    truncate(segments, 30, state_of(random.Random(4)))
+    assert segments[2:].tolist() == [2000, 2010]
+    assert segments[1] - segments[0] == 20
+    assert 1005 < segments[0] < 1025
 
 
-def test_record_is_padded():
-    instance = Instance([2, 9, 4, 3, 8, 3], [0, 0, 0, 0, 1, 1], [2], [7], True)
-    assert instance.record(8, 3) == {
-        "input_ids": [2, 9, 4, 3, 8, 3, 0, 0],
-        "input_mask": [1, 1, 1, 1, 1, 1, 0, 0],
-        "segment_ids": [0, 0, 0, 0, 1, 1, 0, 0],
-        "masked_lm_positions": [2, 0, 0],
-        "masked_lm_ids": [7, 0, 0],
-        "masked_lm_weights": [1.0, 0, 0],
-        "next_sentence_labels": [1],
-    }
+def test_memory_is_a_small_part_of_the_records(text, tokenizer):
+    corpus = flat_corpus([[tokenizer.encode(line) for line in document] for document in documents([str(text)])])
+    instances = make_instances(corpus, make_rules(RecordOptions(), tokenizer), state_of(random.Random(1)))
+    assert sum(array.nbytes for array in instances) / len(instances.segments) < 210
+
+
+SETTINGS = {
+    "defaults": {},
+    "long": {"max_seq_length": 512, "max_predictions_per_seq": 76, "short_seq_prob": 0.5},
+    "short": {"max_seq_length": 5, "max_predictions_per_seq": 1, "short_seq_prob": 1.0},
+    "all masked": {"max_seq_length": 33, "max_predictions_per_seq": 33, "masked_lm_prob": 1.0},
+    "few masked": {"masked_lm_prob": 0.0, "short_seq_prob": 0.0},
+    "whole words": {"whole_word_mask": True, "max_predictions_per_seq": 40, "masked_lm_prob": 0.3},
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_instances_are_those_of_plain_python(plain, tokenizer, settings, seed):
+    options = RecordOptions(**SETTINGS[settings], random_seed=seed, dupe_factor=3)
+    draw = random.Random(seed)
+    corpus = [
+        [
+            [draw.randrange(5, tokenizer.vocab_size) for _ in range(draw.choice([1, 3, 30, 300]))]
+            for _ in range(draw.choice([1, 2, 5, 60]))
+        ]
+        for _ in range(2 + 10 * seed)  # with two documents, a random one often is the same
+    ]
+    expected = plain.make_instances(corpus, options, tokenizer, random.Random(seed))
+    assert make_all(corpus, options, tokenizer) == expected

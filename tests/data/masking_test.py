@@ -1,17 +1,37 @@
 import random
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-from bert_jax.data.masking import Masker
+from bert_jax.data.masking import mask, masking_rules
+from bert_jax.data.mersenne_twister import state_of
 
 CLS, SEP, MASK = 2, 3, 4
 SPECIAL = (CLS, SEP, MASK)
 VOCAB = 1000
 
 
+class Masked(NamedTuple):
+    tokens: list
+    positions: list
+    labels: list
+
+
 def masker(**options):
+    """A function that hides some of a list of tokens."""
     settings = {"masked_lm_prob": 0.15, "max_predictions_per_seq": 20, **options}
-    return Masker(vocab_size=VOCAB, special_ids=SPECIAL, **settings)
+    rules = masking_rules(max_seq_length=128, vocab_size=VOCAB, special_ids=SPECIAL, **settings)
+    positions, shown = np.zeros(128, np.int32), np.zeros(128, np.int32)
+
+    def masked(tokens, state):
+        hidden = mask(np.array(tokens, np.int32), rules, state, positions, shown)
+        seen = list(tokens)
+        for position, token in zip(positions[:hidden], shown[:hidden], strict=True):
+            seen[position] = int(token)
+        return Masked(seen, positions[:hidden].tolist(), [tokens[position] for position in positions[:hidden]])
+
+    return masked
 
 
 def pair(first, second):
@@ -33,15 +53,15 @@ def pair(first, second):
 def test_number_of_predictions(tokens, probability, most, expected):
     """The share counts [CLS] and [SEP], is at least one, and .5 rounds to the even number (2.5: 2, 4.5: 4)."""
     sequence = pair(tokens // 2, tokens - tokens // 2 - 3)
-    masked = masker(masked_lm_prob=probability, max_predictions_per_seq=most).mask(sequence, random.Random(0))
+    masked = masker(masked_lm_prob=probability, max_predictions_per_seq=most)(sequence, state_of(random.Random(0)))
     assert len(masked.positions) == len(masked.labels) == expected
 
 
 def test_positions_labels_and_tokens_fit():
-    rng = random.Random(1)
+    rng = state_of(random.Random(1))
     for length in range(1, 60):
         tokens = pair(length, 60 - length)
-        masked = masker().mask(list(tokens), rng)
+        masked = masker()(list(tokens), rng)
         assert masked.positions == sorted(set(masked.positions))
         assert masked.labels == [tokens[position] for position in masked.positions]
         assert not {CLS, SEP} & set(masked.labels)
@@ -50,10 +70,10 @@ def test_positions_labels_and_tokens_fit():
 
 
 def test_eighty_ten_ten_and_every_position_alike():
-    rng, tokens = random.Random(2), pair(50, 47)
+    rng, tokens = state_of(random.Random(2)), pair(50, 47)
     counts, seen, replacements = {"mask": 0, "kept": 0, "other": 0}, [0] * 100, []
     for _ in range(4000):
-        masked = masker().mask(tokens, rng)
+        masked = masker()(tokens, rng)
         for position, label in zip(masked.positions, masked.labels, strict=True):
             token = masked.tokens[position]
             counts["mask" if token == MASK else "kept" if token == label else "other"] += 1
@@ -76,9 +96,9 @@ def test_whole_words_are_hidden_whole():
     for token in (11, 12, 15, 501, 502, 503):
         continues[token] = True
     words = [{1, 2, 3}, {4}, {5, 6}, {8, 9, 10, 11}, {12}]
-    rng = random.Random(3)
+    rng = state_of(random.Random(3))
     for _ in range(300):
-        masked = masker(masked_lm_prob=0.3, continues_word=continues).mask(pair(6, 5), rng)
+        masked = masker(masked_lm_prob=0.3, continues_word=continues)(pair(6, 5), rng)
         hidden = set(masked.positions)
         assert all(word <= hidden or not word & hidden for word in words)
         assert 1 <= len(hidden) <= 4
@@ -87,7 +107,7 @@ def test_whole_words_are_hidden_whole():
 def test_piece_cut_from_its_word_belongs_to_the_word_before():
     """Truncation may leave B beginning with a continuation; the original glues that to A's last word."""
     continues = [token == 500 for token in range(VOCAB)]
-    rng = random.Random(3)
+    rng = state_of(random.Random(3))
     for _ in range(100):
-        hidden = set(masker(masked_lm_prob=0.3, continues_word=continues).mask(pair(4, 4), rng).positions)
+        hidden = set(masker(masked_lm_prob=0.3, continues_word=continues)(pair(4, 4), rng).positions)
         assert ({4, 6} <= hidden) or not ({4, 6} & hidden)
