@@ -24,6 +24,7 @@ STEPS = 12
 ROWS = 16  # of tests/configs/one_phase.py
 OPTIONS = (
     f"--config.phases[0].steps={STEPS}",
+    "--config.model.num_hidden_layers=1",
     "--config.train.log_every_steps=1",
     "--config.train.checkpoint_every_steps=4",
 )
@@ -32,6 +33,14 @@ PEER_TIMEOUT = 10
 ALONE = (1, 1, 1, 1, 1)
 TWO = (2, 2, 2, 1, 2)  # data over the processes, tensor within each
 FOUR = (4, 2, 4, 2, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """XLA's cheap optimizations only, in every process that is started here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield
 
 
 def free_port():

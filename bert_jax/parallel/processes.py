@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 
 import jax
-from absl import flags
+from absl import flags, logging
 
 from bert_jax.errors import UserError
 
@@ -101,3 +101,5 @@ def connect() -> None:
             f"--distributed: the job's processes did not find each other ({reason}); "
             "give --coordinator_address, --num_processes and --process_id"
         ) from error
+    if jax.process_index() > 0:
+        logging.set_verbosity(logging.WARNING)  # process 0 tells of the job's progress
