@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "checkpoint": {"errors", "cloud", "checkpoint_files"},
     "checkpoint_files": {"errors", "cloud"},
     "training": {"errors", "config", "config_file", "text", "data", "parallel", "model", "checkpoint", "interchange", "whole_file", "goodput", "mirror"},
-    "planning": {"errors", "config", "config_file", "data", "parallel", "model", "training"},
+    "planning": {"errors", "config", "config_file", "data", "parallel", "model", "training", "whole_file"},
     "interchange": {"errors", "config", "cloud", "text", "checkpoint"},
     "report": {"errors", "config", "cloud", "whole_file", "goodput"},
 }

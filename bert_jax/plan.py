@@ -1,0 +1,52 @@
+"""Whether a run fits a machine that is not here, how long it will take there and why: from the compiler alone.
+
+python -m bert_jax.plan --config=configs/bert_large.py --topology=v3:8x8[,v5e:8x8,...] [--config.group.key=value ...]
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+from etils import epath
+from ml_collections import config_flags
+
+from bert_jax import cli
+from bert_jax.planning.phases import plan_phase, requests
+from bert_jax.planning.run import RunPlan, known_sizes, write_json, write_texts
+from bert_jax.planning.table import comparison_table, run_table
+from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() returns the run's config.")
+_TOPOLOGY = flags.DEFINE_list("topology", None, f"Machines to plan for, one or several: {KNOWN}.")
+_VOCAB_SIZE = flags.DEFINE_integer("vocab_size", 0, "Tokens; 0: the config's, else the records', else the paper's.")
+_PREDICTIONS = flags.DEFINE_integer(
+    "max_predictions_per_seq", 0, "Masked words of a sequence; 0: the records', else 20 at 128 and 76 at 512 tokens."
+)
+_PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price of a chip for an hour, to tell the cost.")
+_JSON = flags.DEFINE_string("json", None, "File to write the plan into, as JSON.")
+_HLO_DIR = flags.DEFINE_string("hlo_dir", None, "Directory to write each phase's compiled text into, as PHASE.txt.")
+_MINUTES = flags.DEFINE_float("compile_minutes", 20, "Time limit of one compilation.", lower_bound=0.01)
+flags.mark_flags_as_required(["config", "topology"])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Plan for each topology, and compare them if they are several."""
+    del argv
+    topologies = [parse_topology(name) for name in _TOPOLOGY.value or ()]
+    for topology in topologies:
+        check_compiler(topology)
+    config, predictions = known_sizes(_CONFIG.value, _VOCAB_SIZE.value, _PREDICTIONS.value)
+    plans = []
+    for topology in topologies:
+        phases = [plan_phase(request, _MINUTES.value * 60) for request in requests(config, predictions, topology)]
+        plans.append(RunPlan(topology, phases, _PRICE.value))
+        print(run_table(plans[-1]), end="\n\n")
+        if _HLO_DIR.value:
+            write_texts(plans[-1], epath.Path(_HLO_DIR.value) / (topology.name if len(topologies) > 1 else ""))
+    if len(plans) > 1:
+        print(comparison_table(plans))
+    if _JSON.value:
+        write_json(plans, _JSON.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,112 @@
+"""One phase's training step, compiled for a topology by a child process with a time limit (see child.py)."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bert_jax.config import Config
+from bert_jax.config_file import to_json
+from bert_jax.errors import UserError
+from bert_jax.planning.topologies import Topology
+
+# JAX itself must not look for a TPU; the TPU library must not ask the cloud where it is, nor lock others out.
+ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_LOG_DIR": "disabled",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to compile: a phase of a resolved config whose vocab_size is known."""
+
+    config: Config
+    phase: int
+    max_predictions_per_seq: int
+    topology: Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """The step as the compiler made it. Bytes are of one device."""
+
+    text: str  # scheduled HLO of one device
+    flops: dict[str, int]  # of the matrix products by part of the model, over all devices
+    bytes: dict[str, int]  # parameters, optimizer state, batch; arguments (all of these), temporaries, program
+    host_flops: float | None  # FLOP/s that this host shows, where it is planned for
+    compile_seconds: float
+
+
+class CompilationError(Exception):
+    """The compiler crashed, refused or took too long; the message is one line."""
+
+
+class DoesNotFitError(Exception):
+    """The step needs more memory than a device has."""
+
+    def __init__(self, sizes: dict[str, int], used_bytes: float, limit_bytes: float) -> None:
+        super().__init__("the step does not fit the device's memory")
+        self.sizes = sizes  # parameters, optimizer state, batch
+        self.used_bytes, self.limit_bytes = used_bytes, limit_bytes  # NaN where the compiler does not say
+
+
+def compile_step(request: Request, limit_seconds: float, child: str = "bert_jax.planning.child") -> Compiled:
+    """Compile the step in a process of its own; `child` is the module that does it.
+
+    Raises:
+      UserError: config and topology do not go together.
+      DoesNotFitError: it needs more memory than there is.
+      CompilationError: there is no result.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        asked = {
+            "config": json.loads(to_json(request.config)),
+            "phase": request.phase,
+            "max_predictions_per_seq": request.max_predictions_per_seq,
+            "topology": request.topology.name,
+        }
+        (directory / "request.json").write_text(json.dumps(asked))
+        _run([sys.executable, "-m", child, name], _environment(request.topology), directory, limit_seconds)
+        return _read(directory)
+
+
+def _environment(topology: Topology) -> dict[str, str]:
+    virtual = {} if topology.chip else {"JAX_NUM_CPU_DEVICES": str(topology.devices)}
+    return os.environ | ENVIRONMENT | virtual
+
+
+def _run(command: list[str], environment: dict[str, str], directory: Path, limit_seconds: float) -> None:
+    with (directory / "log.txt").open("w") as log:
+        try:
+            done = subprocess.run(command, env=environment, stdout=log, stderr=log, timeout=limit_seconds, check=False)
+        except subprocess.TimeoutExpired:
+            raise CompilationError(f"the compiler took longer than {limit_seconds:.0f} s") from None
+    if done.returncode < 0:
+        raise CompilationError(f"the compiler crashed ({signal.Signals(-done.returncode).name})")
+    if done.returncode or not (directory / "result.json").exists():
+        lines = (directory / "log.txt").read_text().strip().splitlines() or ["no word"]
+        raise CompilationError(f"the compiler ended with status {done.returncode}: {lines[-1][:300]}")
+
+
+def _read(directory: Path) -> Compiled:
+    result: dict[str, Any] = json.loads((directory / "result.json").read_text())
+    if "user_error" in result:
+        raise UserError(result["user_error"])
+    if "does_not_fit" in result:
+        raise DoesNotFitError(**result["does_not_fit"])
+    if "compiler_error" in result:
+        raise CompilationError(result["compiler_error"])
+    return Compiled(text=(directory / "step.txt").read_text(), **result)

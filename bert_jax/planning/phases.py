@@ -1,0 +1,148 @@
+"""The plan of one phase: whether its step fits, where memory and time go, and if it does not fit, what would help."""
+
+import copy
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from absl import logging
+
+from bert_jax.config import Config
+from bert_jax.model.flops import train_flops_per_sequence
+from bert_jax.planning.compiled import CompilationError, Compiled, DoesNotFitError, Request, compile_step
+from bert_jax.planning.estimate import StepTime, step_time
+from bert_jax.planning.hlo import Hlo
+from bert_jax.planning.memory import memory_by_kind
+from bert_jax.planning.topologies import Topology
+
+MOST_TRIES = 4  # compilations in search of a setting that fits
+
+
+@dataclasses.dataclass(frozen=True)
+class PhasePlan:
+    """What the compiler made of a phase's step. Bytes are of one device, FLOPs of all."""
+
+    request: Request
+    memory: dict[str, int]  # by kind; where it does not fit, only what is known
+    memory_needed: float  # NaN where the compiler does not say
+    memory_limit: float
+    problem: str = ""  # why there is no time; "" if there is one
+    remedy: str = ""  # settings with which it fits
+    flops: dict[str, int] = dataclasses.field(default_factory=dict)  # of the matrix products, by part
+    time: StepTime | None = None
+    mfu: float = math.nan  # NaN on a CPU, whose time is only FLOPs over its rate
+    compile_seconds: float = math.nan
+    text: str = ""
+
+    @property
+    def model_flops(self) -> int:
+        """FLOPs of a step as papers count them (model/flops.py)."""
+        config, phase = self.request.config, self.request.config.phases[self.request.phase]
+        flops = train_flops_per_sequence(config.model, phase.max_seq_length, self.request.max_predictions_per_seq)
+        return phase.global_batch_size * flops
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole phase."""
+        return self.request.config.phases[self.request.phase].steps * self.time.seconds if self.time else math.nan
+
+
+def plan_phase(request: Request, limit_seconds: float) -> PhasePlan:
+    """Compile the phase's step and read what it needs; where it does not fit, compile again in search of what would.
+
+    Raises:
+      UserError: config and topology do not go together.
+    """
+    try:
+        return _plan(request, _compile(request, limit_seconds))
+    except CompilationError as error:
+        return PhasePlan(request, {}, math.nan, request.topology.core_memory, problem=str(error))
+    except DoesNotFitError as error:
+        remedy = _remedy(request, error, limit_seconds)
+        limit = request.topology.core_memory if math.isnan(error.limit_bytes) else error.limit_bytes
+        return PhasePlan(request, error.sizes, error.used_bytes, limit, "does not fit", remedy)
+
+
+def _compile(request: Request, limit_seconds: float, setting: str = "") -> Compiled:
+    phase = request.config.phases[request.phase]
+    logging.info(
+        "%s: compiling phase %d, %d x %d tokens%s",
+        request.topology.name,
+        request.phase,
+        phase.global_batch_size,
+        phase.max_seq_length,
+        setting and f", with {setting}",
+    )
+    return compile_step(request, limit_seconds)
+
+
+def _plan(request: Request, compiled: Compiled) -> PhasePlan:
+    hlo = Hlo(compiled.text)
+    memory = memory_by_kind(compiled, hlo)
+    needed, limit = sum(memory.values()), request.topology.core_memory
+    plan = PhasePlan(
+        request,
+        memory,
+        needed,
+        limit,
+        problem="does not fit" if needed > limit else "",  # the CPU's compiler does not look
+        flops=compiled.flops,
+        time=step_time(compiled, hlo, request.topology),
+        compile_seconds=compiled.compile_seconds,
+        text=compiled.text,
+    )
+    if not (plan.time and request.topology.chip):
+        return plan
+    return dataclasses.replace(plan, mfu=plan.model_flops / plan.time.seconds / request.topology.peak_flops)
+
+
+def _remedy(request: Request, error: DoesNotFitError, limit_seconds: float) -> str:
+    """Settings with which the step was found to fit, as flags; else which were tried."""
+    tried = []
+    for setting, config in list(_candidates(request, error))[:MOST_TRIES]:
+        try:
+            _compile(dataclasses.replace(request, config=config), limit_seconds, setting)
+        except (CompilationError, DoesNotFitError):
+            tried.append(setting)
+        else:
+            return f"it fits with {setting}"
+    return f"does not fit either: {'; '.join(tried)}" if tried else "take more chips, or fewer sequences a step"
+
+
+def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str, Config]]:
+    """Settings that may help, the cheapest first: recompute, cut the batch, cut the weights."""
+    state = sum(error.sizes.values())
+    gradients = error.sizes["parameters"]
+    room = max(error.limit_bytes - state - gradients, error.limit_bytes / 16)
+    too_much = (error.used_bytes - state) / room  # of what is held for a whole batch; NaN is never less
+    rows = request.config.phases[request.phase].global_batch_size * request.config.mesh.tensor
+    cuts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
+    enough = [cut for cut in cuts if cut >= too_much] or cuts[-1:]
+    may_cut = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1
+    remat = [] if request.config.train.remat else [True]
+    if remat and not too_much > 8:
+        yield _changed(request.config, remat=True)
+    if may_cut:
+        for cut in enough[:2]:
+            yield _changed(request.config, accumulation_steps=cut)
+        for cut in [cut for cut in cuts if cut >= too_much / 4][:1] if remat else []:
+            yield _changed(request.config, accumulation_steps=cut, remat=True)
+    for fsdp in (2, 4, 8, 16, 32):
+        if request.config.mesh.fsdp == 1 and request.topology.devices % fsdp == 0 and state > error.limit_bytes / 4:
+            yield _changed(request.config, fsdp=fsdp)
+
+
+def _changed(config: Config, fsdp: int = 1, **train: Any) -> tuple[str, Config]:
+    changed = copy.deepcopy(config)
+    changed.train = dataclasses.replace(config.train, **train)
+    names = [f"--config.train.{name}={value}" for name, value in train.items()]
+    if fsdp > 1:
+        changed.mesh = dataclasses.replace(config.mesh, fsdp=fsdp, data=-1)
+        names.append(f"--config.mesh.fsdp={fsdp}")
+    return " ".join(names), changed
+
+
+def requests(config: Config, predictions: list[int], topology: Topology) -> list[Request]:
+    """One request for each phase."""
+    return [Request(config, number, most, topology) for number, most in enumerate(predictions)]
