@@ -19,8 +19,8 @@ from bert_jax.whole_file import replace_text
 FILE = "runs.jsonl"
 _WRITE_SECONDS = 10.0  # at least between two writes; what a kill takes of the clock is at most that
 STEPS = "steps"
-# In the order of their telling. "waiting for input" is what the devices waited for it, at most.
-KINDS = (STEPS, "start", "compilation", "evaluation", "checkpoints", "waiting for input", "end")
+# In the order of their telling. "waiting for ..." is what the devices waited, at most.
+KINDS = (STEPS, "start", "compilation", "evaluation", "checkpoints", "waiting for input", "waiting for the host", "end")
 
 
 @dataclasses.dataclass
@@ -37,13 +37,17 @@ class Start:
 class Clock:
     """Counts the seconds of one start by kind: every moment belongs to the innermost kind that it is spent on."""
 
-    def __init__(self, workdir: epath.PathLike | None, from_step: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, workdir: epath.PathLike | None, now: Callable[[], float] = time.time) -> None:
         """Start counting; write nothing if `workdir` is None (not the job's first process)."""
         self._now, self._kind, self._since = now, "start", now()
         self._path = epath.Path(workdir) / FILE if workdir is not None else None
         self._before = read_starts(workdir) if workdir is not None else []
-        self.start = Start(self._since, self._since, from_step, from_step)
+        self.start = Start(self._since, self._since, 0, 0)
         self._written = self._since
+
+    def from_step(self, step: int) -> None:
+        """The run goes on after `step` steps."""
+        self.start.from_step = self.start.to_step = step
 
     @contextlib.contextmanager
     def spent(self, kind: str) -> Iterator[None]:

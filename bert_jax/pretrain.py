@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> None:
     """Train, then write the report."""
     del argv
     with joined():
-        pretrain(_CONFIG.value, _WORKDIR.value)
+        pretrain(_CONFIG.value, _WORKDIR.value, report=write_report)
         if jax.process_index() == 0:
             print(f"report: {write_report(_WORKDIR.value)}")
 

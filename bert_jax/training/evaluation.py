@@ -35,12 +35,14 @@ def evaluate(step: Callable[[Params, Batch], Sums], params: Params, batches: Ite
 
     unigram_loss is the entropy of the masked words' own distribution in this set: no guess that ignores the context
     has a lower loss; unigram_accuracy is the share of the commonest. majority_next_sentence_* are the same of the
-    next-sentence labels.
+    next-sentence labels. Without any batch, nothing.
     """
     totals: dict[str, Any] = {}
     for batch in batches:
         sums = jax.tree.map(lambda array: np.asarray(array, np.float64), step(params, batch))
         totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
+    if not totals:
+        return {}
     unigram_loss, unigram_accuracy = context_free_floor(totals["masked_lm_labels"])
     majority_loss, majority_accuracy = context_free_floor(totals["next_sentence_labels"])
     return mean_metrics(totals) | {

@@ -10,7 +10,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import Config, DataConfig, PhaseConfig
-from bert_jax.data.batches import evaluation_batches, training_batches
+from bert_jax.data.batches import evaluation_batches, record_ids, training_batches
 from bert_jax.data.manifest import Manifest, read_manifest
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
@@ -96,6 +96,14 @@ def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int
         prefetch=config.data.prefetch_batches,
     ):
         yield on_devices(batch, rows, opened.phase.global_batch_size, mesh)
+
+
+def record_numbers(opened: PhaseInput, config: Config, step: int) -> list[int]:
+    """The numbers of the records that the run's `step`, counted from 1, reads; all rows of the global batch."""
+    size = opened.phase.global_batch_size
+    return record_ids(
+        step - 1 - opened.first_step, np.arange(size), size, len(opened.train), config.train.seed
+    ).tolist()
 
 
 def held_out_batches(source: RecordSource, global_batch_size: int, max_batches: int, mesh: Mesh) -> Iterator[Batch]:

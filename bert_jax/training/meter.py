@@ -2,12 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
 from bert_jax.training.objective import mean_metrics
+
+_NORMS = ("gradient_norm", "update_norm")
 
 
 class Meter:
@@ -16,9 +18,10 @@ class Meter:
     So the device always has a step to work on, and never more than two wait for it.
     """
 
-    def __init__(self, peak_flops: float) -> None:
-        """`peak_flops`: FLOP/s of all devices of the mesh together."""
+    def __init__(self, peak_flops: float, see: Callable[[int, Mapping[str, float]], None] | None = None) -> None:
+        """`peak_flops`: FLOP/s of all devices of the mesh together. `see` is shown each step and its own numbers."""
         self._peak_flops = peak_flops
+        self._see = see
         self._waiting: tuple[int, Mapping[str, Any], bool] | None = None
         self._new_interval()
         self.pause()
@@ -44,10 +47,24 @@ class Meter:
             return None
         step, sums, closes = self._waiting
         self._waiting = None
-        self._totals.update({name: float(value) for name, value in jax.device_get(sums).items()})
-        self._steps += 1
+        values = {name: float(value) for name, value in jax.device_get(sums).items()}
         self._stop_watch()
+        if values["skipped"]:  # it is in no mean, since the weights never saw it
+            self._skipped += 1
+        else:
+            self._totals.update(values)
+            self._steps += 1
+        if self._see is not None:
+            self._see(step, values | mean_metrics(values))
         return (step, self._close()) if closes else None
+
+    def idle(self) -> bool:
+        """Whether the devices have done all that they were given."""
+        return self._waiting is None or all(value.is_ready() for value in self._waiting[1].values())
+
+    def waited(self, seconds: float) -> None:
+        """The devices waited for their input."""
+        self._input_wait += seconds
 
     def pause(self) -> None:
         """What happens until the next step is done (compilation, evaluation) is not the steps' time."""
@@ -61,9 +78,12 @@ class Meter:
         self._done_at = now
 
     def _close(self) -> dict[str, float]:
-        values = mean_metrics(self._totals)
-        values["gradient_norm"] = self._totals["gradient_norm"] / self._steps
+        values = mean_metrics(self._totals) if self._steps else {}
+        norms = (name for name in self._totals if name.startswith(_NORMS))
+        values |= {name: self._totals[name] / self._steps for name in norms}
+        values["skipped_steps"] = self._skipped
         if self._seconds > 0:
+            values["input_wait_share"] = min(1.0, self._input_wait / self._seconds)
             steps_per_second = self._timed_steps / self._seconds
             values["tokens_per_second"] = steps_per_second * self._tokens_per_step
             values["mfu"] = steps_per_second * self._flops_per_step / self._peak_flops
@@ -72,4 +92,5 @@ class Meter:
 
     def _new_interval(self) -> None:
         self._totals: Counter[str] = Counter()
-        self._steps, self._timed_steps, self._seconds = 0, 0, 0.0
+        self._steps, self._timed_steps, self._skipped = 0, 0, 0
+        self._seconds, self._input_wait = 0.0, 0.0

@@ -1,0 +1,101 @@
+"""Being asked to stop: SIGTERM (a machine that is taken away) and SIGINT (Ctrl-C), agreed upon by all processes.
+
+Any one process of a job may get the signal, and all have to save at the same step. Each tells its signal to a small
+maximum over all devices that is dispatched behind each step, and reads it when the step after is on its way, as the
+metrics are read: no step waits for it.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from bert_jax.parallel.axes import replicated
+from bert_jax.parallel.processes import RESUME
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interruption:
+    """Within its `with` block a first signal is noted, and nothing else happens: the loop asks, and stops in order.
+
+    A second SIGINT is Ctrl-C as everywhere: it ends the process where it is. A second SIGTERM changes nothing.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._here = 0  # the signal that this process has got
+        self._agreed = 0  # the one that all stop for
+        self._before: dict[signal.Signals, Any] = {}
+        self._told: jax.Array | None = None
+        if jax.process_count() > 1:
+            self._sharding = NamedSharding(mesh, P(mesh.axis_names))
+            self._size = mesh.size
+            self._most = jax.jit(jnp.max, out_shardings=replicated(mesh))
+
+    def reached(self) -> bool:
+        """Whether the run is to stop. Every process asks equally often, behind a step, and hears the same."""
+        if self._agreed:
+            return True
+        if jax.process_count() == 1:
+            self._agreed = self._here
+        else:
+            before, self._told = self._told, self._tell()
+            self._agreed = int(before) if before is not None else 0
+        return self.is_reached
+
+    def until_reached(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The batches, ending early when the run is to stop."""
+        for batch in batches:
+            if self.reached():
+                return
+            yield batch
+
+    @property
+    def is_reached(self) -> bool:
+        """What `reached` said last."""
+        return bool(self._agreed)
+
+    def leave_if_reached(self, step: int) -> None:
+        """End the process, whose `step` is saved: SystemExit with RESUME, or KeyboardInterrupt after Ctrl-C."""
+        if not self._agreed:
+            return
+        name = signal.Signals(self._agreed).name
+        if self._agreed == signal.SIGINT:
+            logging.info("%s: step %d is saved", name, step)
+            raise KeyboardInterrupt
+        logging.info("%s: step %d is saved; exit code %d: the same command goes on from there", name, step, RESUME)
+        raise SystemExit(RESUME)
+
+    def _tell(self) -> jax.Array:
+        here = np.array([self._here], np.int32)
+        return self._most(jax.make_array_from_callback((self._size,), self._sharding, lambda _: here))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._here and number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        # os.write, since a log line may be just being written where the signal came in.
+        again = "already " if self._here else ""
+        name = signal.Signals(number).name
+        with contextlib.suppress(OSError):
+            os.write(2, f"{name}: {again}stopping after this step, with a checkpoint\n".encode())
+        self._here = self._here or number
+
+    def __enter__(self) -> Self:
+        with contextlib.suppress(ValueError):  # not in the main thread: the caller sees to signals
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
