@@ -9,6 +9,7 @@ import os
 import re
 import urllib.parse
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from etils import epath
 
@@ -49,16 +50,27 @@ def upload(file: epath.PathLike, path: epath.PathLike) -> None:
 
     Not through path.open(): when a write of it fails, closing it makes an object of the beginning.
     """
-    import fsspec
-
-    fsspec.filesystem("gcs").put_file(os.fspath(file), os.fspath(path))
+    _system(path).put_file(os.fspath(file), os.fspath(path))
 
 
 def upload_bytes(content: bytes, path: epath.PathLike) -> None:
     """Make an object of `content`, in the place of the one that may be there."""
-    import fsspec
+    _system(path).pipe_file(os.fspath(path), content)
 
-    fsspec.filesystem("gcs").pipe_file(os.fspath(path), content)
+
+def download(path: epath.PathLike, file: epath.PathLike) -> None:
+    """Copy an object to a local file."""
+    _system(path).get_file(os.fspath(path), os.fspath(file))
+
+
+def read_range(path: epath.PathLike, start: int, size: int) -> bytes:
+    """`size` bytes of an object from `start` on, fewer where it ends: one request."""
+    try:
+        return _system(path).cat_file(os.fspath(path), start, start + size)
+    except Exception as error:
+        if getattr(error, "code", None) == 416:  # range not satisfiable: it begins where the object has ended
+            return b""
+        raise
 
 
 def check_access(arguments: Iterable[str]) -> None:
@@ -68,10 +80,8 @@ def check_access(arguments: Iterable[str]) -> None:
       UserError: gcsfs is not installed, or the bucket is not there, not ours to list, or does not answer.
     """
     for bucket in sorted({bucket for argument in arguments for bucket in _BUCKET.findall(argument)}):
-        import fsspec
-
         try:
-            fsspec.filesystem("gcs").call("GET", "b/{}/o", bucket, maxResults=1)
+            _system(f"gs://{bucket}").call("GET", "b/{}/o", bucket, maxResults=1)
         except Exception as error:
             raise UserError(explained(error, f"gs://{bucket}") or f"gs://{bucket} cannot be used: {error}") from error
 
@@ -86,6 +96,12 @@ def explained(error: BaseException, path: str = "") -> str | None:
     else:
         meaning = next((meaning for signs, meaning in _MEANINGS.items() if re.search(signs, text)), "")
     return f"{path or _path_in(text)} {meaning}" if meaning else None
+
+
+def _system(path: epath.PathLike) -> Any:
+    import fsspec  # as late as that, for it is slow to load and what it needs for gs:// may not be installed
+
+    return fsspec.core.url_to_fs(os.fspath(path))[0]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -74,7 +74,13 @@ class DataConfig:
     records: str = "records/{max_seq_length}"  # directory; {max_seq_length} stands for each phase's own
     read_threads: int = 4  # threads that parse records ahead of the step
     prefetch_batches: int = 8  # batches kept ready
+    cache_gigabytes: float = 50.0  # of this host's disk for copies of gs:// shards, at most half of what is free on it
+    cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
     skip_corrupt: int = 0  # damaged records that may be skipped, in each split of each phase; one more stops the run
+
+    def check(self) -> None:
+        """Raise UserError on a value out of range."""
+        _require(self.cache_gigabytes >= 0, "data.cache_gigabytes", self.cache_gigabytes, "give a size, or 0")
 
 
 @dataclasses.dataclass
@@ -212,6 +218,7 @@ class Config:
         _require(bool(self.init_from) or not self.init_moments, "init_moments", self.init_moments, remedy)
         _require(len(self.phases) > 0, "phases", self.phases, "give at least one phase")
         self.model.check()
+        self.data.check()
         self.optimizer.check()
         self.train.check()
         self.evaluation.check()

@@ -5,7 +5,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from etils import epath
 
@@ -19,7 +19,7 @@ def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
     if is_remote(path):
         # On a local disk first: an object that is written bit by bit is made of what there is when that is interrupted.
         with tempfile.NamedTemporaryFile() as file:
-            yield file
+            yield cast(BinaryIO, file)
             file.flush()
             upload(file.name, path)
         return

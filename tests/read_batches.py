@@ -35,6 +35,9 @@ class Noting:
         self.read.append(record)
         return self.source[record]
 
+    def fetch(self, records):
+        return [self[record] for record in records]
+
 
 def on_this_process(array):
     """The rows that this process's devices hold, and what is in them."""

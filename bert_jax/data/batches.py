@@ -18,11 +18,15 @@ _SMALL = 2**16
 
 
 class Records(Protocol):
-    """Anything that gives a record's features by number, as RecordSource does."""
+    """Anything that gives a record's features by number, and those of several, as RecordSource does."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, record: int, /) -> Mapping[str, np.ndarray]: ...
+
+    def fetch(self, records: Sequence[int], /) -> Sequence[Mapping[str, np.ndarray]]:
+        """The features of each of `records`."""
+        ...
 
 
 def record_ids(
@@ -64,7 +68,7 @@ def training_batches(
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = record_ids(step, rows, global_batch_size, len(source), seed)
-        return stack([source[int(i)] for i in ids])
+        return stack(source.fetch(ids.tolist()))
 
     return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
 
@@ -87,7 +91,8 @@ def evaluation_batches(
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = step * global_batch_size + np.asarray(rows, np.int64)
-        return stack([source[int(i)] if i < len(source) else padding for i in ids])
+        there = ids[ids < len(source)].tolist()  # the others come after them
+        return stack([*source.fetch(there), *[padding] * (len(ids) - len(there))])
 
     last_step = num_batches if max_batches is None else min(num_batches, max_batches)
     return read_ahead(batch_at, 0, last_step, num_threads, prefetch)

@@ -154,8 +154,8 @@ def packed_batches(
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = order.rows(step)
-        packed = [pack_records([source[record] for record in ids[row]], packing) for row in rows]
-        return stack(packed)
+        records = iter(source.fetch([record for row in rows for record in ids[row]]))
+        return stack([pack_records([next(records) for _ in ids[row]], packing) for row in rows])
 
     return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
 

@@ -4,17 +4,24 @@ import contextlib
 import itertools
 import sys
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tqdm
 from absl import logging
 from etils import epath
 
-from bert_jax.data.manifest import read_manifest
+from bert_jax.cloud import is_remote
+from bert_jax.data.manifest import Shard, read_manifest
 from bert_jax.data.record_sizes import read_sizes, record_size, write_sizes
 from bert_jax.data.schema import RecordFormat
+from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.tfrecord import TFRecordReader, check_size
 from bert_jax.errors import DamagedRecordError, UserError
+
+_REQUESTS = 32  # at a time, to an object store
+_MANY = 1000  # records in memory while sizes are found
 
 
 class RecordSource:
@@ -29,8 +36,12 @@ class RecordSource:
         skipped: the numbers of the records that were found damaged and skipped.
     """
 
-    def __init__(self, directory: epath.PathLike, split: str, skip_corrupt: int = 0) -> None:
+    def __init__(
+        self, directory: epath.PathLike, split: str, skip_corrupt: int = 0, cache: ShardCache | None = None
+    ) -> None:
         """Open `split` ("train" or "validation"), of which up to `skip_corrupt` damaged records may be skipped.
+
+        Shards of an object store are copied into `cache`, if it is given, as far as it has room.
 
         Raises:
           UserError: the split is not there, a shard is missing, or its size is wrong and nothing may be skipped.
@@ -40,12 +51,12 @@ class RecordSource:
         if split not in self.manifest.splits:
             raise UserError(f"{directory} has no {split} records; build them with build_records --holdout=0.01 or so")
         shards = self.manifest.splits[split].shards
-        for shard in shards:
-            _check_shard(self.directory / shard.file, None if skip_corrupt else shard.bytes)
+        self._pool = ThreadPoolExecutor(_REQUESTS) if is_remote(directory) else None
+        self._cache = cache if is_remote(directory) else None
         self._format = RecordFormat(self.manifest.max_seq_length, self.manifest.max_predictions_per_seq)
-        self._readers = [TFRecordReader(self.directory / shard.file, bool(skip_corrupt)) for shard in shards]
         self._ends = np.array(list(itertools.accumulate(shard.num_records for shard in shards)))
         self._skip_corrupt = skip_corrupt
+        self._readers = list((self._pool.map if self._pool else map)(self._reader, shards))
         self._lock = threading.Lock()
         self.skipped: set[int] = set()
 
@@ -68,6 +79,10 @@ class RecordSource:
             self._skip(record, error)
             return self._format.zeros()
 
+    def fetch(self, records: Sequence[int]) -> list[dict[str, np.ndarray]]:
+        """The features of several records; from an object store they are fetched at the same time."""
+        return list((self._pool.map if self._pool else map)(self.__getitem__, records))
+
     def sizes(self) -> np.ndarray:
         """Tokens and predictions of every record, int32 [records, 2]; found by reading all once, if it must be."""
         starts = [0, *self._ends[:-1].tolist()]
@@ -78,10 +93,22 @@ class RecordSource:
     def _shard_sizes(self, path: epath.Path, start: int, end: int) -> np.ndarray:
         if (sizes := read_sizes(path)) is None:
             logging.log_first_n(logging.INFO, "reading %s once, for the sizes of its records", 3, path)
-            sizes = np.array([record_size(self[record]) for record in range(start, end)], np.int32)
+            pieces = (self.fetch(range(first, min(first + _MANY, end))) for first in range(start, end, _MANY))
+            sizes = np.array([record_size(record) for piece in pieces for record in piece], np.int32)
             with contextlib.suppress(OSError):  # a place that is not writable
                 write_sizes(path, sizes)
         return sizes
+
+    def _reader(self, shard: Shard) -> TFRecordReader:
+        path = self.directory / shard.file
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing; rebuild that shard with build_records or restore it") from None
+        if not self._skip_corrupt and status.length != shard.bytes:
+            check_size(path, shard.bytes)  # which says where it is cut off
+        copy = self._cache.want(path, status.length, status.mtime) if self._cache else None
+        return TFRecordReader(path, bool(self._skip_corrupt), copy)
 
     def _read(self, record: int) -> dict[str, np.ndarray]:
         shard = int(np.searchsorted(self._ends, record, side="right"))
@@ -104,10 +131,3 @@ class RecordSource:
                 ) from None
             self.skipped.add(record)
             logging.warning("skipped, %d of at most %d: %s", len(self.skipped), self._skip_corrupt, error)
-
-
-def _check_shard(path: epath.Path, expected: int | None) -> None:
-    if not path.exists():
-        raise UserError(f"{path} is missing; rebuild that shard with build_records or restore it")
-    if expected is not None:
-        check_size(path, expected)

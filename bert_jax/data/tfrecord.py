@@ -7,17 +7,18 @@ frame starts and, last, where the shard ends. Knows nothing of what is in a reco
 """
 
 import contextlib
-import io
 import os
 import struct
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import google_crc32c
 import numpy as np
 from etils import epath
 
+from bert_jax.cloud import is_remote, read_range
 from bert_jax.errors import DamagedRecordError, UserError
 from bert_jax.whole_file import whole_file
 
@@ -64,27 +65,28 @@ def write_shard(path: epath.PathLike) -> Iterator[TFRecordWriter]:
 class TFRecordReader:
     """The records of one shard by number. Opened at the first read; safe to use from several threads.
 
+    Of a shard in an object store, the records are fetched one by one until there is a copy on this host (`copy`).
+
     Raises:
       DamagedRecordError: a record is damaged or cut off; named by file and number.
       UserError: the shard is not the one that was indexed.
     """
 
-    def __init__(self, path: epath.PathLike, may_be_short: bool = False) -> None:
+    def __init__(self, path: epath.PathLike, may_be_short: bool = False, copy: Path | None = None) -> None:
         """With `may_be_short`, a shard that was cut off is read as far as it goes."""
         self.path = epath.Path(path)
         self._may_be_short = may_be_short
+        self._copy = copy if is_remote(path) else Path(path)
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
-        self._offsets = np.zeros(1, np.int64)
+        self._index: np.ndarray | None = None
 
     def __len__(self) -> int:
-        self._open()
-        return len(self._offsets) - 1
+        return len(self._offsets()) - 1
 
     def __getitem__(self, record: int) -> bytes:
-        file = self._open()
-        start, end = int(self._offsets[record]), int(self._offsets[record + 1])
-        frame = self._read(file, start, end - start)
+        start, end = map(int, self._offsets()[record : record + 2])
+        frame = self._read(start, end - start)
         if len(frame) < end - start:
             raise self._damaged(record, "is cut off")
         length, length_crc = _HEADER.unpack_from(frame)
@@ -93,20 +95,23 @@ class TFRecordReader:
             raise self._damaged(record, "is damaged (CRC mismatch)")
         return data
 
-    def _open(self) -> BinaryIO:
+    def _offsets(self) -> np.ndarray:
         with self._lock:
-            if self._file is None:
-                self._offsets = self._load_index()
-                self._file = self.path.open("rb")
-            return self._file
+            if self._index is None:
+                self._index = self._load_index()
+            return self._index
 
-    def _read(self, file: BinaryIO, start: int, size: int) -> bytes:
-        try:
-            return os.pread(file.fileno(), size, start)
-        except (AttributeError, io.UnsupportedOperation):  # an object in a bucket: no file descriptor
-            with self._lock:
-                file.seek(start)
-                return file.read(size)
+    def _read(self, start: int, size: int) -> bytes:
+        file = self._file or self._open()
+        return os.pread(file.fileno(), size, start) if file else read_range(self.path, start, size)
+
+    def _open(self) -> BinaryIO | None:
+        """The file on this host; None if there is none (yet)."""
+        missing_ok = [FileNotFoundError] if is_remote(self.path) else []
+        with self._lock, contextlib.suppress(*missing_ok):
+            if self._file is None and self._copy is not None:
+                self._file = self._copy.open("rb")
+        return self._file
 
     def _load_index(self) -> np.ndarray:
         if not index_path(self.path).exists():

@@ -9,9 +9,11 @@ from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
+from bert_jax.cloud import is_remote
 from bert_jax.config import Config, DataConfig, PhaseConfig
 from bert_jax.data.batches import evaluation_batches, record_ids, training_batches
 from bert_jax.data.manifest import Manifest, read_manifest
+from bert_jax.data.shard_cache import shard_cache
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.parallel.axes import batch_sharding
@@ -46,16 +48,21 @@ def open_phases(config: Config) -> list[PhaseInput]:
         directory = records_directory(config.data, phase)
         manifest = read_manifest(directory)
         _check_length(directory, manifest, phase)
-        skip = config.data.skip_corrupt
-        held_out = RecordSource(directory, "validation", skip) if "validation" in manifest.splits else None
+        held_out = open_split(directory, "validation", config.data) if "validation" in manifest.splits else None
         if held_out is None:
             logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
         last_step = first_step + phase.steps
-        train = RecordSource(directory, "train", skip)
+        train = open_split(directory, "train", config.data)
         opened.append(PhaseInput(phase, first_step, last_step, manifest, train, held_out))
         first_step = last_step
     _check_one_vocabulary(config, opened)
     return opened
+
+
+def open_split(directory: epath.Path, split: str, data: DataConfig) -> RecordSource:
+    """The records of one split, copied to this host while they are read if they are in an object store."""
+    cache = shard_cache(data.cache_directory, data.cache_gigabytes) if is_remote(directory) else None
+    return RecordSource(directory, split, data.skip_corrupt, cache)
 
 
 def _check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig) -> None:

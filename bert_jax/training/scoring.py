@@ -1,5 +1,7 @@
 """Held-out scores of a finished or stopped run, read back from its workdir."""
 
+import dataclasses
+
 from etils import epath
 
 from bert_jax.checkpoint import read_params
@@ -10,7 +12,7 @@ from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import batch_shards, make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
-from bert_jax.training.inputs import held_out_batches, records_directory
+from bert_jax.training.inputs import held_out_batches, open_split, records_directory
 from bert_jax.training.state import abstract_params, build_model, param_shardings
 from bert_jax.training.workdir import read_config
 
@@ -49,4 +51,5 @@ def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | Non
             f"{directory} has sequences of {manifest.max_seq_length} tokens and the model of {workdir} reads at most "
             f"{config.model.max_position_embeddings}; give --records with shorter ones"
         )
-    return RecordSource(directory, "validation" if "validation" in manifest.splits else "train")
+    split = "validation" if "validation" in manifest.splits else "train"
+    return open_split(directory, split, dataclasses.replace(config.data, skip_corrupt=0))

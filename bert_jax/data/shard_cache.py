@@ -1,0 +1,88 @@
+"""Copies of an object store's shards on this host's disk, made in the background while records are read already.
+
+Training reads records from all over the set. One record from an object store is one request, some tens of milliseconds;
+from a disk it is microseconds. So every shard is copied once, in its own time; until it is there its records are
+fetched one by one, many at once. Shards that the cache has no room for are always read so: nothing that this run reads
+is ever thrown out for another shard of it, because with a random order there would be no end to it.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import queue
+import shutil
+import threading
+from pathlib import Path
+
+from absl import logging
+from etils import epath
+
+from bert_jax.cloud import download
+
+_THREADS = 4  # that copy; together they fill a network of some GB/s
+
+
+@functools.cache
+def shard_cache(directory: str, gigabytes: float) -> "ShardCache":
+    """The one cache of this process in `directory`, by default the user's own."""
+    place = Path(directory) if directory else Path.home() / ".cache" / "bert_jax" / "shards"
+    return ShardCache(place.expanduser(), gigabytes * 1e9)
+
+
+class ShardCache:
+    """The copies in one directory; processes of this host may share it, and a run finds those of an earlier start."""
+
+    def __init__(self, directory: Path, most_bytes: float) -> None:
+        """Keep at most `most_bytes`, and leave half of the disk's free space free."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory, self._wanted, self._room = directory, dict[Path, int](), 0.0
+        self._room = min(most_bytes, self._used() + shutil.disk_usage(directory).free / 2)
+        self._waiting: queue.SimpleQueue[tuple[epath.Path, Path]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def want(self, shard: epath.Path, size: int, changed: int) -> Path | None:
+        """Where the copy of a shard of `size` bytes, last changed at `changed`, will be; None if there is no room."""
+        name = hashlib.sha256(f"{shard}|{size}|{changed}".encode()).hexdigest()[:32]
+        copy = self._directory / f"{name}.tfrecord"
+        with self._lock:
+            if copy in self._wanted:
+                return copy
+            if sum(self._wanted.values()) + size > self._room:
+                return None
+            self._wanted[copy] = size
+            if not copy.exists():
+                self._make_room(size)
+                self._waiting.put((shard, copy))
+                self._start()
+        return copy
+
+    def _make_room(self, size: int) -> None:
+        """Delete copies that others made, the oldest first."""
+        others = [file for file in self._directory.iterdir() if file not in self._wanted]
+        for file in sorted(others, key=lambda file: file.stat().st_mtime):
+            if self._used() + size <= self._room:
+                return
+            file.unlink(missing_ok=True)
+
+    def _used(self) -> int:
+        return sum(file.stat().st_size for file in self._directory.iterdir())
+
+    def _start(self) -> None:
+        if len(self._threads) < _THREADS:
+            # Daemons: the process does not wait for them at its end.
+            self._threads.append(threading.Thread(target=self._copy, daemon=True))
+            self._threads[-1].start()
+
+    def _copy(self) -> None:
+        while True:
+            shard, copy = self._waiting.get()
+            aside = copy.with_suffix(f".{os.getpid()}.tmp")
+            try:
+                download(shard, aside)
+                aside.replace(copy)
+            except Exception as error:
+                logging.warning("%s is not copied to this host, its records are fetched one by one: %s", shard, error)
+                with contextlib.suppress(OSError):
+                    aside.unlink(missing_ok=True)
