@@ -131,6 +131,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
                 if saves or stops:  # after the evaluation, so that a run that goes on from here told all before it
                     with watch.pause("checkpoints"):
                         description = _description(config, opened, step) | {"owes_evaluation": owes_evaluation}
+                        watch.settle()
                         checkpoints.save(step, state, description)
                 if stops:
                     checkpoints.wait()

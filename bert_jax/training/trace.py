@@ -4,6 +4,8 @@ import jax
 from absl import logging
 from etils import epath
 
+from bert_jax.mirror import Mirror
+
 
 class Trace:
     """Starts before the first of the chosen steps and stops when the last one is done."""
@@ -16,7 +18,8 @@ class Trace:
     def before(self, step: int) -> None:
         """`step` is about to be dispatched."""
         if self._span and not self._running and self._span[0] <= step <= self._span[1]:
-            jax.profiler.start_trace(str(self._directory))
+            self._mirror = Mirror(self._directory)
+            jax.profiler.start_trace(str(self._mirror.local))
             self._running = True
 
     def ends_with(self, step: int) -> bool:
@@ -27,5 +30,6 @@ class Trace:
         """Write the trace, if there is one."""
         if self._running:
             jax.profiler.stop_trace()
+            self._mirror.close()
             self._running, self._span = False, None
             logging.info("the profiler's trace is in %s", self._directory)

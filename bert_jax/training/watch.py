@@ -99,6 +99,12 @@ class Watch:
         """Wait for the last step and tell everything up to it."""
         self._tell(self._meter.flush())
 
+    def settle(self) -> None:
+        """Return when what was told is in the workdir, also in an object store: before a checkpoint is."""
+        for log in self._logs:
+            if isinstance(log, MetricsLog):
+                log.flush()
+
     @contextlib.contextmanager
     def pause(self, kind: str) -> Iterator[None]:
         """Within it no step runs, and time is spent on `kind`."""

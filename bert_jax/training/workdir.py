@@ -56,7 +56,9 @@ def _check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> No
         raise UserError(
             f"{workdir} was started with {'; '.join(changed)}: give the same values to go on, or another --workdir"
         )
-    if (workdir / "tokenizer" / DESCRIPTION).exists() and load_tokenizer(workdir / "tokenizer").fingerprint != fingerprint:
+    if (workdir / "tokenizer" / DESCRIPTION).exists() and load_tokenizer(
+        workdir / "tokenizer"
+    ).fingerprint != fingerprint:
         raise UserError(
             f"{workdir} was started on records of another vocabulary than --config.data.records has now; "
             "give the same records to go on, or another --workdir"
