@@ -94,8 +94,9 @@ def make_instances(corpus: Corpus, rules: Rules, state: State) -> Instances:
 def append(instances: Instances, more: Instances) -> None:
     """Add `more` at the end of `instances`, in place: at no time are they in memory twice."""
     predictions_start = more.predictions_start[1:] + instances.predictions_start[-1]
-    array: NDArray[Any]
-    for array, piece in zip(instances, more._replace(predictions_start=predictions_start), strict=True):
+    arrays: tuple[NDArray[Any], ...] = instances
+    pieces: tuple[NDArray[Any], ...] = more._replace(predictions_start=predictions_start)
+    for array, piece in zip(arrays, pieces, strict=True):
         length = len(array)
         array.resize((length + len(piece), *array.shape[1:]), refcheck=False)
         array[length:] = piece

@@ -8,6 +8,7 @@ the vocabulary.
 Training a vocabulary is in vocabulary.py.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
@@ -20,6 +21,8 @@ from bert_jax.text.special_tokens import find_special_ids
 _LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original
 _CACHED_WORDS = 200_000  # bounds the memory of one process to some 80 MB
 _LONGEST_CACHED_WORD = 40  # characters; scripts without spaces would fill the cache with whole sentences
+
+_ASCII_WORDS = re.compile("[a-zA-Z0-9]+|[^a-zA-Z0-9 ]").findall  # of printable text: every symbol is a word
 
 _IDEOGRAPHS = (
     range(0x4E00, 0xA000),
@@ -47,7 +50,8 @@ class WordPiece:
         self.continues_word = [token.startswith("##") for token in self.tokens]
         pieces = {token: token_id for token_id, token in enumerate(self.tokens)}
         cover = _Memo(lambda word: _cover(word, pieces, self.special_ids.unk))
-        self._ids = _Memo(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
+        self._ids_of_word = cover
+        self._ids_of_raw = _Memo(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
 
     @classmethod
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "WordPiece":
@@ -70,11 +74,14 @@ class WordPiece:
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; nothing in it is special, "[MASK]" is three words."""
+        if text.isascii() and text.isprintable():  # all rules but two do nothing
+            words = _ASCII_WORDS(text.lower() if self.lowercase else text)
+            return list(chain.from_iterable(map(self._ids_of_word.__getitem__, words)))
         # A printable text has no white space but " ", so it can be cut before it is cleaned, and whole words
         # with their capitals and punctuation can be looked up. Other texts may hold control characters at
         # which str.split() cuts while the original drops them and joins what they separate.
         words = text.split() if text.isprintable() else text.translate(_CLEAN).split()
-        return list(chain.from_iterable(map(self._ids.__getitem__, words)))
+        return list(chain.from_iterable(map(self._ids_of_raw.__getitem__, words)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`: words separated by spaces, pieces glued to the word they continue."""

@@ -137,6 +137,13 @@ def test_ids_of_nasty_strings_follow_the_rules(topic_tokenizer, lowercase):
         assert topic_tokenizer.encode(text) == plain_ids(text, topic_tokenizer.tokens, lowercase), ascii(text)
 
 
+def test_ids_of_printable_ascii_follow_the_rules(topic_tokenizer, lowercase):
+    rng = random.Random(2)
+    for length in [*range(10), *(rng.randint(10, 80) for _ in range(2000))]:
+        text = "".join(chr(rng.randint(0x20, 0x7E)) for _ in range(length)) + " the" * (length % 2)
+        assert topic_tokenizer.encode(text) == plain_ids(text, topic_tokenizer.tokens, lowercase), text
+
+
 def test_ids_of_real_text_follow_the_rules(topic_tokenizer, lowercase):
     for name in sorted(topics)[::4]:
         for line in topics[name].splitlines():
