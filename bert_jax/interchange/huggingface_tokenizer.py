@@ -23,6 +23,9 @@ _LONGEST_WORD = 200  # characters, as in the original; transformers' own default
 def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int) -> None:
     """Write the tokenizer's own file, tokenizer.json and tokenizer_config.json into `directory`."""
     tokenizer.save(directory)
+    if tokenizer.kind == "ids":
+        logging.warning("this model reads bare ids, so there is no tokenizer to export; ids.json has the special ones")
+        return
     (directory / DESCRIPTION).unlink()  # it vouches for the files as they were before tokenizer.json is rewritten
     write = {"wordpiece": _write_wordpiece, "bpe": _write_bpe, "sentencepiece": _write_unigram}[tokenizer.kind]
     write(tokenizer, directory)
