@@ -53,6 +53,8 @@ class JsonLines:
                 "name the one that holds the text with --text_field"
             )
         texts = _lines_of(value[self._field])
+        if texts is not None and "\\u" in line and not _is_unicode(texts):
+            raise UserError(f"{self._file}, line {number} has half of a surrogate pair, which is no text; mend it")
         if texts is None:
             raise UserError(
                 f"{self._file}, line {number}: {self._field!r} is neither text, nor a list of sentences, nor ids; "
@@ -78,3 +80,11 @@ def _lines_of(value: Any) -> list[str] | None:
 
 def _are_ids(value: list[Any]) -> bool:
     return all(type(part) is int for part in value)
+
+
+def _is_unicode(texts: list[str]) -> bool:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -19,6 +19,7 @@ from bert_jax.text.document import Document
 
 PREFIX = "tfds:"
 
+_NAME = re.compile(rf"{PREFIX}(?P<dataset>.+):(?P<split>[a-zA-Z_]\w*(\[[^]]*\])?)")
 _CRC_MASK = 0xA282EAD8
 # wiki40b marks its parts by lines of their own, each but a paragraph followed by a line of heading.
 _WIKI40B_HEADING = re.compile(r"_START_(?:ARTICLE|SECTION)_\n[^\n]*")
@@ -34,11 +35,11 @@ class TfdsDataset:
         Raises:
           UserError: there is none, it can be neither found nor downloaded, or it lacks the split or the field.
         """
-        dataset, colon, split = name.removeprefix(PREFIX).rpartition(":")
-        if not colon or not dataset or not split:
+        parts = _NAME.fullmatch(name)
+        if parts is None:
             raise UserError(f"--input {name} names no split; write tfds:NAME/CONFIG:SPLIT, as in tfds:wiki40b/en:train")
-        self._name, self._split, self._field = name, split, text_field
-        self._builder = _builder(name, dataset)
+        self._name, self._split, self._field = name, parts["split"], text_field
+        self._builder = _builder(name, parts["dataset"])
         self._files = self._instructions()
         self._position = 0
         fields = self._builder.info.features or {}
@@ -60,7 +61,7 @@ class TfdsDataset:
 
     def identity(self) -> list[list[Any]]:
         """Name, version, split, number of examples, bytes and field."""
-        examples = sum(file.takes for file in self._files)
+        examples = sum(len(_wanted(file)) for file in self._files)
         return [[PREFIX, self._builder.info.full_name, self._split, examples, self.size, self._field]]
 
     def documents(self) -> Iterator[Document]:
@@ -69,9 +70,9 @@ class TfdsDataset:
 
         self._position = 0
         for file in self._files:
-            path = epath.Path(file.filename)
+            path, wanted = epath.Path(file.filename), _wanted(file)
             for number, data in enumerate(self._records(path), start=1):
-                if file.skip < number <= file.skip + file.takes:
+                if number in wanted:
                     try:
                         example = tf_example_pb2.Example.FromString(data)
                     except DecodeError:
@@ -104,6 +105,12 @@ class TfdsDataset:
         self._position = before + path.stat().length
 
 
+def _wanted(file: Any) -> range:
+    """The numbers, from 1, of the records of a file that belong to the split, which may be a slice: train[:10%]."""
+    end = file.examples_in_shard if file.take == -1 else file.skip + file.take
+    return range(file.skip + 1, end + 1)
+
+
 def _builder(name: str, dataset: str) -> Any:
     """The dataset, prepared."""
     import tensorflow_datasets as tfds
@@ -114,13 +121,18 @@ def _builder(name: str, dataset: str) -> Any:
         builder = tfds.builder(dataset)
         if not builder.info.splits:
             builder.download_and_prepare(file_format="array_record")
+    except ImportError as error:
+        raise UserError(
+            f"--input {name} is not prepared here, and making it needs more ({error}); install bert_jax[tfds], "
+            f"or run `tfds build {dataset}` where that works and copy its directory"
+        ) from None
     except Exception as error:  # whatever the code of a thousand datasets raises: no network, no TensorFlow, no space
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        why = " ".join(str(error).split())[:200] or type(error).__name__
+        why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise UserError(
             f"--input {name} is not prepared in $TFDS_DATA_DIR (or ~/tensorflow_datasets), and TFDS cannot make it "
-            f"here ({why}); correct the name, or run `tfds build {dataset}` where it can and copy its directory"
+            f"here ({why}); correct the name, or run `tfds build {dataset}` where that works and copy its directory"
         ) from None
     return builder
 
