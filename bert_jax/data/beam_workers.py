@@ -10,7 +10,7 @@ All attempts write the same bytes; whichever comes last, a shard is whole or abs
 """
 
 import contextlib
-import re
+import io
 import shlex
 import shutil
 import tempfile
@@ -25,10 +25,10 @@ from etils import epath
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
 from bert_jax.data.shards import build_shard, read_built
-from bert_jax.data.whole_file import whole_file
 from bert_jax.data.workers import Display, passes
 from bert_jax.errors import UserError
 from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.whole_file import whole_file
 
 RUNNERS = ("local", "beam")
 BEAM_OPTIONS_HELP = (
@@ -37,6 +37,7 @@ BEAM_OPTIONS_HELP = (
     "and have bert_jax: in its image (--sdk_container_image, --environment_config), or as a wheel (--extra_package)."
 )
 
+_MISTAKE = ".mistake"  # ends the name of the file in which a worker leaves a UserError
 _SECONDS_BETWEEN_LOOKS = 10  # for finished shards; a look lists a directory that may be in a bucket
 
 
@@ -56,11 +57,16 @@ def parse_beam_options(runner: str, given: str, num_workers: int) -> Any:
     except ImportError:
         raise UserError("--runner=beam needs apache-beam; install it with pip install 'bert_jax[beam]'") from None
     here = [f"--direct_num_workers={num_workers}", "--direct_running_mode=multi_processing"]
+    quiet = ["--default_sdk_harness_log_level=ERROR"]
+    usage = io.StringIO()
     try:
-        options = PipelineOptions(shlex.split(given) or here)
-        apache_beam.Pipeline(options=options)  # checks what the runner demands
-    except (ValueError, ImportError, AttributeError) as error:
-        raise UserError(f"--beam_options={given!r}: {' '.join(str(error).split())}") from None
+        with contextlib.redirect_stderr(usage):
+            options = PipelineOptions(shlex.split(given) or [*here, *quiet])
+            options.get_all_options()  # reads all of them
+            apache_beam.Pipeline(options=options)  # asks the runner what it demands
+    except (ValueError, ImportError, AttributeError, SystemExit) as error:
+        why = usage.getvalue().split("error: ")[-1] if isinstance(error, SystemExit) else str(error)
+        raise UserError(f"--beam_options={given!r}: {' '.join(why.split())}") from None
     return options
 
 
@@ -74,15 +80,23 @@ def build_shards(
     """
     import apache_beam as beam
 
+    for path in work.glob(f"*{_MISTAKE}"):
+        path.unlink()
     with _told(work, parts, options):
         try:
             with beam.Pipeline(options=beam_options) as pipeline:
                 elements = pipeline | "parts" >> beam.Create(list(parts))
-                # Or else the runner takes all parts as one bundle, to one worker.
+                # Or else a runner takes all parts as one bundle, to one worker.
                 spread = elements | "spread" >> beam.Reshuffle()
                 _ = spread | "build" >> beam.Map(build_part, str(output), str(work), options)
-        except Exception as error:
-            raise UserError(_one_line(error)) from error
+        except Exception as error:  # each runner has its own, with the traceback of the worker in its text
+            logging.error("%s", error)
+            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            raise UserError(
+                f"the Beam pipeline failed ({lines[-1].strip()}); run the same command again to go on"
+            ) from error
+    for path in sorted(work.glob(f"*{_MISTAKE}")):
+        raise UserError(path.read_text())
     if any(read_built(work, part) is None for part in parts):
         raise UserError("the Beam pipeline ended before all shards were made; run the same command again to go on")
 
@@ -90,15 +104,21 @@ def build_shards(
 def build_part(part: Part, output_name: str, work_name: str, options: RecordOptions) -> None:
     """Make the shard of one part: what a worker does. May be called any number of times, also at once."""
     output, work = epath.Path(output_name), epath.Path(work_name)
-    if read_built(work, part) is not None:
-        return
     if not (work / part.file).exists():
-        raise UserError(f"a Beam worker does not see {work / part.file}; --output must be where all workers see it")
+        raise FileNotFoundError(f"{work / part.file}: --output must be where every Beam worker sees it")
+    if read_built(work, part) is not None or any(work.glob(f"*{_MISTAKE}")):
+        return
+    aside = work / f"attempt-{uuid.uuid4().hex}"  # goes with `work`, also when the worker is killed
     with tempfile.TemporaryDirectory() as directory:
         here = epath.Path(directory)
         (work / part.file).copy(here / part.file)
-        build_shard(here / "output", here, part, options, load_tokenizer(output / "tokenizer"), _nobody_watches)
-        aside = work / f"attempt-{uuid.uuid4().hex}"  # goes with `work`, also when the worker is killed
+        try:
+            build_shard(here / "output", here, part, options, load_tokenizer(output / "tokenizer"), _nobody_watches)
+        except UserError as error:  # to raise it would have Beam try again
+            with whole_file(aside / "mistake") as file:
+                file.write(str(error).encode())
+            (aside / "mistake").replace(work / f"{part.name}{_MISTAKE}")
+            return
         for file in (here / "output").glob("index/*"):
             _hand_over(file, aside, output / "index")
         for file in (here / "output").glob("*.tfrecord*"):
@@ -143,13 +163,3 @@ def _watch(work: epath.Path, parts: Sequence[Part], options: RecordOptions, ende
                     done[0] += part.bytes * passes(part, options)
                     done[1] += built.shard.num_records
             display.show(len(parts) - len(waiting))
-
-
-def _one_line(error: Exception) -> str:
-    """What a worker meant to tell, out of the traceback that runners put into their errors, each in its way."""
-    told = re.findall(r"UserError: (.+?)(?: \[while running .*)?$", f"{type(error).__name__}: {error}", re.MULTILINE)
-    if told:
-        return told[-1]
-    logging.error("%s", error)
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return f"the Beam pipeline failed ({lines[-1].strip()}); run the same command again to go on"
