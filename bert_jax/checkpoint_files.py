@@ -11,6 +11,7 @@ import google_crc32c
 from absl import logging
 from etils import epath
 
+from bert_jax.cloud import digests_under, is_remote, move
 from bert_jax.errors import UserError
 
 DIGESTS = "digests.json"
@@ -23,10 +24,8 @@ _THREADS = 4
 
 def write_digests(directory: epath.Path) -> None:
     """Size and CRC32C of every file of a checkpoint, in a file among them."""
-    later = [directory / name for name in (DIGESTS, _METADATA, _COMMITTED)]
-    files = [path for path in _files(directory) if path not in later]
-    digests = {str(path.relative_to(directory)): digest for path, digest in zip(files, _digests(files), strict=True)}
-    (directory / DIGESTS).write_text(json.dumps(digests, sort_keys=True, indent=1))
+    names = [name for name in _names(directory) if name not in (DIGESTS, _METADATA, _COMMITTED)]
+    (directory / DIGESTS).write_text(json.dumps(_digests(directory, names), sort_keys=True, indent=1))
 
 
 def damage(directory: epath.Path) -> str | None:
@@ -46,11 +45,11 @@ def damage(directory: epath.Path) -> str | None:
             return f"{name} is not JSON"
     if not isinstance(expected, dict):
         return f"{DIGESTS} is of another form"
-    missing = [name for name in expected if not (directory / name).exists()]
-    if missing:
+    there = set(_names(directory))
+    if missing := [name for name in expected if name not in there]:
         return f"{missing[0]} is missing"
-    found = _digests([directory / name for name in expected])
-    changed = (name for name, digest in zip(expected, found, strict=True) if digest != expected[name])
+    found = _digests(directory, list(expected))
+    changed = (name for name in expected if found[name] != expected[name])
     return next((f"{name} is not as it was written" for name in changed), None)
 
 
@@ -62,7 +61,7 @@ def set_aside_unusable(directory: epath.Path) -> None:
     Raises:
       UserError: every checkpoint is damaged; all stay where they are then.
     """
-    for torn in _entries(directory, lambda name: _TEMPORARY in name):
+    for torn in filter(is_torn, _entries(directory, lambda name: True)):
         for older in _entries(_aside(directory), lambda name: name.endswith(".torn")):
             older.rmtree()
         moved = _move(torn, f"{torn.name.split('.')[0]}.torn")
@@ -86,6 +85,13 @@ def set_aside_unusable(directory: epath.Path) -> None:
         logging.warning("going on from the checkpoint before it, step %s", steps[len(damaged)].name)
 
 
+def is_torn(path: epath.Path) -> bool:
+    """Whether a checkpoint was not written to its end; in an object store it has its final name all the same."""
+    if is_remote(path):
+        return path.name.isdecimal() and not (path / _COMMITTED).exists()
+    return _TEMPORARY in path.name
+
+
 def being_written(directory: epath.Path, step: int) -> list[epath.Path]:
     """The directory of checkpoint `step`, which does not have its final name yet (in an object store it has)."""
     return _entries(directory, lambda name: name == str(step) or name.startswith(f"{step}{_TEMPORARY}"))
@@ -103,7 +109,7 @@ def _move(path: epath.Path, name: str) -> epath.Path:
     while target.exists():
         number += 1
         target = aside / f"{name}-{number}"
-    path.rename(target)
+    move(path, target)
     return target
 
 
@@ -116,10 +122,19 @@ def _files(directory: epath.Path) -> list[epath.Path]:
     return [file for path in inside for file in (_files(path) if path.is_dir() else [path])]
 
 
-def _digests(files: list[epath.Path]) -> list[list[int]]:
-    """[size, CRC32C] of each file; a checkpoint of many files is read by several threads."""
+def _names(directory: epath.Path) -> list[str]:
+    if is_remote(directory):
+        return sorted(digests_under(directory))
+    return [str(path.relative_to(directory)) for path in _files(directory)]
+
+
+def _digests(directory: epath.Path, names: list[str]) -> dict[str, list[int]]:
+    """[size, CRC32C] of each file: as the object store gives them, or read by several threads."""
+    if is_remote(directory):
+        found = digests_under(directory)
+        return {name: found[name] for name in names}
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(_digest, files))
+        return dict(zip(names, pool.map(_digest, [directory / name for name in names]), strict=True))
 
 
 def _digest(path: epath.Path) -> list[int]:

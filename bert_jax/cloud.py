@@ -5,6 +5,7 @@ themselves, after longer and longer pauses, what passes (408, 429, 5xx, a connec
 half a minute, TensorStore 32 times over several. So nothing is tried again here; what they give up on is explained.
 """
 
+import base64
 import os
 import re
 import urllib.parse
@@ -71,6 +72,25 @@ def read_range(path: epath.PathLike, start: int, size: int) -> bytes:
         if getattr(error, "code", None) == 416:  # range not satisfiable: it begins where the object has ended
             return b""
         raise
+
+
+def move(path: epath.PathLike, target: epath.PathLike) -> None:
+    """Give a directory another name, in an object store object by object."""
+    if is_remote(path):
+        _system(path).mv(os.fspath(path), os.fspath(target), recursive=True)
+    else:
+        epath.Path(path).rename(target)
+
+
+def digests_under(directory: epath.PathLike) -> dict[str, list[int]]:
+    """[size, CRC32C] of every object under `directory`, by its path from there, as the object store counts them."""
+    system = _system(directory)
+    prefix = system._strip_protocol(os.fspath(directory)).rstrip("/") + "/"
+    found = system.find(prefix, detail=True)
+    return {
+        path.removeprefix(prefix): [about["size"], int.from_bytes(base64.b64decode(about["crc32c"]), "big")]
+        for path, about in found.items()
+    }
 
 
 def check_access(arguments: Iterable[str]) -> None:

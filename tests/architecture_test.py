@@ -36,6 +36,7 @@ MAY_IMPORT = {
         "parallel",
         "model",
         "checkpoint",
+        "checkpoint_files",
         "interchange",
         "whole_file",
         "goodput",

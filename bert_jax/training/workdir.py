@@ -6,6 +6,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
+from bert_jax.checkpoint_files import is_torn
 from bert_jax.config import Config
 from bert_jax.config_file import differences, from_dict, to_json
 from bert_jax.errors import UserError
@@ -33,7 +34,7 @@ def claim(workdir: epath.PathLike, config: Config, tokenizer_directory: epath.Pa
 def has_checkpoint(workdir: epath.PathLike) -> bool:
     """Whether a run has saved anything there."""
     directory = epath.Path(workdir) / "checkpoints"
-    return directory.exists() and any(entry.name.isdigit() for entry in directory.iterdir())
+    return directory.exists() and any(entry.name.isdigit() and not is_torn(entry) for entry in directory.iterdir())
 
 
 def lines_up_to(step: int, path: epath.Path) -> list[dict[str, Any]]:
