@@ -5,7 +5,8 @@
 #
 # The other scripts call it first. When nothing has changed since the last time, it returns at once.
 # The accelerator's extra (tpu, cuda) is added where its device is seen. PYTHON=/path/to/python names the interpreter
-# that a new .venv is made with.
+# that a new .venv is made with. Versions and hashes are those of launch/lock/, which launch/lock.sh renews; only torch,
+# of the extra test, has no hash there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -44,8 +45,13 @@ accelerator() {
 }
 
 extras=$(printf '%s\n' "$@" "$(accelerator)" | sort -u | paste -sd, - | sed 's/^,//')
+locks=(launch/lock/base.txt)
+for extra in ${extras//,/ }; do
+  locks+=("launch/lock/$extra.txt")
+  [[ -f ${locks[-1]} ]] || fail "there is no extra $extra; give one of setup.cfg (new there? run launch/lock.sh)"
+done
 stamp=.venv/installed${extras:+-$extras}
-wanted=$(cat setup.cfg pyproject.toml <(echo "$PWD") | cksum) # the path too: an editable installation holds it
+wanted=$(cat setup.cfg pyproject.toml "${locks[@]}" <(echo "$PWD") | cksum) # the path: an editable installation holds it
 if [[ -x .venv/bin/python && -f $stamp && $(<"$stamp") == "$wanted" ]]; then
   exit
 fi
@@ -57,7 +63,14 @@ if ! { suits .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>
 fi
 echo "Installing bert_jax${extras:+ with $extras} into .venv (the first time takes about a minute)" >&2
 rm -f "$stamp"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" ||
-  fail "installation into .venv failed, see above; run the same command again when the cause is gone"
+install() {
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" ||
+    fail "installation into .venv failed, see above; run the same command again when the cause is gone"
+}
+install --require-hashes --no-deps "${locks[@]/#/--requirement=}"
+case ,$extras, in
+  *,test,*) install --no-build-isolation --editable ".[$extras]" ;; # torch, and what it alone needs, is still to come
+  *) install --no-build-isolation --no-deps --editable . ;;
+esac
 echo "$wanted" >"$stamp.tmp"
 mv "$stamp.tmp" "$stamp"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = [*sorted(ROOT.glob("launch/*.sh")), ROOT / ".ci" / "run"]
+SCRIPTS = [*sorted(ROOT.glob("launch/*.sh")), ROOT / "launch" / "slurm.sbatch", ROOT / ".ci" / "run"]
 PROGRAMS = ["bash", "cat", "cksum", "cp", "dirname", "mkdir", "mv", "paste", "rm", "sed", "sort"]
 
 # Stands for every Python: "-m venv" copies it to .venv/bin/python; anything else goes to a list of calls.
@@ -23,7 +23,16 @@ esac
 echo "$PWD: ${*:2}" >>"$CALLS"
 case "$*" in
   "-m pip install"*) if [[ -n ${KILLED_IN_PIP:-} ]]; then kill -9 $PPID; fi; exit ${PIP_STATUS:-0} ;;
-  "-m bert_jax.pretrain"*) mkdir -p runs/quickstart/train; echo page >runs/quickstart/train/report.html ;;
+  "-m bert_jax.pretrain"*)
+    if [[ ${PRETRAIN_STATUS:-} == wait ]]; then
+      trap 'echo saved; exit 75' TERM
+      echo training
+      while :; do read -t 0.05 <> <(:) || true; done
+    fi
+    if [[ -n ${PRETRAIN_STATUS:-} ]]; then exit "$PRETRAIN_STATUS"; fi
+    mkdir -p runs/quickstart/train
+    echo page >runs/quickstart/train/report.html
+    ;;
 esac
 """
 
@@ -48,16 +57,22 @@ class Tree:
         (self.programs / name).write_text(script)
         (self.programs / name).chmod(0o755)
 
-    def run(self, script, *arguments, cwd=None, **environment):
+    def start(self, script, *arguments, cwd=None, **environment):
         fake = {"CALLS": str(self.calls_file), "FAKE_PYTHON": str(self.programs / "python3.11")}
-        return subprocess.run(
+        return subprocess.Popen(
             [self.root / script, *arguments],
             cwd=cwd or self.root.parent,
             env=fake | {"PATH": str(self.programs)} | environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
+
+    def run(self, script, *arguments, **environment):
+        process = self.start(script, *arguments, **environment)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     def calls(self):
         """What Python was asked since the last question: (directory, arguments)."""
@@ -72,7 +87,19 @@ def tree(tmp_path):
     return Tree(tmp_path)
 
 
-INSTALL = "pip install --quiet --disable-pip-version-check --editable "
+PIP = "pip install --quiet --disable-pip-version-check "
+
+
+def install(*extras):
+    """What pip is asked for an installation with these extras."""
+    locks = [f"--requirement=launch/lock/{name}.txt" for name in ("base", *extras)]
+    # With the tests comes torch, which has no hash; without, nothing may come that has none.
+    project = f"--editable .[{','.join(extras)}]" if "test" in extras else "--no-deps --editable ."
+    return [PIP + " ".join(["--require-hashes --no-deps", *locks]), f"{PIP}--no-build-isolation {project}"]
+
+
+def in_tree(tree, *extras):
+    return [(str(tree.root), call) for call in install(*extras)]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
@@ -87,7 +114,7 @@ def test_setup_installs_once(tree):
     first = tree.run("launch/setup.sh")
     assert first.returncode == 0, first.stderr
     assert "takes about a minute" in first.stderr
-    assert tree.calls() == [(str(tree.root), INSTALL + ".")]
+    assert tree.calls() == in_tree(tree)
     second = tree.run("launch/setup.sh")
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert tree.calls() == []
@@ -99,16 +126,16 @@ def test_setup_installs_again_when_requirements_or_place_change(tree):
     with (tree.root / "setup.cfg").open("a") as file:
         file.write("# changed\n")
     tree.run("launch/setup.sh")
-    assert tree.calls() == [(str(tree.root), INSTALL + ".")]
+    assert tree.calls() == in_tree(tree)
     tree.root = tree.root.rename(tree.root.with_name("moved"))
     tree.run("launch/setup.sh")
-    assert tree.calls() == [(str(tree.root), INSTALL + ".")]
+    assert tree.calls() == in_tree(tree)
 
 
 def test_setup_keeps_count_of_each_extra(tree):
     for extras in ((), ("test",), (), ("test",)):
         tree.run("launch/setup.sh", *extras)
-    assert [arguments for _, arguments in tree.calls()] == [INSTALL + ".", INSTALL + ".[test]"]
+    assert tree.calls() == [*in_tree(tree), *in_tree(tree, "test")]
 
 
 def test_setup_adds_cuda_where_nvidia_smi_works(tree):
@@ -116,7 +143,14 @@ def test_setup_adds_cuda_where_nvidia_smi_works(tree):
     tree.run("launch/setup.sh", "test")
     tree.add("nvidia-smi", '#!/bin/bash\necho "GPU 0: NVIDIA L4"\n')
     tree.run("launch/setup.sh", "test")
-    assert [arguments for _, arguments in tree.calls()] == [INSTALL + ".[test]", INSTALL + ".[cuda,test]"]
+    assert tree.calls() == [*in_tree(tree, "test"), *in_tree(tree, "cuda", "test")]
+
+
+def test_an_extra_that_is_not_there_is_one_line(tree):
+    wrong = tree.run("launch/setup.sh", "tets")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "error: there is no extra tets" in wrong.stderr
+    assert tree.calls() == []
 
 
 @pytest.mark.parametrize("accident", [{"PIP_STATUS": "1"}, {"KILLED_IN_PIP": "1"}], ids=["failed", "killed"])
@@ -127,7 +161,7 @@ def test_an_unfinished_installation_is_not_taken_for_a_finished_one(tree, accide
         assert "error: installation into .venv failed" in broken.stderr
     tree.calls()
     assert tree.run("launch/setup.sh").returncode == 0
-    assert tree.calls() == [(str(tree.root), INSTALL + ".")]
+    assert tree.calls() == in_tree(tree)
 
 
 def test_without_a_suitable_python_one_line_says_so(tree):
@@ -155,13 +189,13 @@ def test_pretrain_with_arguments_passes_them_on_where_the_caller_is(tree, tmp_pa
     here.mkdir()
     run = tree.run("launch/pretrain.sh", "--config=my config.py", "--workdir=out", cwd=here)
     assert run.returncode == 0, run.stderr
-    assert tree.calls()[1:] == [(str(here), "bert_jax.pretrain --config=my config.py --workdir=out")]
+    assert tree.calls()[2:] == [(str(here), "bert_jax.pretrain --config=my config.py --workdir=out")]
 
 
 def test_pretrain_without_arguments_goes_from_text_to_a_page(tree):
     run = tree.run("launch/pretrain.sh")
     assert run.returncode == 0, run.stderr
-    verbs = [arguments.split()[0] for _, arguments in tree.calls()[1:]]
+    verbs = [arguments.split()[0] for _, arguments in tree.calls()[2:]]
     assert verbs == [f"bert_jax.{verb}" for verb in ("build_vocab", "build_records", "pretrain", "export")]
     page = tree.root / "runs" / "quickstart" / "report.html"
     assert page.read_text() == "page\n"
@@ -171,9 +205,46 @@ def test_pretrain_without_arguments_goes_from_text_to_a_page(tree):
 def test_test_checks_everything_and_passes_arguments_on(tree):
     assert tree.run("launch/test.sh", "-k", "two words").returncode == 0
     commands = ["ruff check", "ruff format --check", "mypy", "pytest -k two words"]
-    assert tree.calls()[1:] == [(str(tree.root), command) for command in commands]
+    assert tree.calls()[2:] == [(str(tree.root), command) for command in commands]
     assert tree.run("launch/test.sh", "--all", "-x").returncode == 0
     assert tree.calls()[-1] == (str(tree.root), "pytest -m  -x")
+
+
+@pytest.mark.parametrize("flag", ["--distributed", "--coordinator_address=a:1"])
+@pytest.mark.parametrize(("status", "becomes"), [("0", 0), ("1", 1), ("75", 75), ("134", 75)])
+def test_pretrain_as_one_of_several_makes_an_abort_a_resume(tree, flag, status, becomes):
+    """JAX's runtime aborts a process (134: SIGABRT) whose coordinator is gone."""
+    run = tree.run("launch/pretrain.sh", flag, "--workdir=out", PRETRAIN_STATUS=status)
+    assert run.returncode == becomes
+    assert ("another process of the job is gone" in run.stderr) == (status == "134")
+
+
+def test_pretrain_as_one_of_several_passes_a_signal_on_and_waits(tree):
+    """What Kubernetes sends to the script is meant for the run; the script ends when the run has saved, as it does."""
+    pretraining = tree.start("launch/pretrain.sh", "--distributed", PRETRAIN_STATUS="wait")
+    assert pretraining.stdout.readline() == "training\n"
+    pretraining.terminate()
+    stdout, stderr = pretraining.communicate(timeout=60)
+    assert (pretraining.returncode, stdout) == (75, "saved\n"), stderr
+
+
+def test_slurm_sets_up_runs_and_queues_again(tree):
+    tree.add("srun", '#!/bin/bash\necho "srun $*" >>"$CALLS"\n[[ $* != *pretrain.sh* ]] || exit ${STATUS:-0}\n')
+    tree.add("scontrol", '#!/bin/bash\necho "scontrol $*" >>"$CALLS"\n')
+    given = {"SLURM_SUBMIT_DIR": str(tree.root), "SLURM_JOB_ID": "7"}
+    for status, told in (("0", []), ("1", []), ("75", ["scontrol requeue 7"]), ("137", ["scontrol requeue 7"])):
+        job = tree.run("launch/slurm.sbatch", "--workdir=a b", STATUS=status, **given)
+        assert job.returncode == int(status)
+        asked = ["--nodes=1 --ntasks=1 launch/setup.sh", "--kill-on-bad-exit=1 launch/pretrain.sh --distributed"]
+        expected = [f"srun {asked[0]}", f"srun {asked[1]} --workdir=a b", *told]
+        assert tree.calls_file.read_text().splitlines() == expected
+        tree.calls_file.unlink()
+    job = tree.run("launch/slurm.sbatch", STATUS="75", SLURM_RESTART_COUNT="50", **given)
+    assert "scontrol" not in tree.calls_file.read_text()
+    tree.calls_file.unlink()
+    job = tree.run("launch/slurm.sbatch", BERT_JAX_DRY_RUN="1", **given)
+    assert "+ 'srun' '--kill-on-bad-exit=1'" in job.stderr
+    assert not tree.calls_file.exists()
 
 
 def test_continuous_integration_runs_the_tests(tree):
