@@ -93,7 +93,7 @@ def _run(command: list[str], environment: dict[str, str], directory: Path, limit
         try:
             done = subprocess.run(command, env=environment, stdout=log, stderr=log, timeout=limit_seconds, check=False)
         except subprocess.TimeoutExpired:
-            raise CompilationError(f"the compiler took longer than {limit_seconds:.0f} s") from None
+            raise CompilationError(f"the compiler took longer than {limit_seconds:g} s") from None
     if done.returncode < 0:
         raise CompilationError(f"the compiler crashed ({signal.Signals(-done.returncode).name})")
     if done.returncode or not (directory / "result.json").exists():

@@ -59,8 +59,7 @@ def _repeats(equation: Any) -> int:
     if equation.primitive.name == "scan":
         return equation.params["length"]
     if equation.primitive.name == "shard_map":  # inside it, shapes are one device's
-        mesh, manual = equation.params["mesh"], equation.params["manual_axes"]
-        return math.prod(mesh.shape[axis] for axis in manual)
+        return math.prod(equation.params["mesh"].shape[axis] for axis in equation.params["newly_manual_axes"])
     if equation.primitive.name == "pallas_call":
         return math.prod(equation.params["grid_mapping"].grid)
     return 1
