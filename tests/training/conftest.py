@@ -1,0 +1,76 @@
+"""A run of sixty steps that nothing interrupts, for runs that are interrupted to be held against."""
+
+import json
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.checkpoint import Checkpoints
+from bert_jax.config_file import from_dict
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.training.optimizer import make_optimizer
+from bert_jax.training.state import abstract_state, build_model, state_shardings
+
+
+def final_state(workdir):
+    """The last checkpoint's whole state as numpy arrays."""
+    config = from_dict(json.loads((workdir / "config.json").read_text()))
+    mesh = make_mesh(config.mesh, jax.devices()[:1])
+    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, config.phases)
+    target = abstract_state(model, optimizer, state_shardings(model, optimizer, mesh, shard_over_data=True))
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        return jax.tree.map(np.asarray, checkpoints.restore(config.total_steps, target))
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+class LongRun:
+    """How to start the run, interrupt it, end it, and see that it ended where the uninterrupted one did."""
+
+    steps = 60
+    options = (f"--config.phases[0].steps={steps}", "--config.train.checkpoint_every_steps=7")
+
+    def __init__(self, chain, workdir):
+        self.chain, self.workdir = chain, workdir
+        chain.pretrain(workdir, *self.options)
+
+    def start(self, workdir, *flags):
+        """A process that has just begun to train."""
+        process = self.chain.start_pretrain(workdir, *self.options, *flags)
+        for line in process.stderr:
+            if "from step" in line:
+                break
+        return process
+
+    def finish(self, workdir, *flags, check=True):
+        """The process that takes the run to its end."""
+        return self.chain.pretrain(workdir, *self.options, *flags, check=check)
+
+    def wait_for_write(self, workdir, process):
+        """Return when a checkpoint is being written, or the process has ended."""
+        directory = workdir / "checkpoints"
+        while process.poll() is None:
+            if directory.exists() and any("orbax-checkpoint-tmp" in path.name for path in directory.iterdir()):
+                return
+            time.sleep(0.001)
+
+    def check(self, workdir):
+        """The same bits at the end, every step told once and the last evaluation too."""
+        jax.tree.map(np.testing.assert_array_equal, final_state(workdir), final_state(self.workdir))
+        lines, expected = (read_lines(path / "metrics.jsonl") for path in (workdir, self.workdir))
+        told = [(line["split"], line["step"]) for line in lines]
+        assert len(told) == len(set(told))
+        assert {key for key in told if key[0] == "validation"} == {("validation", step) for step in (20, 40, 60)}
+        last = lines[-1]
+        assert last["split"] == expected[-1]["split"] == "validation"
+        assert last["masked_lm_loss"] == expected[-1]["masked_lm_loss"]
+
+
+@pytest.fixture(scope="session")
+def long_run(chain, tmp_path_factory):
+    """The uninterrupted run, made once."""
+    return LongRun(chain, tmp_path_factory.mktemp("uninterrupted") / "train")
