@@ -11,6 +11,7 @@ import hashlib
 import heapq
 import json
 import math
+import resource
 from collections.abc import Iterable, Iterator
 from typing import IO
 
@@ -18,8 +19,10 @@ from etils import epath
 
 from bert_jax.data.options import RecordOptions
 from bert_jax.errors import UserError
+from bert_jax.whole_file import local_directory
 
 _LEAST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
+_OTHER_FILES = 200  # that a process may have open beside the parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +58,11 @@ def cut_into_parts(
 
     `inputs` names the corpus in errors. Raises UserError if a part would have fewer than two documents.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with _Dealer(directory, options) as dealer:
-        for document in corpus:
-            dealer.deal(document)
-    dealer.check(inputs)
+    with local_directory(directory) as here:
+        with _Dealer(here, options) as dealer:
+            for document in corpus:
+                dealer.deal(document)
+        dealer.check(inputs)
     return [part for part in dealer.parts() if part.documents]
 
 
@@ -79,12 +82,14 @@ class _Dealer:
         self._parts.append(("validation", 0, 1))  # the last
         self._documents = [0] * len(self._parts)
         self._bytes = [0] * len(self._parts)
+        self._next_part = 0
         self._smallest: list[float] = []  # positions of the documents that are held out first
         self._directory = directory
         self._files: list[IO[bytes]] = []
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "_Dealer":
+        _allow_open_files(len(self._parts))
         with contextlib.ExitStack() as stack:
             for part in self.parts():
                 self._files.append(stack.enter_context(self._open(part)))
@@ -98,11 +103,13 @@ class _Dealer:
         position = _position(document, self._options.random_seed)
         self._smallest = heapq.nsmallest(_LEAST_DOCUMENTS, [*self._smallest, position])
         held_out = position < self._options.holdout
-        part = -1 if held_out else sum(self._documents[:-1]) % self._options.num_parts
+        part = -1 if held_out else self._next_part
         line = json.dumps(document, ensure_ascii=False).encode()
         self._files[part].write(line + b"\n")
         self._documents[part] += 1
         self._bytes[part] += len(line)
+        if not held_out:
+            self._next_part = (part + 1) % self._options.num_parts
 
     def parts(self) -> list[Part]:
         counts = zip(self._parts, self._documents, self._bytes, strict=True)
@@ -143,6 +150,13 @@ class _Dealer:
                 f"--num_parts={self._options.num_parts} is more than the files this process may open; "
                 "use fewer, or raise the limit with ulimit -n"
             ) from None
+
+
+def _allow_open_files(number: int) -> None:
+    """Raise the limit of open files if need be and if allowed: often it is 1024 where far more are allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < number + _OTHER_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _position(document: list[str], seed: int) -> float:

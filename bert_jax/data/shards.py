@@ -25,6 +25,8 @@ from bert_jax.data.whole_file import whole_file
 from bert_jax.errors import UserError
 from bert_jax.text.tokenizer import Tokenizer
 
+_RECORDS = 4096  # written between two reports of progress
+
 # Told, every so often, of bytes of text that were gone through (once to tokenize, once a copy) and of new instances.
 Progress = Callable[[int, int], None]
 
@@ -60,9 +62,9 @@ def build_shard(
     """
     if part.split == "validation":
         options = dataclasses.replace(options, dupe_factor=1)
-    statistics = Statistics()
     state = state_of(random.Random(options.random_seed))
     corpus = shuffled(_tokenized(parts_directory, part, tokenizer, progress), state)
+    statistics = Statistics()
     statistics.add_corpus(corpus, tokenizer.unk_id)
     rules = make_rules(options, tokenizer)
     instances = no_instances()
@@ -70,13 +72,16 @@ def build_shard(
         copy = make_instances(corpus, rules, state)
         statistics.add_instances(copy, corpus, tokenizer.mask_id, options.max_seq_length)
         append(instances, copy)
-        progress(part.bytes, len(copy.segments))
+        progress(part.bytes // 2, len(copy.segments))
     order = np.arange(len(instances.segments))
     shuffle(state, order)
     path = output / shard_name(part.split, part.number, part.num_parts)
     with write_shard(path) as writer:
-        for record in encoded(corpus, instances, order, rules, options.max_predictions_per_seq):
-            writer.write(record)
+        for first in range(0, len(order), _RECORDS):
+            batch = order[first : first + _RECORDS]
+            for record in encoded(corpus, instances, batch, rules, options.max_predictions_per_seq):
+                writer.write(record)
+            progress(part.bytes * options.dupe_factor // 2 * len(batch) // len(order), 0)
     built = Built(Shard(path.name, len(order), writer.offsets[-1]), statistics)
     with whole_file(parts_directory / part.done_file) as file:
         file.write(json.dumps(dataclasses.asdict(built)).encode())

@@ -32,6 +32,13 @@ def build_shards(
     Raises:
       UserError: of a worker, or because one was killed. Shards that are finished stay.
     """
+    if options.num_parts < num_workers:
+        logging.info(
+            "Each part is the work of one process, so --num_parts=%d leaves some of %d workers idle; "
+            "with as many parts all of them work (other parts are other records)",
+            options.num_parts,
+            num_workers,
+        )
     # Not fork: threads of the libraries that are loaded here would not survive it.
     context = multiprocessing.get_context("spawn")
     done = context.Array("q", 2)  # bytes of text gone through, instances

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from bert_jax.data.options import RecordOptions
@@ -63,3 +66,29 @@ def test_too_large_a_holdout(tmp_path):
     held_out = cut(tmp_path, holdout=0.9)["validation-00000"]
     with pytest.raises(UserError, match=r"--holdout=0.9 leaves 0 of 5 documents for training"):
         cut(tmp_path, held_out[:5], holdout=0.9)
+
+
+FEW_FILES = """
+import resource, sys
+from etils import epath
+from bert_jax.data.options import RecordOptions
+from bert_jax.data.parts import cut_into_parts
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[2])))
+corpus = [[f"document {number}"] for number in range(400)]
+print(len(cut_into_parts(epath.Path(sys.argv[1]), corpus, RecordOptions(num_parts=150), "text.txt")))
+"""
+
+
+def cut_with_few_files(directory, most):
+    command = [sys.executable, "-c", FEW_FILES, str(directory), str(most)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_more_parts_than_open_files_are_usual(tmp_path):
+    done = cut_with_few_files(tmp_path, most=400)
+    assert done.stdout == "150\n", done.stderr
+
+
+def test_more_parts_than_open_files_are_allowed(tmp_path):
+    done = cut_with_few_files(tmp_path, most=100)
+    assert "--num_parts=150 is more than the files this process may open" in done.stderr

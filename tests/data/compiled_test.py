@@ -1,0 +1,61 @@
+"""What is compiled is kept, for the code as it is; and where nothing can be kept, everything works all the same."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bert_jax
+
+SCRIPT = """
+import random, sys
+from bert_jax.data.mersenne_twister import random_float, random_below, state_of
+rng = random.Random(1)
+state = state_of(rng)
+assert [random_float(state) for _ in range(9)] == [rng.random() for _ in range(9)]
+print(sum(random_float.stats.cache_hits.values()), sum(random_float.stats.cache_misses.values()))
+"""
+FILES = ["__init__.py", "data/__init__.py", "data/compiled.py", "data/mersenne_twister.py"]
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of what is needed of the package, with a cache of its own."""
+    source = Path(bert_jax.__file__).parent
+    for file in FILES:
+        target = tmp_path / "bert_jax" / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / file, target)
+    return tmp_path
+
+
+def hits_and_misses(package, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, env=environment, cwd=package, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_second_process_compiles_nothing(package):
+    assert hits_and_misses(package) == ["0", "1"]
+    assert hits_and_misses(package) == ["1", "0"]
+
+
+def test_a_change_in_another_file_is_seen(package):
+    hits_and_misses(package)
+    with (package / "bert_jax" / "data" / "masking.py").open("w") as file:
+        file.write("# @compiled")
+    assert hits_and_misses(package) == ["0", "1"]
+
+
+def test_no_place_to_keep_it(package, tmp_path):
+    nowhere = tmp_path / "a_file"
+    nowhere.write_text("")
+    (package / "bert_jax" / "data" / "__pycache__").write_text("in the way")
+    environment = {"HOME": str(nowhere), "XDG_CACHE_HOME": str(nowhere)}
+    assert hits_and_misses(package, **environment)[0] == "0"
+    assert hits_and_misses(package, **environment)[0] == "0"
