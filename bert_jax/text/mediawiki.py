@@ -22,17 +22,8 @@ class Page(NamedTuple):
     """A page of a dump, its markup not yet cleaned."""
 
     line: int  # where its text begins
-    is_redirect: bool
-    fields: dict[str, str]  # of _PAGE_FIELDS
-
-    @property
-    def left_out(self) -> str:
-        """Why it is no article; "" if it is one."""
-        if self.is_redirect:
-            return "redirect"
-        if self.fields.get("ns", "0") != "0" or self.fields.get("model", "wikitext") != "wikitext":
-            return "not an article"
-        return ""
+    left_out: str  # why it is no article; "" if it is one
+    markup: str  # of an article
 
 
 class MediaWikiDump:
@@ -66,7 +57,7 @@ def _document(file: str, page: tuple[Page, frozenset[str]]) -> Document:
     article, namespaces = page
     if article.left_out:
         return Document([], file, [article.line], article.left_out)
-    lines = paragraphs(article.fields.get("text", ""), namespaces)
+    lines = paragraphs(article.markup, namespaces)
     return Document(lines, file, [article.line] * max(1, len(lines)), "" if lines else "article without a paragraph")
 
 
@@ -76,8 +67,7 @@ def read_pages(file: InputFile) -> Iterator[tuple[Page, frozenset[str]]]:
     for chunk in file.chunks():
         reader.feed(chunk)
         for page in reader.finished:
-            # The markup of what is left out need not travel to another process.
-            yield (page._replace(fields={"ns": page.fields.get("ns", "0")}) if page.left_out else page), reader.names
+            yield page, reader.names
         reader.finished.clear()
     reader.feed(b"", last=True)
 
@@ -121,9 +111,16 @@ class _Reader:
     def _end(self, name: str) -> None:
         self._open.pop()
         if name == "page":
-            self.finished.append(Page(self._line, self._is_redirect, self._fields))
+            left_out = self._left_out()
+            self.finished.append(Page(self._line, left_out, "" if left_out else self._fields.get("text", "")))
         elif name in _PAGE_FIELDS:
             self._fields[name] = "".join(self._text)
         elif name == "namespace" and self._text:
             self.names |= {"".join(self._text).strip().lower()}
         self._text.clear()
+
+    def _left_out(self) -> str:
+        if self._is_redirect:
+            return "redirect"
+        is_article = self._fields.get("ns", "0") == "0" and self._fields.get("model", "wikitext") == "wikitext"
+        return "" if is_article else "not an article"

@@ -77,12 +77,16 @@ class TfdsDataset:
                         example = tf_example_pb2.Example.FromString(data)
                     except DecodeError:
                         raise UserError(f"{path}, record {number} is damaged; get the dataset again") from None
-                    yield self._document(example.features.feature[self._field].bytes_list.value, str(path), number)
+                    yield self._document(example.features.feature[self._field], str(path), number)
 
-    def _document(self, values: Any, file: str, number: int) -> Document:
-        if not values:
+    def _document(self, feature: Any, file: str, number: int) -> Document:
+        if feature.WhichOneof("kind") not in ("bytes_list", None):
+            raise UserError(
+                f"--input {self._name}: the field {self._field!r} is no text; name another with --text_field"
+            )
+        if not feature.bytes_list.value:
             return Document([], file, [number], "empty")
-        text = values[0].decode("utf-8")
+        text = feature.bytes_list.value[0].decode("utf-8")
         if "_START_" in text:
             text = _WIKI40B_MARKS.sub("\n", _WIKI40B_HEADING.sub("", text))
         lines = [line for line in map(str.strip, text.split("\n")) if line]
