@@ -43,6 +43,24 @@ def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
         raise
 
 
+@contextlib.contextmanager
+def local_directory(path: epath.PathLike) -> Iterator[epath.Path]:
+    """A directory of this host to write files in bit by bit: `path` itself, or one that is uploaded to it at the end.
+
+    In an object store each open file would hold megabytes in memory, and nothing is there if the block does not end
+    well.
+    """
+    path = epath.Path(path)
+    if not is_remote(path):
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as here:
+        yield epath.Path(here)
+        for file in sorted(epath.Path(here).iterdir()):
+            upload(file, path / file.name)
+
+
 def replace_text(path: epath.PathLike, text: str) -> None:
     """Write a text file whole, in place of the one that may be there."""
     with whole_file(path) as file:
