@@ -22,6 +22,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
+from bert_jax.cloud import is_remote, upload
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
 from bert_jax.data.shards import build_shard, read_built
@@ -111,13 +112,14 @@ def build_part(part: Part, output_name: str, work_name: str, options: RecordOpti
     aside = work / f"attempt-{uuid.uuid4().hex}"  # goes with `work`, also when the worker is killed
     with tempfile.TemporaryDirectory() as directory:
         here = epath.Path(directory)
-        (work / part.file).copy(here / part.file)
+        with (work / part.file).open("rb") as source, (here / part.file).open("wb") as copy:
+            shutil.copyfileobj(source, copy)
         try:
             build_shard(here / "output", here, part, options, load_tokenizer(output / "tokenizer"), _nobody_watches)
         except UserError as error:  # to raise it would have Beam try again
-            with whole_file(aside / "mistake") as file:
-                file.write(str(error).encode())
-            (aside / "mistake").replace(work / f"{part.name}{_MISTAKE}")
+            mistake = here / f"{part.name}{_MISTAKE}"
+            mistake.write_text(str(error))
+            _hand_over(mistake, aside, work)
             return
         for file in (here / "output").glob("index/*"):
             _hand_over(file, aside, output / "index")
@@ -127,7 +129,10 @@ def build_part(part: Part, output_name: str, work_name: str, options: RecordOpti
 
 
 def _hand_over(file: epath.Path, aside: epath.Path, directory: epath.Path) -> None:
-    """Copy a file to `aside`, and move it to `directory` when it is whole."""
+    """Put a local file into `directory`, where it appears whole; `aside` is on the same disk, and nobody else's."""
+    if is_remote(directory):
+        upload(file, directory / file.name)
+        return
     with file.open("rb") as source, whole_file(aside / file.name) as copy:
         shutil.copyfileobj(source, copy)
     directory.mkdir(parents=True, exist_ok=True)

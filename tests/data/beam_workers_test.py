@@ -141,8 +141,8 @@ def test_part_may_be_built_at_several_places_at_once_and_again(built, cut):
 
 def test_attempt_that_dies_leaves_no_shard(cut, monkeypatch):
     output, work, parts = cut
-    # The disk is full when the worker hands its shard over, after its index.
-    monkeypatch.setattr("shutil.copyfileobj", _full_at_second_file())
+    # The disk is full when the worker hands its shard over.
+    monkeypatch.setattr("shutil.copyfileobj", _full_at_third_file())
     with pytest.raises(OSError, match="No space left"):
         build_part(parts[0], str(output), str(work), OPTIONS)
     monkeypatch.undo()
@@ -151,14 +151,14 @@ def test_attempt_that_dies_leaves_no_shard(cut, monkeypatch):
     assert len(list(output.glob("*.tfrecord*"))) == 1
 
 
-def _full_at_second_file():
+def _full_at_third_file():
     import shutil
 
     copy, files = shutil.copyfileobj, []
 
     def fill(source, target):
         files.append(target)
-        if len(files) == 2:
+        if len(files) == 3:  # part, index, shard
             target.write(source.read(100))
             raise OSError(28, "No space left on device")
         copy(source, target)
