@@ -106,6 +106,9 @@ def _from_json(content: Mapping[str, Any]) -> Manifest:
         name: Split(split["num_records"], [Shard(**shard) for shard in split["shards"]])
         for name, split in content["splits"].items()
     }
+    for name in (shard.file for split in splits.values() for shard in split.shards):
+        if name in ("", ".", "..") or "/" in name:  # a manifest from elsewhere may not lead out of its directory
+            raise ValueError(name)
     return Manifest(**{**content, "splits": splits})
 
 

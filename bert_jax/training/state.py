@@ -106,3 +106,17 @@ def _new_state(model: Model, optimizer: optax.GradientTransformation, key: jax.A
 def param_count(model: Model) -> int:
     """How many numbers the parameters are."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(model.abstract_params))
+
+
+def memory_line(state: State) -> str:
+    """For the log: how much of the parameters and of the optimizer state each device holds.
+
+    `state` has shapes, dtypes and shardings: arrays, or what `abstract_state` gives.
+    """
+    told = []
+    for name, tree in (("parameters", state["params"]), ("optimizer state", state["opt_state"])):
+        leaves = jax.tree.leaves(tree)
+        whole = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+        held = sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
+        told.append(f"{held / 1e6:,.1f} of {whole / 1e6:,.1f} MB of {name} ({held / whole:.0%})")
+    return f"each device holds {' and '.join(told)}"
