@@ -23,7 +23,7 @@ from bert_jax.data.shards import Built, read_built
 from bert_jax.data.source import RecordSource
 from bert_jax.data.statistics import total
 from bert_jax.data.whole_file import whole_file
-from bert_jax.data.workers import build_shards
+from bert_jax.data.workers import build_shards, compiling
 from bert_jax.errors import UserError
 from bert_jax.text import suspicions
 from bert_jax.text.corpus import TEXT_FIELD, Corpus
@@ -154,7 +154,8 @@ def _cut(
     try:
         looking = Suspicions(is_text=tokenizer.kind != "ids")
         documents = _sentences(watched(corpus.documents(looking), corpus, "cutting"), tokenizer)
-        parts = cut_into_parts(work, documents, options, corpus.name)
+        with compiling():
+            parts = cut_into_parts(work, documents, options, corpus.name)
         cut = _Cut(parts, looking.report())
         suspicions.tell(cut.input_report)
         if strict:

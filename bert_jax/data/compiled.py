@@ -32,6 +32,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         _SETTINGS.CACHE_DIR = of_others
 
 
+def anything_kept() -> bool:
+    """Whether there is machine code of these sources beside them, so that most likely nothing has to be compiled."""
+    return any(_CACHE.glob("*/*.nbi"))
+
+
 def _digest_of_sources() -> str:
     # Numba looks whether a function's own file has changed, but not the files of the functions that it calls.
     sources = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]

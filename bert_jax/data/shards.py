@@ -14,8 +14,9 @@ from etils import epath
 
 from bert_jax.data.encoding import encoded
 from bert_jax.data.flat_corpus import Corpus, flat_corpus, shuffled
-from bert_jax.data.instances import append, make_instances, make_rules, no_instances
+from bert_jax.data.instances import Rules, append, make_instances, make_rules, no_instances
 from bert_jax.data.manifest import Shard
+from bert_jax.data.masking import MaskingRules
 from bert_jax.data.mersenne_twister import shuffle, state_of
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, read_part
@@ -86,6 +87,19 @@ def build_shard(
     with whole_file(parts_directory / part.done_file) as file:
         file.write(json.dumps(dataclasses.asdict(built)).encode())
     return built
+
+
+def compile_all() -> None:
+    """Make a few records of nothing, so that all that is compiled for shards is compiled, and kept on disk."""
+    special_ids = {"cls_id": 1, "sep_id": 2, "mask_id": 3, "vocab_size": 4}
+    masking = MaskingRules(np.ones(6, np.int32), np.zeros(4, np.bool_), **special_ids)
+    rules = Rules(max_seq_length=5, short_seq_prob=0.5, masking=masking)
+    state = state_of(random.Random(0))
+    corpus = shuffled(flat_corpus([[[0], [0]], [[0], [0]]]), state)
+    instances = no_instances()
+    append(instances, make_instances(corpus, rules, state))
+    Statistics().add_instances(instances, corpus, masking.mask_id, rules.max_seq_length)
+    list(encoded(corpus, instances, np.arange(len(instances.segments)), rules, 1))
 
 
 def _tokenized(directory: epath.Path, part: Part, tokenizer: Tokenizer, progress: Progress) -> Corpus:

@@ -1,23 +1,25 @@
 """A pool of processes that makes shards out of parts, and shows how far it is."""
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tqdm
 from absl import logging
 from etils import epath
 
+from bert_jax.data.compiled import anything_kept
 from bert_jax.data.lock import hold_as_worker
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
-from bert_jax.data.shards import build_shard
+from bert_jax.data.shards import build_shard, compile_all
 from bert_jax.errors import UserError
 from bert_jax.text.tokenizer import load_tokenizer
 
@@ -64,6 +66,21 @@ def build_shards(
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """While the block runs, let another process compile what the workers will run, if that was never done here."""
+    if anything_kept():
+        yield
+        return
+    process = multiprocessing.get_context("spawn").Process(target=compile_all, daemon=True)
+    process.start()
+    try:
+        yield
+        process.join()
+    finally:
+        process.terminate()
 
 
 class _Worker:

@@ -1,5 +1,6 @@
 """What is compiled is kept, for the code as it is; and where nothing can be kept, everything works all the same."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -59,3 +60,17 @@ def test_no_place_to_keep_it(package, tmp_path):
     environment = {"HOME": str(nowhere), "XDG_CACHE_HOME": str(nowhere)}
     assert hits_and_misses(package, **environment)[0] == "0"
     assert hits_and_misses(package, **environment)[0] == "0"
+
+
+def test_workers_have_nothing_left_to_compile(text, vocab, tmp_path):
+    """compile_all compiles for the same types as a real shard."""
+    package = tmp_path / "package"
+    shutil.copytree(Path(bert_jax.__file__).parent, package / "bert_jax", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    run = functools.partial(subprocess.run, env=environment, cwd=package, check=True)
+    run([sys.executable, "-c", "from bert_jax.data.shards import compile_all; compile_all()"])
+    kept = sorted(package.glob("bert_jax/data/__pycache__/numba-*/*/*.nbc"))
+    assert len(kept) > 10
+    flags = [f"--input={text}", f"--vocab={vocab}", f"--output={tmp_path / 'records'}", "--dupe_factor=2"]
+    run([sys.executable, "-m", "bert_jax.build_records", *flags])
+    assert sorted(package.glob("bert_jax/data/__pycache__/numba-*/*/*.nbc")) == kept
