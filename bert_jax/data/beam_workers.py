@@ -1,33 +1,40 @@
-"""Shards made by an Apache Beam pipeline: the work of workers.py on a cluster (Dataflow, Spark, Flink), or here.
+"""What takes long, done by an Apache Beam pipeline: on a cluster (Dataflow, Spark, Flink), or on Beam's local runner.
 
-The text is cut into parts before, in one process: documents are dealt out in their order, at 60 MB/s and more, which is
-about a hundredth of the whole work at dupe factor 10. A part is an element of the pipeline. Parts, tokenizer and shards
-are handed over in OUTPUT, so that every worker must see it.
+Two pipelines. One cleans MediaWiki dumps, a file an element, which takes some three times as long as all that follows.
+The other makes shards, a part an element. What lies between, cutting text into parts, is done where the job is started:
+documents are dealt out in their order, at some 85 MB/s, which is a twentieth of the work of the shards at dupe factor
+10. Everything is handed over in OUTPUT/.parts, so that every worker must see OUTPUT.
 
 Beam may work on an element again after a failure or a success, and on one element at two places at once. So a worker
-makes a shard on its own disk, copies it beside OUTPUT's files under a name that nobody else uses, and renames it last.
-All attempts write the same bytes; whichever comes last, a shard is whole or absent.
+writes on its own disk, copies that beside OUTPUT's files under a name that nobody else uses, and renames it last. All
+attempts write the same bytes; whichever comes last, a file is whole or absent.
 """
 
 import contextlib
+import hashlib
 import io
+import json
 import shlex
 import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
 from etils import epath
 
-from bert_jax.cloud import is_remote, upload
+from bert_jax.cloud import absolute, is_remote, upload
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
 from bert_jax.data.shards import build_shard, read_built
 from bert_jax.data.workers import Display, passes
 from bert_jax.errors import UserError
+from bert_jax.text.cleaned_dump import CleanedDump, write_cleaned
+from bert_jax.text.corpus import Corpus
+from bert_jax.text.files import InputFile
+from bert_jax.text.mediawiki import MediaWikiDump
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.whole_file import whole_file
 
@@ -39,7 +46,7 @@ BEAM_OPTIONS_HELP = (
 )
 
 _MISTAKE = ".mistake"  # ends the name of the file in which a worker leaves a UserError
-_SECONDS_BETWEEN_LOOKS = 10  # for finished shards; a look lists a directory that may be in a bucket
+_SECONDS_BETWEEN_LOOKS = 10  # for what is finished; a look lists a directory that may be in a bucket
 
 
 def parse_beam_options(runner: str, given: str, num_workers: int) -> Any:
@@ -71,6 +78,39 @@ def parse_beam_options(runner: str, given: str, num_workers: int) -> Any:
     return options
 
 
+def clean_dumps(corpus: Corpus, work: epath.Path, beam_options: Any) -> None:
+    """Have the dumps of `corpus` cleaned, those that are not yet, and `corpus` read what came out.
+
+    Raises:
+      UserError: a dump is malformed, or the pipeline failed. Dumps that are cleaned stay so.
+    """
+    cleaned = {dump: work / f"{_digest(dump.identity())}.cleaned" for dump in corpus.dumps}
+    waiting = [(str(absolute(dump.file.path)), path.name) for dump, path in cleaned.items() if not path.exists()]
+
+    def look() -> None:
+        left = sum(not path.exists() for path in cleaned.values())
+        logging.info("%d of %d files of dumps are cleaned", len(cleaned) - left, len(cleaned))
+
+    if waiting:
+        look()
+        work.mkdir(parents=True, exist_ok=True)
+        _run(beam_options, work, waiting, clean_dump, look, str(absolute(work)))
+    for dump, path in cleaned.items():
+        corpus.replace(dump, CleanedDump(dump, path))
+
+
+def clean_dump(names: tuple[str, str], work_name: str) -> None:
+    """Clean a file of a dump (`names` are its path and that of the result): like build_part, what a worker does."""
+    dump, work = epath.Path(names[0]), epath.Path(work_name)
+    if not dump.exists():
+        raise FileNotFoundError(f"{dump}: --input must be where every Beam worker sees it")
+    if (work / names[1]).exists():
+        return
+    with _attempt(work, names[1]) as (here, aside):
+        write_cleaned(MediaWikiDump(InputFile(dump), num_workers=1), here / names[1])
+        _hand_over(here / names[1], aside, work)
+
+
 def build_shards(
     output: epath.Path, work: epath.Path, parts: Sequence[Part], options: RecordOptions, beam_options: Any
 ) -> None:
@@ -79,17 +119,62 @@ def build_shards(
     Raises:
       UserError: of a worker, or because the pipeline failed. Shards that are finished stay.
     """
+    waiting = {part.done_file: part for part in parts}
+    done = [0, 0]  # bytes of text gone through, instances
+    with Display(parts, options, done) as display:
+
+        def look() -> None:
+            for path in work.glob("*.done.json"):
+                part = waiting.pop(path.name, None)
+                built = read_built(work, part) if part else None
+                if part and built:
+                    done[0] += part.bytes * passes(part, options)
+                    done[1] += built.shard.num_records
+            display.show(len(parts) - len(waiting))
+
+        _run(beam_options, work, list(parts), build_part, look, str(absolute(output)), str(absolute(work)), options)
+    if any(read_built(work, part) is None for part in parts):
+        raise UserError("the Beam pipeline ended before all shards were made; run the same command again to go on")
+
+
+def build_part(part: Part, output_name: str, work_name: str, options: RecordOptions) -> None:
+    """Make the shard of one part: what a worker does, any number of times, also at once."""
+    output, work = epath.Path(output_name), epath.Path(work_name)
+    if not (work / part.file).exists():
+        raise FileNotFoundError(f"{work / part.file}: --output must be where every Beam worker sees it")
+    if read_built(work, part) is not None:
+        return
+    with _attempt(work, part.name) as (here, aside):
+        with (work / part.file).open("rb") as source, (here / part.file).open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+        build_shard(here / "output", here, part, options, load_tokenizer(output / "tokenizer"), _nobody_watches)
+        for file in (here / "output").glob("index/*"):
+            _hand_over(file, aside, output / "index")
+        for file in (here / "output").glob("*.tfrecord*"):
+            _hand_over(file, aside, output)
+        _hand_over(here / part.done_file, aside, work)
+
+
+def _run(
+    beam_options: Any,
+    work: epath.Path,
+    elements: list[Any],
+    function: Callable[..., None],
+    look: Callable[[], None],
+    *arguments: Any,
+) -> None:
+    """Have workers call `function(element, *arguments)` for each of `elements`; `look` is called now and then."""
     import apache_beam as beam
 
-    for path in work.glob(f"*{_MISTAKE}"):
+    for path in work.glob(f"*{_MISTAKE}"):  # of an earlier run
         path.unlink()
-    with _told(work, parts, options):
+    with _repeated(look):
         try:
             with beam.Pipeline(options=beam_options) as pipeline:
-                elements = pipeline | "parts" >> beam.Create(list(parts))
-                # Or else a runner takes all parts as one bundle, to one worker.
-                spread = elements | "spread" >> beam.Reshuffle()
-                _ = spread | "build" >> beam.Map(build_part, str(output), str(work), options)
+                collection = pipeline | "elements" >> beam.Create(elements)
+                # Or else a runner takes all of them as one bundle, to one worker.
+                spread = collection | "spread" >> beam.Reshuffle()
+                _ = spread | function.__name__ >> beam.Map(function, *arguments)
         except Exception as error:  # each runner has its own, with the traceback of the worker in its text
             logging.error("%s", error)
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -98,34 +183,41 @@ def build_shards(
             ) from error
     for path in sorted(work.glob(f"*{_MISTAKE}")):
         raise UserError(path.read_text())
-    if any(read_built(work, part) is None for part in parts):
-        raise UserError("the Beam pipeline ended before all shards were made; run the same command again to go on")
 
 
-def build_part(part: Part, output_name: str, work_name: str, options: RecordOptions) -> None:
-    """Make the shard of one part: what a worker does. May be called any number of times, also at once."""
-    output, work = epath.Path(output_name), epath.Path(work_name)
-    if not (work / part.file).exists():
-        raise FileNotFoundError(f"{work / part.file}: --output must be where every Beam worker sees it")
-    if read_built(work, part) is not None or any(work.glob(f"*{_MISTAKE}")):
-        return
+@contextlib.contextmanager
+def _repeated(look: Callable[[], None]) -> Iterator[None]:
+    """Call `look` every few seconds while the block runs: runners do not come back before the end."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
+            look()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _attempt(work: epath.Path, name: str) -> Iterator[tuple[epath.Path, epath.Path]]:
+    """Directories of one attempt at one element: on the worker's disk, and on the disk of `work`.
+
+    A UserError does not leave the block, for Beam would try again: it is left in `work` for `_run` to find.
+    """
     aside = work / f"attempt-{uuid.uuid4().hex}"  # goes with `work`, also when the worker is killed
     with tempfile.TemporaryDirectory() as directory:
         here = epath.Path(directory)
-        with (work / part.file).open("rb") as source, (here / part.file).open("wb") as copy:
-            shutil.copyfileobj(source, copy)
         try:
-            build_shard(here / "output", here, part, options, load_tokenizer(output / "tokenizer"), _nobody_watches)
-        except UserError as error:  # to raise it would have Beam try again
-            mistake = here / f"{part.name}{_MISTAKE}"
+            yield here, aside
+        except UserError as error:
+            mistake = here / f"{name}{_MISTAKE}"
             mistake.write_text(str(error))
             _hand_over(mistake, aside, work)
-            return
-        for file in (here / "output").glob("index/*"):
-            _hand_over(file, aside, output / "index")
-        for file in (here / "output").glob("*.tfrecord*"):
-            _hand_over(file, aside, output)
-        _hand_over(here / part.done_file, aside, work)
 
 
 def _hand_over(file: epath.Path, aside: epath.Path, directory: epath.Path) -> None:
@@ -143,28 +235,5 @@ def _nobody_watches(size: int, instances: int) -> None:
     del size, instances
 
 
-@contextlib.contextmanager
-def _told(work: epath.Path, parts: Sequence[Part], options: RecordOptions) -> Iterator[None]:
-    """Show how many shards there are, whichever runner makes them, while the block runs."""
-    ended = threading.Event()
-    watching = threading.Thread(target=_watch, args=(work, parts, options, ended), daemon=True)
-    watching.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watching.join()
-
-
-def _watch(work: epath.Path, parts: Sequence[Part], options: RecordOptions, ended: threading.Event) -> None:
-    waiting = {part.done_file: part for part in parts}
-    done = [0, 0]  # bytes of text gone through, instances
-    with Display(parts, options, done) as display:
-        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            for path in work.glob("*.done.json"):
-                part = waiting.pop(path.name, None)
-                built = read_built(work, part) if part else None
-                if part and built:
-                    done[0] += part.bytes * passes(part, options)
-                    done[1] += built.shard.num_records
-            display.show(len(parts) - len(waiting))
+def _digest(identity: list[list[Any]]) -> str:
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]

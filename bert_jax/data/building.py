@@ -57,7 +57,7 @@ def build_records(
     """Make the records of `inputs` (see Corpus) in the directory `output`, or finish making them.
 
     Does nothing if they are there already. `text_field` is that of JSON Lines and of TFDS' examples.
-    With `beam_options` (see beam_workers.py) the shards are made by Beam.
+    With `beam_options` (see beam_workers.py) Beam cleans dumps and makes the shards.
 
     Raises:
       UserError: an option makes no sense, the text cannot be used or, if `strict`, is suspicious, `output` holds
@@ -74,7 +74,7 @@ def build_records(
     if (output / MANIFEST).exists():
         return _already_there(output, plan, strict)
     with only_run(output):
-        cut = _cut(corpus, output, tokenizer, options, plan, strict)
+        cut = _cut(corpus, output, tokenizer, options, plan, strict, beam_options)
         tokenizer.save(output / "tokenizer")
         return _finish(output, cut, tokenizer, options, plan, num_workers, beam_options)
 
@@ -139,6 +139,7 @@ def _cut(
     options: RecordOptions,
     plan: dict[str, Any],
     strict: bool,
+    beam_options: Any,
 ) -> _Cut:
     """The parts of an unfinished run, or new ones. On an error in the text nothing stays."""
     work = output / ".parts"
@@ -150,6 +151,8 @@ def _cut(
         return begun
     if any(output.glob("*.tfrecord*")):
         raise UserError(f"{output} holds TFRecord files of another origin; give another --output")
+    if beam_options is not None:
+        beam_workers.clean_dumps(corpus, work, beam_options)
     logging.info("Cutting %s into %d parts", corpus.name, options.num_parts)
     try:
         looking = Suspicions(is_text=tokenizer.kind != "ids")

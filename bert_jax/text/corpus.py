@@ -78,6 +78,15 @@ class Corpus:
         """Bytes read so far."""
         return sum(source.position for source in self._sources)
 
+    @property
+    def dumps(self) -> list[MediaWikiDump]:
+        """The dumps among the inputs: their pages take longest to clean, and may be cleaned elsewhere."""
+        return [source for source in self._sources if isinstance(source, MediaWikiDump)]
+
+    def replace(self, source: Source, by: Source) -> None:
+        """Read `by` in the place of `source`, one of the inputs, of which it must give the documents."""
+        self._sources[self._sources.index(source)] = by
+
     def identity(self) -> list[list[Any]]:
         """What a rerun compares to notice other input: each file's name, size in bytes, and a digest of its ends.
 

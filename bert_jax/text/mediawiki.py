@@ -31,26 +31,26 @@ class MediaWikiDump:
 
     def __init__(self, file: InputFile, num_workers: int) -> None:
         check_installed(str(file))
-        self._file, self._num_workers = file, num_workers
+        self.file, self._num_workers = file, num_workers
 
     @property
     def size(self) -> int:
         """Bytes of the file."""
-        return self._file.size
+        return self.file.size
 
     @property
     def position(self) -> int:
         """Bytes read of it."""
-        return self._file.position
+        return self.file.position
 
     def identity(self) -> list[list[Any]]:
         """The file's name, size and digest."""
-        return [self._file.identity()]
+        return [self.file.identity()]
 
     def documents(self) -> Iterator[Document]:
         """A document an article, a paragraph a line."""
-        clean = functools.partial(_document, str(self._file))
-        yield from ordered_map(clean, read_pages(self._file), self._num_workers)
+        clean = functools.partial(_document, str(self.file))
+        yield from ordered_map(clean, read_pages(self.file), self._num_workers)
 
 
 def _document(file: str, page: tuple[Page, frozenset[str]]) -> Document:

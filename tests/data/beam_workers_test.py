@@ -1,3 +1,4 @@
+import bz2
 import concurrent.futures
 import importlib.util
 import os
@@ -5,17 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import pytest
 from etils import epath
 
-from bert_jax.data.beam_workers import build_part, build_shards, parse_beam_options
+from bert_jax.data.beam_workers import build_part, build_shards, clean_dumps, parse_beam_options
 from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import cut_into_parts
 from bert_jax.errors import UserError
-from bert_jax.text.corpus import documents
+from bert_jax.text.corpus import Corpus, documents
+from bert_jax.text.mediawiki import MediaWikiDump
 
 OPTIONS = RecordOptions(max_seq_length=64, max_predictions_per_seq=10, dupe_factor=2, num_parts=3, holdout=0.1)
 HERE = "--direct_num_workers=1"  # Beam's local runner in this process
@@ -63,7 +67,6 @@ def cut(text, tokenizer, tmp_path):
     [
         HERE,
         "--direct_num_workers=2 --direct_running_mode=multi_threading",
-        "",  # two processes
         # A job server, and workers who know the pipeline from its messages only: what Flink and Spark are sent.
         "--runner=PortableRunner --job_endpoint=embed --environment_type=LOOPBACK",
     ],
@@ -71,6 +74,44 @@ def cut(text, tokenizer, tmp_path):
 def test_same_bytes_as_without_beam(built, text, tokenizer, tmp_path, beam_options):
     build(text, tokenizer, tmp_path / "records", beam_options)
     assert content(tmp_path / "records") == content(built)
+
+
+@pytest.fixture
+def dumps(tmp_path):
+    """The same text as a wiki's pages, in two files of a dump, with a page that is no article."""
+    pages = [f"<page><ns>0</ns><revision><text>{escape(topics[name])}</text></revision></page>" for name in topics]
+    for number in (0, 1):
+        content = "".join([*pages[number::2], "<page><ns>1</ns><revision><text>Talk.</text></revision></page>"])
+        path = tmp_path / f"enwiki-pages-articles{number}.xml-p{number}p99.bz2"
+        path.write_bytes(bz2.compress(f"<mediawiki>{content}</mediawiki>".encode()))
+    return tmp_path / "enwiki-*.bz2"
+
+
+@beam
+@pytest.mark.skipif(importlib.util.find_spec("mwparserfromhell") is None, reason="mwparserfromhell is not installed")
+def test_dumps_are_cleaned_by_beam_too(dumps, tokenizer, tmp_path, monkeypatch):
+    build(dumps, tokenizer, tmp_path / "local")
+    monkeypatch.delattr(MediaWikiDump, "documents")  # in this process; the workers are others
+    build(dumps, tokenizer, tmp_path / "beam", "")  # Beam's local runner in two processes
+    assert content(tmp_path / "beam") == content(tmp_path / "local")
+
+
+@beam
+@pytest.mark.skipif(importlib.util.find_spec("mwparserfromhell") is None, reason="mwparserfromhell is not installed")
+def test_damaged_dump_is_named_and_the_others_stay_cleaned(dumps, tokenizer, tmp_path):
+    damaged = tmp_path / "enwiki-pages-articles1.xml-p1p99.bz2"
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:-1000])
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"enwiki-pages-articles1\.xml-p1p99\.bz2 is truncated or damaged"):
+            build(dumps, tokenizer, tmp_path / "records", HERE)
+    (cleaned,) = (tmp_path / "records" / ".parts").glob("*.cleaned")
+    before = cleaned.stat().st_mtime_ns
+    damaged.write_bytes(good)
+    corpus = Corpus([str(dumps)])
+    clean_dumps(corpus, epath.Path(tmp_path) / "records" / ".parts", parse_beam_options("beam", HERE, 1))
+    assert cleaned.stat().st_mtime_ns == before
+    assert list(corpus.documents()) == list(Corpus([str(dumps)]).documents())
 
 
 @beam
@@ -96,6 +137,7 @@ def test_killed_run_goes_on_from_its_finished_shards(built, command, text, token
 def test_mistake_of_the_text_is_one_line_and_not_tried_again(command, tmp_path):
     (tmp_path / "text.txt").write_text("words\n\n\x01\n\n\x02\n")
     flags = [f"--input={tmp_path / 'text.txt'}", f"--output={tmp_path / 'records'}", "--num_parts=1", "--holdout=0"]
+    flags.append(f"--beam_options={HERE}")
     done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
