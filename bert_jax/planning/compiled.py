@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,8 +98,14 @@ def _run(command: list[str], environment: dict[str, str], directory: Path, limit
     if done.returncode < 0:
         raise CompilationError(f"the compiler crashed ({signal.Signals(-done.returncode).name})")
     if done.returncode or not (directory / "result.json").exists():
-        lines = (directory / "log.txt").read_text().strip().splitlines() or ["no word"]
-        raise CompilationError(f"the compiler ended with status {done.returncode}: {lines[-1][:300]}")
+        raise CompilationError(f"the compiler ended with status {done.returncode}: {_reason(directory / 'log.txt')}")
+
+
+def _reason(log: Path) -> str:
+    """The last exception in a log, or its last line; what JAX says of its traceback follows the exception."""
+    lines = log.read_text().strip().splitlines() or ["no word"]
+    exceptions = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt)\b", line)]
+    return (exceptions or lines)[-1][:300]
 
 
 def _read(directory: Path) -> Compiled:

@@ -1,0 +1,200 @@
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bert_jax.config import ModelConfig
+from bert_jax.model.flops import train_flops_per_sequence
+
+ROOT = Path(__file__).parent.parent
+needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+
+SMALL = """
+from bert_jax.config import Config, ModelConfig, PhaseConfig, TrainConfig
+
+
+def get_config():
+    return Config(
+        model=ModelConfig(
+            hidden_size=256, num_hidden_layers=2, num_attention_heads=4, intermediate_size=1024,
+        ),
+        phases=(PhaseConfig(steps=900_000, global_batch_size=64, max_seq_length=128),),
+        train=TrainConfig(dtype="bfloat16"),
+    )
+"""
+LARGE = str(ROOT / "configs" / "bert_large.py")
+
+
+def plan(*flags, environment=None):
+    return subprocess.run(
+        [sys.executable, "-m", "bert_jax.plan", *flags],
+        cwd=ROOT,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def last_line(done):
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plan") / "small.py"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def planned(small):
+    """Two slices planned by the command: what it printed, the JSON and the directory of compiled texts."""
+    done = plan(
+        f"--config={small}",
+        "--topology=v3:2x2,v5e:1x1",
+        "--config.data.records=none/{max_seq_length}",
+        "--price_per_chip_hour=2",
+        f"--json={small.parent / 'plan.json'}",
+        f"--hlo_dir={small.parent / 'hlo'}",
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads((small.parent / "plan.json").read_text())["plans"], small.parent / "hlo"
+
+
+@needs_libtpu
+def test_flops_agree_with_the_formula(planned):
+    model = ModelConfig(
+        vocab_size=30_522, hidden_size=256, num_hidden_layers=2, num_attention_heads=4, intermediate_size=1024
+    )
+    formula = 64 * train_flops_per_sequence(model, 128, 20)
+    for made in planned[1]:
+        phase = made["phases"][0]
+        assert sum(phase["product_flops"].values()) == pytest.approx(formula, rel=0.02)
+        assert phase["model_flops"] == formula
+
+
+@needs_libtpu
+def test_memory_is_told_by_kind_and_fits(planned):
+    for made in planned[1]:
+        phase = made["phases"][0]
+        assert phase["problem"] == ""
+        assert sum(phase["memory_bytes"].values()) == phase["memory_needed_bytes"] < phase["memory_limit_bytes"]
+    on_eight, on_one = (made["phases"][0]["memory_bytes"] for made in planned[1])
+    assert on_eight["parameters"] == on_one["parameters"] > 8_000_000 * 4
+    assert on_eight["optimizer state"] < on_one["optimizer state"] / 6  # cut over eight cores
+    assert on_one["optimizer state"] == pytest.approx(2 * on_one["parameters"], rel=0.01)
+
+
+@needs_libtpu
+def test_time_and_cost_follow_from_the_step(planned):
+    for made in planned[1]:
+        phase = made["phases"][0]
+        assert sum(phase["seconds_by_part"].values()) == pytest.approx(phase["step_seconds"])
+        assert {"attention", "feed-forward", "embeddings", "heads", "optimizer"} <= set(phase["seconds_by_part"])
+        assert made["hours"] == pytest.approx(phase["step_seconds"] * 900_000 / 3600)
+        assert made["cost"] == pytest.approx(2 * made["hours"] * made["chips"])
+        assert 0 < phase["mfu"] < 1
+        assert phase["cycles"] > 0
+
+
+@needs_libtpu
+def test_parts_are_almost_all_of_the_step(planned):
+    for made in planned[1]:
+        parts = made["phases"][0]["seconds_by_part"]
+        assert parts["other"] < 0.1 * sum(parts.values())
+
+
+@needs_libtpu
+def test_several_devices_exchange_the_gradients(planned):
+    on_eight, on_one = (made["phases"][0]["collectives"] for made in planned[1])
+    assert on_one == []
+    parameters = planned[1][0]["phases"][0]["memory_bytes"]["parameters"] // 4
+    assert sum(each["bytes"] for each in on_eight) > 2 * parameters  # at least in bfloat16
+
+
+@needs_libtpu
+def test_what_it_prints(planned):
+    printed, _, texts = planned
+    assert "not a measurement" in printed
+    assert "v3:2x2: 4 chip(s), 8 device(s)" in printed
+    assert printed.rstrip().splitlines()[-2].startswith("v3:2x2")  # the comparing table
+    assert {path.relative_to(texts).as_posix() for path in texts.glob("*/*")} == {"v3:2x2/0.txt", "v5e:1x1/0.txt"}
+    assert (texts / "v5e:1x1" / "0.txt").read_text().startswith("HloModule")
+
+
+@needs_libtpu
+def test_what_does_not_fit_and_what_would(tmp_path):
+    done = plan(
+        f"--config={LARGE}",
+        "--topology=v2:2x2",
+        "--config.model.num_hidden_layers=2",
+        "--config.phases[0].max_seq_length=512",
+        "--config.phases[0].global_batch_size=2048",  # 256 rows a core
+        "--config.phases[1].max_seq_length=128",
+        "--config.phases[1].global_batch_size=8",
+        f"--json={tmp_path / 'plan.json'}",
+    )
+    assert done.returncode == 0, done.stderr
+    (made,) = json.loads((tmp_path / "plan.json").read_text())["plans"]
+    large, little = made["phases"]
+    assert large["problem"] == "does not fit"
+    assert large["memory_needed_bytes"] > large["memory_limit_bytes"]
+    assert large["remedy"].startswith("it fits with --config.train.")
+    assert (little["problem"], little["remedy"]) == ("", "")
+    assert "DOES NOT FIT" in done.stdout
+    assert made["hours"] is None
+    assert math.isclose(large["memory_limit_bytes"], 7.5 * 2**30, rel_tol=0.1)
+
+
+def test_a_plan_for_this_hosts_cpu(tmp_path, chain):
+    """Sizes come from the records, where they are there."""
+    done = plan(
+        f"--config={ROOT / 'tests' / 'configs' / 'one_phase.py'}",
+        f"--config.data.records={chain.directory}/records-{{max_seq_length}}",
+        "--topology=cpu:2",
+        f"--json={tmp_path / 'plan.json'}",
+        f"--hlo_dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    (phase,) = json.loads((tmp_path / "plan.json").read_text())["plans"][0]["phases"]
+    assert phase["max_predictions_per_seq"] == 6
+    assert phase["mfu"] is None
+    assert phase["step_seconds"] > 0
+    assert "less than any real step takes" in done.stdout.replace("\n", " ")
+    assert (tmp_path / "0.txt").read_text().startswith("HloModule")
+
+
+@pytest.mark.parametrize("topology", ["v9:2x2", "gpu:8", "v3:3x3"])
+def test_an_unknown_topology_is_one_line_before_anything_else(topology):
+    done = plan(f"--config={LARGE}", f"--topology=v3:8x8,{topology}")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [last_line(done)]
+    assert last_line(done).startswith(f"error: --topology={topology}")
+
+
+def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['libtpu'] = None")
+    done = plan(f"--config={LARGE}", "--topology=v3:8x8", environment={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [last_line(done)]
+    assert "pip install 'bert_jax[plan]'" in last_line(done)
+
+
+def test_a_batch_that_does_not_divide_is_one_line(small):
+    done = plan(f"--config={small}", "--topology=cpu:2", "--config.phases[0].global_batch_size=3")
+    assert done.returncode == 1
+    assert last_line(done).startswith("error: global_batch_size=3")
+
+
+@needs_libtpu
+def test_a_compiler_that_takes_too_long_is_said(small):
+    done = plan(f"--config={small}", "--topology=v3:2x2", "--compile_minutes=0.01")
+    assert done.returncode == 0
+    assert "the compiler took longer than 0.6 s" in done.stdout
+    assert "no time, as a phase has none" in done.stdout
