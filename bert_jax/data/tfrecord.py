@@ -7,6 +7,7 @@ frame starts and, last, where the shard ends. Knows nothing of what is in a reco
 """
 
 import contextlib
+import functools
 import os
 import struct
 import threading
@@ -47,8 +48,7 @@ class TFRecordWriter:
 
     def write(self, data: bytes) -> None:
         """Append one record."""
-        length = struct.pack("<Q", len(data))
-        frame = length + _FOOTER.pack(_masked_crc(length)) + data + _FOOTER.pack(_masked_crc(data))
+        frame = b"".join((_header(len(data)), data, _FOOTER.pack(_masked_crc(data))))
         self._file.write(frame)
         self.offsets.append(self.offsets[-1] + len(frame))
 
@@ -160,6 +160,11 @@ def check_size(path: epath.Path, expected: int, offsets: np.ndarray | None = Non
 
 def _damaged(path: epath.Path, record: int, how: str) -> DamagedRecordError:
     return DamagedRecordError(f"{path}: record {record} {how}; rebuild that shard with build_records or restore it")
+
+
+@functools.lru_cache(maxsize=10_000)  # records have few different lengths
+def _header(length: int) -> bytes:
+    return _HEADER.pack(length, _masked_crc(struct.pack("<Q", length)))
 
 
 def _masked_crc(data: bytes) -> int:
