@@ -17,6 +17,7 @@ from bert_jax.training.state import (
     abstract_state,
     build_model,
     init_state,
+    memory_line,
     param_count,
     state_shardings,
 )
@@ -154,3 +155,21 @@ def test_heads_that_do_not_divide_are_an_error_before_anything_is_made(model_con
     optimizer = make_optimizer(OptimizerConfig(), [PhaseConfig()])
     with pytest.raises(UserError, match=r"attention/.*'heads' of 2 .*--config.mesh.tensor"):
         state_shardings(model, optimizer, make_mesh(MeshConfig(1, 1, 8)), shard_over_data=True)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 4, 1)], ids=str)
+@pytest.mark.parametrize("shard_over_data", [True, False])
+def test_the_log_tells_what_each_device_holds(make_state, model_config, sizes, shard_over_data):
+    model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: math.prod(sizes)])
+    shardings = state_shardings(model, optimizer, mesh, shard_over_data)
+    told = []
+    for name in ("params", "opt_state"):
+        leaves = jax.tree.leaves(jax.device_put(make_state(1, 1, 1)[name], shardings[name]))
+        held = sum(leaf.addressable_shards[0].data.nbytes for leaf in leaves)
+        whole = sum(leaf.nbytes for leaf in leaves)
+        told.append(f"{held / 1e6:,.1f} of {whole / 1e6:,.1f} MB of {{}} ({100 * held / whole:.0f}%)")
+    expected = " and ".join(told).format("parameters", "optimizer state")
+    assert memory_line(abstract_state(model, optimizer, shardings)) == f"each device holds {expected}"
+    assert ("(100%)" in told[1]) == (sizes == (1, 1, 1))
+    assert (told[0][-6:] == told[1][-6:]) == (sizes == (1, 1, 1) or not shard_over_data)
