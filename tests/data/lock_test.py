@@ -1,0 +1,114 @@
+"""Locks between real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from etils import epath
+
+from bert_jax.data.lock import hold_as_worker, only_run, wait_for_workers
+from bert_jax.errors import UserError
+
+HOLD = """
+import sys, time
+from etils import epath
+from bert_jax.data import lock
+directory = epath.Path(sys.argv[2])
+if sys.argv[1] == "run":
+    with lock.only_run(directory):
+        print("held", flush=True)
+        time.sleep(600)
+lock.hold_as_worker(directory)
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def hold(tmp_path):
+    """hold(what, directory): a process that holds a lock until it is killed."""
+    processes = []
+
+    def start(what, directory):
+        environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+        command = [sys.executable, "-c", HOLD, what, str(directory)]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_one_at_a_time_and_nothing_left(tmp_path):
+    output = epath.Path(tmp_path / "a" / "b")
+    with only_run(output):
+        assert (output / ".lock").exists()
+        with pytest.raises(UserError, match=rf"b is being written by process {os.getpid()} on .*; wait for it, or"):
+            only_run(output).__enter__()
+    assert not output.exists()  # it made the directory, and nothing came into it
+    output.mkdir()
+    with only_run(output):
+        pass
+    assert list(output.iterdir()) == []
+    with only_run(output):
+        (output / "file").write_text("x")
+    assert [path.name for path in output.iterdir()] == ["file"]
+
+
+def test_sigkill_releases_it(tmp_path, hold):
+    output = epath.Path(tmp_path / "records")
+    process = hold("run", output)
+    with pytest.raises(UserError, match=f"process {process.pid} on"):
+        only_run(output).__enter__()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with only_run(output):
+        assert (output / ".lock").read_text().startswith(f"process {os.getpid()} on")
+
+
+def test_many_at_once_never_overlap(tmp_path):
+    output, inside, overlaps, entered = epath.Path(tmp_path / "records"), [], [], []
+
+    def attempt():
+        for _ in range(50):
+            try:
+                with only_run(output):
+                    inside.append(1)
+                    overlaps.append(len(inside) > 1)
+                    entered.append(1)
+                    time.sleep(0.0005)
+                    inside.pop()
+            except UserError:
+                time.sleep(0.0002)
+
+    threads = [threading.Thread(target=attempt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(entered) > 10
+    assert not any(overlaps)
+
+
+def test_workers_of_a_killed_run_are_waited_for(tmp_path, hold):
+    work = epath.Path(tmp_path)
+    wait_for_workers(work)  # there were none
+    process = hold("worker", work)
+    hold("worker", work).kill()  # any number of them at once
+    threading.Timer(0.5, process.kill).start()
+    wait_for_workers(work)
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_buckets_have_no_locks():
+    with only_run(epath.Path("gs://bucket/records")), only_run(epath.Path("gs://bucket/records")):
+        hold_as_worker(epath.Path("gs://bucket/records/.parts"))
+        wait_for_workers(epath.Path("gs://bucket/records/.parts"))
