@@ -59,6 +59,7 @@ METRICS = (
         floor_title="commoner answer",
     ),
     Metric("learning_rate", "Learning rate", said="{:g}".format, tick="{:g}".format, from_zero=True),
+    Metric("gradient_norm", "Gradient norm", said="{:.2f}".format, tick="{:g}".format, from_zero=True),
     Metric("tokens_per_second", "Throughput (tokens a second)", said=_count, tick=_count, from_zero=True),
 )
 

@@ -1,4 +1,4 @@
-"""A pretraining run as its workdir tells it: config.json, metrics.jsonl, samples.json. Reads, and judges nothing."""
+"""A pretraining run as its workdir tells it: config, metrics, samples and starts. Reads, and judges nothing."""
 
 import dataclasses
 import json
@@ -10,6 +10,7 @@ from etils import epath
 
 from bert_jax.cloud import absolute
 from bert_jax.errors import UserError
+from bert_jax.goodput import Start, read_starts
 
 _PAUSE = 20  # times the usual: a longer gap between two lines is a run that was stopped, not one that trains
 
@@ -22,6 +23,7 @@ class Run:
     config: dict[str, Any]
     lines: list[dict[str, Any]]
     samples: list[dict[str, Any]]
+    starts: list[Start] = dataclasses.field(default_factory=list)  # as runs.jsonl tells them
 
     def points(self, split: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) wherever the metric was told and was a number."""
@@ -80,6 +82,7 @@ def read_run(workdir: epath.PathLike) -> Run:
         config=_parse(workdir / "config.json", (workdir / "config.json").read_text()),
         lines=[_parse(workdir / "metrics.jsonl", line) for line in whole_lines],
         samples=_parse(samples, samples.read_text()) if samples.exists() else [],
+        starts=read_starts(workdir),
     )
 
 

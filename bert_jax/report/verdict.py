@@ -3,6 +3,7 @@
 import dataclasses
 from statistics import median
 
+from bert_jax.goodput import STEPS, goodput
 from bert_jax.report.run import Run
 
 _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
@@ -68,7 +69,21 @@ def work(run: Run) -> list[Fact]:
     shares = [value for _, value in run.points("train", "mfu")]
     if shares:
         facts.append(Fact("MFU", _percent(median(shares)), "of the hardware's peak, median"))
-    return facts
+    skipped = sum(int(value) for _, value in run.points("train", "skipped_steps"))
+    if skipped:
+        facts.append(Fact("Steps skipped", f"{skipped:,}", "no finite loss or gradient"))
+    return facts + _time_spent(run)
+
+
+def _time_spent(run: Run) -> list[Fact]:
+    """The share of the time in steps that count, and where the rest went."""
+    found = goodput(run.starts)
+    if found is None:
+        return []
+    largest = sorted(((share, kind) for kind, share in found.shares.items() if kind != STEPS), reverse=True)[:2]
+    rest = ", ".join(f"{kind} {_percent(share)}" for share, kind in largest if share >= 0.001)
+    starts = f" in {found.starts} starts" if found.starts > 1 else ""
+    return [Fact("Goodput", _percent(found.share), f"of {duration(found.running)}{starts}; {rest}".rstrip("; "))]
 
 
 def compact(number: float) -> str:

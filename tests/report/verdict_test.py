@@ -2,6 +2,7 @@
 
 import pytest
 
+from bert_jax.goodput import Start
 from bert_jax.report.run import Run
 from bert_jax.report.verdict import compact, duration, results, verdict, work
 
@@ -76,3 +77,23 @@ def test_duration(seconds, said):
 )
 def test_compact(number, said):
     assert compact(number) == said
+
+
+def test_goodput_stands_beside_where_the_rest_went():
+    starts = [
+        Start(0.0, 60.0, 0, 10, {"steps": 50.0, "start": 10.0}),
+        Start(90.0, 130.0, 10, 20, {"steps": 38.0, "evaluation": 2.0}),
+    ]
+    facts = {fact.name: fact for fact in work(Run("run", {}, [], [], starts))}
+    assert facts["Goodput"].value == "88.0%"
+    assert facts["Goodput"].beside == "of 1 min 40 s in 2 starts; start 10.0%, evaluation 2.0%"
+    assert "Goodput" not in {fact.name for fact in work(Run("run", {}, [], []))}
+
+
+def test_skipped_steps_are_told_where_there_are_some():
+    def told(*skipped):
+        lines = [{"split": "train", "step": 1, "time": 0.0, "skipped_steps": number} for number in skipped]
+        return {fact.name: fact.value for fact in work(Run("run", {}, lines, []))}
+
+    assert told(0, 2, 1)["Steps skipped"] == "3"
+    assert "Steps skipped" not in told(0, 0)

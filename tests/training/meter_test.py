@@ -1,14 +1,16 @@
 """The meter with a clock of the test's own: whose time counts, and when an interval's numbers come."""
 
+import math
 import time
 
+import jax
 import jax.numpy as jnp
 import pytest
 
 from bert_jax.training.meter import Meter
 
 
-def sums(loss, words=4.0, rows=2.0):
+def sums(loss, words=4.0, rows=2.0, skipped=0.0):
     return {
         "masked_lm_loss": jnp.float32(loss * words),
         "masked_lm_correct": jnp.float32(1.0),
@@ -17,6 +19,7 @@ def sums(loss, words=4.0, rows=2.0):
         "next_sentence_correct": jnp.float32(rows),
         "next_sentence_weight": jnp.float32(rows),
         "gradient_norm": jnp.float32(loss),
+        "skipped": jnp.float32(skipped),
     }
 
 
@@ -72,6 +75,7 @@ def meter_values(loss):
         "next_sentence_loss": 0.5,
         "next_sentence_accuracy": 1.0,
         "gradient_norm": loss,
+        "skipped_steps": 0,
     }
 
 
@@ -113,3 +117,47 @@ def test_a_new_phase_has_its_own_size(meter, clock):
 def test_no_rate_before_a_second_step(meter):
     meter.add(1, sums(1.0), closes=True)
     assert "tokens_per_second" not in meter.flush()[1]
+
+
+def test_a_skipped_step_is_counted_and_in_no_mean(meter):
+    for step, loss, skipped in ((1, 1.0, 0.0), (2, math.nan, 1.0), (3, 3.0, 0.0)):
+        meter.add(step, sums(loss, skipped=skipped), closes=step == 3)
+    values = meter.flush()[1]
+    assert (values["masked_lm_loss"], values["gradient_norm"]) == pytest.approx((2.0, 2.0))
+    assert values["skipped_steps"] == 1
+    meter.add(4, sums(math.nan, skipped=1.0), closes=True)
+    values = meter.flush()[1]
+    assert values["skipped_steps"] == 1
+    assert "loss" not in values
+
+
+def test_each_step_is_shown_with_its_own_numbers():
+    shown = []
+    meter = Meter(1.0, lambda step, values: shown.append((step, values["loss"], values["skipped"])))
+    meter.start_phase(1, 1)
+    meter.add(1, sums(1.0), closes=False)
+    assert shown == []
+    meter.add(2, sums(2.0), closes=False)
+    assert shown == [(1, 1.5, 0.0)]
+    meter.flush()
+    assert shown == [(1, 1.5, 0.0), (2, 2.5, 0.0)]
+
+
+def test_the_share_that_the_devices_waited_for_input(meter, clock):
+    for step in range(1, 4):
+        meter.add(step, sums(1.0), closes=step == 3)
+        clock.now += 2.0
+        meter.waited(0.5)
+    assert meter.flush()[1]["input_wait_share"] == pytest.approx(1.5 / 4.0)
+
+
+def test_idle_is_when_all_is_done_that_was_given(meter):
+    assert meter.idle()
+    never = jax.jit(lambda array: jax.lax.fori_loop(0, 300, lambda _, a: jnp.tanh(a @ a), array).sum())
+    array = jnp.ones((400, 400))
+    never(array).block_until_ready()
+    told = sums(1.0) | {"gradient_norm": never(array)}
+    meter.add(1, told, closes=False)
+    assert not meter.idle()
+    jax.block_until_ready(told)
+    assert meter.idle()
