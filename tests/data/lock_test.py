@@ -1,5 +1,6 @@
 """Locks between real processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -78,18 +79,16 @@ def test_many_at_once_never_overlap(tmp_path):
     output, inside, overlaps, entered = epath.Path(tmp_path / "records"), [], [], []
 
     def attempt():
-        for _ in range(50):
-            try:
-                with only_run(output):
-                    inside.append(1)
-                    overlaps.append(len(inside) > 1)
-                    entered.append(1)
-                    time.sleep(0.0005)
-                    inside.pop()
-            except UserError:
-                time.sleep(0.0002)
+        for _ in range(300):
+            with contextlib.suppress(UserError), only_run(output):
+                inside.append(1)
+                time.sleep(0)  # lets another thread run
+                overlaps.append(len(inside) > 1)
+                entered.append(1)
+                inside.pop()
 
-    threads = [threading.Thread(target=attempt) for _ in range(4)]
+    output.mkdir()  # or making and removing it would take the time in which they meet
+    threads = [threading.Thread(target=attempt) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
