@@ -95,4 +95,4 @@ def test_a_real_dump():
     assert len(found) == 105
     assert found[0][0].startswith("Anarchism is a political philosophy that advocates self-governed societies")
     assert 2_400_000 < len(text) < 2_700_000
-    assert not re.search(r"\{\{|\}\}|\[\[|\]\]|</?ref|</?div|\{\||thumb\||^=|^\*|^#", text, re.MULTILINE)
+    assert not re.search(r"\{\{|\}\}|\[\[|\]\]|</?ref|</?div|\{\||thumb\||^==|^\*|^#", text, re.MULTILINE)

@@ -1,0 +1,67 @@
+"""How fast text is cut into parts, and which share of that is looking for what is suspicious in it.
+
+    .venv/bin/python benchmarks/cutting.py [--megabytes=200]
+
+The text is the documentation on this machine, repeated, so that all but the first copy of each document is a duplicate.
+One process; its own CPU time is measured, not the wall's.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from itertools import cycle
+from pathlib import Path
+
+from etils import epath
+from results import tell
+
+from bert_jax.data.options import RecordOptions
+from bert_jax.data.parts import cut_into_parts
+from bert_jax.text import python_docs
+from bert_jax.text.corpus import Corpus
+from bert_jax.text.suspicions import Suspicions
+
+REPETITIONS = 5
+OPTIONS = RecordOptions(num_parts=8, holdout=0.01)
+
+
+def main() -> None:
+    """Cut the same text with and without looking, in turn."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=200)
+    megabytes = parser.parse_args().megabytes
+    with tempfile.TemporaryDirectory() as directory:
+        write_text(Path(directory) / "text.txt", megabytes * 1_000_000)
+        corpus = Corpus([f"{directory}/text.txt"])
+        pairs = [
+            (seconds(corpus, directory, None), seconds(corpus, directory, Suspicions())) for _ in range(REPETITIONS)
+        ]
+        size = corpus.size / 1e6
+    alone, looking = (statistics.median(times) for times in zip(*pairs, strict=True))
+    rows = [[round(size), round(size / alone, 1), round(size / looking, 1), f"{1 - alone / looking:.1%}"]]
+    tell("cutting", ["MB", "MB/s without looking", "MB/s", "share of looking"], rows, ["numpy", "google-crc32c"])
+
+
+def seconds(corpus: Corpus, directory: str, suspicions: Suspicions | None) -> float:
+    """CPU time of cutting the corpus."""
+    started = time.process_time()
+    documents = (document.sentences for document in corpus.documents(suspicions))
+    cut_into_parts(epath.Path(directory) / "parts", documents, OPTIONS, "the text")
+    if suspicions is not None:
+        suspicions.report()
+    return time.process_time() - started
+
+
+def write_text(path: Path, size: int) -> None:
+    """Write documents until there are `size` bytes."""
+    documents = ["\n".join(document) for document in python_docs.documents()]
+    with path.open("w", encoding="utf-8") as file:
+        for document in cycle(documents):
+            file.write(document + "\n\n")
+            if file.tell() > size:
+                return
+
+
+if __name__ == "__main__":
+    main()
