@@ -3,6 +3,7 @@
 Beside the shard's index, index/<shard>.sizes.npy holds them as int32 [records, 2].
 """
 
+import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -30,8 +31,7 @@ def read_sizes(shard: epath.PathLike) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
-        with path.open("rb") as file:
-            return np.load(file)
+        return np.load(io.BytesIO(path.read_bytes()))
     except (ValueError, EOFError):
         raise UserError(f"{path} is damaged; delete it, and it is made again") from None
 

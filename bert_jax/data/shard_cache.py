@@ -53,18 +53,20 @@ class ShardCache:
                 return None
             self._wanted[copy] = size
             if not copy.exists():
-                self._make_room(size)
+                self._make_room()
                 self._waiting.put((shard, copy))
                 self._start()
         return copy
 
-    def _make_room(self, size: int) -> None:
-        """Delete copies that others made, the oldest first."""
-        others = [file for file in self._directory.iterdir() if file not in self._wanted]
-        for file in sorted(others, key=lambda file: file.stat().st_mtime):
-            if self._used() + size <= self._room:
+    def _make_room(self) -> None:
+        """Delete copies that others made, the oldest first, until what this process wants has room."""
+        others = [(file.stat(), file) for file in self._directory.iterdir() if file not in self._wanted]
+        used = sum(self._wanted.values()) + sum(status.st_size for status, _ in others)
+        for status, file in sorted(others, key=lambda other: other[0].st_mtime):
+            if used <= self._room:
                 return
             file.unlink(missing_ok=True)
+            used -= status.st_size
 
     def _used(self) -> int:
         return sum(file.stat().st_size for file in self._directory.iterdir())

@@ -7,6 +7,7 @@ frame starts and, last, where the shard ends. Knows nothing of what is in a reco
 """
 
 import contextlib
+import io
 import functools
 import os
 import struct
@@ -174,8 +175,7 @@ def _masked_crc(data: bytes) -> int:
 
 def _read_index(shard: epath.Path) -> np.ndarray:
     try:
-        with index_path(shard).open("rb") as file:
-            return np.load(file)
+        return np.load(io.BytesIO(index_path(shard).read_bytes()))  # at once: from afar each read is a request
     except (ValueError, EOFError):
         raise UserError(f"{index_path(shard)} is damaged; delete it, and it is made again") from None
 
