@@ -147,7 +147,8 @@ def memory_of(setting: Setting, megabytes: float) -> list:
         for _ in range(max(1, round(megabytes * MB / size))):
             with setting.text.open("rb") as once:
                 shutil.copyfileobj(once, repeated)
-    parts = workers * max(1, round(text.stat().st_size / size))
+    # Two parts a worker in the text's first copy: every worker's memory of words is as full at the end of each curve.
+    parts = 2 * workers * max(1, round(text.stat().st_size / size))
     run, _ = ours(setting._replace(text=text), workers=workers, parts=parts, dupe_factor=1)
     megabytes = text.stat().st_size / MB
     text.unlink()
