@@ -1,10 +1,7 @@
 """Checkpoints as files: the same bits back, on any mesh, and whole ones only, also when the disk is full."""
 
-import ctypes
 import logging
-import os
 import shutil
-import uuid
 
 import jax
 import jax.numpy as jnp
@@ -183,27 +180,6 @@ def test_a_reader_makes_no_directory(tmp_path):
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         assert checkpoints.latest_step() is None
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """small_disk(kilobytes) -> a directory on a disk of that size."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    mounted = []
-
-    def mount(kilobytes):
-        directory = tmp_path / uuid.uuid4().hex
-        directory.mkdir()
-        if libc.mount(b"tmpfs", bytes(directory), b"tmpfs", 0, f"size={kilobytes}k".encode()):
-            pytest.skip(f"cannot mount here: {os.strerror(ctypes.get_errno())}")
-        mounted.append(directory)
-        return directory
-
-    yield mount
-    for directory in mounted:
-        libc.umount2(bytes(directory), 2)  # MNT_DETACH
 
 
 @pytest.fixture

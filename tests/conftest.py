@@ -1,9 +1,11 @@
 """What all tests share: eight devices on the CPU, strict broadcasting, a time limit, and a small model with a batch."""
 
+import ctypes
 import os
 import pydoc_data.topics
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # in the processes that tests start, too
@@ -139,3 +141,28 @@ class Chain:
 def chain(tmp_path_factory):
     """A corpus, its vocabulary and its records of 32 and 64 tokens, made by the real commands once."""
     return Chain(tmp_path_factory.mktemp("chain"))
+
+
+MS_REMOUNT = 32
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """small_disk(kilobytes) -> a directory on a disk of that size; small_disk(kilobytes, directory) changes it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    mounted = []
+
+    def mount(kilobytes, directory=None):
+        flags = MS_REMOUNT if directory else 0
+        directory = directory or tmp_path / uuid.uuid4().hex
+        directory.mkdir(exist_ok=True)
+        if libc.mount(b"tmpfs", bytes(directory), b"tmpfs", flags, f"size={kilobytes}k".encode()):
+            pytest.skip(f"cannot mount here: {os.strerror(ctypes.get_errno())}")
+        mounted.append(directory)
+        return directory
+
+    yield mount
+    for directory in mounted:
+        libc.umount2(bytes(directory), 2)  # MNT_DETACH

@@ -51,6 +51,22 @@ def test_a_kill_in_the_middle_of_a_checkpoint_leaves_a_torn_one_that_is_named(lo
     long_run.check(tmp_path)
 
 
+@pytest.mark.parametrize("kilobytes", [1500])
+def test_a_full_disk_stops_the_run_and_with_space_it_goes_on(long_run, small_disk, kilobytes):
+    """A checkpoint of this run takes some 600 kB: one has room beside the rest, a second one has not."""
+    disk = small_disk(kilobytes)
+    done = long_run.finish(disk / "train", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: no space left on the disk of ")
+    assert "Traceback" not in done.stderr
+    whole = [path.name for path in (disk / "train" / "checkpoints").iterdir() if path.name.isdigit()]
+    assert whole, "no checkpoint was written before the disk was full"
+    small_disk(64_000, disk)
+    again = long_run.finish(disk / "train")
+    assert f"from step {max(map(int, whole))} to" in again.stderr
+    long_run.check(disk / "train")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(10))
