@@ -38,9 +38,12 @@ def evaluate(step: Callable[[Params, Batch], Sums], params: Params, batches: Ite
     next-sentence labels. Without any batch, nothing.
     """
     totals: dict[str, Any] = {}
+    before: Sums = {}
     for batch in batches:
-        sums = jax.tree.map(lambda array: np.asarray(array, np.float64), step(params, batch))
-        totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
+        sums = step(params, batch)  # only dispatched; the sums of the batch before are read meanwhile
+        totals = _added(totals, before)
+        before = sums
+    totals = _added(totals, before)
     if not totals:
         return {}
     unigram_loss, unigram_accuracy = context_free_floor(totals["masked_lm_labels"])
@@ -51,6 +54,11 @@ def evaluate(step: Callable[[Params, Batch], Sums], params: Params, batches: Ite
         "majority_next_sentence_loss": majority_loss,
         "majority_next_sentence_accuracy": majority_accuracy,
     }
+
+
+def _added(totals: dict[str, Any], sums: Sums) -> dict[str, Any]:
+    """Totals on the host, in float64, with one batch's sums added."""
+    return totals | {name: totals.get(name, 0.0) + np.asarray(value, np.float64) for name, value in sums.items()}
 
 
 def context_free_floor(counts: np.ndarray) -> tuple[float, float]:

@@ -78,15 +78,6 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     device = jax.local_devices()[0]
     evaluation_step = jit_evaluation_step(model, mesh, shardings["params"], config.model.vocab_size)
     watch = Watch(config, directory, step, peak_flops(device, config.train.dtype) * mesh.size, clock, report)
-    logging.info(
-        "%s parameters on %d x %s, mesh %s; from step %d to %d",
-        f"{param_count(model):,}",
-        mesh.size,
-        device.device_kind,
-        dict(mesh.shape),
-        step,
-        config.total_steps,
-    )
 
     def held_out(opened: inputs.PhaseInput) -> bool:
         """Evaluate and tell it; False if the run is to stop before that is done."""
@@ -102,6 +93,15 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     # ---------------------------------------------------------------- train
     clock.turn(STEPS)
     with checkpoints, jax.set_mesh(mesh), watch, Interruption(mesh) as interruption:
+        logging.info(
+            "%s parameters on %d x %s, mesh %s; from step %d to %d",
+            f"{param_count(model):,}",
+            mesh.size,
+            device.device_kind,
+            dict(mesh.shape),
+            step,
+            config.total_steps,
+        )
         for number, opened in enumerate(phases):
             watch.start_phase(number, opened)
             if owes_evaluation and opened.first_step < step <= opened.last_step:
