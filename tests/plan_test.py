@@ -137,7 +137,7 @@ def test_what_does_not_fit_and_what_would(tmp_path):
         "--config.phases[0].max_seq_length=512",
         "--config.phases[0].global_batch_size=2048",  # 256 rows a core
         "--config.phases[1].max_seq_length=128",
-        "--config.phases[1].global_batch_size=8",
+        "--config.phases[1].global_batch_size=256",
         f"--json={tmp_path / 'plan.json'}",
     )
     assert done.returncode == 0, done.stderr

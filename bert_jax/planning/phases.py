@@ -9,12 +9,13 @@ from typing import Any
 from absl import logging
 
 from bert_jax.config import Config
+from bert_jax.errors import UserError
 from bert_jax.model.flops import train_flops_per_sequence
-from bert_jax.planning.compiled import CompilationError, Compiled, DoesNotFitError, Request, compile_step
+from bert_jax.planning.compiled import CompilationError, DoesNotFitError, Request, compile_step
 from bert_jax.planning.estimate import StepTime, step_time
 from bert_jax.planning.hlo import Hlo
 from bert_jax.planning.memory import memory_by_kind
-from bert_jax.planning.topologies import Topology
+from bert_jax.planning.topologies import GIB, Topology
 
 MOST_TRIES = 4  # compilations in search of a setting that fits
 
@@ -55,7 +56,7 @@ def plan_phase(request: Request, limit_seconds: float) -> PhasePlan:
       UserError: config and topology do not go together.
     """
     try:
-        return _plan(request, _compile(request, limit_seconds))
+        return _plan(request, limit_seconds)
     except CompilationError as error:
         return PhasePlan(request, {}, math.nan, request.topology.core_memory, problem=str(error))
     except DoesNotFitError as error:
@@ -64,7 +65,12 @@ def plan_phase(request: Request, limit_seconds: float) -> PhasePlan:
         return PhasePlan(request, error.sizes, error.used_bytes, limit, "does not fit", remedy)
 
 
-def _compile(request: Request, limit_seconds: float, setting: str = "") -> Compiled:
+def _plan(request: Request, limit_seconds: float, setting: str = "") -> PhasePlan:
+    """The plan of a step that compiles and fits, with a `setting` that is tried.
+
+    Raises:
+      UserError, CompilationError, DoesNotFitError: as compile_step does.
+    """
     phase = request.config.phases[request.phase]
     logging.info(
         "%s: compiling phase %d, %d x %d tokens%s",
@@ -74,19 +80,17 @@ def _compile(request: Request, limit_seconds: float, setting: str = "") -> Compi
         phase.max_seq_length,
         setting and f", with {setting}",
     )
-    return compile_step(request, limit_seconds)
-
-
-def _plan(request: Request, compiled: Compiled) -> PhasePlan:
+    compiled = compile_step(request, limit_seconds)
     hlo = Hlo(compiled.text)
     memory = memory_by_kind(compiled, hlo)
     needed, limit = sum(memory.values()), request.topology.core_memory
+    if needed > limit and not request.topology.chip:  # the TPU's compiler has looked, and knows better
+        raise DoesNotFitError(memory, needed, limit)
     plan = PhasePlan(
         request,
         memory,
         needed,
         limit,
-        problem="does not fit" if needed > limit else "",  # the CPU's compiler does not look
         flops=compiled.flops,
         time=step_time(compiled, hlo, request.topology),
         compile_seconds=compiled.compile_seconds,
@@ -97,14 +101,16 @@ def _plan(request: Request, compiled: Compiled) -> PhasePlan:
     return dataclasses.replace(plan, mfu=plan.model_flops / plan.time.seconds / request.topology.peak_flops)
 
 
-def _remedy(request: Request, error: DoesNotFitError, limit_seconds: float) -> str:
+def _remedy(request: Request, too_large: DoesNotFitError, limit_seconds: float) -> str:
     """Settings with which the step was found to fit, as flags; else which were tried."""
     tried = []
-    for setting, config in list(_candidates(request, error))[:MOST_TRIES]:
+    for setting, config in list(_candidates(request, too_large))[:MOST_TRIES]:
         try:
-            _compile(dataclasses.replace(request, config=config), limit_seconds, setting)
-        except (CompilationError, DoesNotFitError):
-            tried.append(setting)
+            _plan(dataclasses.replace(request, config=config), limit_seconds, setting)
+        except (UserError, CompilationError) as error:
+            tried.append(f"{setting} ({error})")
+        except DoesNotFitError as error:
+            tried.append(f"{setting} (needs {error.used_bytes / GIB:.1f} GiB)")
         else:
             return f"it fits with {setting}"
     return f"does not fit either: {'; '.join(tried)}" if tried else "take more chips, or fewer sequences a step"
@@ -112,11 +118,11 @@ def _remedy(request: Request, error: DoesNotFitError, limit_seconds: float) -> s
 
 def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str, Config]]:
     """Settings that may help, the cheapest first: recompute, cut the batch, cut the weights."""
-    state = sum(error.sizes.values())
+    state = error.sizes["parameters"] + error.sizes["optimizer state"]
     gradients = error.sizes["parameters"]
     room = max(error.limit_bytes - state - gradients, error.limit_bytes / 16)
     too_much = (error.used_bytes - state) / room  # of what is held for a whole batch; NaN is never less
-    rows = request.config.phases[request.phase].global_batch_size * request.config.mesh.tensor
+    rows = math.gcd(*(phase.global_batch_size for phase in request.config.phases)) * request.config.mesh.tensor
     cuts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
     enough = [cut for cut in cuts if cut >= too_much] or cuts[-1:]
     may_cut = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1
