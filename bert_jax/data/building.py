@@ -22,7 +22,6 @@ from bert_jax.data.parts import Part, cut_into_parts
 from bert_jax.data.shards import Built, read_built
 from bert_jax.data.source import RecordSource
 from bert_jax.data.statistics import total
-from bert_jax.data.whole_file import whole_file
 from bert_jax.data.workers import build_shards, compiling
 from bert_jax.errors import UserError
 from bert_jax.text import suspicions
@@ -31,6 +30,7 @@ from bert_jax.text.document import Document
 from bert_jax.text.progress import watched
 from bert_jax.text.suspicions import Suspicions
 from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.whole_file import whole_file
 
 _PLAN = "plan.json"  # in .parts: what the unfinished run is to make, of which parts
 _EXAMPLES = 5  # records shown in the log

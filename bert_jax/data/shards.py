@@ -22,9 +22,9 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, read_part
 from bert_jax.data.statistics import Statistics
 from bert_jax.data.tfrecord import shard_name, write_shard
-from bert_jax.data.whole_file import whole_file
 from bert_jax.errors import UserError
 from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.whole_file import whole_file
 
 _RECORDS = 4096  # written between two reports of progress
 
