@@ -102,6 +102,13 @@ def append(instances: Instances, more: Instances) -> None:
         array[length:] = piece
 
 
+def sizes(instances: Instances) -> NDArray[np.int64]:
+    """Tokens, [CLS] and [SEP] included, and predictions of each instance: [instances, 2]."""
+    segments = instances.segments
+    tokens = segments[:, A_END] - segments[:, A_START] + segments[:, B_END] - segments[:, B_START] + 3
+    return np.stack([tokens, np.diff(instances.predictions_start)], axis=1)
+
+
 @compiled
 def lay_out(
     corpus_tokens: NDArray[np.int32], segments: NDArray[np.int64], masking: MaskingRules, tokens: NDArray[np.int32]

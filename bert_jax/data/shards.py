@@ -14,12 +14,13 @@ from etils import epath
 
 from bert_jax.data.encoding import encoded
 from bert_jax.data.flat_corpus import Corpus, flat_corpus, shuffled
-from bert_jax.data.instances import Rules, append, make_instances, make_rules, no_instances
+from bert_jax.data.instances import Rules, append, make_instances, make_rules, no_instances, sizes
 from bert_jax.data.manifest import Shard
 from bert_jax.data.masking import MaskingRules
 from bert_jax.data.mersenne_twister import shuffle, state_of
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, read_part
+from bert_jax.data.record_sizes import write_sizes
 from bert_jax.data.statistics import Statistics
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.errors import UserError
@@ -77,6 +78,7 @@ def build_shard(
     order = np.arange(len(instances.segments))
     shuffle(state, order)
     path = output / shard_name(part.split, part.number, part.num_parts)
+    write_sizes(path, sizes(instances)[order])
     with write_shard(path) as writer:
         for first in range(0, len(order), _RECORDS):
             batch = order[first : first + _RECORDS]

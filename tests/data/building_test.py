@@ -11,6 +11,7 @@ import pytest
 from bert_jax.data.building import build_records
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.options import RecordOptions
+from bert_jax.data.record_sizes import record_size
 from bert_jax.data.source import RecordSource
 from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import UserError
@@ -43,9 +44,13 @@ def test_what_is_written(built):
         "dataset_info.json",
         "features.json",
         "index/bert-train-00000-of-00003.npy",
+        "index/bert-train-00000-of-00003.sizes.npy",
         "index/bert-train-00001-of-00003.npy",
+        "index/bert-train-00001-of-00003.sizes.npy",
         "index/bert-train-00002-of-00003.npy",
+        "index/bert-train-00002-of-00003.sizes.npy",
         "index/bert-validation-00000-of-00001.npy",
+        "index/bert-validation-00000-of-00001.sizes.npy",
         "records.json",
         "records_report.json",
         "tokenizer/vocab.txt",
@@ -63,6 +68,13 @@ def test_manifest_tells_the_truth(built, tokenizer):
         for shard in split.shards:
             assert (built / shard.file).stat().st_size == shard.bytes
             assert len(TFRecordReader(built / shard.file)) == shard.num_records
+
+
+def test_sizes_are_those_of_the_records(built):
+    source = RecordSource(built, "train")
+    counted = [record_size(source[number]) for number in range(len(source))]
+    assert source.sizes().tolist() == [list(size) for size in counted]
+    assert len({tokens for tokens, _ in counted}) > 5
 
 
 def test_statistics_are_those_of_the_records(built, tokenizer):
