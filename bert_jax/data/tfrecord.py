@@ -7,8 +7,8 @@ frame starts and, last, where the shard ends. Knows nothing of what is in a reco
 """
 
 import contextlib
-import io
 import functools
+import io
 import os
 import struct
 import threading
