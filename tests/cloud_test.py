@@ -425,6 +425,7 @@ def test_records_and_a_run_in_a_bucket(cloud, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_run_in_a_bucket_that_fails_and_is_killed(cloud, gcs, tmp_path):
     cloud.chain.pretrain(tmp_path / "local")
     cloud.build()
