@@ -1,8 +1,9 @@
 """One job of several processes: each host of a TPU slice, each task of a Slurm job, or processes told by flags.
 
 A process that dies takes the job down within --peer_timeout_seconds, and the same commands again go on. How a process
-learns of the death of another is the runtime's affair: a collective fails, or the coordinator (process 0) hears no
-heartbeat and tells the rest, which the runtime then aborts (SIGABRT; launch/pretrain.sh makes RESUME of that).
+learns of the death of another is the runtime's affair: a collective fails, or it only waits, until the coordinator
+(process 0) has heard no heartbeat for so long and the runtime aborts the rest (SIGABRT; launch/pretrain.sh makes RESUME
+of that).
 """
 
 import atexit
