@@ -65,6 +65,12 @@ class PhaseConfig:
     max_seq_length: int = 128  # tokens a sequence; picks the records
     learning_rate: float = 0.0  # 0: the schedule goes on; else a new one starts here, with this rate after its warm-up
     warmup_steps: int = 0  # of that new schedule
+    packed_rows: int = 0  # rows of a step with data.packing; 0: as few as hold global_batch_size sequences on average
+
+    @property
+    def rows(self) -> int:
+        """Rows of a step's arrays: one for each sequence, or fewer if they are packed."""
+        return self.packed_rows or self.global_batch_size
 
 
 @dataclasses.dataclass
@@ -76,6 +82,7 @@ class DataConfig:
     prefetch_batches: int = 8  # batches kept ready
     cache_gigabytes: float = 50.0  # of this host's disk for copies of gs:// shards, at most half of what is free on it
     cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
+    packing: bool = False  # several sequences in a row, so that few of its places are padding; see data/packing.py
     skip_corrupt: int = 0  # damaged records that may be skipped, in each split of each phase; one more stops the run
 
     def check(self) -> None:
@@ -249,6 +256,9 @@ def _check_phase(name: str, phase: PhaseConfig, config: Config) -> None:
         _require(getattr(phase, key) >= 0, f"{name}.{key}", getattr(phase, key), "give 0 or a positive number")
     remedy = f"it is the warm-up to {name}.learning_rate: give that too, or leave this 0"
     _require(not phase.warmup_steps or phase.learning_rate > 0, f"{name}.warmup_steps", phase.warmup_steps, remedy)
+    _require(phase.packed_rows >= 0, f"{name}.packed_rows", phase.packed_rows, "give a number of rows, or 0")
+    remedy = "it needs data.packing=true"
+    _require(config.data.packing or not phase.packed_rows, f"{name}.packed_rows", phase.packed_rows, remedy)
     _check_cuts(name, phase.global_batch_size, config)
 
 
@@ -259,6 +269,8 @@ def _check_cuts(name: str, rows: int, config: Config) -> None:
     remedy = f"give a multiple of optimizer.clip_pieces={pieces}"
     _require(rows % pieces == 0, f"{name}.global_batch_size", rows, remedy)
     remedy = f"leave it 1: a device takes its optimizer.clip_pieces={pieces} one after the other anyway"
+    packing = config.data.packing
+    _require(pieces == 1 or not packing, "data.packing", packing, "it goes with optimizer.clip_pieces=1 only")
     _require(pieces == 1 or cut == 1, "train.accumulation_steps", cut, remedy)
 
 

@@ -33,7 +33,12 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 # What may change between two starts of one run without changing what the run computes.
 FREE_TO_CHANGE = (
-    "data.",
+    "data.records",
+    "data.read_threads",
+    "data.prefetch_batches",
+    "data.cache_gigabytes",
+    "data.cache_directory",
+    "data.skip_corrupt",
     "mesh.",
     "optimizer.shard_over_data",
     "train.remat",

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+from absl import logging
 
 from bert_jax.data.batches import Records, read_ahead, record_ids, stack
 
@@ -45,28 +46,46 @@ class Packing:
         return math.ceil(_WINDOW / self.sequences_per_step)
 
 
-def choose_packing(sizes: np.ndarray, max_seq_length: int, global_batch_size: int, seed: int) -> Packing:
-    """As few rows a step as hold `global_batch_size` sequences on average, found by packing some windows.
+def choose_packing(sizes: np.ndarray, max_seq_length: int, global_batch_size: int, seed: int, rows: int = 0) -> Packing:
+    """The shape in which `global_batch_size` sequences a step are packed on average; found by packing some windows.
 
     Args:
       sizes: int [records, 2], tokens and predictions of each.
       max_seq_length: tokens of a row.
       global_batch_size: sequences of a step.
       seed: of the order of the records.
+      rows: of a step; 0: as few as hold the sequences.
     """
     one_each = Packing(global_batch_size, global_batch_size, max_seq_length, max_seq_length, max_seq_length)
     windows = [sizes[_window_ids(one_each, number, len(sizes), seed)] for number in range(_TRIED_WINDOWS)]
     packed = [(window, pack(window, one_each)) for window in windows]
-    steps = one_each.window_steps
-    rows = max(math.ceil(len(rows) / steps) for _, rows in packed)
+    needed = max(math.ceil(len(rows) / one_each.window_steps) for _, rows in packed)
     unit = math.gcd(global_batch_size, _ROUND_ROWS_TO)
-    return Packing(
-        rows=math.ceil(rows / unit) * unit,
+    packing = Packing(
+        rows=rows or math.ceil(needed / unit) * unit,
         sequences_per_step=global_batch_size,
         sequences_per_row=max(len(row) for _, rows in packed for row in rows),
         predictions_per_row=max(int(window[row, 1].sum()) for window, rows in packed for row in rows),
         max_seq_length=max_seq_length,
     )
+    _tell(packing, needed, float(np.mean([window[:, 0].mean() for window in windows])))
+    return packing
+
+
+def _tell(packing: Packing, needed: int, mean_tokens: float) -> None:
+    before = mean_tokens / packing.max_seq_length
+    logging.info(
+        "packing: %d sequences a step in %d rows of %d tokens, %.1f%% filled where one a row fills %.1f%%",
+        packing.sequences_per_step,
+        packing.rows,
+        packing.max_seq_length,
+        100 * before * packing.sequences_per_step / packing.rows,
+        100 * before,
+    )
+    if packing.rows < needed:
+        logging.warning("%d rows a step hold them all: with %d, some are left out", needed, packing.rows)
+    if packing.rows >= packing.sequences_per_step:
+        logging.warning("the sequences are too long to be packed, or too few rows divide over the devices: no gain")
 
 
 def pack(sizes: np.ndarray, packing: Packing) -> list[list[int]]:

@@ -47,11 +47,11 @@ def batch_shards(mesh: Mesh) -> int:
 def check_batch(mesh: Mesh, phase: PhaseConfig, accumulation_steps: int) -> None:
     """Raise UserError unless the phase's global batch divides over the mesh and the accumulation steps."""
     unit = batch_shards(mesh) * accumulation_steps
-    size = phase.global_batch_size
+    name, size = ("packed_rows", phase.packed_rows) if phase.packed_rows else ("global_batch_size", phase.rows)
     if size % unit:
         near = f"{size // unit * unit} or " if size > unit else ""
         raise UserError(
-            f"global_batch_size={size} of a phase does not divide over {batch_shards(mesh)} batch shards x "
+            f"{name}={size} of a phase does not divide over {batch_shards(mesh)} batch shards x "
             f"{accumulation_steps} accumulation steps; use {near}{(size // unit + 1) * unit}"
         )
 

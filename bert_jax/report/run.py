@@ -54,7 +54,9 @@ class Run:
     def tokens(self) -> int:
         """Tokens trained on up to the last step, padding included."""
         return sum(
-            min(phase["steps"], max(0, self.last_step() - begun)) * phase["global_batch_size"] * phase["max_seq_length"]
+            min(phase["steps"], max(0, self.last_step() - begun))
+            * (phase.get("packed_rows") or phase["global_batch_size"])
+            * phase["max_seq_length"]
             for begun, phase in self.phases()
         )
 

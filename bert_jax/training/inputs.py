@@ -13,6 +13,7 @@ from bert_jax.cloud import is_remote
 from bert_jax.config import Config, DataConfig, PhaseConfig
 from bert_jax.data.batches import evaluation_batches, record_ids, training_batches
 from bert_jax.data.manifest import Manifest, read_manifest
+from bert_jax.data.packing import PackedOrder, Packing, choose_packing, packed_batches
 from bert_jax.data.shard_cache import shard_cache
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
@@ -30,6 +31,7 @@ class PhaseInput:
     manifest: Manifest
     train: RecordSource
     validation: RecordSource | None
+    packing: Packing | None = None
 
 
 def records_directory(data: DataConfig, phase: PhaseConfig) -> epath.Path:
@@ -38,7 +40,7 @@ def records_directory(data: DataConfig, phase: PhaseConfig) -> epath.Path:
 
 
 def open_phases(config: Config) -> list[PhaseInput]:
-    """Open every phase's records before any device is touched.
+    """Open every phase's records before any device is touched; where they are packed, set the phases' packed_rows.
 
     Raises:
       UserError: records are missing or damaged, or of another sequence length or vocabulary than the config's.
@@ -53,7 +55,8 @@ def open_phases(config: Config) -> list[PhaseInput]:
             logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
         last_step = first_step + phase.steps
         train = open_split(directory, "train", config.data)
-        opened.append(PhaseInput(phase, first_step, last_step, manifest, train, held_out))
+        packing = _packing(train, phase, config) if config.data.packing else None
+        opened.append(PhaseInput(phase, first_step, last_step, manifest, train, held_out, packing))
         first_step = last_step
     _check_one_vocabulary(config, opened)
     return opened
@@ -63,6 +66,13 @@ def open_split(directory: epath.Path, split: str, data: DataConfig) -> RecordSou
     """The records of one split, copied to this host while they are read if they are in an object store."""
     cache = shard_cache(data.cache_directory, data.cache_gigabytes) if is_remote(directory) else None
     return RecordSource(directory, split, data.skip_corrupt, cache)
+
+
+def _packing(train: RecordSource, phase: PhaseConfig, config: Config) -> Packing:
+    length, size = phase.max_seq_length, phase.global_batch_size
+    packing = choose_packing(train.sizes(), length, size, config.train.seed, phase.packed_rows)
+    phase.packed_rows = packing.rows
+    return packing
 
 
 def _check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig) -> None:
@@ -91,26 +101,30 @@ def _check_one_vocabulary(config: Config, opened: list[PhaseInput]) -> None:
 
 def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int) -> Iterator[Batch]:
     """Global batches on the devices, from `from_step` of the run to the end of the phase."""
-    rows = local_rows(mesh, opened.phase.global_batch_size)
-    for batch in training_batches(
-        opened.train,
-        global_batch_size=opened.phase.global_batch_size,
-        rows=rows,
-        seed=config.train.seed,
-        first_step=from_step - opened.first_step,
-        last_step=opened.phase.steps,
-        num_threads=config.data.read_threads,
-        prefetch=config.data.prefetch_batches,
-    ):
-        yield on_devices(batch, rows, opened.phase.global_batch_size, mesh)
+    size = opened.phase.rows
+    rows = local_rows(mesh, size)
+    seed = config.train.seed
+    how = {
+        "first_step": from_step - opened.first_step,
+        "last_step": opened.phase.steps,
+        "num_threads": config.data.read_threads,
+        "prefetch": config.data.prefetch_batches,
+    }
+    if opened.packing:
+        batches = packed_batches(opened.train, opened.packing, rows=rows, seed=seed, **how)
+    else:
+        batches = training_batches(opened.train, global_batch_size=size, rows=rows, seed=seed, **how)
+    for batch in batches:
+        yield on_devices(batch, rows, size, mesh)
 
 
 def record_numbers(opened: PhaseInput, config: Config, step: int) -> list[int]:
     """The numbers of the records that the run's `step`, counted from 1, reads; all rows of the global batch."""
-    size = opened.phase.global_batch_size
-    return record_ids(
-        step - 1 - opened.first_step, np.arange(size), size, len(opened.train), config.train.seed
-    ).tolist()
+    number, seed, size = step - 1 - opened.first_step, config.train.seed, opened.phase.global_batch_size
+    if opened.packing:
+        rows = PackedOrder(opened.train.sizes(), opened.packing, seed).rows(number)
+        return [record for row in rows for record in row]
+    return record_ids(number, np.arange(size), size, len(opened.train), seed).tolist()
 
 
 def held_out_batches(source: RecordSource, global_batch_size: int, max_batches: int, mesh: Mesh) -> Iterator[Batch]:

@@ -50,9 +50,10 @@ class Watch:
 
     def start_phase(self, number: int, opened: PhaseInput) -> None:
         """Steps are those of this phase from now on."""
-        phase, predictions = opened.phase, opened.manifest.max_predictions_per_seq
+        phase, packing = opened.phase, opened.packing
+        predictions = packing.predictions_per_row if packing else opened.manifest.max_predictions_per_seq
         flops = train_flops_per_sequence(self._config.model, phase.max_seq_length, predictions)
-        rows = phase.global_batch_size
+        rows = phase.rows
         self._meter.start_phase(rows * phase.max_seq_length, rows * flops)
         self._number, self._opened = number, opened
         self._next_kind = "compilation"  # of the phase's first step
