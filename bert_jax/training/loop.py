@@ -26,7 +26,7 @@ from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.interruption import Interruption
 from bert_jax.training.program import make_program
 from bert_jax.training.samples import sample_predictions
-from bert_jax.training.state import abstract_state, init_state, param_count
+from bert_jax.training.state import abstract_state, init_state, memory_line, param_count
 from bert_jax.training.warm_start import read_weights, start_from
 from bert_jax.training.watch import Report, Watch
 from bert_jax.whole_file import replace_text
