@@ -78,6 +78,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     device = jax.local_devices()[0]
     evaluation_step = jit_evaluation_step(model, mesh, shardings["params"], config.model.vocab_size)
     watch = Watch(config, directory, step, peak_flops(device, config.train.dtype) * mesh.size, clock, report)
+    logging.info("%s", memory_line(state))
 
     def held_out(opened: inputs.PhaseInput) -> bool:
         """Evaluate and tell it; False if the run is to stop before that is done."""

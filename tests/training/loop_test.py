@@ -1,12 +1,9 @@
 """A run that is killed goes on as if nothing had happened: real processes, real SIGKILLs, bitwise equal parameters."""
 
-import json
 import random
 import signal
-import socket
 import time
 
-import numpy as np
 import pytest
 
 pytestmark = pytest.mark.timeout(900)
@@ -75,27 +72,3 @@ def test_many_kills_at_random_moments(long_run, tmp_path, seed):
     assert sum(kill_at_a_random_moment(long_run, tmp_path, moments) for _ in range(5)) > 0
     long_run.finish(tmp_path)
     long_run.check(tmp_path)
-
-
-def test_two_processes_are_one_job(chain, long_run, tmp_path):
-    """Two processes of one device each over real sockets: the losses of the single process, to rounding."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    jobs = [
-        chain.start_pretrain(
-            tmp_path,
-            *long_run.options,
-            f"--coordinator_address=localhost:{port}",
-            "--num_processes=2",
-            f"--process_id={number}",
-        )
-        for number in range(2)
-    ]
-    for job in jobs:
-        _, stderr = job.communicate(timeout=600)
-        assert job.returncode == 0, stderr
-    expected = [json.loads(line) for line in (long_run.workdir / "metrics.jsonl").read_text().splitlines()]
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [line["step"] for line in expected]
-    np.testing.assert_allclose([x["loss"] for x in lines], [x["loss"] for x in expected], rtol=1e-4)
