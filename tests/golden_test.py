@@ -64,7 +64,7 @@ def first_steps(name):
     model, optimizer = build_model(config.model), make_optimizer(config.optimizer, [PhaseConfig(steps=20)])
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
     state = init_state(model, optimizer, shardings, seed=0)
-    step = train_step(model, optimizer, 1, dropout_key(0, "threefry", "cpu"))
+    step = train_step(model, optimizer, shardings["params"], 1, dropout_key(0, "threefry", "cpu"))
     run = jit_train_step(step, mesh, shardings)
     seen = []
     for number in range(STEPS):

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bert_jax.config import ModelConfig
-from bert_jax.model.layers import MASKED_SCORE, Layer, dropout, kernel_init, layer_norm, linear, split_key
+from bert_jax.model.dropout import dropout, split_key
+from bert_jax.model.layers import MASKED_SCORE, Layer, kernel_init, layer_norm, linear
 from bert_jax.parallel.axes import constrain, logical
 
 
@@ -69,15 +70,21 @@ class Encoder(nnx.Module):
         segment_ids: jax.Array,
         dropout_key: jax.Array | None = None,
     ) -> EncoderOutput:
-        """input_ids, input_mask (1 token, 0 padding), segment_ids: int32 [batch, length]. No dropout without a key."""
+        """input_ids, input_mask (1 token, 0 padding), segment_ids: int32 [batch, length]. No dropout without a key.
+
+        dropout_key: one, or one for each sequence (model/dropout.py).
+        """
         embeddings_key, *layer_keys = split_key(dropout_key, 1 + self.num_layers)
-        score_bias = ((1.0 - input_mask.astype(jnp.float32)) * MASKED_SCORE)[:, None, None, :]
-        hidden = constrain(self.embeddings(input_ids, segment_ids, embeddings_key), "batch", "length", "embed_out")
-        hidden_states = [hidden]
+        score_bias = ((1.0 - input_mask.astype(jnp.float32)) * MASKED_SCORE)[:, None, :, None]
+        embedded = constrain(self.embeddings(input_ids, segment_ids, embeddings_key), "batch", "length", "embed_out")
+        hidden_states = [embedded]
+        # The layers work on rows of tokens: with two batch dimensions compilers transpose whole activations for the
+        # kernels' gradients, and do not join a product with the sums of the LayerNorm after it.
+        hidden = embedded.reshape(-1, embedded.shape[-1])
         for number, layer_key in enumerate(layer_keys):
             layer = getattr(self, f"layer_{number}")
             run = jax.checkpoint(layer.__call__) if self.remat else layer
-            hidden = constrain(run(hidden, score_bias, layer_key), "batch", "length", "embed_out")
-            hidden_states.append(hidden)
+            hidden = constrain(run(hidden, score_bias, layer_key), "batch", "embed_out")
+            hidden_states.append(hidden.reshape(embedded.shape))
         with jax.named_scope("next_sentence"):
-            return EncoderOutput(hidden_states, jnp.tanh(self.pooler(hidden[:, 0])))
+            return EncoderOutput(hidden_states, jnp.tanh(self.pooler(hidden_states[-1][:, 0])))

@@ -11,6 +11,9 @@ from bert_jax.model.encoder import Encoder
 from bert_jax.model.layers import ACTIVATIONS, layer_norm, linear
 from bert_jax.parallel.axes import logical
 
+# The logit of a row that is no word: its probability is 0 and so is its gradient, in float32 exactly.
+NEVER = -1e9
+
 
 class PretrainingLogits(NamedTuple):
     """Unnormalised log-probabilities, float32."""
@@ -32,13 +35,18 @@ class MaskedLmHead(nnx.Module):
 
     @jax.named_scope("masked_lm")
     def __call__(self, hidden: jax.Array, positions: jax.Array, word_embedding: jax.Array) -> jax.Array:
-        """Hidden [batch, length, embed], positions int32 [batch, predictions], word_embedding [vocab, embed]."""
+        """Hidden [batch, length, embed], positions int32 [batch, predictions], word_embedding [rows, embed].
+
+        The embedding may have more rows than the vocabulary has words; what fills it up is never guessed.
+        """
         masked = jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
         masked = self.norm(self.activation(self.transform(masked)))
         logits = jnp.einsum(
             "bpe,ve->bpv", masked, word_embedding.astype(masked.dtype), preferred_element_type=jnp.float32
         )
-        return logits + self.output_bias[...][None, None]
+        bias = self.output_bias[...]
+        filled_up = word_embedding.shape[0] - bias.shape[0]
+        return logits + jnp.pad(bias, (0, filled_up), constant_values=NEVER)[None, None]
 
 
 class PretrainingModel(nnx.Module):

@@ -33,6 +33,10 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
 }
 
 
+# Numbers that a device must get of an array for it to be cut over data too.
+SMALLEST_PIECE = 64
+
+
 def logical(init: Callable[..., jax.Array], *axes: str) -> Callable[..., Any]:
     """The initializer `init`, with the logical axes of what it makes written on it."""
     return nnx.with_metadata(init, axes=axes)
@@ -75,16 +79,33 @@ def parameter_sharding(
 def over_data_too(mesh: Mesh, sharding: NamedSharding, shape: tuple[int, ...]) -> NamedSharding:
     """`sharding` with the data axis laid on the first free dimension that divides, for weight-update sharding.
 
-    An array with no such dimension (a small bias) stays as it is: that costs a few kB and no exactness.
-    arXiv 2004.13336 describes the technique.
+    An array with no such dimension, or too small to be worth a message, stays as it is: that costs a few kB and no
+    exactness. arXiv 2004.13336 describes the technique; parallel/weight_update.py uses what is laid out here.
     """
     parts = mesh.shape["data"]
+    if parts == 1 or math.prod(shape) < SMALLEST_PIECE * parts:
+        return sharding
     spec = list(sharding.spec) + [None] * (len(shape) - len(sharding.spec))
     for dim, (size, entry) in enumerate(zip(shape, spec, strict=True)):
-        if entry is None and size % parts == 0 and size >= parts:
+        if _is_free(mesh, entry) and size % parts == 0:
             spec[dim] = "data"
             return NamedSharding(mesh, P(*spec))
     return sharding
+
+
+def without_data(sharding: NamedSharding) -> NamedSharding:
+    """The sharding before over_data_too."""
+    return NamedSharding(sharding.mesh, P(*(None if entry == "data" else entry for entry in sharding.spec)))
+
+
+def _is_free(mesh: Mesh, entry: str | tuple[str, ...] | None) -> bool:
+    """Whether no device boundary runs through a dimension: it is on no axis, or on axes of one device."""
+    return math.prod(mesh.shape[name] for name in _names(entry)) == 1
+
+
+def _names(entry: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The mesh axes of one entry of a PartitionSpec."""
+    return (entry,) if isinstance(entry, str) else entry or ()
 
 
 def constrain(array: jax.Array, *axes: str) -> jax.Array:
@@ -94,7 +115,8 @@ def constrain(array: jax.Array, *axes: str) -> jax.Array:
         return array
     spec = partition_spec(axes)
     if mesh.manual_axes:  # under shard_map the array is one device's own along these, and has no axis on them
-        spec = P(*(None if names and set(jax.tree.leaves(names)) <= set(mesh.manual_axes) else names for names in spec))
+        left = [tuple(name for name in _names(entry) if name not in mesh.manual_axes) for entry in spec]
+        spec = P(*(names or None for names in left))
     return jax.lax.with_sharding_constraint(array, spec)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from bert_jax.config import ModelConfig
 from bert_jax.model.heads import PretrainingLogits, PretrainingModel
-from bert_jax.parallel.axes import over_data_too, parameter_sharding, replicated
+from bert_jax.parallel.axes import constrain, over_data_too, parameter_sharding, replicated, without_data
 
 Params = dict[str, Any]
 State = dict[str, Any]
@@ -27,6 +28,18 @@ class Model:
     apply: Callable[..., PretrainingLogits]
     abstract_params: Params  # ShapeDtypeStructs
     axes: dict[tuple[str, ...], tuple[str, ...]]  # parameter path -> logical axes
+    dtype: jnp.dtype  # of activations and matrix products
+
+    def multiplied(self, params: Params) -> Params:
+        """The parameters in the dtype in which they are used: kernels and embeddings in `dtype`, vectors as they are.
+
+        Cast once for the step: the layers find nothing left to cast, and a gradient has the dtype that it comes in.
+        """
+
+        def used(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+            return leaf.astype(self.dtype) if path[-1].key in ("kernel", "embedding") else leaf
+
+        return jax.tree_util.tree_map_with_path(used, params)
 
 
 def build_model(config: ModelConfig, dtype: str = "float32", remat: bool = False) -> Model:
@@ -36,42 +49,48 @@ def build_model(config: ModelConfig, dtype: str = "float32", remat: bool = False
         return PretrainingModel(config, jnp.dtype(dtype), nnx.Rngs(key), remat=remat)
 
     graph, variables = nnx.split(jax.eval_shape(build, jax.random.key(0)))
+    axes = {tuple(map(str, path)): variable.get_metadata()["axes"] for path, variable in nnx.to_flat_state(variables)}
+
+    def apply(params: Params, *args: Any) -> PretrainingLogits:
+        # Shares of a weight that is cut over data, too, come together here: else the compiler may move activations.
+        whole = jax.tree_util.tree_map_with_path(lambda path, leaf: constrain(leaf, *axes[_names(path)]), params)
+        return nnx.merge(graph, whole)(*args)
+
     return Model(
         init=lambda key: nnx.to_pure_dict(nnx.state(build(key))),
-        apply=lambda params, *args: nnx.merge(graph, params)(*args),
+        apply=apply,
         abstract_params=nnx.to_pure_dict(variables),
-        axes={
-            tuple(map(str, path)): variable.get_metadata()["axes"] for path, variable in nnx.to_flat_state(variables)
-        },
+        axes=axes,
+        dtype=jnp.dtype(dtype),
     )
 
 
-def param_shardings(model: Model, mesh: Mesh) -> Params:
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(entry.key for entry in path)
+
+
+def param_shardings(model: Model, mesh: Mesh, shard_over_data: bool = False) -> Params:
     """A tree like the parameters, of shardings; UserError where a dimension does not divide over the mesh."""
 
     def sharding(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> NamedSharding:
-        names = tuple(entry.key for entry in path)
-        return parameter_sharding(mesh, names, leaf.shape, model.axes[names])
+        names = _names(path)
+        whole = parameter_sharding(mesh, names, leaf.shape, model.axes[names])
+        return over_data_too(mesh, whole, leaf.shape) if shard_over_data else whole
 
     return jax.tree_util.tree_map_with_path(sharding, model.abstract_params)
 
 
 def state_shardings(model: Model, optimizer: optax.GradientTransformation, mesh: Mesh, shard_over_data: bool) -> State:
-    """A tree like the state, of shardings. What the optimizer keeps for each parameter lies as the parameter does,
+    """A tree like the state, of shardings. What the optimizer keeps for each parameter lies as the parameter does.
 
-    cut over the data axis too if `shard_over_data`: each replica then updates its share only.
+    With `shard_over_data` both are cut over the data axis too: each replica keeps and updates its share only.
     """
-    params = param_shardings(model, mesh)
-
-    def moment(parameter: jax.ShapeDtypeStruct, sharding: NamedSharding) -> NamedSharding:
-        return over_data_too(mesh, sharding, parameter.shape) if shard_over_data else sharding
-
-    moments = jax.tree.map(moment, model.abstract_params, params)
+    params = param_shardings(model, mesh, shard_over_data)
     opt_state = optax.tree.map_params(
         optimizer,
         lambda _, sharding: sharding,
         jax.eval_shape(optimizer.init, model.abstract_params),
-        moments,
+        params,
         transform_non_params=lambda _: replicated(mesh),
     )
     return {"step": replicated(mesh), "params": params, "opt_state": opt_state}
@@ -93,9 +112,17 @@ def _with_sharding(leaf: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.S
 
 
 def init_state(model: Model, optimizer: optax.GradientTransformation, shardings: State, seed: int) -> State:
-    """Fresh weights from `seed`, the same on any mesh; zeroed moments; step 0."""
-    make = jax.jit(lambda key: _new_state(model, optimizer, key), out_shardings=shardings)
-    return make(jax.random.key(seed, impl="threefry2x32"))
+    """Fresh weights from `seed`, the same bits on any mesh; zeroed moments; step 0."""
+    # Drawn as they lie without the data axis, then cut: where a compiler vectorises a narrow share otherwise than a
+    # whole row, the last bit differs.
+    uncut = jax.tree.map(without_data, shardings["params"])
+    make = jax.jit(model.init, out_shardings=uncut)
+    params = jax.device_put(make(jax.random.key(seed, impl="threefry2x32")), shardings["params"])
+    return {
+        "step": jax.device_put(np.int32(0), shardings["step"]),
+        "params": params,
+        "opt_state": jax.jit(optimizer.init, out_shardings=shardings["opt_state"])(params),
+    }
 
 
 def _new_state(model: Model, optimizer: optax.GradientTransformation, key: jax.Array) -> State:

@@ -11,12 +11,19 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from bert_jax.parallel.axes import batch_sharding, replicated
-from bert_jax.parallel.mesh import BATCH_AXES
+from bert_jax.parallel.weight_update import data_specs, gather, scatter_sum
 from bert_jax.training.norms import norms_by_room
 from bert_jax.training.objective import Batch, batch_sums, batch_weights, loss_from_sums
 from bert_jax.training.state import Model, Params, State
 
 Sums = dict[str, jax.Array]
+# What each platform's compiler is told of the step.
+COMPILER_OPTIONS = {
+    "tpu": {
+        # A replica draws bits for its own rows; else each draws those of the whole batch and keeps its share.
+        "xla_tpu_spmd_rng_bit_generator_unsafe": True,
+    },
+}
 INPUTS = ("input_ids", "input_mask", "segment_ids", "masked_lm_positions")
 
 
@@ -33,6 +40,7 @@ def dropout_key(seed: int, bits: str, platform: str) -> jax.Array:
 def train_step(
     model: Model,
     optimizer: optax.GradientTransformation,
+    shardings: Params,
     accumulation_steps: int,
     key: jax.Array,
     clip_pieces: int = 1,
@@ -40,16 +48,20 @@ def train_step(
 ) -> Callable[[State, Batch], tuple[State, Sums]]:
     """The function (state, global batch) -> (next state, sums): one update of the weights.
 
-    With `clip_pieces` above 1, `clip` is applied to the gradient of each piece, before they are summed. A step whose
-    loss or gradient is no finite number leaves weights and moments as they are, and says so: sums["skipped"] is 1.
+    `shardings` are the parameters'. With `clip_pieces` above 1, `clip` is applied to the gradient of each piece, before
+    they are summed. A step whose loss or gradient is no finite number leaves weights and moments as they are, and says
+    so: sums["skipped"] is 1.
     """
+    replicas = jax.tree.leaves(shardings)[0].mesh.shape["data"]
+
+    def gradient(params: Params, batch: Batch, keys: jax.Array, weights: Sums) -> tuple[Params, Sums]:
+        if clip_pieces > 1 and clip is not None:
+            return _clipped_pieces(model, params, batch, clip_pieces // replicas, clip, keys)
+        return _accumulated(model, params, batch, accumulation_steps, keys, weights)
 
     def step(state: State, batch: Batch) -> tuple[State, Sums]:
         step_key = jax.random.fold_in(key, state["step"])
-        if clip_pieces > 1 and clip is not None:
-            gradients, sums = _clipped_pieces(model, state["params"], batch, clip_pieces, clip, step_key)
-        else:
-            gradients, sums = _accumulated(model, state["params"], batch, accumulation_steps, step_key)
+        gradients, sums = _of_all_replicas(gradient, model, shardings, state["params"], batch, step_key)
         with jax.named_scope("optimizer"):
             updates, opt_state = optimizer.update(gradients, state["opt_state"], state["params"])
             sums |= norms_by_room("gradient_norm", gradients) | norms_by_room("update_norm", updates)
@@ -71,8 +83,52 @@ def _where(finite: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(choose, new, old, is_leaf=lambda node: isinstance(node, optax.ScaleByScheduleState))
 
 
-def _gradient(model: Model, params: Params, batch: Batch, weights: Sums, key: jax.Array) -> tuple[Params, Sums]:
-    """Gradient and sums of `batch`, which is (a piece of) the batch that has these weights."""
+def _of_all_replicas(
+    gradient: Callable[..., tuple[Params, Sums]],
+    model: Model,
+    shardings: Params,
+    params: Params,
+    batch: Batch,
+    key: jax.Array,
+) -> tuple[Params, Sums]:
+    """Sums over the data axis of what `gradient` gives on each replica.
+
+    It is called with whole parameters, a replica's rows of the batch, their keys, and the weights of the whole batch.
+    """
+    mesh = jax.tree.leaves(shardings)[0].mesh
+    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(batch["input_ids"])))
+    weights = batch_weights(batch)
+    if mesh.shape["data"] == 1:
+        gradients, sums = gradient(model.multiplied(params), batch, keys, weights)
+        return jax.tree.map(lambda array: array.astype(jnp.float32), gradients), sums
+    cut, rows = data_specs(shardings), P("data")
+
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(cut, rows, rows, P()),
+        out_specs=(cut, P()),
+        axis_names={"data"},
+        check_vma=False,
+    )
+    def run(params: Params, *rest: Any) -> tuple[Params, Sums]:
+        with jax.named_scope("weights"):
+            whole = gather(model.multiplied(params), shardings)
+        gradients, sums = gradient(whole, *rest)
+        with jax.named_scope("gradients"):
+            gradients = jax.tree.map(lambda array, weight: array.astype(weight.dtype), gradients, whole)
+            return scatter_sum(gradients, params, shardings), jax.lax.psum(sums, "data")
+
+    return run(params, batch, keys, weights)
+
+
+def _gradient(model: Model, params: Params, batch: Batch, weights: Sums, keys: jax.Array) -> tuple[Params, Sums]:
+    """Gradient and sums of `batch`, which is (a piece of) the batch that has these weights.
+
+    keys [rows]: each row's own, of its number in the global batch, so that its dropout is the same wherever it is
+    computed. The hardware generator draws one stream for all rows, since drawing many would go through a loop.
+    """
+    key = keys[0] if jax.random.key_impl(keys) == "rbg" else keys
 
     def loss(params: Params) -> tuple[jax.Array, Sums]:
         logits = model.apply(params, *(batch[name] for name in INPUTS), key)
@@ -82,51 +138,46 @@ def _gradient(model: Model, params: Params, batch: Batch, weights: Sums, key: ja
     return jax.grad(loss, has_aux=True)(params)
 
 
-def _accumulated(model: Model, params: Params, batch: Batch, cuts: int, key: jax.Array) -> tuple[Params, Sums]:
-    """Gradient and sums of the whole batch, computed in `cuts` pieces one after the other."""
-    weights = batch_weights(batch)
+def _accumulated(
+    model: Model, params: Params, batch: Batch, cuts: int, keys: jax.Array, weights: Sums
+) -> tuple[Params, Sums]:
+    """Gradient and sums of a replica's rows, computed in `cuts` pieces one after the other."""
     if cuts == 1:
-        return _gradient(model, params, batch, weights, key)
+        return _gradient(model, params, batch, weights, keys)
 
-    def piece_gradient(number: jax.Array, piece: Batch) -> tuple[Params, Sums]:
-        return _gradient(model, params, piece, weights, jax.random.fold_in(key, number))
+    def piece_gradient(piece: Batch, keys: jax.Array) -> tuple[Params, Sums]:
+        return _gradient(model, params, piece, weights, keys)
 
-    return _sum_one_by_one(piece_gradient, jnp.arange(cuts), {name: _cut(array, cuts) for name, array in batch.items()})
+    return _sum_one_by_one(piece_gradient, {name: _cut(array, cuts) for name, array in batch.items()}, _cut(keys, cuts))
 
 
 def _clipped_pieces(
-    model: Model, params: Params, batch: Batch, pieces: int, clip: optax.GradientTransformation, key: jax.Array
+    model: Model, params: Params, batch: Batch, pieces: int, clip: optax.GradientTransformation, keys: jax.Array
 ) -> tuple[Params, Sums]:
-    """Sums over `pieces` runs of rows of each one's own gradient (of its own mean loss), clipped by itself.
+    """Sums over a replica's `pieces` runs of rows of each one's own gradient, of its own mean loss, clipped.
 
     The original does so with a piece to each TPU core: it clips before the sum over cores (optimization.py:74), and
-    its CrossShardOptimizer sums and does not average. Here a piece lies on one device and a device may have several,
-    one after the other, so that the mesh makes no difference.
+    its CrossShardOptimizer sums and does not average. Here a replica may have several, one after the other, so that
+    the mesh makes no difference.
     """
 
-    def piece_gradient(params: Params, number: jax.Array, piece: Batch) -> tuple[Params, Sums]:
-        gradients, sums = _gradient(model, params, piece, batch_weights(piece), jax.random.fold_in(key, number))
+    def piece_gradient(piece: Batch, keys: jax.Array) -> tuple[Params, Sums]:
+        gradients, sums = _gradient(model, params, piece, batch_weights(piece), keys)
+        gradients = jax.tree.map(lambda array: array.astype(jnp.float32), gradients)
         return clip.update(gradients, optax.EmptyState())[0], sums
 
-    shards = P(BATCH_AXES)
-
-    @jax.shard_map(in_specs=(P(), shards, shards), out_specs=shards, axis_names=set(BATCH_AXES), check_vma=False)
-    def sums_of_shards(params: Params, numbers: jax.Array, batch: Batch) -> tuple[Params, Sums]:
-        local = _sum_one_by_one(functools.partial(piece_gradient, params), numbers, batch)
-        return jax.tree.map(lambda array: array[None], local)
-
     apart = {name: array.reshape(pieces, -1, *array.shape[1:]) for name, array in batch.items()}
-    return jax.tree.map(lambda array: array.sum(0), sums_of_shards(params, jnp.arange(pieces), apart))
+    return _sum_one_by_one(piece_gradient, apart, keys.reshape(pieces, -1))
 
 
 def _sum_one_by_one(function: Callable[..., Any], *pieces: Any) -> Any:
-    """Sum of `function(*piece)` over the pieces that lie along the first axis."""
+    """Sum in float32 of `function(*piece)` over the pieces that lie along the first axis."""
 
     def add(total: Any, piece: Any) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, function(*piece)), None
 
     shapes = jax.eval_shape(function, *jax.tree.map(lambda array: array[0], pieces))
-    return jax.lax.scan(add, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes), pieces)[0]
+    return jax.lax.scan(add, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), shapes), pieces)[0]
 
 
 def _cut(array: jax.Array, cuts: int) -> jax.Array:
@@ -141,4 +192,5 @@ def jit_train_step(step: Callable[..., Any], mesh: Mesh, shardings: State) -> Ca
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
+        compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
     )

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 from etils import epath
 
-from bert_jax.config import ModelConfig, OptimizerConfig, PhaseConfig
+from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.data.source import RecordSource
 from bert_jax.interchange import names
 from bert_jax.interchange.tensorflow import read_state, read_tensorflow, write_tensorflow
 from bert_jax.interchange.trained import Trained
+from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.objective import mean_metrics
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import build_model
+from bert_jax.training.state import build_model, state_shardings
 from bert_jax.training.step import INPUTS, dropout_key, train_step
 
 pytestmark = pytest.mark.skipif(
@@ -103,7 +104,9 @@ def ours(start):
     """Our state after the same steps, and every step's means."""
     model = build_model(start.config)
     optimizer = make_optimizer(OptimizerConfig(learning_rate=RATE, warmup_steps=WARMUP), [PhaseConfig(steps=STEPS)])
-    step = jax.jit(train_step(model, optimizer, 1, dropout_key(0, "threefry", "cpu")))
+    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+    shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
+    step = jax.jit(train_step(model, optimizer, shardings["params"], 1, dropout_key(0, "threefry", "cpu")))
     state = {"step": 0, "params": start.params, "opt_state": optimizer.init(start.params)}
     told = []
     for batch in start.batches:

@@ -75,16 +75,24 @@ def test_a_parameters_pieces_lie_as_the_table_says(mesh):
     ("shape", "spec", "expected"),
     [
         ((8, 4, 6), P("fsdp", "tensor", None), P("fsdp", "tensor", "data")),
-        ((8, 6), P("fsdp"), P("fsdp", "data")),  # a spec may be shorter than the shape
-        ((6, 8), P(None, "fsdp"), P("data", "fsdp")),
+        ((16, 12), P("fsdp"), P("fsdp", "data")),  # a spec may be shorter than the shape
+        ((12, 16), P(None, "fsdp"), P("data", "fsdp")),
         ((101, 8), P(None, "fsdp"), P(None, "fsdp")),  # 101 does not divide: stays
         ((8,), P("fsdp"), P("fsdp")),
-        ((3, 4), P(None, None), P(None, "data")),  # the first that divides
+        ((15, 16), P(None, None), P(None, "data")),  # the first that divides
+        ((6, 8), P(None, None), P(None, None)),  # too small to be worth a message
     ],
 )
-def test_moments_take_the_data_axis_where_it_divides(mesh, shape, spec, expected):
+def test_the_data_axis_is_taken_where_it_divides(mesh, shape, spec, expected):
     ours = over_data_too(mesh, jax.sharding.NamedSharding(mesh, spec), shape)
     assert ours.is_equivalent_to(jax.sharding.NamedSharding(mesh, expected), len(shape))
+
+
+def test_an_axis_of_one_device_leaves_a_dimension_free_for_data():
+    """So it is on every mesh that has data alone."""
+    mesh = make_mesh(MeshConfig(data=8))
+    sharding = jax.sharding.NamedSharding(mesh, P("fsdp", "tensor", None))
+    assert over_data_too(mesh, sharding, (64, 4, 8)).shard_shape((64, 4, 8)) == (8, 4, 8)
 
 
 def test_batches_and_copies(mesh):

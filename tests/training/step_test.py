@@ -35,6 +35,7 @@ class Run:
         step = train_step(
             model,
             self.optimizer,
+            self.shardings["params"],
             cuts.get("accumulation_steps", 1),
             dropout_key(0, bits, "cpu"),
             config.clip_pieces,
