@@ -130,11 +130,13 @@ def test_what_it_prints(planned):
 
 
 @needs_libtpu
-def test_what_does_not_fit_and_what_would(tmp_path):
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("layers", [2, pytest.param(24, marks=pytest.mark.slow)])
+def test_what_does_not_fit_and_what_would(tmp_path, layers):
     done = plan(
         f"--config={LARGE}",
         "--topology=v2:2x2",
-        "--config.model.num_hidden_layers=2",
+        f"--config.model.num_hidden_layers={layers}",
         "--config.phases[0].max_seq_length=512",
         "--config.phases[0].global_batch_size=2048",  # 256 rows a core
         "--config.phases[1].max_seq_length=128",
@@ -185,6 +187,12 @@ def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [last_line(done)]
     assert "pip install 'bert_jax[plan]'" in last_line(done)
+
+
+def test_packed_rows_are_refused(small):
+    done = plan(f"--config={small}", "--topology=v3:2x2", "--config.data.packing=true")
+    assert done.returncode == 1
+    assert last_line(done).startswith("error: --config.data.packing=true cannot be planned")
 
 
 def test_a_batch_that_does_not_divide_is_one_line(small):

@@ -59,6 +59,11 @@ def known_sizes(config: Config, vocab_size: int, predictions: int) -> tuple[Conf
       UserError: a setting cannot be used.
     """
     config.check()
+    if config.data.packing:
+        raise UserError(
+            "--config.data.packing=true cannot be planned: how many rows a step has then depends on the records' own "
+            "lengths; plan with --config.data.packing=false, which needs more"
+        )
     config = config.resolved()
     manifests = [_manifest(config, phase) for phase in config.phases]
     of_records = manifests[0].vocab_size if manifests[0] else PAPERS_VOCABULARY
