@@ -20,7 +20,7 @@ class EncoderOutput(NamedTuple):
     """What the encoder knows of a batch."""
 
     hidden_states: list[jax.Array]  # embeddings, then each layer's output: [batch, length, embed]
-    pooled: jax.Array  # of the first token, after dense and tanh: [batch, embed]
+    pooled: jax.Array  # of the first token, after dense and tanh: [batch, embed], or of several: [batch, n, embed]
 
 
 class Embeddings(nnx.Module):
@@ -38,11 +38,18 @@ class Embeddings(nnx.Module):
         self.rate = config.hidden_dropout_prob
 
     @jax.named_scope("embeddings")
-    def __call__(self, input_ids: jax.Array, segment_ids: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
-        """input_ids, segment_ids int32 [batch, length] -> [batch, length, embed]."""
+    def __call__(
+        self,
+        input_ids: jax.Array,
+        segment_ids: jax.Array,
+        dropout_key: jax.Array | None,
+        position_ids: jax.Array | None = None,
+    ) -> jax.Array:
+        """input_ids, segment_ids, position_ids (default: 0, 1, ...) int32 [batch, length] -> [batch, length, embed]."""
         words = jnp.take(whole_table(self.word), input_ids, axis=0)
         token_types = jnp.take(whole_table(self.token_type), segment_ids, axis=0)
-        positions = whole_table(self.position)[None, : input_ids.shape[1]]
+        positions = whole_table(self.position)
+        positions = positions[None, : input_ids.shape[1]] if position_ids is None else positions[position_ids]
         return dropout(self.norm(words + token_types + positions), self.rate, dropout_key)
 
 
@@ -69,14 +76,23 @@ class Encoder(nnx.Module):
         input_mask: jax.Array,
         segment_ids: jax.Array,
         dropout_key: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        first_tokens: jax.Array | None = None,
     ) -> EncoderOutput:
         """input_ids, input_mask (1 token, 0 padding), segment_ids: int32 [batch, length]. No dropout without a key.
 
-        dropout_key: one, or one for each sequence (model/dropout.py).
+        dropout_key: one, or one for each row of the batch (model/dropout.py).
+        position_ids: int32 [batch, length] where a row holds several sequences, which input_mask then numbers from 1;
+            each attends to itself only.
+        first_tokens: int32 [batch, n], where the sequences of a row begin; default: at 0.
         """
         embeddings_key, *layer_keys = split_key(dropout_key, 1 + self.num_layers)
-        score_bias = ((1.0 - input_mask.astype(jnp.float32)) * MASKED_SCORE)[:, None, :, None]
-        embedded = constrain(self.embeddings(input_ids, segment_ids, embeddings_key), "batch", "length", "embed_out")
+        attended = input_mask[:, :, None] > 0  # [batch, keys, queries]
+        if position_ids is not None:
+            attended = attended & (input_mask[:, :, None] == input_mask[:, None, :])
+        score_bias = jnp.where(attended, 0.0, MASKED_SCORE)[:, None]
+        embedded = self.embeddings(input_ids, segment_ids, embeddings_key, position_ids)
+        embedded = constrain(embedded, "batch", "length", "embed_out")
         hidden_states = [embedded]
         # The layers work on rows of tokens: with two batch dimensions compilers transpose whole activations for the
         # kernels' gradients, and do not join a product with the sums of the LayerNorm after it.
@@ -87,4 +103,6 @@ class Encoder(nnx.Module):
             hidden = constrain(run(hidden, score_bias, layer_key), "batch", "embed_out")
             hidden_states.append(hidden.reshape(embedded.shape))
         with jax.named_scope("next_sentence"):
-            return EncoderOutput(hidden_states, jnp.tanh(self.pooler(hidden_states[-1][:, 0])))
+            last = hidden_states[-1]
+            first = last[:, 0] if first_tokens is None else jnp.take_along_axis(last, first_tokens[:, :, None], axis=1)
+            return EncoderOutput(hidden_states, jnp.tanh(self.pooler(first)))

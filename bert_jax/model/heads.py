@@ -19,7 +19,7 @@ class PretrainingLogits(NamedTuple):
     """Unnormalised log-probabilities, float32."""
 
     masked_lm: jax.Array  # [batch, predictions, vocab]
-    next_sentence: jax.Array  # [batch, 2]; 0: B follows A, 1: B is from another document
+    next_sentence: jax.Array  # [batch, 2], or packed [batch, n, 2]; 0: B follows A, 1: B is from another document
 
 
 class MaskedLmHead(nnx.Module):
@@ -64,9 +64,17 @@ class PretrainingModel(nnx.Module):
         segment_ids: jax.Array,
         masked_lm_positions: jax.Array,
         dropout_key: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        next_sentence_positions: jax.Array | None = None,
     ) -> PretrainingLogits:
-        """int32 [batch, length] three times and [batch, predictions]. No dropout without a key."""
-        hidden_states, pooled = self.encoder(input_ids, input_mask, segment_ids, dropout_key)
+        """int32 [batch, length] three times and [batch, predictions]. No dropout without a key.
+
+        Rows of several sequences (data/packing.py) have position_ids [batch, length] and next_sentence_positions
+        [batch, n], the first token of each.
+        """
+        hidden_states, pooled = self.encoder(
+            input_ids, input_mask, segment_ids, dropout_key, position_ids, next_sentence_positions
+        )
         word_embedding = self.encoder.embeddings.word.embedding[...]
         masked_lm = self.masked_lm(hidden_states[-1], masked_lm_positions, word_embedding)
         with jax.named_scope("next_sentence"):

@@ -14,7 +14,7 @@ from bert_jax.errors import UserError
 from bert_jax.model.heads import PretrainingModel
 from bert_jax.training.objective import Batch, batch_sums, batch_weights, loss_from_sums
 from bert_jax.training.state import Params
-from bert_jax.training.step import INPUTS, dropout_key
+from bert_jax.training.step import INPUTS, PACKED_INPUTS, dropout_key
 
 Finite = dict[str, jax.Array]  # name -> whether all of it is finite, in the order of computation
 
@@ -67,7 +67,8 @@ def _look(
     def loss(params: Params) -> tuple[jax.Array, list[jax.Array]]:
         model = nnx.merge(_graph(config), params)
         with _watched(model) as outputs:
-            logits = model(*(batch[name] for name in INPUTS), key)
+            packed = (batch[name] for name in PACKED_INPUTS if name in batch)
+            logits = model(*(batch[name] for name in INPUTS), key, *packed)
         value = loss_from_sums(batch_sums(logits, batch), weights)
         names[:] = [*(name for name, _ in outputs), "loss"]
         return value, [*(finite for _, finite in outputs), jnp.isfinite(value)]

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bert_jax.parallel.axes import batch_sharding, replicated
-from bert_jax.training.objective import Batch, batch_sums, mean_metrics, row_weights
+from bert_jax.training.objective import Batch, batch_sums, mean_metrics, sequence_weights
 from bert_jax.training.state import Model, Params
 from bert_jax.training.step import INPUTS, Sums
 
@@ -26,7 +26,7 @@ def jit_evaluation_step(model: Model, mesh: Mesh, params: Params, vocab_size: in
 
 def _label_counts(batch: Batch, vocab_size: int) -> Sums:
     words = jnp.zeros(vocab_size).at[batch["masked_lm_ids"]].add(batch["masked_lm_weights"])
-    labels = jnp.zeros(2).at[batch["next_sentence_labels"][:, 0]].add(row_weights(batch))
+    labels = jnp.zeros(2).at[batch["next_sentence_labels"]].add(sequence_weights(batch))
     return {"masked_lm_labels": words, "next_sentence_labels": labels}
 
 

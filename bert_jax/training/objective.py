@@ -16,16 +16,18 @@ Batch = Mapping[str, jax.Array]
 EPSILON = 1e-5
 
 
-def row_weights(batch: Batch) -> jax.Array:
-    """1.0 for a row that holds a sequence, 0.0 for one that only fills up a last batch; float32 [batch]."""
-    return batch["input_mask"][:, 0].astype(jnp.float32)
+def sequence_weights(batch: Batch) -> jax.Array:
+    """1.0 for a sequence, 0.0 where a row that only fills up a batch has none; float32 [batch, sequences of a row]."""
+    if "next_sentence_weights" in batch:  # rows of several sequences
+        return batch["next_sentence_weights"]
+    return batch["input_mask"][:, :1].astype(jnp.float32)
 
 
 def batch_weights(batch: Batch) -> dict[str, jax.Array]:
     """The denominators: how many masked words and how many sequences a (global) batch has."""
     return {
         "masked_lm_weight": batch["masked_lm_weights"].sum(),
-        "next_sentence_weight": row_weights(batch).sum(),
+        "next_sentence_weight": sequence_weights(batch).sum(),
     }
 
 
@@ -33,14 +35,15 @@ def batch_weights(batch: Batch) -> dict[str, jax.Array]:
 def batch_sums(logits: PretrainingLogits, batch: Batch) -> dict[str, jax.Array]:
     """Sums of loss (nats) and of right guesses, and their counts, over one batch; float32 scalars."""
     words, weights = batch["masked_lm_ids"], batch["masked_lm_weights"]
-    labels, rows = batch["next_sentence_labels"][:, 0], row_weights(batch)
+    labels, sequences = batch["next_sentence_labels"], sequence_weights(batch)
+    relations = logits.next_sentence.reshape(*labels.shape, 2)
     word_loss = optax.softmax_cross_entropy_with_integer_labels(logits.masked_lm, words)
-    label_loss = optax.softmax_cross_entropy_with_integer_labels(logits.next_sentence, labels)
+    label_loss = optax.softmax_cross_entropy_with_integer_labels(relations, labels)
     return {
         "masked_lm_loss": (word_loss * weights).sum(),
         "masked_lm_correct": ((logits.masked_lm.argmax(-1) == words) * weights).sum(),
-        "next_sentence_loss": (label_loss * rows).sum(),
-        "next_sentence_correct": ((logits.next_sentence.argmax(-1) == labels) * rows).sum(),
+        "next_sentence_loss": (label_loss * sequences).sum(),
+        "next_sentence_correct": ((relations.argmax(-1) == labels) * sequences).sum(),
         **batch_weights(batch),
     }
 

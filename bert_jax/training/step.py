@@ -25,6 +25,7 @@ COMPILER_OPTIONS = {
     },
 }
 INPUTS = ("input_ids", "input_mask", "segment_ids", "masked_lm_positions")
+PACKED_INPUTS = ("position_ids", "next_sentence_positions")  # there where a row holds several sequences
 
 
 def dropout_key(seed: int, bits: str, platform: str) -> jax.Array:
@@ -131,7 +132,8 @@ def _gradient(model: Model, params: Params, batch: Batch, weights: Sums, keys: j
     key = keys[0] if jax.random.key_impl(keys) == "rbg" else keys
 
     def loss(params: Params) -> tuple[jax.Array, Sums]:
-        logits = model.apply(params, *(batch[name] for name in INPUTS), key)
+        packed = (batch[name] for name in PACKED_INPUTS if name in batch)
+        logits = model.apply(params, *(batch[name] for name in INPUTS), key, *packed)
         sums = batch_sums(logits, batch)
         return loss_from_sums(sums, weights), sums
 
