@@ -15,7 +15,7 @@ from flax import nnx
 
 from bert_jax.config import ModelConfig
 from bert_jax.model.attention import attend
-from bert_jax.model.dropout import dropout, random_bits, split_key
+from bert_jax.model.dropout import dropout, keeps, random_bits, split_key
 from bert_jax.parallel.axes import logical
 
 
@@ -94,26 +94,26 @@ class SelfAttention(nnx.Module):
         self.rate = config.attention_probs_dropout_prob
 
     def __call__(self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
-        """Hidden [batch * length, embed], score_bias float32 [batch, 1, length, 1] -> [batch * length, embed]."""
+        """Hidden [batch * length, embed], score_bias float32 [batch, 1, length, 1 or length] -> the same shape."""
         batch, _, length, _ = score_bias.shape
         query, key, value = (self._heads(into, hidden, batch) for into in (self.query, self.key, self.value))
-        query = query / math.sqrt(query.shape[1])
-        bits = None
+        query = query / math.sqrt(query.shape[2])
+        keep = None
         if dropout_key is not None and self.rate > 0.0:
-            bits = random_bits(dropout_key, (batch, query.shape[0], length, length))
-        context = attend(query, key, value, score_bias, bits, self.rate)
-        kernel = self.output.kernel[...].astype(hidden.dtype)
-        rows = jnp.einsum("fr,fe->re", context.reshape(-1, hidden.shape[0]), kernel.reshape(-1, kernel.shape[-1]))
-        return rows + cast("nnx.Param", self.output.bias)[...].astype(hidden.dtype)[None]
+            keep = keeps(random_bits(dropout_key, (batch, query.shape[1], length, length)), self.rate)
+        context = attend(query, key, value, score_bias, keep, self.rate)
+        output = jnp.einsum("bndt,nde->bte", context, self.output.kernel[...].astype(hidden.dtype))
+        return output.reshape(hidden.shape) + cast("nnx.Param", self.output.bias)[...].astype(hidden.dtype)[None]
 
     def _heads(self, into: nnx.LinearGeneral, hidden: jax.Array, batch: int) -> jax.Array:
-        """[batch * length, embed] -> [heads, head_dim, batch, length], as `attend` takes it.
+        """[batch * length, embed] -> [batch, heads, head_dim, length], as `attend` takes it.
 
         One product with the kernel as a matrix: TPUs pad a last dimension of 64 to 128.
         """
         kernel, bias = (cast("nnx.Param", param)[...].astype(hidden.dtype) for param in (into.kernel, into.bias))
-        projected = jnp.einsum("ef,re->fr", kernel.reshape(kernel.shape[0], -1), hidden) + bias.reshape(-1, 1)
-        return projected.reshape(*kernel.shape[1:], batch, -1)
+        projected = hidden @ kernel.reshape(len(kernel), -1) + bias.reshape(1, -1)
+        by_column = jnp.swapaxes(projected.reshape(batch, -1, projected.shape[1]), 1, 2)
+        return by_column.reshape(batch, *kernel.shape[1:], -1)
 
 
 class Layer(nnx.Module):

@@ -84,7 +84,8 @@ def _bundles(rows: dict[int, jax.Array], layouts: list[NamedSharding]) -> list[l
         alike.setdefault((share.shape, share.dtype, layouts[number].spec), []).append(number)
     bundles = []
     for (shape, dtype, _), numbers in alike.items():
-        count = min(len(numbers), max(1, len(numbers) * math.prod(shape) * dtype.itemsize // LEAST_BYTES))
+        enough = -(-LEAST_BYTES // (math.prod(shape) * dtype.itemsize))
+        count = max(1, len(numbers) // enough)
         ends = [len(numbers) * end // count for end in range(count + 1)]
         bundles += [numbers[start:end] for start, end in itertools.pairwise(ends)]
     return bundles
