@@ -1,0 +1,86 @@
+"""Shares of weights on eight replicas: gathered they are the weights; of the gradients each gets its share of the sum."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from bert_jax.config import MeshConfig
+from bert_jax.parallel.axes import over_data_too
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.parallel.weight_update import LEAST_BYTES, data_specs, gather, scatter_sum
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+REPLICAS = 8
+SHAPES = {
+    "rows": {"kernel": (64, 24)},
+    "heads": {"kernel": (5, 3, 64)},  # only its last dimension divides, and its 15 rows do not
+    "words": {"embedding": (101, 32)},
+    "norm": {"scale": (32,)},  # too small to be cut
+}
+FILLED = 128  # rows of the word table: 101, up to a multiple of 8 rows on each of 8 replicas
+
+
+@pytest.fixture(scope="module")
+def weights():
+    draw = np.random.default_rng(0)
+    shapes = [[(path, name, shape) for name, shape in leaf.items()] for path, leaf in SHAPES.items()]
+    return {path: {name: draw.normal(size=shape).astype(np.float32)} for ((path, name, shape),) in shapes}
+
+
+@pytest.fixture(scope="module")
+def shardings(weights):
+    mesh = make_mesh(MeshConfig(data=REPLICAS))
+    whole = NamedSharding(mesh, P())
+    return jax.tree.map(lambda leaf: over_data_too(mesh, whole, leaf.shape), weights)
+
+
+def on_replicas(function, shardings, out_specs):
+    mesh, specs = jax.tree.leaves(shardings)[0].mesh, data_specs(shardings)
+    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=(specs,), out_specs=out_specs(specs), check_vma=False))
+
+
+def test_where_the_shares_are(shardings):
+    specs = data_specs(shardings)
+    assert specs["rows"]["kernel"] == P("data", None)
+    assert specs["heads"]["kernel"] == P(None, None, "data")
+    assert specs["words"]["embedding"] == P(None, "data")
+    assert specs["norm"]["scale"] == P()
+
+
+def test_gathered_shares_are_the_weights(weights, shardings):
+    whole = on_replicas(functools.partial(gather, shardings=shardings), shardings, lambda _: P())(weights)
+    table = np.asarray(whole["words"].pop("embedding"))
+    np.testing.assert_array_equal(table[:101], weights["words"]["embedding"])
+    assert table.shape == (FILLED, 32)
+    assert (table[101:] == 0).all()
+    expected = {path: leaf for path, leaf in weights.items() if path != "words"}
+    jax.tree.map(np.testing.assert_array_equal, {path: whole[path] for path in expected}, expected)
+
+
+def test_each_replica_gets_its_share_of_the_sum(weights, shardings):
+    """Replica r's gradient is r + 1 times the weight, so the sum is 36 times it."""
+
+    def summed(shares):
+        times = jax.lax.axis_index("data") + 1.0
+        gradients = jax.tree.map(lambda leaf: leaf * times, gather(shares, shardings))
+        return scatter_sum(gradients, shares, shardings)
+
+    sums = on_replicas(summed, shardings, lambda specs: specs)(weights)
+    jax.tree.map(lambda ours, leaf: np.testing.assert_allclose(ours, 36 * leaf, rtol=1e-5), sums, weights)
+
+
+def test_equal_kernels_are_gathered_together_until_they_are_large_enough():
+    """20 kernels whose share is a fifth of what a TPU gathers well make 4 gathers; one as large as that, one alone."""
+    mesh = make_mesh(MeshConfig(data=REPLICAS))
+    columns = 128
+    rows = LEAST_BYTES // (4 * columns)
+    shapes = [(rows // 5 * REPLICAS, columns)] * 20 + [(rows * REPLICAS, columns)]
+    shardings = [{"kernel": over_data_too(mesh, NamedSharding(mesh, P()), shape)} for shape in shapes]
+    shares = [{"kernel": jax.ShapeDtypeStruct(shape, jnp.float32)} for shape in shapes]
+    step = on_replicas(functools.partial(gather, shardings=shardings), shardings, lambda _: P())
+    assert str(jax.make_jaxpr(step)(shares)).count("= all_gather[") == 5
