@@ -19,6 +19,8 @@ PARTS = {
     "next_sentence": "heads",
     "loss": "heads",
     "optimizer": "optimizer",
+    "weights": "weights",  # gathered before the step
+    "gradients": "weights",  # summed after it
 }
 OTHER = "other"
 _SCOPE = re.compile(rf"(?<![\w.])({'|'.join(PARTS)})(?![\w.])")
