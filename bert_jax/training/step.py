@@ -22,6 +22,8 @@ COMPILER_OPTIONS = {
     "tpu": {
         # A replica draws bits for its own rows; else each draws those of the whole batch and keeps its share.
         "xla_tpu_spmd_rng_bit_generator_unsafe": True,
+        # Weights are gathered while the layers before them compute; else all of them before the first layer.
+        "xla_enable_async_all_gather": True,
     },
 }
 INPUTS = ("input_ids", "input_mask", "segment_ids", "masked_lm_positions")

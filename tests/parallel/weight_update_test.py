@@ -1,4 +1,4 @@
-"""Shares of weights on eight replicas: gathered they are the weights; of the gradients each gets its share of the sum."""
+"""Shares of weights on eight replicas: gathered they are the weights; of gradients each gets its share of the sum."""
 
 import functools
 
