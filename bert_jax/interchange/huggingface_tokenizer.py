@@ -15,6 +15,7 @@ from absl import logging
 from etils import epath
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
+from bert_jax.interchange.sentencepiece_model import UNIGRAM, USER_DEFINED, read_model
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
 
 _LONGEST_WORD = 200  # characters, as in the original; transformers' own default is 100
@@ -73,12 +74,8 @@ def _write_bpe(tokenizer: Tokenizer, directory: epath.Path) -> None:
 
 
 def _write_unigram(tokenizer: Tokenizer, directory: epath.Path) -> None:
-    # Only here: it needs protobuf, which only whoever reads .model files needs.
-    from sentencepiece import sentencepiece_model_pb2
-
-    content = (directory / "tokenizer.model").read_bytes()
-    model = sentencepiece_model_pb2.ModelProto.FromString(content)  # type: ignore[attr-defined]
-    if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM:
+    model = read_model((directory / "tokenizer.model").read_bytes())
+    if model.trainer_spec.model_type != UNIGRAM:
         logging.warning("transformers gets no tokenizer.json: the SentencePiece model is not a unigram model")
         return
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
@@ -88,7 +85,7 @@ def _write_unigram(tokenizer: Tokenizer, directory: epath.Path) -> None:
     prepend = "always" if model.normalizer_spec.add_dummy_prefix else "never"
     library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend)
     library.decoder = decoders.Metaspace(prepend_scheme=prepend)
-    defined = [piece.piece for piece in model.pieces if piece.type == piece.USER_DEFINED]
+    defined = [piece.piece for piece in model.pieces if piece.type == USER_DEFINED]
     library.add_tokens([AddedToken(piece, normalized=False) for piece in defined])
     _finish(library, tokenizer, directory)
 
