@@ -123,7 +123,8 @@ class TrainConfig:
     seed: int = 0  # initial weights, order of the records, dropout
     dtype: str = "float32"  # of activations and matrix products, or "bfloat16"; weights and optimizer are float32
     accumulation_steps: int = 1  # a global batch is cut into this many, one after the other
-    remat: bool = False  # recompute each layer's activations in the backward pass: less memory, more time
+    remat: str = "none"  # what of a layer the backward pass computes again, to save memory: "none", "full" (all of it),
+    # or "dots" (all but the products with weights)
     dropout_bits: str = "auto"  # "threefry" (the same on any mesh), "rbg" (hardware generator); auto: rbg off the CPU
     log_every_steps: int = 100
     checkpoint_every_steps: int = 1000
@@ -137,6 +138,7 @@ class TrainConfig:
     def check(self) -> None:
         """Raise UserError on a value out of range."""
         _require(self.dtype in ("float32", "bfloat16"), "train.dtype", self.dtype, "use float32 or bfloat16")
+        _require(self.remat in ("none", "dots", "full"), "train.remat", self.remat, "use none, dots or full")
         _require(
             self.dropout_bits in ("auto", "threefry", "rbg"),
             "train.dropout_bits",

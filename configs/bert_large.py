@@ -10,7 +10,7 @@ text is English Wikipedia and BooksCorpus, 3.3 billion words, with a vocabulary 
 
 Hardware and time. The paper: 64 TPU chips (16 Cloud TPUs), 4 days. It is 8.2e19 floating-point operations: 23 hours on
 8 A100 if they reach 40 % of their peak (arithmetic, not a measurement). Where 256 sequences do not fit, set
---config.train.accumulation_steps or --config.train.remat; weights and moments, 4 GB, are cut by --config.mesh.fsdp.
+--config.train.accumulation_steps or --config.train.remat=full; weights and moments, 4 GB, --config.mesh.fsdp cuts.
 
 What to expect. Held-out masked-word perplexity 3.23, that is masked_lm_loss 1.17 (paper, table 6); next-sentence
 accuracy 0.97 to 0.98 (paper, section 5.1). Fine-tuned, test score: GLUE average 82.1; development: SQuAD 1.1 F1 90.9.

@@ -33,7 +33,7 @@ def main(argv):
         raise KeyboardInterrupt
     if _TROUBLE.value == "bug":
         raise OSError(errno.EACCES, "Permission denied", "/a/file")
-    print(config.phases[0].steps, config.optimizer.learning_rate, config.train.remat, config.scale)
+    print(config.phases[0].steps, config.optimizer.learning_rate, config.train.check_nans, config.scale)
 
 if __name__ == "__main__":
     cli.run(main)
@@ -66,7 +66,7 @@ def assert_one_line(done, status, *words):
 
 def test_settings_are_changed_on_the_command_line(run):
     changes = ["--config.phases[0].steps=7", "--config.optimizer.learning_rate=2e-4", "--config.scale=0.5"]
-    done = run(TINY, *changes, "--config.train.remat", "--workdir=x")
+    done = run(TINY, *changes, "--config.train.check_nans", "--workdir=x")
     assert (done.returncode, done.stdout) == (0, "7 0.0002 True 0.5\n"), done.stderr
 
 
@@ -83,7 +83,7 @@ def test_settings_are_changed_on_the_command_line(run):
             [TINY, "--workdir=x", "--config.optimizer.learning_rate=fast"],
             ["optimizer.learning_rate", "'fast' is not a number"],
         ),
-        ([TINY, "--workdir=x", "--config.train.remat=perhaps"], ["train.remat", "perhaps"]),
+        ([TINY, "--workdir=x", "--config.train.check_nans=perhaps"], ["train.check_nans", "perhaps"]),
         (["--config=configs/none.py", "--workdir=x"], ["configs/none.py", "does not exist", "configs/tiny.py"]),
         ([TINY], ["--workdir is missing"]),
         (["--workdir=x"], ["--config is missing"]),

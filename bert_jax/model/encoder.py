@@ -15,6 +15,9 @@ from bert_jax.model.dropout import dropout, split_key
 from bert_jax.model.layers import MASKED_SCORE, Layer, kernel_init, layer_norm, linear
 from bert_jax.parallel.axes import constrain, logical
 
+# What is kept of a layer for the backward pass, by config.train.remat; "none" of it computed again needs no policy.
+KEPT = {"dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable, "full": None}
+
 
 class EncoderOutput(NamedTuple):
     """What the encoder knows of a batch."""
@@ -61,7 +64,7 @@ def whole_table(embed: nnx.Embed) -> jax.Array:
 class Encoder(nnx.Module):
     """BERT without its pretraining heads."""
 
-    def __init__(self, config: ModelConfig, dtype: jnp.dtype, remat: bool, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, remat: str, rngs: nnx.Rngs) -> None:
         self.embeddings = Embeddings(config, dtype, rngs)
         for number in range(config.num_hidden_layers):
             setattr(self, f"layer_{number}", Layer(config, dtype, rngs))
@@ -99,7 +102,7 @@ class Encoder(nnx.Module):
         hidden = embedded.reshape(-1, embedded.shape[-1])
         for number, layer_key in enumerate(layer_keys):
             layer = getattr(self, f"layer_{number}")
-            run = jax.checkpoint(layer.__call__) if self.remat else layer
+            run = layer if self.remat == "none" else jax.checkpoint(layer.__call__, policy=KEPT[self.remat])
             hidden = constrain(run(hidden, score_bias, layer_key), "batch", "embed_out")
             hidden_states.append(hidden.reshape(embedded.shape))
         with jax.named_scope("next_sentence"):

@@ -52,7 +52,7 @@ class MaskedLmHead(nnx.Module):
 class PretrainingModel(nnx.Module):
     """BERT with both heads, from a batch's ids to logits. Labels and loss are not its business."""
 
-    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs, remat: bool = False) -> None:
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs, remat: str = "none") -> None:
         self.encoder = Encoder(config, dtype, remat, rngs)
         self.masked_lm = MaskedLmHead(config, dtype, rngs)
         self.next_sentence = linear(config, (config.hidden_size, 2), ("embed", "label"), dtype, rngs)

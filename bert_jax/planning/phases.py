@@ -126,14 +126,14 @@ def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str,
     cuts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
     enough = [cut for cut in cuts if cut >= too_much] or cuts[-1:]
     may_cut = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1
-    remat = [] if request.config.train.remat else [True]
-    if remat and not too_much > 8:
-        yield _changed(request.config, remat=True)
+    may_recompute = request.config.train.remat != "full"
+    if may_recompute and not too_much > 8:
+        yield _changed(request.config, remat="full")
     if may_cut:
         for cut in enough[:2]:
             yield _changed(request.config, accumulation_steps=cut)
-        for cut in [cut for cut in cuts if cut >= too_much / 4][:1] if remat else []:
-            yield _changed(request.config, accumulation_steps=cut, remat=True)
+        for cut in [cut for cut in cuts if cut >= too_much / 4][:1] if may_recompute else []:
+            yield _changed(request.config, accumulation_steps=cut, remat="full")
     for fsdp in (2, 4, 8, 16, 32):
         if request.config.mesh.fsdp == 1 and request.topology.devices % fsdp == 0 and state > error.limit_bytes / 4:
             yield _changed(request.config, fsdp=fsdp)

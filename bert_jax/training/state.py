@@ -42,7 +42,7 @@ class Model:
         return jax.tree_util.tree_map_with_path(used, params)
 
 
-def build_model(config: ModelConfig, dtype: str = "float32", remat: bool = False) -> Model:
+def build_model(config: ModelConfig, dtype: str = "float32", remat: str = "none") -> Model:
     """The pretraining model as two pure functions over a plain nested dict of parameters."""
 
     def build(key: jax.Array) -> PretrainingModel:

@@ -61,7 +61,7 @@ def test_pieces_on_each_device_count_the_same(config):
 
 def test_what_is_computed_again_is_counted_again(config):
     whole = traced_flops(config, 0, 4)
-    config.train = TrainConfig(remat=True)
+    config.train = TrainConfig(remat="full")
     again = traced_flops(config, 0, 4)
     assert again["attention"] > whole["attention"]
     assert again["heads"] == whole["heads"]

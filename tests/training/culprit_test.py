@@ -18,7 +18,7 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def config(model_config):
-    return Config(model=model_config, train=TrainConfig(remat=True))  # which hides what a layer computes
+    return Config(model=model_config, train=TrainConfig(remat="full"))  # which hides what a layer computes
 
 
 @pytest.fixture(scope="module")

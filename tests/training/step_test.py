@@ -109,8 +109,9 @@ def test_eight_devices_are_one_with_dropout(model, params, batches, on_one_devic
     assert_same_run(Run(model, sizes).steps(params, batches), on_one_device)
 
 
-def test_recomputed_layers_change_nothing(one_layer, params, batches, on_one_device):
-    recomputing = build_model(one_layer, remat=True)
+@pytest.mark.parametrize("remat", ["dots", "full"])
+def test_recomputed_layers_change_nothing(one_layer, params, batches, on_one_device, remat):
+    recomputing = build_model(one_layer, remat=remat)
     assert_same_run(Run(recomputing, (1, 1, 1)).steps(params, batches), on_one_device)
 
 
