@@ -4,9 +4,7 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import multiprocessing.connection
-import os
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,6 +19,7 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
 from bert_jax.data.shards import build_shard, compile_all
 from bert_jax.errors import UserError
+from bert_jax.text.ordered_map import end_with_parent
 from bert_jax.text.tokenizer import load_tokenizer
 
 _LOG_SECONDS = 10
@@ -94,23 +93,11 @@ class _Worker:
 
 
 def _start_worker(output: str, work: str, options: RecordOptions, done: Any) -> None:
-    _end_with_parent()
+    end_with_parent()
     hold_as_worker(epath.Path(work))
     _Worker.output, _Worker.work = epath.Path(output), epath.Path(work)
     _Worker.options, _Worker.done = options, done
     _Worker.tokenizer = load_tokenizer(_Worker.output / "tokenizer")
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, lest it writes into a later run's files."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _build(part: Part) -> None:

@@ -25,7 +25,7 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], num_w
     # Not fork: threads of the libraries that are loaded here would not survive it.
     context = multiprocessing.get_context("spawn")
     chunks = _chunks(items)
-    with concurrent.futures.ProcessPoolExecutor(num_workers, context, _end_with_parent) as pool:
+    with concurrent.futures.ProcessPoolExecutor(num_workers, context, end_with_parent) as pool:
         try:
             waiting = collections.deque(
                 pool.submit(_apply, function, chunk) for chunk in itertools.islice(chunks, num_workers * _AHEAD)
@@ -48,7 +48,8 @@ def _apply(function: Callable[[Item], Result], chunk: list[Item]) -> list[Result
     return [function(item) for item in chunk]
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, lest it writes into a later run's files."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
