@@ -4,8 +4,9 @@ Left to automatic differentiation, the float32 scores of all pairs of tokens are
 back; at 512 tokens that is most of a layer's memory traffic. Here they are read once, and what is kept are two arrays
 of the activations' dtype.
 
-Tokens are the last dimension, [batch, heads, head_dim, length], and scores are [batch, heads, keys, queries]: then the
-softmax goes over rows of vector registers instead of across them.
+Scores are [batch, heads, keys, queries]: then the softmax goes over rows of vector registers instead of across them.
+Queries, keys and values have tokens last, [batch, heads, head_dim, length]; the context is as the product after it
+wants it, [batch, length, heads, head_dim].
 """
 
 import functools
@@ -23,8 +24,9 @@ def attend(
 ) -> jax.Array:
     """The context of each query: values weighted by softmax(key . query + bias), a share `rate` of weights dropped.
 
-    query, key, value: [batch, heads, head_dim, length]; bias float32 [batch, 1, keys, 1 or queries], which gets no
-    gradient; keep bool [batch, heads, keys, queries], or None for no dropout. Returns [batch, heads, head_dim, length].
+    query [batch, heads, head_dim, queries], key and value [batch, heads, head_dim, keys]; bias float32 [batch, 1, keys,
+    1 or queries], which gets no gradient; keep bool [batch, heads, keys, queries], or None for no dropout. Returns
+    [batch, queries, heads, head_dim].
     """
     return _forward(query, key, value, bias, keep, rate)[0]
 
@@ -34,12 +36,12 @@ def _forward(
 ) -> tuple[jax.Array, Residuals]:
     scores = jnp.einsum("bndk,bndq->bnkq", key, query, preferred_element_type=jnp.float32) + bias
     shares = jnp.exp(scores - scores.max(axis=2, keepdims=True))  # of the softmax, before they are divided by their sum
-    total = shares.sum(axis=2)[:, :, None]
+    total = jnp.swapaxes(shares.sum(axis=2), 1, 2)[..., None]  # [batch, queries, heads, 1]
     shares = shares.astype(query.dtype)
     kept = shares if keep is None else jnp.where(keep, shares, jnp.zeros_like(shares))
     # What a kept share is multiplied by is the same for all keys of a query, so the context is, not the shares.
     scale = 1.0 / (total * _keep_rate(keep, rate))
-    context = jnp.einsum("bndk,bnkq->bndq", value, kept, preferred_element_type=jnp.float32)
+    context = jnp.einsum("bndk,bnkq->bqnd", value, kept, preferred_element_type=jnp.float32)
     context = (context * scale).astype(query.dtype)
     return context, (query, key, value, keep, shares, kept, scale, context)
 
@@ -51,10 +53,12 @@ def _backward(rate: float, residuals: Residuals, gradient: jax.Array) -> tuple[j
     """
     query, key, value, keep, shares, kept, scale, context = residuals
     product = gradient.astype(jnp.float32) * context.astype(jnp.float32)
-    inner = product.sum(axis=2, keepdims=True) * scale * _keep_rate(keep, rate)  # D over the sum of the shares
+    inner = product.sum(axis=3, keepdims=True) * scale * _keep_rate(keep, rate)  # D over the sum of the shares
+    inner = jnp.transpose(inner, (0, 2, 3, 1))  # [batch, heads, 1, queries]
     gradient = (gradient * scale).astype(value.dtype)
-    d_value = jnp.einsum("bnkq,bndq->bndk", kept, gradient)
-    d_kept = jnp.einsum("bndk,bndq->bnkq", value, gradient, preferred_element_type=jnp.float32)
+    gradient = jnp.swapaxes(gradient, 1, 2)  # [batch, heads, queries, head_dim], or XLA's CPU compiler refuses bfloat16
+    d_value = jnp.einsum("bnkq,bnqd->bndk", kept, gradient)
+    d_kept = jnp.einsum("bndk,bnqd->bnkq", value, gradient, preferred_element_type=jnp.float32)
     d_scores = (kept.astype(jnp.float32) * d_kept - shares.astype(jnp.float32) * inner).astype(query.dtype)
     d_key = jnp.einsum("bndq,bnkq->bndk", query, d_scores)
     d_query = jnp.einsum("bndk,bnkq->bndq", key, d_scores)

@@ -22,7 +22,7 @@ KEPT = {"dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable, "full"
 class EncoderOutput(NamedTuple):
     """What the encoder knows of a batch."""
 
-    hidden_states: list[jax.Array]  # embeddings, then each layer's output: [batch, length, embed]
+    hidden_states: list[jax.Array]  # embeddings, then each layer's output: [batch, length, embed]; the last: see `read`
     pooled: jax.Array  # of the first token, after dense and tanh: [batch, embed], or of several: [batch, n, embed]
 
 
@@ -81,6 +81,7 @@ class Encoder(nnx.Module):
         dropout_key: jax.Array | None = None,
         position_ids: jax.Array | None = None,
         first_tokens: jax.Array | None = None,
+        read: jax.Array | None = None,
     ) -> EncoderOutput:
         """input_ids, input_mask (1 token, 0 padding), segment_ids: int32 [batch, length]. No dropout without a key.
 
@@ -88,6 +89,8 @@ class Encoder(nnx.Module):
         position_ids: int32 [batch, length] where a row holds several sequences, which input_mask then numbers from 1;
             each attends to itself only.
         first_tokens: int32 [batch, n], where the sequences of a row begin; default: at 0.
+        read: int32 [batch, m], the tokens whose last hidden state is asked for, as hidden_states[-1] [batch, m, embed];
+            default: all. Of the others the last layer computes keys and values only, since nothing depends on more.
         """
         embeddings_key, *layer_keys = split_key(dropout_key, 1 + self.num_layers)
         attended = input_mask[:, :, None] > 0  # [batch, keys, queries]
@@ -100,12 +103,30 @@ class Encoder(nnx.Module):
         # The layers work on rows of tokens: with two batch dimensions compilers transpose whole activations for the
         # kernels' gradients, and do not join a product with the sums of the LayerNorm after it.
         hidden = embedded.reshape(-1, embedded.shape[-1])
-        for number, layer_key in enumerate(layer_keys):
-            layer = getattr(self, f"layer_{number}")
-            run = layer if self.remat == "none" else jax.checkpoint(layer.__call__, policy=KEPT[self.remat])
-            hidden = constrain(run(hidden, score_bias, layer_key), "batch", "embed_out")
+        for number, layer_key in enumerate(layer_keys[:-1]):
+            hidden = self._layer(number, hidden, score_bias, layer_key)
             hidden_states.append(hidden.reshape(embedded.shape))
+        firsts = jnp.zeros((len(input_ids), 1), jnp.int32) if first_tokens is None else first_tokens
+        wanted = None if read is None else jnp.concatenate([read, firsts], axis=1)
+        bias = score_bias if wanted is None else _of_queries(score_bias, wanted)
+        last = self._layer(self.num_layers - 1, hidden, bias, layer_keys[-1], wanted)
+        last = last.reshape(len(input_ids), -1, embedded.shape[-1])
+        if read is None:
+            first = jnp.take_along_axis(last, firsts[:, :, None], axis=1)
+        else:
+            last, first = last[:, : read.shape[1]], last[:, read.shape[1] :]
         with jax.named_scope("next_sentence"):
-            last = hidden_states[-1]
-            first = last[:, 0] if first_tokens is None else jnp.take_along_axis(last, first_tokens[:, :, None], axis=1)
-            return EncoderOutput(hidden_states, jnp.tanh(self.pooler(first)))
+            pooled = jnp.tanh(self.pooler(first[:, 0] if first_tokens is None else first))
+        return EncoderOutput([*hidden_states, last], pooled)
+
+    def _layer(self, number: int, hidden: jax.Array, *rest: jax.Array | None) -> jax.Array:
+        layer = getattr(self, f"layer_{number}")
+        run = layer if self.remat == "none" else jax.checkpoint(layer.__call__, policy=KEPT[self.remat])
+        return constrain(run(hidden, *rest), "batch", "embed_out")
+
+
+def _of_queries(score_bias: jax.Array, queries: jax.Array) -> jax.Array:
+    """[batch, 1, keys, 1 or length] -> that of the queries [batch, n] only: [batch, 1, keys, 1 or n]."""
+    if score_bias.shape[3] == 1:
+        return score_bias
+    return jnp.take_along_axis(score_bias, queries[:, None, None, :], axis=3)

@@ -34,19 +34,18 @@ class MaskedLmHead(nnx.Module):
         self.activation = ACTIVATIONS[config.hidden_act]
 
     @jax.named_scope("masked_lm")
-    def __call__(self, hidden: jax.Array, positions: jax.Array, word_embedding: jax.Array) -> jax.Array:
-        """Hidden [batch, length, embed], positions int32 [batch, predictions], word_embedding [rows, embed].
+    def __call__(self, masked: jax.Array, word_embedding: jax.Array) -> jax.Array:
+        """Hidden states of the masked words [batch, predictions, embed], word_embedding [rows, embed] -> logits.
 
         The embedding may have more rows than the vocabulary has words; what fills it up is never guessed.
         """
-        masked = jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
-        masked = self.norm(self.activation(self.transform(masked)))
-        logits = jnp.einsum(
-            "bpe,ve->bpv", masked, word_embedding.astype(masked.dtype), preferred_element_type=jnp.float32
-        )
-        bias = self.output_bias[...]
-        filled_up = word_embedding.shape[0] - bias.shape[0]
-        return logits + jnp.pad(bias, (0, filled_up), constant_values=NEVER)[None, None]
+        rows = self.norm(self.activation(self.transform(masked))).reshape(-1, masked.shape[2])
+        logits = jnp.einsum("re,ve->rv", rows, word_embedding.astype(rows.dtype), preferred_element_type=jnp.float32)
+        filled_up = word_embedding.shape[0] - len(self.output_bias[...])
+        bias = jnp.pad(self.output_bias[...], (0, filled_up), constant_values=NEVER)
+        # The bias as a product with ones: so its gradient is one, too, and no sum over rows, which is slow on CPUs.
+        logits = logits + jnp.ones((len(rows), 1)) @ bias[None]
+        return logits.reshape(*masked.shape[:2], -1)
 
 
 class PretrainingModel(nnx.Module):
@@ -72,10 +71,11 @@ class PretrainingModel(nnx.Module):
         Rows of several sequences (data/packing.py) have position_ids [batch, length] and next_sentence_positions
         [batch, n], the first token of each.
         """
+        # The loss reads the masked words and the first token, so the last layer makes no others.
         hidden_states, pooled = self.encoder(
-            input_ids, input_mask, segment_ids, dropout_key, position_ids, next_sentence_positions
+            input_ids, input_mask, segment_ids, dropout_key, position_ids, next_sentence_positions, masked_lm_positions
         )
         word_embedding = self.encoder.embeddings.word.embedding[...]
-        masked_lm = self.masked_lm(hidden_states[-1], masked_lm_positions, word_embedding)
+        masked_lm = self.masked_lm(hidden_states[-1], word_embedding)
         with jax.named_scope("next_sentence"):
             return PretrainingLogits(masked_lm, self.next_sentence(pooled).astype(jnp.float32))

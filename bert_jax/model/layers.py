@@ -93,25 +93,33 @@ class SelfAttention(nnx.Module):
         )
         self.rate = config.attention_probs_dropout_prob
 
-    def __call__(self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
-        """Hidden [batch * length, embed], score_bias float32 [batch, 1, length, 1 or length] -> the same shape."""
+    def __call__(
+        self, read: jax.Array, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None
+    ) -> jax.Array:
+        """What the tokens `read` [batch * queries, embed] take from all of `hidden` [batch * length, embed].
+
+        score_bias float32 [batch, 1, length, 1 or queries]. Returns [batch * queries, embed].
+        """
         batch, _, length, _ = score_bias.shape
-        query, key, value = (self._heads(into, hidden, batch) for into in (self.query, self.key, self.value))
+        query, key, value = (
+            self._heads(into, rows, batch)
+            for into, rows in ((self.query, read), (self.key, hidden), (self.value, hidden))
+        )
         query = query / math.sqrt(query.shape[2])
         keep = None
         if dropout_key is not None and self.rate > 0.0:
-            keep = keeps(random_bits(dropout_key, (batch, query.shape[1], length, length)), self.rate)
+            keep = keeps(random_bits(dropout_key, (batch, query.shape[1], length, query.shape[3])), self.rate)
         context = attend(query, key, value, score_bias, keep, self.rate)
-        output = jnp.einsum("bndt,nde->bte", context, self.output.kernel[...].astype(hidden.dtype))
-        return output.reshape(hidden.shape) + cast("nnx.Param", self.output.bias)[...].astype(hidden.dtype)[None]
+        output = jnp.einsum("bqnd,nde->bqe", context, self.output.kernel[...].astype(read.dtype))
+        return output.reshape(read.shape) + cast("nnx.Param", self.output.bias)[...].astype(read.dtype)[None]
 
-    def _heads(self, into: nnx.LinearGeneral, hidden: jax.Array, batch: int) -> jax.Array:
+    def _heads(self, into: nnx.LinearGeneral, rows: jax.Array, batch: int) -> jax.Array:
         """[batch * length, embed] -> [batch, heads, head_dim, length], as `attend` takes it.
 
         One product with the kernel as a matrix: TPUs pad a last dimension of 64 to 128.
         """
-        kernel, bias = (cast("nnx.Param", param)[...].astype(hidden.dtype) for param in (into.kernel, into.bias))
-        projected = hidden @ kernel.reshape(len(kernel), -1) + bias.reshape(1, -1)
+        kernel, bias = (cast("nnx.Param", param)[...].astype(rows.dtype) for param in (into.kernel, into.bias))
+        projected = rows @ kernel.reshape(len(kernel), -1) + bias.reshape(1, -1)
         by_column = jnp.swapaxes(projected.reshape(batch, -1, projected.shape[1]), 1, 2)
         return by_column.reshape(batch, *kernel.shape[1:], -1)
 
@@ -129,15 +137,27 @@ class Layer(nnx.Module):
         self.activation = ACTIVATIONS[config.hidden_act]
         self.rate = config.hidden_dropout_prob
 
-    def __call__(self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
-        """Hidden [batch * length, embed] -> the same shape; score_bias as in SelfAttention."""
+    def __call__(
+        self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None, read: jax.Array | None = None
+    ) -> jax.Array:
+        """Hidden [batch * length, embed] -> the same shape; score_bias as in SelfAttention.
+
+        With `read` int32 [batch, queries], only those tokens' output is computed: [batch * queries, embed].
+        """
         probs_key, attention_key, output_key = split_key(dropout_key, 3)
         with jax.named_scope("attention"):
-            attended = self.attention(hidden, score_bias, probs_key)
-            hidden = self.attention_norm(hidden + dropout(attended, self.rate, attention_key))
+            queries = hidden if read is None else _tokens_at(hidden, read)
+            attended = self.attention(queries, hidden, score_bias, probs_key)
+            hidden = self.attention_norm(queries + dropout(attended, self.rate, attention_key))
         return self._feed_forward(hidden, output_key)
 
     @jax.named_scope("feed_forward")
     def _feed_forward(self, hidden: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
         fed = self.output(self.activation(self.intermediate(hidden)))
         return self.output_norm(hidden + dropout(fed, self.rate, dropout_key))
+
+
+def _tokens_at(hidden: jax.Array, positions: jax.Array) -> jax.Array:
+    """Rows [batch * length, embed] of the positions [batch, n] -> [batch * n, embed]."""
+    by_sequence = hidden.reshape(len(positions), -1, hidden.shape[1])
+    return jnp.take_along_axis(by_sequence, positions[:, :, None], axis=1).reshape(-1, hidden.shape[1])

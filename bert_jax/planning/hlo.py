@@ -79,7 +79,7 @@ class Hlo:
             raise ValueError("this is no text of a compiled program: it has no ENTRY")
 
     def runs(self, computation: str = "", times: int = 1) -> Iterator[Run]:
-        """What the program runs, in its order; loops and calls are entered, fusions are one operation."""
+        """What the program runs, in its order; loops, calls and the longest of branches are entered, fusions not."""
         for instruction in self.computations[computation or self.entry]:
             opcode = instruction.opcode
             if opcode == "while":
@@ -87,8 +87,7 @@ class Hlo:
             elif opcode == "call":
                 yield from self.runs(instruction.called("to_apply") or "", times)
             elif opcode == "conditional":
-                for branch in _branches(instruction):
-                    yield from self.runs(branch, times)
+                yield from max((list(self.runs(branch, times)) for branch in _branches(instruction)), key=_weight)
             else:
                 yield Run(instruction, times, self.inside(instruction))
 
@@ -125,6 +124,11 @@ class Hlo:
             if found := self.collective_in(line):
                 return found
         return None
+
+
+def _weight(runs: list[Run]) -> tuple[int, int]:
+    """By which the branch of a condition is found that takes longest: it is taken to be the one that runs."""
+    return sum(run.instruction.cycles * run.times for run in runs), len(runs)
 
 
 def kind_of_collective(opcode: str) -> str | None:

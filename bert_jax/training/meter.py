@@ -9,8 +9,6 @@ import jax
 
 from bert_jax.training.objective import mean_metrics
 
-_NORMS = ("gradient_norm", "update_norm")
-
 
 class Meter:
     """Takes each step's sums when the step is dispatched and reads them only when the next one is on its way.
@@ -56,7 +54,7 @@ class Meter:
             self._steps += 1
         if self._see is not None:
             self._see(step, values | mean_metrics(values))
-        return (step, self._close()) if closes else None
+        return (step, self._close(values)) if closes else None
 
     def idle(self) -> bool:
         """Whether the devices have done all that they were given."""
@@ -77,10 +75,12 @@ class Meter:
             self._timed_steps += 1
         self._done_at = now
 
-    def _close(self) -> dict[str, float]:
+    def _close(self, last: Mapping[str, float]) -> dict[str, float]:
+        """Means of the interval, but the update's norms are those of its `last` step, if they were measured there."""
         values = mean_metrics(self._totals) if self._steps else {}
-        norms = (name for name in self._totals if name.startswith(_NORMS))
-        values |= {name: self._totals[name] / self._steps for name in norms}
+        gradient_norms = (name for name in self._totals if name.startswith("gradient_norm"))
+        values |= {name: self._totals[name] / self._steps for name in gradient_norms}
+        values |= {name: last[name] for name in last if name.startswith("update_norm") and last["update_norm"]}
         values["skipped_steps"] = self._skipped
         if self._seconds > 0:
             values["input_wait_share"] = min(1.0, self._input_wait / self._seconds)

@@ -40,5 +40,7 @@ def make_program(config: Config, mesh: Mesh) -> Program:
     shardings = state_shardings(model, optimizer, mesh, config.optimizer.shard_over_data)
     key = dropout_key(config.train.seed, config.train.dropout_bits, mesh.devices.flat[0].platform)
     pieces, cuts = config.optimizer.clip_pieces, config.train.accumulation_steps
-    step = train_step(model, optimizer, shardings["params"], cuts, key, pieces, clip(config.optimizer))
+    step = train_step(
+        model, optimizer, shardings["params"], cuts, key, pieces, clip(config.optimizer), config.train.log_every_steps
+    )
     return Program(model, optimizer, shardings, jit_train_step(step, mesh, shardings))

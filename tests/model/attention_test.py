@@ -13,7 +13,8 @@ BATCH, HEADS, WIDTH, LENGTH, RATE = 3, 2, 8, 12, 0.25
 @pytest.fixture(scope="module")
 def inputs():
     draw = np.random.default_rng(0)
-    query, key, value, gradient = draw.normal(size=(4, BATCH, HEADS, WIDTH, LENGTH)).astype(np.float32)
+    query, key, value = draw.normal(size=(3, BATCH, HEADS, WIDTH, LENGTH)).astype(np.float32)
+    gradient = draw.normal(size=(BATCH, LENGTH, HEADS, WIDTH)).astype(np.float32)
     bias = np.where(np.arange(LENGTH) < np.array([[12], [7], [1]]), 0.0, -10_000.0)[:, None, :, None]
     keep = draw.random((BATCH, HEADS, LENGTH, LENGTH)) >= RATE
     return query, key, value, bias.astype(np.float32), keep, gradient
@@ -26,13 +27,14 @@ def restated(query, key, value, bias, keep, numpy):
     shares = shares / shares.sum(axis=2, keepdims=True)
     if keep is not None:
         shares = shares * keep / (1 - RATE)
-    return numpy.einsum("bndk,bnkq->bndq", value, shares)
+    return numpy.einsum("bndk,bnkq->bqnd", value, shares)
 
 
 @pytest.mark.parametrize("drops", [False, True])
-def test_the_context(inputs, drops):
+@pytest.mark.parametrize("queries", [LENGTH, 5])
+def test_the_context(inputs, drops, queries):
     query, key, value, bias, keep, _ = inputs
-    keep = keep if drops else None
+    query, keep = query[..., :queries], keep[..., :queries] if drops else None
     expected = restated(*(array.astype(np.float64) for array in (query, key, value, bias)), keep, np)
     np.testing.assert_allclose(attend(query, key, value, bias, keep, RATE), expected, rtol=0, atol=2e-6)
 

@@ -41,6 +41,16 @@ backend_config={"window_config":{"estimated_cycles":"100","iteration_bounds":["2
   ROOT %tuple.5 = (s32[]{:T(128)}) tuple(%arg.2)
 }
 
+%short_branch (arg.7: (f32[8])) -> (f32[8]) {
+  %arg.7 = (f32[8]{0}) parameter(0)
+  ROOT %copy.7 = f32[8]{0} copy(%arg.7), backend_config={"window_config":{"estimated_cycles":"1"}}
+}
+
+%long_branch (arg.8: (f32[8])) -> (f32[8]) {
+  %arg.8 = (f32[8]{0}) parameter(0)
+  ROOT %copy.8 = f32[8]{0} copy(%arg.8), backend_config={"window_config":{"estimated_cycles":"5"}}
+}
+
 ENTRY %main.9_spmd (param: f32[8]) -> f32[8] {
   %param = f32[8]{0:T(128)} parameter(0)
   %while.1 = (s32[]{:T(128)}, /*index=1*/bf16[128,256]{1,0:T(8,128)(2,1)}) while(%tuple.1), \
@@ -54,6 +64,7 @@ replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=%region_1
 replica_groups=mesh['a'=4,'b'=8] {'b'}, to_apply=%region_1
   %copy.1 = f32[8]{0} copy(%param), metadata={op_name="jit(step)/optimizer/mul"}, \
 backend_config={"window_config":{"estimated_cycles":"11"}}
+  %conditional.1 = (f32[8]{0}) conditional(%finite, %param, %param), branch_computations={%short_branch, %long_branch}
   %all-gather-done.1 = f32[16]{0} all-gather-done(%all-gather-start.1)
   ROOT %negate.1 = f32[8]{0} negate(%copy.1)
 }
@@ -74,6 +85,11 @@ def test_cycles_in_a_loop_count_as_often_as_it_turns(runs):
 def test_the_order_is_the_schedules(runs):
     names = list(runs)
     assert names.index("fusion.1") < names.index("copy.5") < names.index("all-gather-start.1") < names.index("copy.1")
+
+
+def test_of_branches_the_longest_counts(runs):
+    assert "copy.8" in runs
+    assert "copy.7" not in runs
 
 
 def test_what_is_fused_is_seen(runs):
