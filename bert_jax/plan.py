@@ -11,7 +11,7 @@ from ml_collections import config_flags
 
 from bert_jax import cli
 from bert_jax.planning.phases import plan_phase, requests
-from bert_jax.planning.run import RunPlan, known_sizes, write_json, write_texts
+from bert_jax.planning.run import RunPlan, known_sizes, packings, write_json, write_texts
 from bert_jax.planning.table import comparison_table, run_table
 from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
 
@@ -35,9 +35,11 @@ def main(argv: Sequence[str]) -> None:
     for topology in topologies:
         check_compiler(topology)
     config, predictions = known_sizes(_CONFIG.value, _VOCAB_SIZE.value, _PREDICTIONS.value)
+    packed = packings(config)
     plans = []
     for topology in topologies:
-        phases = [plan_phase(request, _MINUTES.value * 60) for request in requests(config, predictions, topology)]
+        asked = requests(config, predictions, topology, packed)
+        phases = [plan_phase(request, _MINUTES.value * 60) for request in asked]
         plans.append(RunPlan(topology, phases, _PRICE.value))
         print(run_table(plans[-1]), end="\n\n")
         if _HLO_DIR.value:

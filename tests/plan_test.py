@@ -2,6 +2,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -189,10 +190,30 @@ def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
     assert "pip install 'bert_jax[plan]'" in last_line(done)
 
 
-def test_packed_rows_are_refused(small):
-    done = plan(f"--config={small}", "--topology=v3:2x2", "--config.data.packing=true")
+def test_packed_rows_are_those_that_pretrain_makes(chain, tmp_path):
+    flags = (
+        f"--config={ROOT}/tests/configs/one_phase.py",
+        f"--config.data.records={chain.records(64)}",
+        "--config.phases[0].max_seq_length=64",
+        "--config.phases[0].global_batch_size=64",
+        "--config.phases[0].packed_rows=48",  # these sequences are long: nearly each fills a row
+        "--config.data.packing=true",
+    )
+    out = tmp_path / "plan.json"
+    done = plan(*flags, "--topology=cpu:1", f"--json={out}")
+    assert done.returncode == 0, done.stderr
+    (phase,) = json.loads(out.read_text())["plans"][0]["phases"]
+    told = re.search(r"packing: (\d+) sequences a step in (\d+) rows", done.stderr)
+    assert (phase["global_batch_size"], phase["rows"]) == tuple(map(int, told.groups())) == (64, 48)
+    assert sum(phase["product_flops"].values()) == pytest.approx(phase["model_flops"], rel=0.02)
+
+
+def test_packing_without_records_is_one_line(small, tmp_path):
+    done = plan(
+        f"--config={small}", "--topology=cpu:1", "--config.data.packing=true", f"--config.data.records={tmp_path}/none"
+    )
     assert done.returncode == 1
-    assert last_line(done).startswith("error: --config.data.packing=true cannot be planned")
+    assert last_line(done).startswith(f"error: records directory {tmp_path}/none does not exist")
 
 
 def test_a_batch_that_does_not_divide_is_one_line(small):

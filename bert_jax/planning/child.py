@@ -17,6 +17,7 @@ import jax
 
 from bert_jax.config import Config
 from bert_jax.config_file import from_dict
+from bert_jax.data.packing import Packing, pack_records
 from bert_jax.data.schema import RecordFormat
 from bert_jax.errors import UserError
 from bert_jax.parallel.axes import batch_sharding
@@ -41,10 +42,12 @@ def compile_step(directory: Path) -> dict[str, Any]:
     mesh = make_mesh(config.mesh, topology.describe())
     program = make_program(config, mesh)
     state = abstract_state(program.model, program.optimizer, program.shardings)
-    record = RecordFormat(phase.max_seq_length, request["max_predictions_per_seq"]).zeros()
+    row = RecordFormat(phase.max_seq_length, request["max_predictions_per_seq"]).zeros()
+    if request["packing"]:
+        row = pack_records([], Packing(**request["packing"]))
     batch = {
-        name: jax.ShapeDtypeStruct((phase.global_batch_size, *zeros.shape), zeros.dtype, sharding=batch_sharding(mesh))
-        for name, zeros in record.items()
+        name: jax.ShapeDtypeStruct((phase.rows, *zeros.shape), zeros.dtype, sharding=batch_sharding(mesh))
+        for name, zeros in row.items()
     }
     sizes = {
         "parameters": _local_bytes(state["params"]),

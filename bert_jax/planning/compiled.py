@@ -13,6 +13,7 @@ from typing import Any
 
 from bert_jax.config import Config
 from bert_jax.config_file import to_json
+from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.topologies import Topology
 
@@ -37,6 +38,12 @@ class Request:
     phase: int
     max_predictions_per_seq: int
     topology: Topology
+    packing: Packing | None = None  # of rows that hold several sequences
+
+    @property
+    def predictions_per_row(self) -> int:
+        """Masked words of a row of the batch, at most."""
+        return self.packing.predictions_per_row if self.packing else self.max_predictions_per_seq
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +85,7 @@ def compile_step(request: Request, limit_seconds: float, child: str = "bert_jax.
             "phase": request.phase,
             "max_predictions_per_seq": request.max_predictions_per_seq,
             "topology": request.topology.name,
+            "packing": request.packing and dataclasses.asdict(request.packing),
         }
         (directory / "request.json").write_text(json.dumps(asked))
         _run([sys.executable, "-m", child, name], _environment(request.topology), directory, limit_seconds)

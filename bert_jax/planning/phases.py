@@ -3,12 +3,13 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import logging
 
 from bert_jax.config import Config
+from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.model.flops import train_flops_per_sequence
 from bert_jax.planning.compiled import CompilationError, DoesNotFitError, Request, compile_step
@@ -40,8 +41,8 @@ class PhasePlan:
     def model_flops(self) -> int:
         """FLOPs of a step as papers count them (model/flops.py)."""
         config, phase = self.request.config, self.request.config.phases[self.request.phase]
-        flops = train_flops_per_sequence(config.model, phase.max_seq_length, self.request.max_predictions_per_seq)
-        return phase.global_batch_size * flops
+        flops = train_flops_per_sequence(config.model, phase.max_seq_length, self.request.predictions_per_row)
+        return phase.rows * flops
 
     @property
     def seconds(self) -> float:
@@ -76,7 +77,7 @@ def _plan(request: Request, limit_seconds: float, setting: str = "") -> PhasePla
         "%s: compiling phase %d, %d x %d tokens%s",
         request.topology.name,
         request.phase,
-        phase.global_batch_size,
+        phase.rows,
         phase.max_seq_length,
         setting and f", with {setting}",
     )
@@ -122,7 +123,7 @@ def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str,
     gradients = error.sizes["parameters"]
     room = max(error.limit_bytes - state - gradients, error.limit_bytes / 16)
     too_much = (error.used_bytes - state) / room  # of what is held for a whole batch; NaN is never less
-    rows = math.gcd(*(phase.global_batch_size for phase in request.config.phases)) * request.config.mesh.tensor
+    rows = math.gcd(*(phase.rows for phase in request.config.phases)) * request.config.mesh.tensor
     cuts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
     enough = [cut for cut in cuts if cut >= too_much] or cuts[-1:]
     may_cut = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1
@@ -149,6 +150,9 @@ def _changed(config: Config, fsdp: int = 1, **train: Any) -> tuple[str, Config]:
     return " ".join(names), changed
 
 
-def requests(config: Config, predictions: list[int], topology: Topology) -> list[Request]:
-    """One request for each phase."""
-    return [Request(config, number, most, topology) for number, most in enumerate(predictions)]
+def requests(
+    config: Config, predictions: list[int], topology: Topology, packings: Sequence[Packing | None] = ()
+) -> list[Request]:
+    """One request for each phase; `packings` as run.packings gives them, or nothing."""
+    each = zip(predictions, packings or [None] * len(predictions), strict=True)
+    return [Request(config, number, most, topology, packing) for number, (most, packing) in enumerate(each)]

@@ -11,10 +11,11 @@ from etils import epath
 
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.data.manifest import Manifest, read_manifest
+from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.phases import PhasePlan
 from bert_jax.planning.topologies import Topology
-from bert_jax.training.inputs import records_directory
+from bert_jax.training.inputs import open_phases, records_directory
 from bert_jax.whole_file import replace_text
 
 PAPERS_VOCABULARY = 30_522
@@ -59,11 +60,6 @@ def known_sizes(config: Config, vocab_size: int, predictions: int) -> tuple[Conf
       UserError: a setting cannot be used.
     """
     config.check()
-    if config.data.packing:
-        raise UserError(
-            "--config.data.packing=true cannot be planned: how many rows a step has then depends on the records' own "
-            "lengths; plan with --config.data.packing=false, which needs more"
-        )
     config = config.resolved()
     manifests = [_manifest(config, phase) for phase in config.phases]
     of_records = manifests[0].vocab_size if manifests[0] else PAPERS_VOCABULARY
@@ -73,6 +69,19 @@ def known_sizes(config: Config, vocab_size: int, predictions: int) -> tuple[Conf
         for phase, manifest in zip(config.phases, manifests, strict=True)
     ]
     return config, most
+
+
+def packings(config: Config) -> list[Packing | None]:
+    """How each phase's rows are packed, and set its packed_rows; None each where they are not.
+
+    `config` is resolved and has its vocab_size.
+
+    Raises:
+      UserError: there are no such records, on whose lengths it depends.
+    """
+    if not config.data.packing:
+        return [None for _ in config.phases]
+    return [opened.packing for opened in open_phases(config)]
 
 
 def _manifest(config: Config, phase: PhaseConfig) -> Manifest | None:
@@ -120,6 +129,7 @@ def _phase_to_json(plan: PhasePlan) -> dict[str, Any]:
         "phase": plan.request.phase,
         "steps": phase.steps,
         "global_batch_size": phase.global_batch_size,
+        "rows": phase.rows,
         "max_seq_length": phase.max_seq_length,
         "max_predictions_per_seq": plan.request.max_predictions_per_seq,
         "problem": plan.problem,

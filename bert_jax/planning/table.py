@@ -50,9 +50,10 @@ def _machine(topology: Topology) -> str:
 
 def _phase_lines(plan: PhasePlan) -> list[str]:
     phase = plan.request.config.phases[plan.request.phase]
+    packed = f", in which {phase.global_batch_size} sequences are packed" if plan.request.packing else ""
     head = (
-        f"phase {plan.request.phase}: {phase.steps:,} steps of {phase.global_batch_size} x {phase.max_seq_length} "
-        f"tokens, {plan.request.max_predictions_per_seq} masked words each"
+        f"phase {plan.request.phase}: {phase.steps:,} steps of {phase.rows} x {phase.max_seq_length} tokens{packed}, "
+        f"{plan.request.predictions_per_row} masked words each"
     )
     lines = [head, f"  memory of a device: {_memory(plan)}", *_memory_lines(plan)]
     if plan.remedy:
