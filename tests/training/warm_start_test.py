@@ -18,6 +18,7 @@ from bert_jax.training.state import build_model, init_state, param_shardings, st
 from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
 
 transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def hugging_face(config, directory):
