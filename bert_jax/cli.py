@@ -6,6 +6,7 @@ import errno
 import logging as python_logging
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def _log_our_lines_only() -> None:
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(_is_worth_telling)
     sys.unraisablehook = _tell_unraisable
+    # When a write of a checkpoint fails, Orbax never starts the others; Python finds them after our one line is out.
+    warnings.filterwarnings("ignore", "coroutine '.*' was never awaited", RuntimeWarning)
 
 
 def _is_worth_telling(line: python_logging.LogRecord) -> bool:

@@ -2,14 +2,20 @@
 # Set up if need be, then check everything: lint, format, types, tests.
 #
 #     launch/test.sh [--all] [PYTEST ARGUMENT ...]        --all: the slow tests too
+#
+# Without an argument for pytest, the tests run in two processes, each file in one of them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 launch/setup.sh test
 
+marked=()
 if [[ ${1:-} == --all ]]; then
   shift
-  set -- -m '' "$@"
+  marked=(-m '')
+fi
+if [[ $# -eq 0 ]]; then
+  set -- -n 2 --dist loadfile
 fi
 
 run() {
@@ -20,4 +26,4 @@ run() {
 run ruff check
 run ruff format --check
 run mypy
-run pytest "$@"
+run pytest "${marked[@]}" "$@"

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "cli": {"errors", "config", "cloud"},
     "config": {"errors"},
     "config_file": {"errors", "config"},
-    "text": {"errors", "config", "cloud"},
+    "text": {"errors", "config", "cloud", "whole_file"},
     "data": {"errors", "config", "cloud", "text", "whole_file"},
     "parallel": {"errors", "config"},
     "model": {"errors", "config", "parallel"},

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from etils import epath
 from jax.sharding import SingleDeviceSharding
+from orbax.checkpoint._src.serialization import tensorstore_utils
 
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.data.manifest import read_manifest
@@ -198,7 +199,7 @@ def test_a_cut_off_shard_in_a_bucket(records):
     assert all(same(read[number], whole[number]) for number in set(range(50)) - source.skipped)
 
 
-def wait_until(holds, seconds=10):
+def wait_until(holds, seconds=60):
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end
@@ -268,6 +269,15 @@ def size(path):
 # ---------------------------------------------------------------- what fails
 
 
+@pytest.fixture
+def short_pauses(monkeypatch):
+    """Before they try again, gcsfs and TensorStore wait a fiftieth of a second, and not one, two, four ... seconds."""
+    monkeypatch.setattr("gcsfs.retry.min", lambda *seconds: 0.02, raising=False)  # there is no setting for it
+    pauses = {"initial_delay": "20ms", "max_delay": "20ms"}
+    monkeypatch.setitem(tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT, "gcs_request_retries", pauses)
+
+
+@pytest.mark.usefixtures("short_pauses")
 def test_requests_that_fail_are_made_again(bucket, gcs):
     with gcs.faults(share=0.15) as failed:
         for number in range(4):
@@ -278,6 +288,7 @@ def test_requests_that_fail_are_made_again(bucket, gcs):
     assert failed.total() >= 5
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_tensorstore_makes_requests_again(bucket, gcs):
     failed = []
 

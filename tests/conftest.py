@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from types import MappingProxyType
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # in the processes that tests start, too
 os.environ["USE_TF"] = "0"  # lest transformers imports TensorFlow, which judges our files, into every test
@@ -23,6 +24,10 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
+# Only in processes that tests start. tensorboardX imports torch where it finds it, which takes two seconds a process
+# and which nobody needs; and what one process has compiled, however quickly, the next one need not.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [f"{ROOT}/tests/without_torch", os.environ.get("PYTHONPATH")]))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 TIME_LIMIT_SECONDS = 300  # of one test; a hang ends with a stack trace
 
 
@@ -78,7 +83,12 @@ def make_batch():
 
 
 class Chain:
-    """The commands of the project, run as people run them, on a small real corpus."""
+    """The commands of the project, run as people run them, on a small real corpus.
+
+    XLA's cheap optimizations only, which halves the time of a compilation; pulse_test.py has all.
+    """
+
+    environment = MappingProxyType({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"})
 
     def __init__(self, directory):
         self.directory = directory
@@ -109,10 +119,15 @@ class Chain:
             "--num_workers=1",
         )
 
-    def run(self, verb, *flags, check=True):
-        """The finished process of `python -m bert_jax.VERB FLAGS`."""
+    def run(self, verb, *flags, check=True, **environment):
+        """The finished process of `python -m bert_jax.VERB FLAGS`, with these environment variables."""
         done = subprocess.run(
-            [sys.executable, "-m", f"bert_jax.{verb}", *flags], cwd=ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "-m", f"bert_jax.{verb}", *flags],
+            cwd=ROOT,
+            env=os.environ | self.environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert not check or done.returncode == 0, done.stderr
         return done
@@ -125,14 +140,14 @@ class Chain:
             f"--config.train.compilation_cache={self.directory}/compilation_cache",
         ]
 
-    def pretrain(self, workdir, *flags, config="one_phase.py", check=True):
+    def pretrain(self, workdir, *flags, config="one_phase.py", check=True, **environment):
         """The finished process of a pretraining run."""
-        return self.run("pretrain", *self.pretrain_flags(workdir, config), *flags, check=check)
+        return self.run("pretrain", *self.pretrain_flags(workdir, config), *flags, check=check, **environment)
 
     def start_pretrain(self, workdir, *flags, devices=1):
         """A pretraining run that has just been started, on so many devices; its stderr is a pipe."""
         command = [sys.executable, "-m", "bert_jax.pretrain", *self.pretrain_flags(workdir), *flags]
-        environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+        environment = os.environ | self.environment | {"JAX_NUM_CPU_DEVICES": str(devices)}
         pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
         return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
 
@@ -141,6 +156,14 @@ class Chain:
 def chain(tmp_path_factory):
     """A corpus, its vocabulary and its records of 32 and 64 tokens, made by the real commands once."""
     return Chain(tmp_path_factory.mktemp("chain"))
+
+
+@pytest.fixture(scope="session")
+def finished_run(chain, tmp_path_factory):
+    """The workdir of a run of tests/configs/one_phase.py as it is. Take a copy to change it."""
+    workdir = tmp_path_factory.mktemp("finished") / "train"
+    chain.pretrain(workdir)
+    return workdir
 
 
 MS_REMOUNT = 32

@@ -22,7 +22,7 @@ from bert_jax.config import Config, ModelConfig, PhaseConfig, TrainConfig
 def get_config():
     return Config(
         model=ModelConfig(
-            hidden_size=256, num_hidden_layers=2, num_attention_heads=4, intermediate_size=1024,
+            hidden_size=128, num_hidden_layers=1, num_attention_heads=2, intermediate_size=512,
         ),
         phases=(PhaseConfig(steps=900_000, global_batch_size=64, max_seq_length=128),),
         train=TrainConfig(dtype="bfloat16"),
@@ -71,7 +71,7 @@ def planned(small):
 @needs_libtpu
 def test_flops_agree_with_the_formula(planned):
     model = ModelConfig(
-        vocab_size=30_522, hidden_size=256, num_hidden_layers=2, num_attention_heads=4, intermediate_size=1024
+        vocab_size=30_522, hidden_size=128, num_hidden_layers=1, num_attention_heads=2, intermediate_size=512
     )
     formula = 64 * train_flops_per_sequence(model, 128, 20)
     for made in planned[1]:
@@ -87,7 +87,7 @@ def test_memory_is_told_by_kind_and_fits(planned):
         assert phase["problem"] == ""
         assert sum(phase["memory_bytes"].values()) == phase["memory_needed_bytes"] < phase["memory_limit_bytes"]
     on_eight, on_one = (made["phases"][0]["memory_bytes"] for made in planned[1])
-    assert on_one["parameters"] > (30_522 + 512) * 256 * 4  # the word and position embeddings alone
+    assert on_one["parameters"] > (30_522 + 512) * 128 * 4  # the word and position embeddings alone
     assert on_eight["parameters"] <= on_one["parameters"]
     assert on_one["optimizer state"] == pytest.approx(2 * on_one["parameters"], rel=0.01)
     assert on_eight["optimizer state"] < on_one["optimizer state"]  # it is cut over eight cores
@@ -132,14 +132,21 @@ def test_what_it_prints(planned):
 
 @needs_libtpu
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("layers", [2, pytest.param(24, marks=pytest.mark.slow)])
-def test_what_does_not_fit_and_what_would(tmp_path, layers):
+@pytest.mark.parametrize(
+    ("flags", "length", "rows"),
+    [
+        (["num_hidden_layers=1", "hidden_size=128", "num_attention_heads=2", "intermediate_size=512"], 128, 131_072),
+        pytest.param([], 512, 2048, marks=pytest.mark.slow),  # 256 rows a core
+    ],
+    ids=["little", "large"],
+)
+def test_what_does_not_fit_and_what_would(tmp_path, flags, length, rows):
     done = plan(
         f"--config={LARGE}",
         "--topology=v2:2x2",
-        f"--config.model.num_hidden_layers={layers}",
-        "--config.phases[0].max_seq_length=512",
-        "--config.phases[0].global_batch_size=2048",  # 256 rows a core
+        *(f"--config.model.{flag}" for flag in flags),
+        f"--config.phases[0].max_seq_length={length}",
+        f"--config.phases[0].global_batch_size={rows}",
         "--config.phases[1].max_seq_length=128",
         "--config.phases[1].global_batch_size=256",
         f"--json={tmp_path / 'plan.json'}",

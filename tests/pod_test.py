@@ -26,21 +26,13 @@ OPTIONS = (
     f"--config.phases[0].steps={STEPS}",
     "--config.model.num_hidden_layers=1",
     "--config.train.log_every_steps=1",
-    "--config.train.checkpoint_every_steps=4",
+    "--config.train.checkpoint_every_steps=2",
 )
 PEER_TIMEOUT = 10
 # (processes, devices of each, data, fsdp, tensor)
 ALONE = (1, 1, 1, 1, 1)
 TWO = (2, 2, 2, 1, 2)  # data over the processes, tensor within each
 FOUR = (4, 2, 4, 2, 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """XLA's cheap optimizations only, in every process that is started here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        yield
 
 
 def free_port():
@@ -95,7 +87,7 @@ def alone(chain, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("layout", [TWO, FOUR], ids=["2x2", "4x2"])
+@pytest.mark.parametrize("layout", [TWO, pytest.param(FOUR, marks=pytest.mark.slow)], ids=["2x2", "4x2"])
 def test_losses_are_those_of_a_single_process(chain, alone, tmp_path, layout):
     finish(start_job(chain, tmp_path, layout))
     assert_same_curve(tmp_path, alone)
@@ -106,7 +98,7 @@ def read(chain, directory, layout, first_step, last_step):
     processes, devices, *mesh = layout
     command = [sys.executable, READER, f"--records={chain.records(32)}", f"--first_step={first_step}"]
     command += [f"--last_step={last_step}", f"--rows={ROWS}", *(f"--mesh={size}" for size in mesh)]
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
+    environment = os.environ | chain.environment | {"JAX_NUM_CPU_DEVICES": str(devices)}
     outputs = [directory / f"{first_step}-{number}.npz" for number in range(processes)]
     job = [
         subprocess.Popen([*command, f"--output={output}", *own], env=environment, stderr=subprocess.PIPE, text=True)
@@ -180,11 +172,11 @@ def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     other = subprocess.Popen(
         [scripts, *chain.pretrain_flags(workdir), *common, *flags[1 - lost]],
         cwd=ROOT,
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)},
+        env=os.environ | chain.environment | {"JAX_NUM_CPU_DEVICES": str(devices)},
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for_checkpoint([victim, other], workdir, 4)
+    wait_for_checkpoint([victim, other], workdir, 2)
     victim.send_signal(accident)
     _, stderr = other.communicate(timeout=PEER_TIMEOUT + 120)  # the bound, and time for a crowded machine
     victim.kill()

@@ -159,13 +159,12 @@ sys.addaudithook(watch)
 """
 
 
-def test_records_checkpoint_and_config_are_read_without_unpickling(chain, tmp_path, monkeypatch):
+def test_records_checkpoint_and_config_are_read_without_unpickling(chain, finished_run, tmp_path, monkeypatch):
     """By a real command, in an interpreter that notes unpickling."""
-    chain.pretrain(tmp_path / "run", "--config.phases[0].steps=1", "--config.model.num_hidden_layers=1")
     (tmp_path / "watch").mkdir()
     (tmp_path / "watch" / "sitecustomize.py").write_text(WATCH.format(notes=str(tmp_path / "notes")))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'watch'}:{os.environ.get('PYTHONPATH', '')}")
-    chain.run("evaluate", f"--workdir={tmp_path / 'run'}")
+    chain.run("evaluate", f"--workdir={finished_run}")
     assert not (tmp_path / "notes").exists(), (tmp_path / "notes").read_text()
 
 

@@ -202,7 +202,8 @@ def worker(tmp_path):
 
 
 def start_worker(worker, *flags):
-    command = [worker / "launch" / "tpu_worker.sh", "run", *flags]
+    # As a connection starts it, also where these tests run under nohup: with SIGHUP heeded.
+    command = ["env", "--default-signal=HUP", worker / "launch" / "tpu_worker.sh", "run", *flags]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 

@@ -17,6 +17,7 @@ from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import WordPiece
+from bert_jax.whole_file import replace_text, whole_file
 
 DESCRIPTION = "vocabulary.json"
 
@@ -70,7 +71,6 @@ class Tokenizer:
     def save(self, directory: epath.PathLike) -> None:
         """Write the tokenizer's files into `directory`, vocabulary.json last, for load_tokenizer to read."""
         directory = epath.Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
         description = {
             "kind": self.kind,
             "vocab_size": self.vocab_size,
@@ -79,8 +79,9 @@ class Tokenizer:
             "made_by": self.made_by,
         }
         for name, content in self._model.files().items():
-            (directory / name).write_bytes(content)
-        (directory / DESCRIPTION).write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
+            with whole_file(directory / name) as file:
+                file.write(content)
+        replace_text(directory / DESCRIPTION, json.dumps(description, indent=2, sort_keys=True) + "\n")
 
 
 def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> Tokenizer:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bert_jax.data.building import build_records
+from bert_jax.data.lock import wait_for_workers
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.record_sizes import record_size
@@ -183,7 +184,7 @@ def test_killed_run_goes_on_from_its_finished_shards(text, vocab, tokenizer, tmp
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    time.sleep(0.5)  # workers see that their parent is gone
+    wait_for_workers(output / ".parts")
     assert not (output / "records.json").exists()
     finished = {path: path.stat().st_mtime_ns for path in _finished(output)}
     assert 2 <= len(finished) < 8

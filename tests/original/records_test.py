@@ -86,6 +86,7 @@ SETTINGS = {
         "max_predictions_per_seq": 4,
         "masked_lm_prob": 0.4,
         "short_seq_prob": 0.6,
+        "dupe_factor": 2,
         "cased": True,
     },
 }

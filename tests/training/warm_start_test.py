@@ -18,6 +18,7 @@ from bert_jax.training.state import build_model, init_state, param_shardings, st
 from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
 
 transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def hugging_face(config, directory):
@@ -107,33 +108,26 @@ def test_what_is_no_weights_is_refused(model_config, tmp_path):
         read_weights(tmp_path / "nothing", False, model_config, "unknown")
 
 
-@pytest.fixture(scope="module")
-def first_run(chain, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("first")
-    chain.pretrain(workdir)
-    return workdir
-
-
 def last_loss(workdir, split):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [line["masked_lm_loss"] for line in lines if line["split"] == split]
 
 
-def test_a_run_goes_on_from_another_runs_weights(chain, first_run, tmp_path):
-    chain.pretrain(tmp_path, f"--config.init_from={first_run}", "--config.model.max_position_embeddings=128")
-    assert last_loss(tmp_path, "train")[0] < last_loss(first_run, "train")[0] - 0.3
+def test_a_run_goes_on_from_another_runs_weights(chain, finished_run, tmp_path):
+    chain.pretrain(tmp_path, f"--config.init_from={finished_run}", "--config.model.max_position_embeddings=128")
+    assert last_loss(tmp_path, "train")[0] < last_loss(finished_run, "train")[0] - 0.3
 
 
-def test_a_run_goes_on_from_its_own_export(chain, first_run, tmp_path):
-    chain.run("export", f"--workdir={first_run}", "--format=huggingface", f"--output={tmp_path / 'hf'}")
+def test_a_run_goes_on_from_its_own_export(chain, finished_run, tmp_path):
+    chain.run("export", f"--workdir={finished_run}", "--format=huggingface", f"--output={tmp_path / 'hf'}")
     chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path / 'hf'}")
-    assert last_loss(tmp_path / "train", "train")[0] < last_loss(first_run, "train")[0] - 0.3
+    assert last_loss(tmp_path / "train", "train")[0] < last_loss(finished_run, "train")[0] - 0.3
 
 
-def test_a_run_goes_on_from_its_own_tensorflow_export(chain, first_run, tmp_path):
-    chain.run("export", f"--workdir={first_run}", "--format=tensorflow", f"--output={tmp_path / 'tf'}")
+def test_a_run_goes_on_from_its_own_tensorflow_export(chain, finished_run, tmp_path):
+    chain.run("export", f"--workdir={finished_run}", "--format=tensorflow", f"--output={tmp_path / 'tf'}")
     chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path / 'tf'}")
-    assert last_loss(tmp_path / "train", "train")[0] < last_loss(first_run, "train")[0] - 0.3
+    assert last_loss(tmp_path / "train", "train")[0] < last_loss(finished_run, "train")[0] - 0.3
 
 
 def test_moments_are_taken_over_on_request(model_config, tmp_path):

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
+import threading
 
 import jax
 import pytest
@@ -85,15 +85,16 @@ def test_which_steps_are_traced_when_a_run_goes_on(tmp_path, span, first, traced
 
 
 def test_the_report_is_drawn_beside_the_run_and_never_twice_at_once(tmp_path, caplog):
-    begun = []
+    begun, may_end = [], threading.Event()
 
     def slow(directory):
         begun.append(directory)
-        time.sleep(0.2)
+        assert may_end.wait(60)
 
     report = _InBackground(slow, tmp_path)
     report.start()
     report.start()
+    may_end.set()
     report.wait()
     assert begun == [tmp_path]
 
