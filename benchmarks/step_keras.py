@@ -7,10 +7,12 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+import jax
+import jax.numpy as jnp
 import keras
 import keras_hub
 import numpy as np
-from step_setting import Setting, random_batch, setting_of_this_process, time_and_tell
+from step_setting import Setting, product_arrays, random_batch, setting_of_this_process, time_and_tell
 
 
 def main() -> None:
@@ -35,7 +37,9 @@ def main() -> None:
     def step() -> float:
         return float(np.ravel(model.train_on_batch(features, labels))[0])
 
-    time_and_tell(step)
+    left, right = (jnp.asarray(array, setting.dtype) for array in product_arrays(setting))
+    multiply = jax.jit(jnp.matmul)
+    time_and_tell(step, lambda: multiply(left, right).block_until_ready())
 
 
 def pretraining_model(setting: Setting) -> keras.Model:

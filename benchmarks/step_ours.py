@@ -1,7 +1,10 @@
 """A side of benchmarks/cpu_step.py: the training step that pretrain runs, on the host's CPU as one device."""
 
+from collections.abc import Callable
+
 import jax
-from step_setting import Setting, random_batch, setting_of_this_process, time_and_tell
+import jax.numpy as jnp
+from step_setting import Setting, product_arrays, random_batch, setting_of_this_process, time_and_tell
 
 from bert_jax.config import Config, ModelConfig, PhaseConfig
 from bert_jax.parallel.axes import batch_sharding
@@ -25,7 +28,14 @@ def main() -> None:
         return float(sums["masked_lm_loss"] / sums["masked_lm_weight"])
 
     with jax.set_mesh(mesh):
-        time_and_tell(step)
+        time_and_tell(step, product(setting))
+
+
+def product(setting: Setting) -> Callable[[], object]:
+    """A matrix product of the setting's dtype."""
+    left, right = (jnp.asarray(array, setting.dtype) for array in product_arrays(setting))
+    multiply = jax.jit(jnp.matmul)
+    return lambda: multiply(left, right).block_until_ready()
 
 
 def run_config(setting: Setting) -> Config:

@@ -47,8 +47,12 @@ def random_batch(setting: Setting) -> dict[str, np.ndarray]:
     }
 
 
-def time_and_tell(step: Callable[[], float], warmup: int = 2, steps: int = 6) -> None:
-    """Print, as JSON, the seconds of the first call and of `steps` later ones; `step` returns the loss."""
+def time_and_tell(step: Callable[[], float], product: Callable[[], object], warmup: int = 2, steps: int = 6) -> None:
+    """Print, as JSON, the seconds of the first call and of `steps` later ones; `step` returns the loss.
+
+    `product` is this side's own matrix product of the feed-forward's size, [rows * length, hidden] with [hidden, 4 *
+    hidden], whose rate tells how much of a difference between sides is the libraries' kernels.
+    """
     seconds, losses = [], []
     for _ in range(1 + warmup + steps):
         started = time.perf_counter()
@@ -56,4 +60,22 @@ def time_and_tell(step: Callable[[], float], warmup: int = 2, steps: int = 6) ->
         seconds.append(time.perf_counter() - started)
     assert np.isfinite(losses).all(), losses
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"first": seconds[0], "steps": seconds[1 + warmup :], "peak_gib": peak, "loss": losses[0]}))
+    told = {"first": seconds[0], "steps": seconds[1 + warmup :], "peak_gib": peak, "loss": losses[0]}
+    print(json.dumps(told | {"gigaflops": product_rate(product)}))
+
+
+def product_rate(product: Callable[[], object], times: int = 20) -> float:
+    """GFLOP/s of `product`, the median of `times`."""
+    setting, seconds = setting_of_this_process(), []
+    for _ in range(times):
+        started = time.perf_counter()
+        product()
+        seconds.append(time.perf_counter() - started)
+    return 2 * setting.rows * setting.length * 4 * setting.hidden**2 / float(np.median(seconds)) / 1e9
+
+
+def product_arrays(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """What `product` multiplies, float32."""
+    random = np.random.default_rng(0)
+    shapes = (setting.rows * setting.length, setting.hidden), (setting.hidden, 4 * setting.hidden)
+    return tuple(random.normal(size=shape).astype(np.float32) for shape in shapes)

@@ -7,7 +7,7 @@ import sys
 
 import torch
 import transformers
-from step_setting import random_batch, setting_of_this_process, time_and_tell
+from step_setting import product_arrays, random_batch, setting_of_this_process, time_and_tell
 
 
 def main() -> None:
@@ -34,7 +34,8 @@ def main() -> None:
         optimizer.step()
         return loss.item()
 
-    time_and_tell(step)
+    left, right = (torch.from_numpy(array).to(getattr(torch, setting.dtype)) for array in product_arrays(setting))
+    time_and_tell(step, lambda: left @ right)
 
 
 def parameter_groups(model: torch.nn.Module) -> list[dict]:
