@@ -20,7 +20,7 @@ from bert_jax.training.update import update_for
 Sums = dict[str, jax.Array]
 # What each platform's compiler is told of the step.
 COMPILER_OPTIONS: dict[str, dict[str, Any]] = {
-    # Registers of 512 bits where there are some: a tenth of a small model's step.
+    # Registers of 512 bits where there are some; small models gain most.
     "cpu": {"xla_cpu_prefer_vector_width": 512},
     "tpu": {
         # A replica draws bits for its own rows; else each draws those of the whole batch and keeps its share.

@@ -49,7 +49,7 @@ def _with_choices(
 def _with_branches(
     optimizer: optax.GradientTransformation, operands: Any, finite: jax.Array, measured: jax.Array
 ) -> Any:
-    """One of them is computed: on a CPU the choice takes passes and copies of its own, a sixth of BERT-base's step."""
+    """One of them is computed: on a CPU the choice takes passes and copies of its own."""
 
     def norms_of(*operands: Any) -> Any:
         return norms_by_room("update_norm", optimizer.update(*operands)[0])
