@@ -64,7 +64,7 @@ def test_the_lock_has_what_is_asked_for(extra, python):
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.12"])
-@pytest.mark.parametrize("without", [{"tpu"}, {"test", "plan"}], ids=str)  # each has a libtpu of its own
+@pytest.mark.parametrize("without", [("tpu",), ("test", "plan")], ids="-".join)  # each has a libtpu of its own
 def test_extras_go_together(python, without):
     versions(python, "base", *(extra for extra in EXTRAS if extra not in without))
 

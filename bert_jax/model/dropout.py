@@ -28,9 +28,28 @@ def random_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     if key.ndim == 0:
         return jax.random.bits(key, shape, jnp.uint16)
     size = math.prod(shape) // key.shape[0]
-    words = jax.vmap(lambda one: jax.random.bits(one, (-(-size // 2),), jnp.uint32))(key)
+    words = threefry(jax.random.key_data(key), -(-size // 4))
     halves = jax.lax.bitcast_convert_type(words, jnp.uint16)
     return halves.reshape(key.shape[0], -1)[:, :size].reshape(shape)
+
+
+def threefry(keys: jax.Array, count: int) -> jax.Array:
+    """Threefry-2x32 with 20 rounds (Salmon et al., 2011): of uint32 keys [batch, 2], words uint32 [batch, 2, count].
+
+    The words of jax.extend.random.threefry_2x32(key, arange(2 * count)). That one is a loop on CPUs, and writes its
+    state into memory in each turn; jax.random.bits in addition uses half of the words only.
+    """
+    first, second = keys[:, :1], keys[:, 1:]
+    schedule = (first, second, first ^ second ^ jnp.uint32(0x1BD11BDA))
+    counter = jnp.arange(count, dtype=jnp.uint32)[None]
+    left, right = counter + first, counter + jnp.uint32(count) + second
+    for turn in range(5):
+        for rotation in ((13, 15, 26, 6), (17, 29, 16, 24))[turn % 2]:
+            left = left + right
+            right = left ^ (right << rotation | right >> (32 - rotation))
+        left = left + schedule[(turn + 1) % 3]
+        right = right + schedule[(turn + 2) % 3] + jnp.uint32(turn + 1)
+    return jnp.stack([left, right], axis=1)
 
 
 def split_key(key: jax.Array | None, number: int) -> tuple[jax.Array | None, ...]:

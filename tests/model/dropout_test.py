@@ -1,12 +1,14 @@
 """Dropout: the rate, the scale, and bits that belong to a sequence and to nothing else."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.random import threefry_2x32
 
-from bert_jax.model.dropout import dropout, keeps, random_bits, split_key
+from bert_jax.model.dropout import dropout, keeps, random_bits, split_key, threefry
 
-ROWS, SHAPE = 6, (6, 40, 1001)  # an odd number of them: two come from each word that is drawn
+ROWS, SHAPE = 6, (6, 40, 1001)  # an odd number of them: four come from each draw that is drawn
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,13 @@ def test_bits_are_spread_evenly_over_all_sixteen(key):
     for bit in range(16):
         assert (bits >> bit & 1).mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(bits.size))
     assert len(np.unique(bits.reshape(-1)[:200])) > 190
+
+
+@pytest.mark.parametrize("count", [1, 2, 5000])
+def test_threefry_is_jaxs_own(row_keys, count):
+    words = threefry(jax.random.key_data(row_keys), count).reshape(ROWS, -1)
+    for key, ours in zip(jax.random.key_data(row_keys), words, strict=True):
+        np.testing.assert_array_equal(ours, threefry_2x32(key, jnp.arange(2 * count, dtype=jnp.uint32)))
 
 
 def test_a_rows_bits_do_not_depend_on_the_others(row_keys):
