@@ -87,7 +87,7 @@ def alone(chain, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("layout", [TWO, pytest.param(FOUR, marks=pytest.mark.slow)], ids=["2x2", "4x2"])
+@pytest.mark.parametrize("layout", [TWO, FOUR], ids=["2x2", "4x2"])
 def test_losses_are_those_of_a_single_process(chain, alone, tmp_path, layout):
     finish(start_job(chain, tmp_path, layout))
     assert_same_curve(tmp_path, alone)
