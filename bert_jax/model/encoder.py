@@ -93,40 +93,32 @@ class Encoder(nnx.Module):
             default: all. Of the others the last layer computes keys and values only, since nothing depends on more.
         """
         embeddings_key, *layer_keys = split_key(dropout_key, 1 + self.num_layers)
-        attended = input_mask[:, :, None] > 0  # [batch, keys, queries]
-        if position_ids is not None:
-            attended = attended & (input_mask[:, :, None] == input_mask[:, None, :])
-        score_bias = jnp.where(attended, 0.0, MASKED_SCORE)[:, None]
+        score_bias = _score_bias(input_mask, packed=position_ids is not None)
         embedded = self.embeddings(input_ids, segment_ids, embeddings_key, position_ids)
         embedded = constrain(embedded, "batch", "length", "embed_out")
         hidden_states = [embedded]
         # The layers work on rows of tokens: with two batch dimensions compilers transpose whole activations for the
         # kernels' gradients, and do not join a product with the sums of the LayerNorm after it.
         hidden = embedded.reshape(-1, embedded.shape[-1])
-        for number, layer_key in enumerate(layer_keys[:-1]):
-            hidden = self._layer(number, hidden, score_bias, layer_key)
-            hidden_states.append(hidden.reshape(embedded.shape))
         firsts = jnp.zeros((len(input_ids), 1), jnp.int32) if first_tokens is None else first_tokens
         wanted = None if read is None else jnp.concatenate([read, firsts], axis=1)
-        bias = score_bias if wanted is None else _of_queries(score_bias, wanted)
-        last = self._layer(self.num_layers - 1, hidden, bias, layer_keys[-1], wanted)
-        last = last.reshape(len(input_ids), -1, embedded.shape[-1])
+        for number, layer_key in enumerate(layer_keys):
+            layer, is_last = getattr(self, f"layer_{number}"), number == self.num_layers - 1
+            run = layer if self.remat == "none" else jax.checkpoint(layer.__call__, policy=KEPT[self.remat])
+            hidden = run(hidden, score_bias, layer_key, wanted if is_last else None)
+            hidden = constrain(hidden, "batch", "embed_out")
+            hidden_states.append(hidden.reshape(len(input_ids), -1, hidden.shape[-1]))
         if read is None:
-            first = jnp.take_along_axis(last, firsts[:, :, None], axis=1)
+            first = jnp.take_along_axis(hidden_states[-1], firsts[:, :, None], axis=1)
         else:
-            last, first = last[:, : read.shape[1]], last[:, read.shape[1] :]
+            hidden_states[-1], first = jnp.split(hidden_states[-1], [read.shape[1]], axis=1)
         with jax.named_scope("next_sentence"):
-            pooled = jnp.tanh(self.pooler(first[:, 0] if first_tokens is None else first))
-        return EncoderOutput([*hidden_states, last], pooled)
-
-    def _layer(self, number: int, hidden: jax.Array, *rest: jax.Array | None) -> jax.Array:
-        layer = getattr(self, f"layer_{number}")
-        run = layer if self.remat == "none" else jax.checkpoint(layer.__call__, policy=KEPT[self.remat])
-        return constrain(run(hidden, *rest), "batch", "embed_out")
+            return EncoderOutput(hidden_states, jnp.tanh(self.pooler(first[:, 0] if first_tokens is None else first)))
 
 
-def _of_queries(score_bias: jax.Array, queries: jax.Array) -> jax.Array:
-    """[batch, 1, keys, 1 or length] -> that of the queries [batch, n] only: [batch, 1, keys, 1 or n]."""
-    if score_bias.shape[3] == 1:
-        return score_bias
-    return jnp.take_along_axis(score_bias, queries[:, None, None, :], axis=3)
+def _score_bias(input_mask: jax.Array, packed: bool) -> jax.Array:
+    """Added to the scores, float32 [batch, 1, keys, 1], or [batch, 1, keys, queries] of several sequences in a row."""
+    attended = input_mask[:, :, None] > 0
+    if packed:
+        attended = attended & (input_mask[:, :, None] == input_mask[:, None, :])
+    return jnp.where(attended, 0.0, MASKED_SCORE)[:, None]

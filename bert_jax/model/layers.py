@@ -146,7 +146,9 @@ class Layer(nnx.Module):
         """
         probs_key, attention_key, output_key = split_key(dropout_key, 3)
         with jax.named_scope("attention"):
-            queries = hidden if read is None else _tokens_at(hidden, read)
+            queries = hidden
+            if read is not None:
+                queries, score_bias = _tokens_at(hidden, read), _of_queries(score_bias, read)
             attended = self.attention(queries, hidden, score_bias, probs_key)
             hidden = self.attention_norm(queries + dropout(attended, self.rate, attention_key))
         return self._feed_forward(hidden, output_key)
@@ -161,3 +163,10 @@ def _tokens_at(hidden: jax.Array, positions: jax.Array) -> jax.Array:
     """Rows [batch * length, embed] of the positions [batch, n] -> [batch * n, embed]."""
     by_sequence = hidden.reshape(len(positions), -1, hidden.shape[1])
     return jnp.take_along_axis(by_sequence, positions[:, :, None], axis=1).reshape(-1, hidden.shape[1])
+
+
+def _of_queries(score_bias: jax.Array, queries: jax.Array) -> jax.Array:
+    """[batch, 1, length, 1 or length] -> that of the queries [batch, n] only: [batch, 1, length, 1 or n]."""
+    if score_bias.shape[3] == 1:
+        return score_bias
+    return jnp.take_along_axis(score_bias, queries[:, None, None, :], axis=3)

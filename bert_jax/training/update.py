@@ -3,6 +3,7 @@
 In two forms that compute the same, since compilers differ in what they make of them.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,9 @@ import optax
 from bert_jax.training.norms import norms_by_room
 
 Tree = Any  # nested dicts like the parameters
+Norms = dict[str, jax.Array]
 # (gradients, optimizer state, weights, finite, measured) -> (weights, optimizer state, norms of the update)
-Update = Callable[[Tree, Any, Tree, jax.Array, jax.Array], tuple[Tree, Any, dict[str, jax.Array]]]
+Update = Callable[[Tree, Any, Tree, jax.Array, jax.Array], tuple[Tree, Any, Norms]]
 
 
 def update_for(optimizer: optax.GradientTransformation, platform: str) -> Update:
@@ -23,19 +25,18 @@ def update_for(optimizer: optax.GradientTransformation, platform: str) -> Update
     It gives new weights and optimizer state if `finite`, else the old ones, but the schedule counts every step of the
     run; and norms of the update if `measured`, a bool scalar like `finite`, else zeros.
     """
-    form = _with_branches if platform == "cpu" else _with_choices
-
-    def update(gradients: Tree, opt_state: Any, params: Tree, finite: jax.Array, measured: jax.Array) -> Any:
-        return form(optimizer, (gradients, opt_state, params), finite, measured)
-
-    return update
+    return functools.partial(_with_branches if platform == "cpu" else _with_choices, optimizer)
 
 
 def _with_choices(
-    optimizer: optax.GradientTransformation, operands: Any, finite: jax.Array, measured: jax.Array
-) -> Any:
+    optimizer: optax.GradientTransformation,
+    gradients: Tree,
+    old_state: Any,
+    params: Tree,
+    finite: jax.Array,
+    measured: jax.Array,
+) -> tuple[Tree, Any, Norms]:
     """Both are computed and one is chosen: accelerators do all of it, norms too, in one pass over memory."""
-    gradients, old_state, params = operands
     updates, opt_state = optimizer.update(gradients, old_state, params)
     norms = jax.tree.map(lambda norm: jnp.where(measured, norm, 0.0), norms_by_room("update_norm", updates))
 
@@ -47,17 +48,23 @@ def _with_choices(
 
 
 def _with_branches(
-    optimizer: optax.GradientTransformation, operands: Any, finite: jax.Array, measured: jax.Array
-) -> Any:
+    optimizer: optax.GradientTransformation,
+    gradients: Tree,
+    opt_state: Any,
+    params: Tree,
+    finite: jax.Array,
+    measured: jax.Array,
+) -> tuple[Tree, Any, Norms]:
     """One of them is computed: on a CPU the choice takes passes and copies of its own."""
 
-    def norms_of(*operands: Any) -> Any:
-        return norms_by_room("update_norm", optimizer.update(*operands)[0])
+    def norms_of(gradients: Tree, opt_state: Any, params: Tree) -> Norms:
+        return norms_by_room("update_norm", optimizer.update(gradients, opt_state, params)[0])
 
-    def update(*operands: Any) -> tuple[Tree, Any]:
-        updates, opt_state = optimizer.update(*operands)
-        return optax.apply_updates(operands[2], updates), opt_state
+    def update(gradients: Tree, opt_state: Any, params: Tree) -> tuple[Tree, Any]:
+        updates, opt_state = optimizer.update(gradients, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
 
+    operands = gradients, opt_state, params
     nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(norms_of, *operands))
     norms = jax.lax.cond(measured, norms_of, lambda *_: nothing, *operands)
     # The update has to be told that it comes after the norms (none is negative): else XLA copies what both read,
