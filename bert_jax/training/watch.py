@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import jax
+import numpy as np
 from absl import logging
 from etils import epath
 
@@ -37,7 +38,8 @@ class Watch:
         """Watch a run that goes on after `step` steps, on devices of `peak_flops` FLOP/s together."""
         is_main = jax.process_index() == 0
         self._config, self._directory, self.clock, self._step = config, directory, clock, step
-        self._schedule = learning_rate_schedule(config.optimizer, config.phases)
+        # All at once, now: a device that is asked for one while a step runs on it answers after the step.
+        self._rates = np.asarray(learning_rate_schedule(config.optimizer, config.phases)(np.arange(config.total_steps)))
         self._skipped = SkippedSteps(directory, step, config.train.max_skipped_steps, writes=is_main)
         self._spikes, self._spiked = Spikes(config.train.spike_threshold), 0
         self._meter = Meter(peak_flops, self._see)
@@ -134,7 +136,7 @@ class Watch:
     def _tell(self, finished: tuple[int, dict[str, float]] | None) -> None:
         if finished:
             step, values = finished
-            values |= {"learning_rate": float(self._schedule(step - 1)), "loss_spikes": self._spiked}
+            values |= {"learning_rate": float(self._rates[step - 1]), "loss_spikes": self._spiked}
             self._spiked = 0
             self._progress.update(step, values)
             self._write("train", step, values)

@@ -5,19 +5,25 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bert_jax.config import Config
+from bert_jax.config import Config, PhaseConfig, TrainConfig
 from bert_jax.errors import UserError
+from bert_jax.goodput import Clock
+from bert_jax.training.inputs import PhaseInput
+from bert_jax.training.optimizer import learning_rate_schedule
 from bert_jax.training.trace import Trace
-from bert_jax.training.watch import _InBackground
+from bert_jax.training.watch import Watch, _InBackground
 from bert_jax.training.weights_and_biases import WeightsAndBiases
 
 pytestmark = pytest.mark.timeout(900)
 STEPS = 40
+HEADS = ("masked_lm", "next_sentence")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,23 @@ def test_the_run_says_where_its_time_went(watched):
     assert "compilation" in line
     assert '"to_step": 40' in (workdir / "runs.jsonl").read_text()
     assert "Goodput" in (workdir / "report.html").read_text()
+
+
+def test_an_interval_is_told_without_asking_a_device_that_has_a_step_to_do(tmp_path):
+    config = Config(phases=(PhaseConfig(steps=10),), train=TrainConfig(log_every_steps=2))
+    opened = PhaseInput(config.phases[0], 0, 10, SimpleNamespace(max_predictions_per_seq=20), None, None)
+    watch = Watch(config, tmp_path, 0, 1e9, Clock(None), None)
+    watch.start_phase(0, opened)
+    sums = {f"{head}_{sum}": jnp.ones(()) for head in HEADS for sum in ("loss", "correct", "weight")}
+    sums |= {"gradient_norm": jnp.ones(()), "skipped": jnp.zeros(())}
+    with watch, jax.transfer_guard_host_to_device("disallow"):  # any arithmetic with a number of the host's is refused
+        for step in range(1, 5):
+            watch.add(step, sums)
+        watch.flush()
+    rates = learning_rate_schedule(config.optimizer, config.phases)
+    told = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in told] == [2, 4]
+    assert [line["learning_rate"] for line in told] == pytest.approx([float(rates(1)), float(rates(3))], rel=1e-6)
 
 
 def test_the_trace_of_the_chosen_steps_loads(watched):
