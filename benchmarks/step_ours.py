@@ -1,5 +1,6 @@
 """A side of benchmarks/cpu_step.py: the training step that pretrain runs, on the host's CPU as one device."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -32,9 +33,9 @@ def main() -> None:
 
 
 def product(setting: Setting) -> Callable[[], object]:
-    """A matrix product of the setting's dtype."""
+    """A matrix product of the setting's dtype, summed in float32 as the model's are."""
     left, right = (jnp.asarray(array, setting.dtype) for array in product_arrays(setting))
-    multiply = jax.jit(jnp.matmul)
+    multiply = jax.jit(functools.partial(jnp.matmul, preferred_element_type=jnp.float32))
     return lambda: multiply(left, right).block_until_ready()
 
 

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bert_jax.config import ModelConfig
+from bert_jax.model import products
 from bert_jax.model.dropout import dropout, split_key
 from bert_jax.model.layers import MASKED_SCORE, Layer, kernel_init, layer_norm, linear
 from bert_jax.parallel.axes import constrain, logical
 
 # What is kept of a layer for the backward pass, by config.train.remat; "none" of it computed again needs no policy.
-KEPT = {"dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable, "full": None}
+KEPT = {"dots": jax.checkpoint_policies.save_only_these_names(products.NAME), "full": None}
 
 
 class EncoderOutput(NamedTuple):

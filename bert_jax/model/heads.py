@@ -9,6 +9,7 @@ from flax import nnx
 from bert_jax.config import ModelConfig
 from bert_jax.model.encoder import Encoder
 from bert_jax.model.layers import ACTIVATIONS, layer_norm, linear
+from bert_jax.model.products import product
 from bert_jax.parallel.axes import logical
 
 # The logit of a row that is no word: its probability is 0 and so is its gradient, in float32 exactly.
@@ -40,7 +41,7 @@ class MaskedLmHead(nnx.Module):
         The embedding may have more rows than the vocabulary has words; what fills it up is never guessed.
         """
         rows = self.norm(self.activation(self.transform(masked))).reshape(-1, masked.shape[2])
-        logits = jnp.einsum("re,ve->rv", rows, word_embedding.astype(rows.dtype), preferred_element_type=jnp.float32)
+        logits = product("re,ve->rv", rows, word_embedding.astype(rows.dtype), jnp.float32)
         filled_up = word_embedding.shape[0] - len(self.output_bias[...])
         bias = jnp.pad(self.output_bias[...], (0, filled_up), constant_values=NEVER)
         # The bias as a product with ones: so its gradient is one, too, and no sum over rows, which is slow on CPUs.

@@ -16,6 +16,7 @@ from flax import nnx
 from bert_jax.config import ModelConfig
 from bert_jax.model.attention import attend
 from bert_jax.model.dropout import dropout, keeps, random_bits, split_key
+from bert_jax.model.products import dense, product
 from bert_jax.parallel.axes import logical
 
 
@@ -50,6 +51,7 @@ def linear(
         kernel_init=logical(kernel_init(config), *axes),
         bias_init=logical(jax.nn.initializers.zeros, axes[1]),
         dtype=dtype,
+        dot_general=dense,
         rngs=rngs,
     )
 
@@ -110,7 +112,7 @@ class SelfAttention(nnx.Module):
         if dropout_key is not None and self.rate > 0.0:
             keep = keeps(random_bits(dropout_key, (batch, query.shape[1], length, query.shape[3])), self.rate)
         context = attend(query, key, value, score_bias, keep, self.rate)
-        output = jnp.einsum("bqnd,nde->bqe", context, self.output.kernel[...].astype(read.dtype))
+        output = product("bqnd,nde->bqe", context, self.output.kernel[...].astype(read.dtype), read.dtype)
         return output.reshape(read.shape) + cast("nnx.Param", self.output.bias)[...].astype(read.dtype)[None]
 
     def _heads(self, into: nnx.LinearGeneral, rows: jax.Array, batch: int) -> jax.Array:
@@ -119,7 +121,7 @@ class SelfAttention(nnx.Module):
         One product with the kernel as a matrix: TPUs pad a last dimension of 64 to 128.
         """
         kernel, bias = (cast("nnx.Param", param)[...].astype(rows.dtype) for param in (into.kernel, into.bias))
-        projected = rows @ kernel.reshape(len(kernel), -1) + bias.reshape(1, -1)
+        projected = dense(rows, kernel.reshape(len(kernel), -1)) + bias.reshape(1, -1)
         by_column = jnp.swapaxes(projected.reshape(batch, -1, projected.shape[1]), 1, 2)
         return by_column.reshape(batch, *kernel.shape[1:], -1)
 

@@ -18,7 +18,8 @@ def product_flops(jaxpr):
     """2mkn of every product in a program: twice the size of the result times the length of what is summed over."""
     total = 0
     for equation in jaxpr.eqns:
-        total += sum(product_flops(inner) for inner in jaxprs_in_params(equation.params))
+        inner = [product_flops(inner) for inner in jaxprs_in_params(equation.params)]
+        total += max(inner) if equation.primitive.name == "cond" else sum(inner)  # one form a platform: one runs
         if equation.primitive.name == "dot_general":
             (summed, _), _ = equation.params["dimension_numbers"]
             left, result = equation.invars[0].aval, equation.outvars[0].aval
