@@ -65,7 +65,10 @@ def whole_table(embed: nnx.Embed) -> jax.Array:
 class Encoder(nnx.Module):
     """BERT without its pretraining heads."""
 
-    def __init__(self, config: ModelConfig, dtype: jnp.dtype, remat: str, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, config: ModelConfig, dtype: jnp.dtype, remat: str, rngs: nnx.Rngs, by_sequence: bool = False
+    ) -> None:
+        """by_sequence: layers work on [batch, length, embed], else on rows of tokens [batch * length, embed]."""
         self.embeddings = Embeddings(config, dtype, rngs)
         for number in range(config.num_hidden_layers):
             setattr(self, f"layer_{number}", Layer(config, dtype, rngs))
@@ -73,6 +76,7 @@ class Encoder(nnx.Module):
         self.pooler = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
         self.num_layers = config.num_hidden_layers
         self.remat = remat
+        self.by_sequence = by_sequence
 
     def __call__(
         self,
@@ -98,16 +102,16 @@ class Encoder(nnx.Module):
         embedded = self.embeddings(input_ids, segment_ids, embeddings_key, position_ids)
         embedded = constrain(embedded, "batch", "length", "embed_out")
         hidden_states = [embedded]
-        # The layers work on rows of tokens: with two batch dimensions compilers transpose whole activations for the
-        # kernels' gradients, and do not join a product with the sums of the LayerNorm after it.
-        hidden = embedded.reshape(-1, embedded.shape[-1])
+        # Of rows, compilers transpose no activations for the kernels' gradients. Of sequences, TPUs transpose none for
+        # attention; in either shape they join products with the sums of the LayerNorm around them.
+        hidden = embedded if self.by_sequence else embedded.reshape(-1, embedded.shape[-1])
         firsts = jnp.zeros((len(input_ids), 1), jnp.int32) if first_tokens is None else first_tokens
         wanted = None if read is None else jnp.concatenate([read, firsts], axis=1)
         for number, layer_key in enumerate(layer_keys):
             layer, is_last = getattr(self, f"layer_{number}"), number == self.num_layers - 1
             run = layer if self.remat == "none" else jax.checkpoint(layer.__call__, policy=KEPT[self.remat])
             hidden = run(hidden, score_bias, layer_key, wanted if is_last else None)
-            hidden = constrain(hidden, "batch", "embed_out")
+            hidden = constrain(hidden, "batch", *["length"] * self.by_sequence, "embed_out")
             hidden_states.append(hidden.reshape(len(input_ids), -1, hidden.shape[-1]))
         if read is None:
             first = jnp.take_along_axis(hidden_states[-1], firsts[:, :, None], axis=1)

@@ -52,8 +52,10 @@ class MaskedLmHead(nnx.Module):
 class PretrainingModel(nnx.Module):
     """BERT with both heads, from a batch's ids to logits. Labels and loss are not its business."""
 
-    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs, remat: str = "none") -> None:
-        self.encoder = Encoder(config, dtype, remat, rngs)
+    def __init__(
+        self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs, remat: str = "none", by_sequence: bool = False
+    ) -> None:
+        self.encoder = Encoder(config, dtype, remat, rngs, by_sequence)
         self.masked_lm = MaskedLmHead(config, dtype, rngs)
         self.next_sentence = linear(config, (config.hidden_size, 2), ("embed", "label"), dtype, rngs)
 

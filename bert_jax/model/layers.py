@@ -12,11 +12,13 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from bert_jax.config import ModelConfig
 from bert_jax.model.attention import attend
 from bert_jax.model.dropout import dropout, keeps, random_bits, split_key
-from bert_jax.model.products import dense, product
+from bert_jax.model.products import NAME, dense, product
 from bert_jax.parallel.axes import logical
 
 
@@ -98,9 +100,9 @@ class SelfAttention(nnx.Module):
     def __call__(
         self, read: jax.Array, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None
     ) -> jax.Array:
-        """What the tokens `read` [batch * queries, embed] take from all of `hidden` [batch * length, embed].
+        """What the tokens `read` take from all of `hidden`: [batch * length, embed] or [batch, length, embed].
 
-        score_bias float32 [batch, 1, length, 1 or queries]. Returns [batch * queries, embed].
+        score_bias float32 [batch, 1, length, 1 or queries]. Returns the shape of `read`.
         """
         batch, _, length, _ = score_bias.shape
         query, key, value = (
@@ -112,17 +114,27 @@ class SelfAttention(nnx.Module):
         if dropout_key is not None and self.rate > 0.0:
             keep = keeps(random_bits(dropout_key, (batch, query.shape[1], length, query.shape[3])), self.rate)
         context = attend(query, key, value, score_bias, keep, self.rate)
-        output = product("bqnd,nde->bqe", context, self.output.kernel[...].astype(read.dtype), read.dtype)
-        return output.reshape(read.shape) + cast("nnx.Param", self.output.bias)[...].astype(read.dtype)[None]
+        kernel = self.output.kernel[...].astype(read.dtype)
+        bias = cast("nnx.Param", self.output.bias)[...].astype(read.dtype)
+        output = product("bqnd,nde->bqe", context, kernel, read.dtype)
+        return output.reshape(read.shape) + bias.reshape(*[1] * (read.ndim - 1), -1)
 
-    def _heads(self, into: nnx.LinearGeneral, rows: jax.Array, batch: int) -> jax.Array:
-        """[batch * length, embed] -> [batch, heads, head_dim, length], as `attend` takes it.
+    def _heads(self, into: nnx.LinearGeneral, hidden: jax.Array, batch: int) -> jax.Array:
+        """Tokens, as rows or by sequence -> [batch, heads, head_dim, length], as `attend` takes it.
 
         One product with the kernel as a matrix: TPUs pad a last dimension of 64 to 128.
         """
-        kernel, bias = (cast("nnx.Param", param)[...].astype(rows.dtype) for param in (into.kernel, into.bias))
-        projected = dense(rows, kernel.reshape(len(kernel), -1)) + bias.reshape(1, -1)
-        by_column = jnp.swapaxes(projected.reshape(batch, -1, projected.shape[1]), 1, 2)
+        kernel, bias = (cast("nnx.Param", param)[...].astype(hidden.dtype) for param in (into.kernel, into.bias))
+        matrix = kernel.reshape(len(kernel), -1)
+        if hidden.ndim == 3:
+            # A product with the kernel first puts the tokens last, without transposing. Unless its layout is held, XLA
+            # turns the kernels around for that; and an einsum would put it second. [heads * head_dim, batch, length]:
+            matrix = with_layout_constraint(matrix, Layout(major_to_minor=(0, 1)))
+            by_row = checkpoint_name(jnp.tensordot(matrix, hidden, axes=(0, 2)), NAME)
+            by_column = jnp.swapaxes(by_row, 0, 1) + bias.reshape(1, -1, 1)
+        else:
+            projected = dense(hidden, matrix) + bias.reshape(1, -1)
+            by_column = jnp.swapaxes(projected.reshape(batch, -1, projected.shape[1]), 1, 2)
         return by_column.reshape(batch, *kernel.shape[1:], -1)
 
 
@@ -142,9 +154,9 @@ class Layer(nnx.Module):
     def __call__(
         self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None, read: jax.Array | None = None
     ) -> jax.Array:
-        """Hidden [batch * length, embed] -> the same shape; score_bias as in SelfAttention.
+        """Hidden [batch * length, embed] or [batch, length, embed] -> the same shape; score_bias as in SelfAttention.
 
-        With `read` int32 [batch, queries], only those tokens' output is computed: [batch * queries, embed].
+        With `read` int32 [batch, queries], only those tokens' output is computed: queries in the place of length.
         """
         probs_key, attention_key, output_key = split_key(dropout_key, 3)
         with jax.named_scope("attention"):
@@ -162,9 +174,10 @@ class Layer(nnx.Module):
 
 
 def _tokens_at(hidden: jax.Array, positions: jax.Array) -> jax.Array:
-    """Rows [batch * length, embed] of the positions [batch, n] -> [batch * n, embed]."""
-    by_sequence = hidden.reshape(len(positions), -1, hidden.shape[1])
-    return jnp.take_along_axis(by_sequence, positions[:, :, None], axis=1).reshape(-1, hidden.shape[1])
+    """Of hidden [batch * length, embed] or [batch, length, embed] the positions [batch, n]: n in length's place."""
+    by_sequence = hidden.reshape(len(positions), -1, hidden.shape[-1])
+    taken = jnp.take_along_axis(by_sequence, positions[:, :, None], axis=1)
+    return taken if hidden.ndim == 3 else taken.reshape(-1, hidden.shape[-1])
 
 
 def _of_queries(score_bias: jax.Array, queries: jax.Array) -> jax.Array:

@@ -42,11 +42,14 @@ class Model:
         return jax.tree_util.tree_map_with_path(used, params)
 
 
-def build_model(config: ModelConfig, dtype: str = "float32", remat: str = "none") -> Model:
-    """The pretraining model as two pure functions over a plain nested dict of parameters."""
+def build_model(config: ModelConfig, dtype: str = "float32", remat: str = "none", by_sequence: bool = False) -> Model:
+    """The pretraining model as two pure functions over a plain nested dict of parameters.
+
+    `by_sequence` changes no more than the shape of the layers' activations (model/encoder.py).
+    """
 
     def build(key: jax.Array) -> PretrainingModel:
-        return PretrainingModel(config, jnp.dtype(dtype), nnx.Rngs(key), remat=remat)
+        return PretrainingModel(config, jnp.dtype(dtype), nnx.Rngs(key), remat, by_sequence)
 
     graph, variables = nnx.split(jax.eval_shape(build, jax.random.key(0)))
     axes = {tuple(map(str, path)): variable.get_metadata()["axes"] for path, variable in nnx.to_flat_state(variables)}

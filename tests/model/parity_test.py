@@ -106,10 +106,11 @@ def test_hidden_states_and_logits(case):
     np.testing.assert_allclose(logits.masked_lm, at_masks, rtol=0, atol=1e-5)
 
 
-def test_loss_and_gradients(case):
+@pytest.mark.parametrize("by_sequence", [False, True])
+def test_loss_and_gradients(case, by_sequence):
     config, torch_model, params, batch = case
     their_loss, their_gradients = torch_loss_and_gradients(torch_model, batch)
-    apply = build_model(config).apply
+    apply = build_model(config, by_sequence=by_sequence).apply
 
     def loss(params):
         return loss_from_sums(batch_sums(apply(params, *model_inputs(batch)), batch), batch_weights(batch))
@@ -123,6 +124,18 @@ def test_loss_and_gradients(case):
         # The key's bias moves all scores of a softmax alike: its gradient is 0 but for rounding.
         limit = 1e-4 * np.linalg.norm(theirs) + 1e-7 * whole
         assert np.linalg.norm(ours[name] - theirs) < limit, name
+
+
+def test_dropout_is_the_same_by_sequence():
+    config = make_config("gelu", 2)
+    params, batch = our_params(make_torch_model(config, 0.1), config), make_batch(config)
+    keys = jax.random.split(jax.random.key(7), BATCH)
+    rows, sequences = (
+        jax.jit(build_model(config, by_sequence=by_sequence).apply)(params, *model_inputs(batch), keys)
+        for by_sequence in (False, True)
+    )
+    np.testing.assert_allclose(rows.masked_lm, sequences.masked_lm, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(rows.next_sentence, sequences.next_sentence, rtol=0, atol=1e-5)
 
 
 def torch_loss_and_gradients(model, batch):
