@@ -36,14 +36,14 @@ def attend(
 def _forward(
     query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array, keep: jax.Array | None, rate: float
 ) -> tuple[jax.Array, Residuals]:
-    scores = contract("bndk,bndq->bnkq", key, query) + bias
+    scores = contract("bndk,bndq->bnkq", key, query, jnp.float32) + bias
     shares = jnp.exp(scores - scores.max(axis=2, keepdims=True))  # of the softmax, before they are divided by their sum
     total = jnp.swapaxes(shares.sum(axis=2), 1, 2)[..., None]  # [batch, queries, heads, 1]
     shares = shares.astype(query.dtype)
     kept = shares if keep is None else jnp.where(keep, shares, jnp.zeros_like(shares))
     # What a kept share is multiplied by is the same for all keys of a query, so the context is, not the shares.
     scale = 1.0 / (total * _keep_rate(keep, rate))
-    context = contract("bndk,bnkq->bqnd", value, kept)
+    context = contract("bndk,bnkq->bqnd", value, kept, jnp.float32)
     context = (context * scale).astype(query.dtype)
     return context, (query, key, value, keep, shares, kept, scale, context)
 
@@ -58,12 +58,12 @@ def _backward(rate: float, residuals: Residuals, gradient: jax.Array) -> tuple[j
     inner = product.sum(axis=3, keepdims=True) * scale * _keep_rate(keep, rate)  # D over the sum of the shares
     inner = jnp.transpose(inner, (0, 2, 3, 1))  # [batch, heads, 1, queries]
     gradient = jnp.swapaxes((gradient * scale).astype(value.dtype), 1, 2)  # [batch, heads, queries, head_dim]
-    d_value = contract("bnqd,bnkq->bndk", gradient, kept)
-    d_kept = contract("bndk,bnqd->bnkq", value, gradient)
+    d_value = contract("bnqd,bnkq->bndk", gradient, kept, value.dtype)
+    d_kept = contract("bndk,bnqd->bnkq", value, gradient, jnp.float32)
     d_scores = (kept.astype(jnp.float32) * d_kept - shares.astype(jnp.float32) * inner).astype(query.dtype)
-    d_key = contract("bndq,bnkq->bndk", query, d_scores)
-    d_query = contract("bndk,bnkq->bndq", key, d_scores)
-    return *(array.astype(query.dtype) for array in (d_query, d_key, d_value)), None, None
+    d_key = contract("bndq,bnkq->bndk", query, d_scores, key.dtype)
+    d_query = contract("bndk,bnkq->bndq", key, d_scores, query.dtype)
+    return d_query, d_key, d_value, None, None
 
 
 def _keep_rate(keep: jax.Array | None, rate: float) -> float:

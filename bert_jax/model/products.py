@@ -30,7 +30,7 @@ def product(subscripts: str, left: jax.Array, right: jax.Array, dtype: DTypeLike
 def _forward(
     subscripts: str, left: jax.Array, right: jax.Array, dtype: DTypeLike
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return checkpoint_name(contract(subscripts, left, right).astype(dtype), NAME), (left, right)
+    return checkpoint_name(contract(subscripts, left, right, dtype), NAME), (left, right)
 
 
 def _backward(
@@ -38,12 +38,12 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     (left, right), gradient = operands, gradient.astype(operands[0].dtype)
     of_left, of_right, of_result = _letters(subscripts)
-    d_left = contract(f"{of_result},{of_right}->{of_left}", gradient, right)
+    d_left = contract(f"{of_result},{of_right}->{of_left}", gradient, right, left.dtype)
     if of_right[0] in of_left:
-        d_right = contract(f"{of_left},{of_result}->{of_right}", left, gradient)
+        d_right = contract(f"{of_left},{of_result}->{of_right}", left, gradient, right.dtype)
     else:  # so that its dimensions come out in order
-        d_right = contract(f"{of_result},{of_left}->{of_right}", gradient, left)
-    return d_left.astype(left.dtype), d_right.astype(right.dtype)
+        d_right = contract(f"{of_result},{of_left}->{of_right}", gradient, left, right.dtype)
+    return d_left, d_right
 
 
 product.defvjp(_forward, _backward)
@@ -55,20 +55,21 @@ def dense(inputs: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array
     return product(f"{rows}i,io->{rows}o", inputs, kernel, inputs.dtype)
 
 
-def contract(subscripts: str, left: jax.Array, right: jax.Array) -> jax.Array:
-    """einsum(subscripts, left, right), float32, whose gradient is for the caller to write.
+def contract(subscripts: str, left: jax.Array, right: jax.Array, dtype: DTypeLike) -> jax.Array:
+    """einsum(subscripts, left, right) in `dtype`, whose gradient is for the caller to write.
 
     On CPUs the cheapest is a `left` that is summed over its last dimensions: else it is copied; `right` never is.
     """
-    plain = functools.partial(jnp.einsum, subscripts, preferred_element_type=jnp.float32)
+    plain = functools.partial(jnp.einsum, subscripts, preferred_element_type=dtype)
     of_left, of_right, of_result = _letters(subscripts)
     is_stack = any(letter in of_right and letter in of_result for letter in of_left)
     if left.dtype == jnp.float32 and not is_stack:
         return plain(left, right)
-    return jax.lax.platform_dependent(left, right, cpu=functools.partial(_on_cpu, subscripts), default=plain)
+    on_cpu = functools.partial(_on_cpu, subscripts, dtype)
+    return jax.lax.platform_dependent(left, right, cpu=on_cpu, default=plain)
 
 
-def _on_cpu(subscripts: str, left: jax.Array, right: jax.Array) -> jax.Array:
+def _on_cpu(subscripts: str, dtype: DTypeLike, left: jax.Array, right: jax.Array) -> jax.Array:
     of_left, of_right, of_result = _letters(subscripts)
     stack = [letter for letter in of_left if letter in of_right and letter in of_result]
     rows = [letter for letter in of_left if letter not in of_right]
@@ -79,7 +80,7 @@ def _on_cpu(subscripts: str, left: jax.Array, right: jax.Array) -> jax.Array:
     in_right = [[of_right.index(letter) for letter in letters] for letters in (summed, stack)]
     dimensions = (in_left[0], in_right[0]), (in_left[1], in_right[1])
     result = jax.lax.dot_general(left, right.astype(left.dtype), dimensions, preferred_element_type=jnp.float32)
-    return _in_order(result, stack + rows + columns, of_result)
+    return _in_order(result, stack + rows + columns, of_result).astype(dtype)
 
 
 def _in_order(array: jax.Array, letters: Sequence[str], wanted: Sequence[str]) -> jax.Array:

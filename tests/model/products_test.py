@@ -40,7 +40,7 @@ def operands(subscripts, sizes, dtype):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_contraction_is_einsum_in_float32(form, dtype, sizes):
     arrays, wide = operands(form, sizes, dtype)
-    result = jax.jit(contract, static_argnums=0)(form, *arrays)
+    result = jax.jit(contract, static_argnums=(0, 3))(form, *arrays, jnp.float32)
     assert result.dtype == jnp.float32
     np.testing.assert_allclose(result, np.einsum(form, *wide), rtol=0, atol=3e-5)
 
