@@ -69,6 +69,20 @@ def test_a_product_and_its_gradient(form, dtype, sizes):
         )
 
 
+def is_fast(function, *arrays):
+    """Whether XLA gives the product to its library, by the compiled program."""
+    return "__ynn_fusion" in jax.jit(function).lower(*arrays).compile().as_text()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_on_cpus_bfloat16_is_in_the_fast_form(form):
+    arrays, _ = operands(form, SIZES["usual"], "bfloat16")
+    square = jnp.ones((16, 16), jnp.bfloat16)
+    if not is_fast(lambda left, right: jnp.matmul(left, right, preferred_element_type=jnp.float32), square, square):
+        pytest.skip("this XLA has no fast bfloat16 products for this processor")
+    assert is_fast(lambda left, right: contract(form, left, right, jnp.bfloat16), *arrays)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_a_product_that_is_transposed_later(batch):
     """As attention does it, also with a batch and heads of one, where XLA sees nothing but the transposition."""
@@ -78,8 +92,8 @@ def test_a_product_that_is_transposed_later(batch):
     def by_column(rows, kernel):
         return jnp.swapaxes((dense(rows, kernel) + jnp.ones((1, 8), rows.dtype)).reshape(batch, -1, 8), 1, 2)
 
-    expected = (np.asarray(rows, np.float64) @ np.asarray(kernel, np.float64) + 1).reshape(batch, -1, 8).swapaxes(1, 2)
-    np.testing.assert_allclose(jax.jit(by_column)(rows, kernel).astype(np.float64), expected, rtol=1e-2, atol=1e-2)
+    expected = (np.array(rows, np.float64) @ np.array(kernel, np.float64) + 1).reshape(batch, -1, 8).swapaxes(1, 2)
+    np.testing.assert_allclose(np.array(jax.jit(by_column)(rows, kernel), np.float64), expected, rtol=1e-2, atol=1e-2)
 
 
 def test_with_checkpoints_the_products_are_kept(capsys):
