@@ -6,6 +6,7 @@ The model names its parts with `jax.named_scope`; the names come back in JAX's o
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr
@@ -48,12 +49,19 @@ def _count(jaxpr: Jaxpr, scope: str, times: int, counts: Counter[str]) -> None:
         if equation.primitive.name == "dot_general":
             counts[part_of(name)] += times * _dot_flops(equation)
         inner_times = times * _repeats(equation)
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (list, tuple)) else (value,):
-                if isinstance(inner, ClosedJaxpr):
-                    _count(inner.jaxpr, name, inner_times, counts)
-                elif isinstance(inner, Jaxpr):
-                    _count(inner, name, inner_times, counts)
+        for inner in _inner(equation):
+            _count(inner, name, inner_times, counts)
+
+
+def _inner(equation: Any) -> Iterator[Jaxpr]:
+    """The programs inside an operation; of branches one, since each has the products in the form of its platform."""
+    values = equation.params["branches"][:1] if equation.primitive.name == "cond" else equation.params.values()
+    for value in values:
+        for inner in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(inner, ClosedJaxpr):
+                yield inner.jaxpr
+            elif isinstance(inner, Jaxpr):
+                yield inner
 
 
 def _repeats(equation: Any) -> int:
