@@ -8,7 +8,7 @@ from jax.extend.random import threefry_2x32
 
 from bert_jax.model.dropout import dropout, keeps, random_bits, split_key, threefry
 
-ROWS, SHAPE = 6, (6, 40, 1001)  # an odd number of them: four come from each draw that is drawn
+ROWS, SHAPE = 6, (6, 40, 1001)  # an odd number of them: four come from each draw
 
 
 @pytest.fixture(scope="module")
