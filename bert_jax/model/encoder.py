@@ -105,13 +105,14 @@ class Encoder(nnx.Module):
         # Of rows, compilers transpose no activations for the kernels' gradients. Of sequences, TPUs transpose none for
         # attention; in either shape they join products with the sums of the LayerNorm around them.
         hidden = embedded if self.by_sequence else embedded.reshape(-1, embedded.shape[-1])
+        axes = ("batch", "length", "embed_out") if self.by_sequence else ("batch", "embed_out")
         firsts = jnp.zeros((len(input_ids), 1), jnp.int32) if first_tokens is None else first_tokens
         wanted = None if read is None else jnp.concatenate([read, firsts], axis=1)
         for number, layer_key in enumerate(layer_keys):
             layer, is_last = getattr(self, f"layer_{number}"), number == self.num_layers - 1
             run = layer if self.remat == "none" else jax.checkpoint(layer.__call__, policy=KEPT[self.remat])
             hidden = run(hidden, score_bias, layer_key, wanted if is_last else None)
-            hidden = constrain(hidden, "batch", *["length"] * self.by_sequence, "embed_out")
+            hidden = constrain(hidden, *axes)
             hidden_states.append(hidden.reshape(len(input_ids), -1, hidden.shape[-1]))
         if read is None:
             first = jnp.take_along_axis(hidden_states[-1], firsts[:, :, None], axis=1)
