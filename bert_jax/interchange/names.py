@@ -5,7 +5,6 @@ how the array lies there; our own shapes are declared in bert_jax/model, and a t
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -42,10 +41,10 @@ EMBEDDINGS = [
     ("encoder/embeddings/norm", "bert.embeddings.LayerNorm", ("hidden",), NORM),
 ]
 LAYER = [
-    ("attention/query", "attention.self.query", ("hidden", "heads"), DENSE),
-    ("attention/key", "attention.self.key", ("hidden", "heads"), DENSE),
-    ("attention/value", "attention.self.value", ("hidden", "heads"), DENSE),
-    ("attention/output", "attention.output.dense", ("heads", "hidden"), DENSE),
+    ("attention/query", "attention.self.query", ("hidden", "hidden"), DENSE),
+    ("attention/key", "attention.self.key", ("hidden", "hidden"), DENSE),
+    ("attention/value", "attention.self.value", ("hidden", "hidden"), DENSE),
+    ("attention/output", "attention.output.dense", ("hidden", "hidden"), DENSE),
     ("attention_norm", "attention.output.LayerNorm", ("hidden",), NORM),
     ("intermediate", "intermediate.dense", ("hidden", "mlp"), DENSE),
     ("output", "output.dense", ("mlp", "hidden"), DENSE),
@@ -62,27 +61,25 @@ POOLER_AND_HEADS = [
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """One parameter here and there; attention's heads, an axis of their own here, are merged into one there."""
+    """One parameter here and there."""
 
     path: str  # ours, say "encoder/layer_0/attention/query/kernel"
     name: str  # theirs
     shape: tuple[int, ...]  # ours
-    merged: tuple[int, ...]  # ours with heads and head_dim as one axis
     transposed: bool  # whether it lies there the other way round
 
     @property
     def their_shape(self) -> tuple[int, ...]:
         """The shape under which the other framework knows it."""
-        return self.merged[::-1] if self.transposed else self.merged
+        return self.shape[::-1] if self.transposed else self.shape
 
     def to_theirs(self, array: np.ndarray) -> np.ndarray:
         """Our array as it lies there."""
-        merged = array.reshape(self.merged)
-        return np.ascontiguousarray(merged.T) if self.transposed else merged
+        return np.ascontiguousarray(array.T) if self.transposed else array
 
     def to_ours(self, array: np.ndarray) -> np.ndarray:
         """Their array as it lies here."""
-        return np.ascontiguousarray(array.T if self.transposed else array).reshape(self.shape)
+        return np.ascontiguousarray(array.T if self.transposed else array)
 
 
 def parameters(config: ModelConfig, framework: Framework) -> list[Parameter]:
@@ -98,8 +95,7 @@ def parameters(config: ModelConfig, framework: Framework) -> list[Parameter]:
                 Parameter(
                     path=f"{ours}/{leaf}",
                     name=name.removesuffix(".T"),
-                    shape=tuple(size for axis in leaf_axes for size in sizes[axis]),
-                    merged=tuple(math.prod(sizes[axis]) for axis in leaf_axes),
+                    shape=tuple(sizes[axis] for axis in leaf_axes),
                     transposed=name.endswith(".T"),
                 )
             )
@@ -114,16 +110,14 @@ def _modules(num_layers: int) -> Iterator[tuple[str, str, tuple[str, ...], dict[
     yield from POOLER_AND_HEADS
 
 
-def _sizes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    heads = config.num_attention_heads
+def _sizes(config: ModelConfig) -> dict[str, int]:
     return {
-        "vocab": (config.vocab_size,),
-        "position": (config.max_position_embeddings,),
-        "token_type": (config.type_vocab_size,),
-        "hidden": (config.hidden_size,),
-        "heads": (heads, config.hidden_size // heads),
-        "mlp": (config.intermediate_size,),
-        "label": (2,),
+        "vocab": config.vocab_size,
+        "position": config.max_position_embeddings,
+        "token_type": config.type_vocab_size,
+        "hidden": config.hidden_size,
+        "mlp": config.intermediate_size,
+        "label": 2,
     }
 
 

@@ -5,8 +5,7 @@ back; at 512 tokens that is most of a layer's memory traffic. Here they are read
 of the activations' dtype.
 
 Scores are [batch, heads, keys, queries]: then the softmax goes over rows of vector registers instead of across them.
-Queries, keys and values have tokens last, [batch, heads, head_dim, length]; the context is as the product after it
-wants it, [batch, length, heads, head_dim].
+Queries, keys, values and the context have tokens last, [batch, heads, head_dim, length].
 """
 
 import functools
@@ -28,7 +27,7 @@ def attend(
 
     query [batch, heads, head_dim, queries], key and value [batch, heads, head_dim, keys]; bias float32 [batch, 1, keys,
     1 or queries], which gets no gradient; keep bool [batch, heads, keys, queries], or None for no dropout. Returns
-    [batch, queries, heads, head_dim].
+    [batch, heads, head_dim, queries].
     """
     return _forward(query, key, value, bias, keep, rate)[0]
 
@@ -38,12 +37,12 @@ def _forward(
 ) -> tuple[jax.Array, Residuals]:
     scores = contract("bndk,bndq->bnkq", key, query, jnp.float32) + bias
     shares = jnp.exp(scores - scores.max(axis=2, keepdims=True))  # of the softmax, before they are divided by their sum
-    total = jnp.swapaxes(shares.sum(axis=2), 1, 2)[..., None]  # [batch, queries, heads, 1]
+    total = shares.sum(axis=2)[:, :, None]  # [batch, heads, 1, queries]
     shares = shares.astype(query.dtype)
     kept = shares if keep is None else jnp.where(keep, shares, jnp.zeros_like(shares))
     # What a kept share is multiplied by is the same for all keys of a query, so the context is, not the shares.
     scale = 1.0 / (total * _keep_rate(keep, rate))
-    context = contract("bndk,bnkq->bqnd", value, kept, jnp.float32)
+    context = contract("bndk,bnkq->bndq", value, kept, jnp.float32)
     context = (context * scale).astype(query.dtype)
     return context, (query, key, value, keep, shares, kept, scale, context)
 
@@ -55,11 +54,10 @@ def _backward(rate: float, residuals: Residuals, gradient: jax.Array) -> tuple[j
     """
     query, key, value, keep, shares, kept, scale, context = residuals
     product = gradient.astype(jnp.float32) * context.astype(jnp.float32)
-    inner = product.sum(axis=3, keepdims=True) * scale * _keep_rate(keep, rate)  # D over the sum of the shares
-    inner = jnp.transpose(inner, (0, 2, 3, 1))  # [batch, heads, 1, queries]
-    gradient = jnp.swapaxes((gradient * scale).astype(value.dtype), 1, 2)  # [batch, heads, queries, head_dim]
-    d_value = contract("bnqd,bnkq->bndk", gradient, kept, value.dtype)
-    d_kept = contract("bndk,bnqd->bnkq", value, gradient, jnp.float32)
+    inner = product.sum(axis=2, keepdims=True) * scale * _keep_rate(keep, rate)  # D over the sum of the shares
+    gradient = (gradient * scale).astype(value.dtype)
+    d_value = contract("bndq,bnkq->bndk", gradient, kept, value.dtype)
+    d_kept = contract("bndk,bndq->bnkq", value, gradient, jnp.float32)
     d_scores = (kept.astype(jnp.float32) * d_kept - shares.astype(jnp.float32) * inner).astype(query.dtype)
     d_key = contract("bndq,bnkq->bndk", query, d_scores, key.dtype)
     d_query = contract("bndk,bnkq->bndq", key, d_scores, query.dtype)

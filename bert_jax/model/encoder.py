@@ -13,7 +13,8 @@ from flax import nnx
 from bert_jax.config import ModelConfig
 from bert_jax.model import products
 from bert_jax.model.dropout import dropout, split_key
-from bert_jax.model.layers import MASKED_SCORE, Layer, kernel_init, layer_norm, linear
+from bert_jax.model.layer_norm import LayerNorm
+from bert_jax.model.layers import MASKED_SCORE, Layer, kernel_init, linear
 from bert_jax.parallel.axes import constrain, logical
 
 # What is kept of a layer for the backward pass, by config.train.remat; "none" of it computed again needs no policy.
@@ -38,7 +39,7 @@ class Embeddings(nnx.Module):
         self.word = table(config.vocab_size, "vocab")
         self.position = table(config.max_position_embeddings, "position")
         self.token_type = table(config.type_vocab_size, "token_type")
-        self.norm = layer_norm(config, dtype, rngs)
+        self.norm = LayerNorm(config, dtype, rngs)
         self.rate = config.hidden_dropout_prob
 
     @jax.named_scope("embeddings")

@@ -8,7 +8,8 @@ from flax import nnx
 
 from bert_jax.config import ModelConfig
 from bert_jax.model.encoder import Encoder
-from bert_jax.model.layers import ACTIVATIONS, layer_norm, linear
+from bert_jax.model.layer_norm import LayerNorm
+from bert_jax.model.layers import ACTIVATIONS, linear
 from bert_jax.model.products import product
 from bert_jax.parallel.axes import logical
 
@@ -29,7 +30,7 @@ class MaskedLmHead(nnx.Module):
     def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         hidden = config.hidden_size
         self.transform = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
-        self.norm = layer_norm(config, dtype, rngs)
+        self.norm = LayerNorm(config, dtype, rngs)
         zeros = logical(jax.nn.initializers.zeros, "vocab")
         self.output_bias = nnx.Param(zeros(rngs.params(), (config.vocab_size,)))
         self.activation = ACTIVATIONS[config.hidden_act]

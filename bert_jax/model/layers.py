@@ -17,7 +17,8 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 from bert_jax.config import ModelConfig
 from bert_jax.model.attention import attend
-from bert_jax.model.dropout import dropout, keeps, random_bits, split_key
+from bert_jax.model.dropout import dropout, keeps_of_heads, split_key
+from bert_jax.model.layer_norm import LayerNorm
 from bert_jax.model.products import NAME, dense, product
 from bert_jax.parallel.axes import logical
 
@@ -58,43 +59,15 @@ def linear(
     )
 
 
-def layer_norm(config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """LayerNorm over the hidden dimension; its statistics are float32 in any dtype."""
-    return nnx.LayerNorm(
-        config.hidden_size,
-        epsilon=config.layer_norm_eps,
-        use_fast_variance=False,  # E[x^2]-E[x]^2 cancels, and epsilon is 1e-12
-        scale_init=logical(jax.nn.initializers.ones, "embed"),
-        bias_init=logical(jax.nn.initializers.zeros, "embed"),
-        dtype=dtype,
-        rngs=rngs,
-    )
-
-
 class SelfAttention(nnx.Module):
     """Multi-head attention of every token to every token that is not padding, with its output projection."""
 
     def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        heads, width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
-        into_heads = functools.partial(
-            nnx.LinearGeneral,
-            config.hidden_size,
-            (heads, width),
-            kernel_init=logical(kernel_init(config), "embed", "heads", "head_dim"),
-            bias_init=logical(jax.nn.initializers.zeros, "heads", "head_dim"),
-            dtype=dtype,
-            rngs=rngs,
-        )
+        hidden = config.hidden_size
+        into_heads = functools.partial(linear, config, (hidden, hidden), ("embed", "heads"), dtype, rngs)
         self.query, self.key, self.value = into_heads(), into_heads(), into_heads()
-        self.output = nnx.LinearGeneral(
-            (heads, width),
-            config.hidden_size,
-            axis=(-2, -1),
-            kernel_init=logical(kernel_init(config), "heads", "head_dim", "embed"),
-            bias_init=logical(jax.nn.initializers.zeros, "embed"),
-            dtype=dtype,
-            rngs=rngs,
-        )
+        self.output = linear(config, (hidden, hidden), ("heads", "embed"), dtype, rngs)
+        self.num_heads = config.num_attention_heads
         self.rate = config.attention_probs_dropout_prob
 
     def __call__(
@@ -112,30 +85,34 @@ class SelfAttention(nnx.Module):
         query = query / math.sqrt(query.shape[2])
         keep = None
         if dropout_key is not None and self.rate > 0.0:
-            keep = keeps(random_bits(dropout_key, (batch, query.shape[1], length, query.shape[3])), self.rate)
+            keep = keeps_of_heads(dropout_key, (batch, query.shape[1], length, query.shape[3]), self.rate)
         context = attend(query, key, value, score_bias, keep, self.rate)
-        kernel = self.output.kernel[...].astype(read.dtype)
-        bias = cast("nnx.Param", self.output.bias)[...].astype(read.dtype)
-        output = product("bqnd,nde->bqe", context, kernel, read.dtype)
-        return output.reshape(read.shape) + bias.reshape(*[1] * (read.ndim - 1), -1)
+        return self._tokens(context.reshape(batch, -1, context.shape[3]), read)
 
-    def _heads(self, into: nnx.LinearGeneral, hidden: jax.Array, batch: int) -> jax.Array:
-        """Tokens, as rows or by sequence -> [batch, heads, head_dim, length], as `attend` takes it.
-
-        One product with the kernel as a matrix: TPUs pad a last dimension of 64 to 128.
-        """
-        kernel, bias = (cast("nnx.Param", param)[...].astype(hidden.dtype) for param in (into.kernel, into.bias))
-        matrix = kernel.reshape(len(kernel), -1)
+    def _heads(self, into: nnx.Linear, hidden: jax.Array, batch: int) -> jax.Array:
+        """Tokens, as rows or by sequence -> [batch, heads, head_dim, length], as `attend` takes it."""
         if hidden.ndim == 3:
+            kernel, bias = _weights(into, hidden.dtype)
             # A product with the kernel first puts the tokens last, without transposing. Unless its layout is held, XLA
             # turns the kernels around for that; and an einsum would put it second. [heads * head_dim, batch, length]:
-            matrix = with_layout_constraint(matrix, Layout(major_to_minor=(0, 1)))
-            by_row = checkpoint_name(jnp.tensordot(matrix, hidden, axes=(0, 2)), NAME)
+            kernel = with_layout_constraint(kernel, Layout(major_to_minor=(0, 1)))
+            by_row = checkpoint_name(jnp.tensordot(kernel, hidden, axes=(0, 2)), NAME)
             by_column = jnp.swapaxes(by_row, 0, 1) + bias.reshape(1, -1, 1)
         else:
-            projected = dense(hidden, matrix) + bias.reshape(1, -1)
-            by_column = jnp.swapaxes(projected.reshape(batch, -1, projected.shape[1]), 1, 2)
-        return by_column.reshape(batch, *kernel.shape[1:], -1)
+            by_column = jnp.swapaxes(into(hidden).reshape(batch, -1, into.out_features), 1, 2)
+        return by_column.reshape(batch, self.num_heads, -1, by_column.shape[2])
+
+    def _tokens(self, context: jax.Array, read: jax.Array) -> jax.Array:
+        """The output projection of [batch, heads * head_dim, queries], in the shape of `read`."""
+        if read.ndim == 3:
+            kernel, bias = _weights(self.output, context.dtype)
+            return product("bhq,he->bqe", context, kernel, context.dtype) + bias.reshape(1, 1, -1)
+        return self.output(jnp.swapaxes(context, 1, 2).reshape(-1, context.shape[1]))
+
+
+def _weights(linear: nnx.Linear, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
+    """Kernel and bias in the dtype of the activations."""
+    return linear.kernel[...].astype(dtype), cast("nnx.Param", linear.bias)[...].astype(dtype)
 
 
 class Layer(nnx.Module):
@@ -144,10 +121,10 @@ class Layer(nnx.Module):
     def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         hidden, mlp = config.hidden_size, config.intermediate_size
         self.attention = SelfAttention(config, dtype, rngs)
-        self.attention_norm = layer_norm(config, dtype, rngs)
+        self.attention_norm = LayerNorm(config, dtype, rngs)
         self.intermediate = linear(config, (hidden, mlp), ("embed", "mlp"), dtype, rngs)
         self.output = linear(config, (mlp, hidden), ("mlp", "embed"), dtype, rngs)
-        self.output_norm = layer_norm(config, dtype, rngs)
+        self.output_norm = LayerNorm(config, dtype, rngs)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.rate = config.hidden_dropout_prob
 

@@ -24,7 +24,6 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
     "embed": "fsdp",
     "embed_out": None,
     "heads": "tensor",
-    "head_dim": None,
     "mlp": "tensor",
     "vocab": None,
     "position": None,

@@ -63,3 +63,12 @@ def check_clip_pieces(mesh: Mesh, pieces: int) -> None:
             f"--config.optimizer.clip_pieces={pieces} does not divide over {batch_shards(mesh)} batch shards; "
             f"use a multiple of {batch_shards(mesh)}, or 1 to clip the whole batch's gradient"
         )
+
+
+def check_heads(mesh: Mesh, heads: int) -> None:
+    """Raise UserError unless the attention heads divide over the tensor axis."""
+    if heads % mesh.shape["tensor"]:
+        raise UserError(
+            f"{heads} attention heads do not divide over the mesh axis 'tensor' of {mesh.shape['tensor']}; "
+            f"choose --config.mesh.tensor as a divisor of {heads}"
+        )

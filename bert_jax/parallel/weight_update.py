@@ -51,19 +51,19 @@ def gather(shares: Tree, shardings: Tree) -> Tree:
 
 
 def scatter_sum(gradients: Tree, shares: Tree, shardings: Tree) -> Tree:
-    """Each replica's gradients of the whole weights -> this replica's share of their sum, in float32.
+    """Each replica's gradients of the whole weights -> this replica's share of their sum.
 
-    They travel, and are added, in the dtype that they have.
+    They travel, are added and are given in the dtype that they have.
     """
 
     def share_of_sum(gradient: jax.Array, share: jax.Array, sharding: NamedSharding) -> jax.Array:
         dim, parts = _cut(sharding), jax.lax.axis_size("data")
         if dim == WHOLE:
-            return jax.lax.psum(gradient, "data").astype(jnp.float32)
+            return jax.lax.psum(gradient, "data")
         columns = math.prod(share.shape[dim:]) * parts if dim else math.prod(share.shape[1:])
         rows = _fill_up(gradient.reshape(-1, columns), parts) if dim else gradient
         summed = jax.lax.psum_scatter(rows.reshape(parts, -1, columns), "data", scatter_dimension=0)
-        return _by_columns(summed, share.shape, dim).astype(jnp.float32)
+        return _by_columns(summed, share.shape, dim)
 
     return jax.tree.map(share_of_sum, gradients, shares, shardings)
 

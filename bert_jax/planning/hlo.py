@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Iterator
 
+from bert_jax.training.update import SELDOM
+
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{$")
@@ -79,13 +81,15 @@ class Hlo:
             raise ValueError("this is no text of a compiled program: it has no ENTRY")
 
     def runs(self, computation: str = "", times: int = 1) -> Iterator[Run]:
-        """What the program runs, in its order; loops, calls and the longest of branches are entered, fusions not."""
+        """What most steps run, in their order; loops, calls and the longest of branches are entered, fusions not."""
         for instruction in self.computations[computation or self.entry]:
             opcode = instruction.opcode
             if opcode == "while":
                 yield from self.runs(instruction.called("body") or "", times * self.turns(instruction))
             elif opcode == "call":
                 yield from self.runs(instruction.called("to_apply") or "", times)
+            elif opcode == "conditional" and SELDOM in instruction.op_name:
+                continue
             elif opcode == "conditional":
                 yield from max((list(self.runs(branch, times)) for branch in _branches(instruction)), key=_weight)
             else:

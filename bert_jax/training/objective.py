@@ -41,11 +41,17 @@ def batch_sums(logits: PretrainingLogits, batch: Batch) -> dict[str, jax.Array]:
     label_loss = optax.softmax_cross_entropy_with_integer_labels(relations, labels)
     return {
         "masked_lm_loss": (word_loss * weights).sum(),
-        "masked_lm_correct": ((logits.masked_lm.argmax(-1) == words) * weights).sum(),
+        "masked_lm_correct": (_is_best(logits.masked_lm, words) * weights).sum(),
         "next_sentence_loss": (label_loss * sequences).sum(),
-        "next_sentence_correct": ((relations.argmax(-1) == labels) * sequences).sum(),
+        "next_sentence_correct": (_is_best(relations, labels) * sequences).sum(),
         **batch_weights(batch),
     }
+
+
+def _is_best(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Whether no logit is above the label's: the maximum is known from the loss, an argmax would be one more pass."""
+    of_labels = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return of_labels >= logits.max(axis=-1)
 
 
 def loss_from_sums(sums: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]) -> jax.Array:

@@ -10,7 +10,7 @@ import optax
 from jax.sharding import Mesh
 
 from bert_jax.config import Config
-from bert_jax.parallel.mesh import check_batch, check_clip_pieces
+from bert_jax.parallel.mesh import check_batch, check_clip_pieces, check_heads
 from bert_jax.training.optimizer import clip, make_optimizer
 from bert_jax.training.state import Model, State, build_model, state_shardings
 from bert_jax.training.step import Sums, dropout_key, jit_train_step, train_step
@@ -35,10 +35,9 @@ def make_program(config: Config, mesh: Mesh) -> Program:
     for phase in config.phases:
         check_batch(mesh, phase, config.train.accumulation_steps)
     check_clip_pieces(mesh, config.optimizer.clip_pieces)
+    check_heads(mesh, config.model.num_attention_heads)
     platform = mesh.devices.flat[0].platform
-    # One TPU alone is faster with rows: it multiplies the weights as the optimizer keeps them, and that changes, too.
-    by_sequence = platform == "tpu" and mesh.shape["data"] > 1
-    model = build_model(config.model, config.train.dtype, config.train.remat, by_sequence)
+    model = build_model(config.model, config.train.dtype, config.train.remat, by_sequence=platform == "tpu")
     optimizer = make_optimizer(config.optimizer, config.phases)
     shardings = state_shardings(model, optimizer, mesh, config.optimizer.shard_over_data)
     key = dropout_key(config.train.seed, config.train.dropout_bits, platform)

@@ -98,8 +98,7 @@ def _of_all_replicas(
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(batch["input_ids"])))
     weights = batch_weights(batch)
     if mesh.shape["data"] == 1:
-        gradients, sums = gradient(model.multiplied(params), batch, keys, weights)
-        return jax.tree.map(lambda array: array.astype(jnp.float32), gradients), sums
+        return gradient(model.multiplied(params), batch, keys, weights)
     cut, rows = data_specs(shardings), P("data")
 
     @functools.partial(

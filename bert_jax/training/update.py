@@ -3,7 +3,6 @@
 In two forms that compute the same, since compilers differ in what they make of them.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from bert_jax.training.norms import norms_by_room
 
 Tree = Any  # nested dicts like the parameters
 Norms = dict[str, jax.Array]
+SELDOM = "in_the_last_step_of_an_interval"  # scope of what most steps do not compute; `plan` leaves it out
 # (gradients, optimizer state, weights, finite, measured) -> (weights, optimizer state, norms of the update)
 Update = Callable[[Tree, Any, Tree, jax.Array, jax.Array], tuple[Tree, Any, Norms]]
 
@@ -25,51 +25,62 @@ def update_for(optimizer: optax.GradientTransformation, platform: str) -> Update
     It gives new weights and optimizer state if `finite`, else the old ones, but the schedule counts every step of the
     run; and norms of the update if `measured`, a bool scalar like `finite`, else zeros.
     """
-    return functools.partial(_with_branches if platform == "cpu" else _with_choices, optimizer)
+    updated = _with_branches if platform == "cpu" else _with_choices
+
+    def update(
+        gradients: Tree, opt_state: Any, params: Tree, finite: jax.Array, measured: jax.Array
+    ) -> tuple[Tree, Any, Norms]:
+        norms = _norms_if(measured, optimizer, gradients, opt_state, params)
+        # The update has to be told that it comes after the norms (none is negative): else XLA copies what both read,
+        # instead of writing over it.
+        finite = finite & ~(norms["update_norm"] < 0.0)
+        return *updated(optimizer, gradients, opt_state, params, finite), norms
+
+    return update
+
+
+@jax.named_scope(SELDOM)
+def _norms_if(
+    measured: jax.Array, optimizer: optax.GradientTransformation, gradients: Tree, opt_state: Any, params: Tree
+) -> Norms:
+    """Norms of the update, computed apart from it: a sum beside them keeps TPUs from making one pass of the update."""
+
+    def norms_of(gradients: Tree, opt_state: Any, params: Tree) -> Norms:
+        return norms_by_room("update_norm", optimizer.update(_wide(gradients), opt_state, params)[0])
+
+    operands = gradients, opt_state, params
+    nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(norms_of, *operands))
+    return jax.lax.cond(measured, norms_of, lambda *_: nothing, *operands)
 
 
 def _with_choices(
-    optimizer: optax.GradientTransformation,
-    gradients: Tree,
-    old_state: Any,
-    params: Tree,
-    finite: jax.Array,
-    measured: jax.Array,
-) -> tuple[Tree, Any, Norms]:
-    """Both are computed and one is chosen: accelerators do all of it, norms too, in one pass over memory."""
-    updates, opt_state = optimizer.update(gradients, old_state, params)
-    norms = jax.tree.map(lambda norm: jnp.where(measured, norm, 0.0), norms_by_room("update_norm", updates))
+    optimizer: optax.GradientTransformation, gradients: Tree, old_state: Any, params: Tree, finite: jax.Array
+) -> tuple[Tree, Any]:
+    """Both are computed and one is chosen: accelerators do all of it in one pass over memory."""
 
     def choose(new: Any, old: Any) -> Any:
         return new if _is_schedule(new) else jnp.where(finite, new, old)
 
+    updates, opt_state = optimizer.update(_wide(gradients), old_state, params)
     params = jax.tree.map(choose, optax.apply_updates(params, updates), params)
-    return params, jax.tree.map(choose, opt_state, old_state, is_leaf=_is_schedule), norms
+    return params, jax.tree.map(choose, opt_state, old_state, is_leaf=_is_schedule)
 
 
 def _with_branches(
-    optimizer: optax.GradientTransformation,
-    gradients: Tree,
-    opt_state: Any,
-    params: Tree,
-    finite: jax.Array,
-    measured: jax.Array,
-) -> tuple[Tree, Any, Norms]:
+    optimizer: optax.GradientTransformation, gradients: Tree, opt_state: Any, params: Tree, finite: jax.Array
+) -> tuple[Tree, Any]:
     """One of them is computed: on a CPU the choice takes passes and copies of its own."""
 
-    def norms_of(gradients: Tree, opt_state: Any, params: Tree) -> Norms:
-        return norms_by_room("update_norm", optimizer.update(gradients, opt_state, params)[0])
-
     def update(gradients: Tree, opt_state: Any, params: Tree) -> tuple[Tree, Any]:
-        updates, opt_state = optimizer.update(gradients, opt_state, params)
+        updates, opt_state = optimizer.update(_wide(gradients), opt_state, params)
         return optax.apply_updates(params, updates), opt_state
 
-    operands = gradients, opt_state, params
-    nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(norms_of, *operands))
-    norms = jax.lax.cond(measured, norms_of, lambda *_: nothing, *operands)
-    # The update has to be told that it comes after the norms (none is negative): else XLA copies what both read,
-    # instead of writing over it.
-    return *jax.lax.cond(finite & ~(norms["update_norm"] < 0.0), update, _skip, *operands), norms
+    return jax.lax.cond(finite, update, _skip, gradients, opt_state, params)
+
+
+def _wide(gradients: Tree) -> Tree:
+    """In float32, made where they are read: before a branch, a copy of all of them would be written."""
+    return jax.tree.map(lambda array: array.astype(jnp.float32), gradients)
 
 
 def _skip(gradients: Tree, opt_state: Any, params: Tree) -> tuple[Tree, Any]:

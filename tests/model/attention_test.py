@@ -14,7 +14,7 @@ BATCH, HEADS, WIDTH, LENGTH, RATE = 3, 2, 8, 12, 0.25
 def inputs():
     draw = np.random.default_rng(0)
     query, key, value = draw.normal(size=(3, BATCH, HEADS, WIDTH, LENGTH)).astype(np.float32)
-    gradient = draw.normal(size=(BATCH, LENGTH, HEADS, WIDTH)).astype(np.float32)
+    gradient = draw.normal(size=(BATCH, HEADS, WIDTH, LENGTH)).astype(np.float32)
     bias = np.where(np.arange(LENGTH) < np.array([[12], [7], [1]]), 0.0, -10_000.0)[:, None, :, None]
     keep = draw.random((BATCH, HEADS, LENGTH, LENGTH)) >= RATE
     return query, key, value, bias.astype(np.float32), keep, gradient
@@ -27,7 +27,7 @@ def restated(query, key, value, bias, keep, numpy):
     shares = shares / shares.sum(axis=2, keepdims=True)
     if keep is not None:
         shares = shares * keep / (1 - RATE)
-    return numpy.einsum("bndk,bnkq->bqnd", value, shares)
+    return numpy.einsum("bndk,bnkq->bndq", value, shares)
 
 
 @pytest.mark.parametrize("drops", [False, True])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry_2x32
 
-from bert_jax.model.dropout import dropout, keeps, random_bits, split_key, threefry
+from bert_jax.model.dropout import dropout, keeps, keeps_of_heads, random_bits, split_key, threefry
 
 ROWS, SHAPE = 6, (6, 40, 1001)  # an odd number of them: four come from each draw
 
@@ -67,3 +67,24 @@ def test_without_a_key_or_a_rate_nothing_happens(row_keys):
     array = np.ones((ROWS, 3), np.float32)
     assert dropout(array, 0.1, None) is array
     assert dropout(array, 0.0, row_keys) is array
+
+
+@pytest.mark.parametrize("heads", [2, 12, 32, 40])
+def test_weights_of_attention_are_dropped_at_the_rate_each_by_itself(heads):
+    shape = (3, heads, 40, 60)
+    for rate in (0.1, 0.5, 2.0**-16):
+        kept = np.asarray(keeps_of_heads(jax.random.key(0, impl="rbg"), shape, rate), np.float64)
+        assert kept.shape == shape
+        error = 4 * np.sqrt(rate * (1 - rate) / kept.size)
+        assert 1 - kept.mean() == pytest.approx(rate, abs=error)
+        if rate < 0.01:
+            continue
+        for axis in range(4):  # neighbours know nothing of each other
+            first, second = np.split(np.take(kept, range(shape[axis] // 2 * 2), axis), 2, axis)
+            assert np.corrcoef(first.ravel(), second.ravel())[0, 1] == pytest.approx(0, abs=5 / np.sqrt(first.size))
+
+
+def test_with_a_key_for_each_sequence_they_are_its_own_bits(row_keys):
+    shape = (ROWS, 3, 7, 5)
+    expected = np.asarray(keeps(random_bits(row_keys, shape), 0.1))
+    np.testing.assert_array_equal(keeps_of_heads(row_keys, shape, 0.1), expected)

@@ -34,7 +34,7 @@ def test_the_table_knows_only_axes_of_the_mesh():
     ("axes", "spec"),
     [
         (("batch", "length", "embed_out"), P(("data", "fsdp"), None, None)),
-        (("embed", "heads", "head_dim"), P("fsdp", "tensor", None)),
+        (("embed", "heads"), P("fsdp", "tensor")),
         (("mlp", "embed"), P("tensor", "fsdp")),
         (("vocab", "embed"), P(None, "fsdp")),
         ((), P()),
@@ -60,15 +60,15 @@ def test_an_unknown_axis_or_two_on_one_is_an_error(axes, words):
 
 def test_a_dimension_that_does_not_divide_names_the_parameter_and_the_flag(mesh):
     with pytest.raises(UserError) as error:
-        parameter_sharding(mesh, ("layer_0", "query", "kernel"), (32, 3, 4), ("embed", "heads", "head_dim"))
+        parameter_sharding(mesh, ("layer_0", "query", "kernel"), (32, 3), ("embed", "heads"))
     message = str(error.value)
     assert all(word in message for word in ("layer_0/query/kernel", "'heads' of 3", "--config.mesh.tensor"))
     assert "\n" not in message
 
 
 def test_a_parameters_pieces_lie_as_the_table_says(mesh):
-    sharding = parameter_sharding(mesh, ("kernel",), (8, 4, 3), ("embed", "heads", "head_dim"))
-    assert sharding.shard_shape((8, 4, 3)) == (4, 2, 3)
+    sharding = parameter_sharding(mesh, ("kernel",), (8, 4), ("embed", "heads"))
+    assert sharding.shard_shape((8, 4)) == (4, 2)
 
 
 @pytest.mark.parametrize(

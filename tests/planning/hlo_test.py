@@ -65,6 +65,8 @@ replica_groups=mesh['a'=4,'b'=8] {'b'}, to_apply=%region_1
   %copy.1 = f32[8]{0} copy(%param), metadata={op_name="jit(step)/optimizer/mul"}, \
 backend_config={"window_config":{"estimated_cycles":"11"}}
   %conditional.1 = (f32[8]{0}) conditional(%finite, %param, %param), branch_computations={%short_branch, %long_branch}
+  %conditional.2 = (f32[8]{0}) conditional(%told, %param, %param), branch_computations={%long_branch, %short_branch}, \
+metadata={op_name="jit(step)/optimizer/in_the_last_step_of_an_interval/cond"}
   %all-gather-done.1 = f32[16]{0} all-gather-done(%all-gather-start.1)
   ROOT %negate.1 = f32[8]{0} negate(%copy.1)
 }
@@ -90,6 +92,10 @@ def test_the_order_is_the_schedules(runs):
 def test_of_branches_the_longest_counts(runs):
     assert "copy.8" in runs
     assert "copy.7" not in runs
+
+
+def test_what_only_the_last_step_of_an_interval_runs_does_not_count():
+    assert [run.instruction.name for run in Hlo(TEXT).runs()].count("copy.8") == 1
 
 
 def test_what_is_fused_is_seen(runs):

@@ -79,7 +79,7 @@ def test_all_combinations_are_there():
 @pytest.mark.parametrize(
     ("sizes", "model", "words"),
     [
-        ((1, 1, 8), {}, ["'heads' of 12", "'tensor' of 8", "choose --config.mesh.tensor as a divisor of 12"]),
+        ((1, 1, 8), {}, ["12 attention heads", "'tensor' of 8", "choose --config.mesh.tensor as a divisor of 12"]),
         (
             (2, 1, 4),
             {"intermediate_size": 90},

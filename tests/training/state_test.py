@@ -1,6 +1,5 @@
 """Fresh weights, how many there are, and how the state lies on the devices."""
 
-import dataclasses
 import functools
 import math
 import re
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
-from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import (
@@ -105,9 +103,9 @@ def test_the_state_lies_as_the_table_says(make_state):
     layer = state["params"]["encoder"]["layer_1"]
     embeddings = state["params"]["encoder"]["embeddings"]
     pieces = {
-        "query": (layer["attention"]["query"]["kernel"], (16, 4, 2)),  # [embed, heads, head_dim]: fsdp, tensor, data
-        "query bias": (layer["attention"]["query"]["bias"], (4, 4)),
-        "output": (layer["attention"]["output"]["kernel"], (4, 2, 16)),
+        "query": (layer["attention"]["query"]["kernel"], (16, 16)),  # [embed, heads]: fsdp, tensor
+        "query bias": (layer["attention"]["query"]["bias"], (16,)),
+        "output": (layer["attention"]["output"]["kernel"], (16, 16)),
         "intermediate": (layer["intermediate"]["kernel"], (16, 32)),
         "intermediate bias": (layer["intermediate"]["bias"], (32,)),
         "feed-forward": (layer["output"]["kernel"], (32, 16)),
@@ -121,17 +119,15 @@ def test_the_state_lies_as_the_table_says(make_state):
         assert len(leaf.addressable_shards) == 8
 
 
-@pytest.mark.parametrize(
-    ("shard_over_data", "query", "pooler"), [(True, (16, 4, 2), (16, 16)), (False, (16, 4, 4), (16, 32))]
-)
+@pytest.mark.parametrize(("shard_over_data", "pooler"), [(True, (16, 16)), (False, (16, 32))])
 @pytest.mark.parametrize("lamb", [False, True])
-def test_weights_and_moments_are_cut_over_data_too_if_asked(model_config, lamb, shard_over_data, query, pooler):
+def test_weights_and_moments_are_cut_over_data_too_if_asked(model_config, lamb, shard_over_data, pooler):
     config = OptimizerConfig(trust_ratio=lamb, bias_correction=lamb)
     model, optimizer = build_model(model_config), make_optimizer(config, [PhaseConfig()])
     shardings = state_shardings(model, optimizer, make_mesh(MeshConfig(2, 2, 2)), shard_over_data)
     adam = shardings["opt_state"]["adam"]
     for moment in (adam.mu["encoder"], adam.nu["encoder"], shardings["params"]["encoder"]):
-        assert moment["layer_0"]["attention"]["query"]["kernel"].shard_shape((32, 8, 4)) == query
+        assert moment["layer_0"]["attention"]["query"]["kernel"].shard_shape((32, 32)) == (16, 16)  # no axis is free
         assert moment["pooler"]["kernel"].shard_shape((32, 32)) == pooler
         assert moment["embeddings"]["word"]["embedding"].shard_shape((101, 32)) == (101, 16)  # 101 does not divide
     assert adam.count.is_fully_replicated
@@ -149,13 +145,6 @@ def test_what_a_checkpoint_is_restored_into_is_the_state_without_its_numbers(mod
 
     jax.tree.map(check, target, state)
     jax.tree.map(check, abstract_params(model, shardings["params"]), state["params"])
-
-
-def test_heads_that_do_not_divide_are_an_error_before_anything_is_made(model_config):
-    model = build_model(dataclasses.replace(model_config, num_attention_heads=2))
-    optimizer = make_optimizer(OptimizerConfig(), [PhaseConfig()])
-    with pytest.raises(UserError, match=r"attention/.*'heads' of 2 .*--config.mesh.tensor"):
-        state_shardings(model, optimizer, make_mesh(MeshConfig(1, 1, 8)), shard_over_data=True)
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 4, 1)], ids=str)
