@@ -110,9 +110,9 @@ class SelfAttention(nnx.Module):
         return self.output(jnp.swapaxes(context, 1, 2).reshape(-1, context.shape[1]))
 
 
-def _weights(linear: nnx.Linear, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
+def _weights(projection: nnx.Linear, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
     """Kernel and bias in the dtype of the activations."""
-    return linear.kernel[...].astype(dtype), cast("nnx.Param", linear.bias)[...].astype(dtype)
+    return projection.kernel[...].astype(dtype), cast("nnx.Param", projection.bias)[...].astype(dtype)
 
 
 class Layer(nnx.Module):
