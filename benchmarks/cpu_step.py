@@ -26,8 +26,8 @@ SETTINGS = {
     "BERT-base, 8 x 128": Setting(layers=12, hidden=768, heads=12, rows=8, length=128, predictions=20),
     "4 layers of 256, 32 x 128": Setting(layers=4, hidden=256, heads=4, rows=32, length=128, predictions=20),
 }
-# Huge pages, as launch/pretrain.sh has them: torch gains more by them than we do.
-ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu"}
+# Huge pages, as launch/pretrain.sh has them. They help torch too, which is measured with them and as people start it.
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu"}
 MOST_LOAD = 0.3  # of the host before a start
 
 
@@ -60,28 +60,29 @@ def main() -> None:
 def compared(name: str, setting: Setting, arguments: argparse.Namespace) -> list[list]:
     """The table's rows of one setting; "ours takes" is our median over theirs."""
     sides = {
-        "bert_jax": [sys.executable, "step_ours.py"],
-        "torch, transformers": [sys.executable, "step_torch.py"],
-        "torch, masked gathered": [sys.executable, "step_torch.py", "gathered"],
+        "bert_jax": ([sys.executable, "step_ours.py"], HUGE_PAGES),
+        "torch, transformers": ([sys.executable, "step_torch.py"], HUGE_PAGES),
+        "torch, small pages": ([sys.executable, "step_torch.py"], {}),
+        "torch, masked gathered": ([sys.executable, "step_torch.py", "gathered"], HUGE_PAGES),
     }
     if arguments.keras_python:
-        sides["keras-hub on JAX"] = [arguments.keras_python, "step_keras.py"]
+        sides["keras-hub on JAX"] = ([arguments.keras_python, "step_keras.py"], HUGE_PAGES)
     runs: dict[str, list[dict]] = {side: [] for side in sides}
     for _ in range(arguments.rounds):
         for side in [*sides, *reversed(sides)]:
-            runs[side].append(run(sides[side], setting))
+            runs[side].append(run(*sides[side], setting))
             print(f"{name}: {side}: {statistics.median(runs[side][-1]['steps']):.3f} s", file=sys.stderr, flush=True)
     ours = statistics.median(step for one in runs["bert_jax"] for step in one["steps"])
     return [[name, side, *figures(several, ours)] for side, several in runs.items()]
 
 
-def run(command: list[str], setting: Setting) -> dict:
+def run(command: list[str], environment: dict[str, str], setting: Setting) -> dict:
     """One process of a side; what it measured."""
     python, script, *rest = command
     path = str(Path(__file__).parent / script)
     done = subprocess.run(
         [python, path, json.dumps(dataclasses.asdict(setting)), *rest],
-        env=os.environ | ENVIRONMENT,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         check=False,
