@@ -23,13 +23,13 @@ def keeps_of_heads(key: jax.Array, shape: tuple[int, int, int, int], rate: float
     """Which attention weights stay: bool [batch, heads, keys, queries], each with the probability of `keeps`.
 
     With one key, the heads are the bits of a word. A bit of `drawn | words` is set with probability (1 + p) / 2 and one
-    of `drawn & words` with p / 2, if it is one of `words` with p: so the binary digits of the rate, last one first,
+    of `drawn & words` with p / 2, if it is one of `words` with p: so the binary digits of 1 - rate, last one first,
     make words of the right probability, without a comparison for each number and with a mask that is packed already.
     """
     heads = shape[1]
-    if key.ndim or heads > 32:
-        return keeps(random_bits(key, shape), rate)
     digits = 2**16 - round(rate * 2**16)
+    if key.ndim or heads > 32 or digits == 2**16:
+        return keeps(random_bits(key, shape), rate)
     places = [digits >> place & 1 for place in range(16)]
     places = places[places.index(1) :]
     dtype = next(dtype for dtype in (jnp.uint8, jnp.uint16, jnp.uint32) if heads <= jnp.iinfo(dtype).bits)

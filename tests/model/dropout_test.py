@@ -88,3 +88,7 @@ def test_with_a_key_for_each_sequence_they_are_its_own_bits(row_keys):
     shape = (ROWS, 3, 7, 5)
     expected = np.asarray(keeps(random_bits(row_keys, shape), 0.1))
     np.testing.assert_array_equal(keeps_of_heads(row_keys, shape, 0.1), expected)
+
+
+def test_a_rate_of_less_than_half_a_part_of_65536_drops_nothing():
+    assert keeps_of_heads(jax.random.key(0, impl="rbg"), (2, 4, 8, 8), 2.0**-18).all()
