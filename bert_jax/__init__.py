@@ -4,7 +4,7 @@ import os
 
 from bert_jax.platforms import without_absent_tpu
 
-# How gs:// paths are read and written (see cloud.py). Here, because the libraries look when they are first imported.
+# How gs:// paths are read and written (storage/cloud.py). Here, because the libraries look when they are imported.
 os.environ.setdefault("EPATH_USE_TF", "0")  # by gcsfs, also where TensorFlow is installed
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "0")  # as an ordinary bucket, whatever kind it is
 # What other processes, and TensorStore in this one, have written has to be seen at once.

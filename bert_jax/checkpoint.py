@@ -14,8 +14,8 @@ from absl import logging
 from etils import epath
 
 from bert_jax.checkpoint_files import being_written, damage, set_aside_unusable, write_digests
-from bert_jax.cloud import absolute
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import absolute
 
 Tree = Any
 

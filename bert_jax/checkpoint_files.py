@@ -11,8 +11,8 @@ import google_crc32c
 from absl import logging
 from etils import epath
 
-from bert_jax.cloud import digests_under, is_remote, move
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import digests_under, is_remote, move
 
 DIGESTS = "digests.json"
 # Orbax writes these two after everything else, the digests too; nothing of a state is in them.

@@ -13,9 +13,9 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from bert_jax.cloud import check_access, explained
 from bert_jax.config import Config
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import check_access, explained
 
 
 def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | None] | None = None) -> None:

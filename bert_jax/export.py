@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from absl import flags, logging
 
 from bert_jax import cli
-from bert_jax.interchange.directory import new_directory
 from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.tensorflow import write_tensorflow
 from bert_jax.interchange.trained import read_trained
+from bert_jax.storage.new_directory import new_directory
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.workdir import read_config
 

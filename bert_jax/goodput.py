@@ -14,7 +14,7 @@ from itertools import pairwise
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.whole_file import replace_text
+from bert_jax.storage.whole_file import replace_text
 
 FILE = "runs.jsonl"
 _WRITE_SECONDS = 10.0  # at least between two writes; what a kill takes of the clock is at most that

@@ -25,18 +25,18 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from bert_jax.cloud import absolute, is_remote, upload
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
 from bert_jax.data.shards import build_shard, read_built
 from bert_jax.data.workers import Display, passes
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import absolute, is_remote, upload
+from bert_jax.storage.whole_file import whole_file
 from bert_jax.text.cleaned_dump import CleanedDump, write_cleaned
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.files import InputFile
 from bert_jax.text.mediawiki import MediaWikiDump
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.whole_file import whole_file
 
 RUNNERS = ("local", "beam")
 BEAM_OPTIONS_HELP = (

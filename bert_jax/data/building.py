@@ -15,7 +15,6 @@ from etils import epath
 import bert_jax
 from bert_jax.data import beam_workers, report
 from bert_jax.data.examples import readable
-from bert_jax.data.lock import only_run, wait_for_workers
 from bert_jax.data.manifest import MANIFEST, Manifest, Split, read_manifest, write_manifest
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, cut_into_parts
@@ -24,13 +23,14 @@ from bert_jax.data.source import RecordSource
 from bert_jax.data.statistics import total
 from bert_jax.data.workers import build_shards, compiling
 from bert_jax.errors import UserError
+from bert_jax.storage.lock import only_run, wait_for_workers
+from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import suspicions
 from bert_jax.text.corpus import TEXT_FIELD, Corpus
 from bert_jax.text.document import Document
 from bert_jax.text.progress import watched
 from bert_jax.text.suspicions import Suspicions
 from bert_jax.text.tokenizer import Tokenizer
-from bert_jax.whole_file import whole_file
 
 _PLAN = "plan.json"  # in .parts: what the unfinished run is to make, of which parts
 _EXAMPLES = 5  # records shown in the log

@@ -15,7 +15,7 @@ from etils import epath
 from bert_jax.data.foreign import ForeignRecords, is_foreign, read_foreign
 from bert_jax.data.schema import record_features
 from bert_jax.errors import UserError
-from bert_jax.whole_file import whole_file
+from bert_jax.storage.whole_file import whole_file
 
 MANIFEST = "records.json"
 SCHEMA_VERSION = 1

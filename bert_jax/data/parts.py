@@ -19,7 +19,7 @@ from etils import epath
 
 from bert_jax.data.options import RecordOptions
 from bert_jax.errors import UserError
-from bert_jax.whole_file import local_directory
+from bert_jax.storage.whole_file import local_directory
 
 _LEAST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
 _OTHER_FILES = 200  # that a process may have open beside the parts

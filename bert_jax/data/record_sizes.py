@@ -11,7 +11,7 @@ from etils import epath
 
 from bert_jax.data.tfrecord import index_path
 from bert_jax.errors import UserError
-from bert_jax.whole_file import whole_file
+from bert_jax.storage.whole_file import whole_file
 
 
 def record_size(record: Mapping[str, np.ndarray]) -> tuple[int, int]:

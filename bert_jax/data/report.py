@@ -11,8 +11,8 @@ from etils import epath
 from bert_jax.data.manifest import Manifest
 from bert_jax.data.parts import Part
 from bert_jax.data.statistics import FILL_BINS, Statistics
+from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import suspicions
-from bert_jax.whole_file import whole_file
 
 REPORT = "records_report.json"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import logging
 from etils import epath
 
-from bert_jax.cloud import download
+from bert_jax.storage.cloud import download
 
 _THREADS = 4  # that copy; together they fill a network of some GB/s
 

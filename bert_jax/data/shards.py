@@ -24,8 +24,8 @@ from bert_jax.data.record_sizes import write_sizes
 from bert_jax.data.statistics import Statistics
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.errors import UserError
+from bert_jax.storage.whole_file import whole_file
 from bert_jax.text.tokenizer import Tokenizer
-from bert_jax.whole_file import whole_file
 
 _RECORDS = 4096  # written between two reports of progress
 

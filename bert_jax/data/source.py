@@ -12,13 +12,13 @@ import tqdm
 from absl import logging
 from etils import epath
 
-from bert_jax.cloud import is_remote
 from bert_jax.data.manifest import Shard, read_manifest
 from bert_jax.data.record_sizes import read_sizes, record_size, write_sizes
 from bert_jax.data.schema import RecordFormat
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.tfrecord import TFRecordReader, check_size
 from bert_jax.errors import DamagedRecordError, UserError
+from bert_jax.storage.cloud import is_remote
 
 _REQUESTS = 32  # at a time, to an object store
 _MANY = 1000  # records in memory while sizes are found

@@ -20,9 +20,9 @@ import google_crc32c
 import numpy as np
 from etils import epath
 
-from bert_jax.cloud import is_remote, read_range
 from bert_jax.errors import DamagedRecordError, UserError
-from bert_jax.whole_file import whole_file
+from bert_jax.storage.cloud import is_remote, read_range
+from bert_jax.storage.whole_file import whole_file
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")

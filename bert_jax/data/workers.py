@@ -14,11 +14,11 @@ from absl import logging
 from etils import epath
 
 from bert_jax.data.compiled import anything_kept
-from bert_jax.data.lock import hold_as_worker
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
 from bert_jax.data.shards import build_shard, compile_all
 from bert_jax.errors import UserError
+from bert_jax.storage.lock import hold_as_worker
 from bert_jax.text.ordered_map import end_with_parent
 from bert_jax.text.tokenizer import load_tokenizer
 

@@ -15,8 +15,8 @@ from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.phases import PhasePlan
 from bert_jax.planning.topologies import Topology
+from bert_jax.storage.whole_file import replace_text
 from bert_jax.training.inputs import open_phases, records_directory
-from bert_jax.whole_file import replace_text
 
 PAPERS_VOCABULARY = 30_522
 PAPERS_PREDICTIONS = {128: 20, 512: 76}  # google-research/bert README

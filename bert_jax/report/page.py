@@ -13,7 +13,7 @@ from bert_jax.report.figures import COLOURS, svg
 from bert_jax.report.run import Run, read_run
 from bert_jax.report.sentences import readable
 from bert_jax.report.verdict import results, verdict, work
-from bert_jax.whole_file import replace_text
+from bert_jax.storage.whole_file import replace_text
 
 _MAIN_METRIC = "masked_lm_loss"
 _WIDE, _NARROW, _HALF = (9.0, 3.4), (4.6, 3.4), (4.6, 2.7)  # inches; a page's column is about 9 of them

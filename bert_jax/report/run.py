@@ -8,9 +8,9 @@ from typing import Any
 
 from etils import epath
 
-from bert_jax.cloud import absolute
 from bert_jax.errors import UserError
 from bert_jax.goodput import Start, read_starts
+from bert_jax.storage.cloud import absolute
 
 _PAUSE = 20  # times the usual: a longer gap between two lines is a run that was stopped, not one that trains
 

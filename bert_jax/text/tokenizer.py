@@ -12,12 +12,12 @@ from typing import Any
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.text import token_ids
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import WordPiece
-from bert_jax.whole_file import replace_text, whole_file
 
 DESCRIPTION = "vocabulary.json"
 

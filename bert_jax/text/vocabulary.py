@@ -17,8 +17,8 @@ from absl import logging
 from etils import epath
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from bert_jax.cloud import is_remote
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import is_remote
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.progress import watched

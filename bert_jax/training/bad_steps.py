@@ -10,8 +10,8 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.whole_file import replace_text
 from bert_jax.training.workdir import lines_up_to
-from bert_jax.whole_file import replace_text
 
 FILE = "skipped.jsonl"
 _WINDOW, _LEAST = 128, 32  # steps whose losses a spike is held against; so few say nothing

@@ -9,7 +9,6 @@ from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
-from bert_jax.cloud import is_remote
 from bert_jax.config import Config, DataConfig, PhaseConfig
 from bert_jax.data.batches import evaluation_batches, record_ids, training_batches
 from bert_jax.data.manifest import Manifest, read_manifest
@@ -18,6 +17,7 @@ from bert_jax.data.shard_cache import shard_cache
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.parallel.axes import batch_sharding
+from bert_jax.storage.cloud import is_remote
 from bert_jax.training.objective import Batch
 
 

@@ -19,6 +19,7 @@ from bert_jax.config_file import to_json
 from bert_jax.goodput import STEPS, Clock
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.parallel.peak import peak_flops
+from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training import inputs, workdir
 from bert_jax.training.culprit import stop_at_bad_numbers
@@ -29,7 +30,6 @@ from bert_jax.training.samples import sample_predictions
 from bert_jax.training.state import abstract_state, init_state, memory_line, param_count
 from bert_jax.training.warm_start import read_weights, start_from
 from bert_jax.training.watch import Report, Watch
-from bert_jax.whole_file import replace_text
 
 
 def pretrain(config: Config, directory: epath.PathLike, report: Report | None = None) -> None:

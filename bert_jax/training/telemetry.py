@@ -19,9 +19,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
-from bert_jax.mirror import Mirror
+from bert_jax.storage.mirror import Mirror
+from bert_jax.storage.whole_file import replace_text
 from bert_jax.training.workdir import lines_up_to
-from bert_jax.whole_file import replace_text
 
 
 class MetricsLog:

@@ -4,7 +4,7 @@ import jax
 from absl import logging
 from etils import epath
 
-from bert_jax.mirror import Mirror
+from bert_jax.storage.mirror import Mirror
 
 
 class Trace:

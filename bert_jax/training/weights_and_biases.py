@@ -8,7 +8,7 @@ from etils import epath
 
 from bert_jax.config import Config
 from bert_jax.errors import UserError
-from bert_jax.whole_file import replace_text
+from bert_jax.storage.whole_file import replace_text
 
 
 class WeightsAndBiases:

@@ -10,8 +10,8 @@ from bert_jax.checkpoint_files import is_torn
 from bert_jax.config import Config
 from bert_jax.config_file import differences, from_dict, to_json
 from bert_jax.errors import UserError
+from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import DESCRIPTION, load_tokenizer
-from bert_jax.whole_file import replace_text
 
 
 def claim(workdir: epath.PathLike, config: Config, tokenizer_directory: epath.PathLike, fingerprint: str) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from bert_jax.data.building import build_records
-from bert_jax.data.lock import wait_for_workers
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.record_sizes import record_size
 from bert_jax.data.source import RecordSource
 from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import UserError
+from bert_jax.storage.lock import wait_for_workers
 from bert_jax.text.tokenizer import load_tokenizer
 
 OPTIONS = {"max_seq_length": 64, "max_predictions_per_seq": 10, "dupe_factor": 2}

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 
 from etils import epath
 
-from bert_jax.cloud import is_remote, upload
+from bert_jax.storage.cloud import is_remote, upload
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import logging
 from etils import epath
 
-from bert_jax.cloud import is_remote, upload_bytes
+from bert_jax.storage.cloud import is_remote, upload_bytes
 
 _SECONDS = 10.0  # between two looks for changed files; one object takes at most one write a second
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from etils import epath
 
-from bert_jax.cloud import absolute, is_remote, upload
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import absolute, is_remote, upload
 
 # Lists the files of an export: a directory with exactly these (or fewer) may be replaced by the next one.
 LIST = "export.json"

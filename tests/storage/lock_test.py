@@ -11,13 +11,13 @@ import time
 import pytest
 from etils import epath
 
-from bert_jax.data.lock import hold_as_worker, only_run, wait_for_workers
 from bert_jax.errors import UserError
+from bert_jax.storage.lock import hold_as_worker, only_run, wait_for_workers
 
 HOLD = """
 import sys, time
 from etils import epath
-from bert_jax.data import lock
+from bert_jax.storage import lock
 directory = epath.Path(sys.argv[2])
 if sys.argv[1] == "run":
     with lock.only_run(directory):

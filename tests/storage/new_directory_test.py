@@ -5,7 +5,7 @@ import os
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.interchange.directory import new_directory
+from bert_jax.storage.new_directory import new_directory
 
 
 def write(output, **files):
