@@ -1,7 +1,5 @@
 """How every verb starts: flags are parsed, and a user's mistake ends as one line, not as a traceback."""
 
-import dataclasses
-import difflib
 import errno
 import logging as python_logging
 import re
@@ -9,11 +7,10 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import app, flags, logging
 
-from bert_jax.config import Config
+from bert_jax.config.command_line import check_settings
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import check_access, explained
 
@@ -61,7 +58,7 @@ _PLAIN_WORDS = {
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        _check_settings(argv)
+        check_settings(argv)
         rest = flags.FLAGS(argv)
     except IndexError:
         _fail("a --config.phases[N] does not exist: N counts the phases of the --config file from 0", status=2)
@@ -73,22 +70,6 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     if len(rest) > 1:
         _fail(f"unexpected argument {rest[1]!r}; options are written --name=value", status=2)
     return list(rest)
-
-
-def _check_settings(argv: Sequence[str]) -> None:
-    """Raise flags.Error on a --config file or a key in it that does not exist: config_flags ends in a traceback."""
-    for file in (match[1] for argument in argv if (match := re.match(r"--?config=([^:]+)", argument))):
-        if not Path(file).is_file():
-            raise flags.Error(f"--config={file} does not exist; give a file such as configs/tiny.py")
-    for key in (match[1] for argument in argv if (match := re.match(r"--config\.([\w.\[\]]+)", argument))):
-        holder: Any = Config()
-        for part in re.findall(r"\w+", key):
-            names = [field.name for field in dataclasses.fields(holder)] if dataclasses.is_dataclass(holder) else []
-            if part not in names and not (part.isdigit() and isinstance(holder, tuple)):
-                near = difflib.get_close_matches(part, names, 1) or names
-                remedy = f"did you mean {' or '.join(near)}?" if near else "it has no parts"
-                raise flags.Error(f"--config.{key} does not exist: {part} is no setting; {remedy}")
-            holder = holder[0] if isinstance(holder, tuple) else getattr(holder, part)
 
 
 def _guarded(

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from absl import flags
 from etils import epath
-from ml_collections import config_flags
 
 from bert_jax import cli
+from bert_jax.config.command_line import define_config
 from bert_jax.planning.phases import plan_phase, requests
 from bert_jax.planning.run import RunPlan, known_sizes, packings, write_json, write_texts
 from bert_jax.planning.table import comparison_table, run_table
 from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() returns the run's config.")
+_CONFIG = define_config()
 _TOPOLOGY = flags.DEFINE_list("topology", None, f"Machines to plan for, one or several: {KNOWN}.")
 _VOCAB_SIZE = flags.DEFINE_integer("vocab_size", 0, "Tokens; 0: the config's, else the records', else the paper's.")
 _PREDICTIONS = flags.DEFINE_integer(

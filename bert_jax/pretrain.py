@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import jax
 from absl import flags
-from ml_collections import config_flags
 
 from bert_jax import cli
+from bert_jax.config.command_line import define_config
 from bert_jax.parallel.processes import joined
 from bert_jax.report.page import write_report
 from bert_jax.training.loop import pretrain
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Python file whose get_config() returns the run's config.")
+_CONFIG = define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, metrics, tokenizer and report.")
 flags.mark_flags_as_required(["config", "workdir"])
 

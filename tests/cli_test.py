@@ -15,11 +15,11 @@ VERB = """
 import builtins
 import errno
 from absl import flags
-from ml_collections import config_flags
 from bert_jax import cli
+from bert_jax.config.command_line import define_config
 from bert_jax.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file.")
+_CONFIG = define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory.")
 _TROUBLE = flags.DEFINE_enum("trouble", "none", ["none", "user", "disk", "bug", "interrupt"], "What goes wrong.")
 flags.mark_flags_as_required(["config", "workdir"])

@@ -17,7 +17,7 @@ import transformers
 
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import Config, ModelConfig, PhaseConfig
-from bert_jax.config_file import to_json
+from bert_jax.config.file import to_json
 from bert_jax.interchange import names
 from bert_jax.interchange.tensorflow import read_tensorflow
 from bert_jax.text.tokenizer import load_tokenizer

@@ -6,7 +6,7 @@ just as transformers itself does not. Reading files that others wrote is in hugg
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.numpy
@@ -34,7 +34,10 @@ SAME_NAME = (
     "vocab_size",
 )
 # Their spellings of each activation, the first of which we write. The tanh ones are the same formula, rounded apart.
-ACTIVATIONS = {"gelu": ("gelu", "gelu_python"), "gelu_tanh": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")}
+ACTIVATIONS: dict[Literal["gelu", "gelu_tanh"], tuple[str, ...]] = {
+    "gelu": ("gelu", "gelu_python"),
+    "gelu_tanh": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"),
+}
 # What our model is; another value of these makes another model.
 FIXED = {"model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False, "tie_word_embeddings": True}
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import jax
 
 from bert_jax.config import Config
-from bert_jax.config_file import from_dict
+from bert_jax.config.file import from_dict
 from bert_jax.data.packing import Packing, pack_records
 from bert_jax.data.schema import RecordFormat
 from bert_jax.errors import UserError
@@ -36,7 +36,7 @@ def compile_step(directory: Path) -> dict[str, Any]:
       UserError: the config does not go with the mesh.
     """
     request = json.loads((directory / "request.json").read_text())
-    config: Config = from_dict(request["config"])
+    config: Config = from_dict(request["config"], "request.json")
     phase = config.phases[request["phase"]]
     topology = parse_topology(request["topology"])
     mesh = make_mesh(config.mesh, topology.describe())

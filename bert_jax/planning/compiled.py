@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.config import Config
-from bert_jax.config_file import to_json
+from bert_jax.config.file import to_json
 from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.topologies import Topology

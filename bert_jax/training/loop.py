@@ -15,7 +15,7 @@ from etils import epath
 import bert_jax
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import Config
-from bert_jax.config_file import to_json
+from bert_jax.config.file import to_json
 from bert_jax.goodput import STEPS, Clock
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.parallel.peak import peak_flops

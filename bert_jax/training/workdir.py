@@ -8,8 +8,9 @@ from etils import epath
 
 from bert_jax.checkpoint_files import is_torn
 from bert_jax.config import Config
-from bert_jax.config_file import differences, from_dict, to_json
+from bert_jax.config.file import differences, from_dict, to_json
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import DESCRIPTION, load_tokenizer
 
@@ -68,11 +69,8 @@ def _check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> No
 
 
 def read_config(workdir: epath.PathLike) -> Config:
-    """The resolved config of the run in `workdir`; UserError if there is none."""
+    """The resolved config of the run in `workdir`; UserError if there is none, or one that no run has."""
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise UserError(f"{workdir} holds no run (no config.json); give the --workdir of `python -m bert_jax.pretrain`")
-    try:
-        return from_dict(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not JSON ({error}); restore it, or start a new --workdir") from error
+    return from_dict(read_json(path, Any, "restore it, or start a new --workdir"), str(path))

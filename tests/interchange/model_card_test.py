@@ -6,7 +6,7 @@ import json
 import pytest
 
 from bert_jax.config import Config, PhaseConfig
-from bert_jax.config_file import to_json
+from bert_jax.config.file import to_json
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.trained import Trained
 from bert_jax.text.tokenizer import Tokenizer

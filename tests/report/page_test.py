@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from bert_jax.config import Config, PhaseConfig
-from bert_jax.config_file import to_json
+from bert_jax.config.file import to_json
 from bert_jax.report.page import write_report
 from bert_jax.training.telemetry import MetricsLog
 

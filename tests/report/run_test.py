@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bert_jax.config import Config, PhaseConfig
-from bert_jax.config_file import to_json
+from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
 from bert_jax.report.run import Run, read_run
 from bert_jax.training.telemetry import MetricsLog

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from bert_jax.checkpoint import Checkpoints
-from bert_jax.config_file import from_dict
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import abstract_state, build_model, state_shardings
+from bert_jax.training.workdir import read_config
 
 
 def final_state(workdir):
     """The last checkpoint's whole state as numpy arrays."""
-    config = from_dict(json.loads((workdir / "config.json").read_text()))
+    config = read_config(workdir)
     mesh = make_mesh(config.mesh, jax.devices()[:1])
     model, optimizer = build_model(config.model), make_optimizer(config.optimizer, config.phases)
     target = abstract_state(model, optimizer, state_shardings(model, optimizer, mesh, shard_over_data=True))

@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import typing
+from collections.abc import Iterator
 from typing import Any
 
-from bert_jax.config import Config, PhaseConfig
+from bert_jax.config.run import Config
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import check_schema
 
 
 def to_json(config: Config) -> str:
@@ -13,22 +16,38 @@ def to_json(config: Config) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2)
 
 
-def from_dict(values: dict[str, Any]) -> Config:
+def from_dict(values: Any, source: str) -> Config:
     """The config of `to_json`, read back. A setting that is not there is of an earlier version: it has its default.
 
+    `source` names it in the UserError.
+
     Raises:
-      UserError: a key is not one of ours (the file was made by another version).
+      UserError: a key is not one of ours (it was made by another version), or a value is none that a run can have.
     """
-    groups: dict[str, Any] = {
-        name: type(group) for name, group in vars(Config()).items() if dataclasses.is_dataclass(group)
-    }
-    try:
-        read: dict[str, Any] = {
-            name: groups[name](**value) if name in groups else value for name, value in values.items()
-        }
-        return Config(**read | {"phases": tuple(PhaseConfig(**phase) for phase in values["phases"])})
-    except (KeyError, TypeError) as error:
-        raise UserError(f"config.json is of another version of bert_jax: {error}; start a new --workdir") from error
+    remedy = "give the version that wrote it, restore it, or start a new --workdir"
+    unknown = [f"`{key}`" for key in _unknown(values, Config, "")]
+    if unknown or (isinstance(values, dict) and "phases" not in values):
+        what = f"{unknown[0]} is no setting" if unknown else "`phases` is missing"
+        raise UserError(f"{source} is of another version of bert_jax: {what}; {remedy}")
+    config = check_schema(values, Config, source, remedy)
+    config.check(f"{source}: ")
+    return config
+
+
+def _unknown(values: Any, kind: Any, prefix: str) -> Iterator[str]:
+    """The keys in the JSON of a dataclass of settings that it does not have."""
+    if typing.get_origin(kind) is tuple and isinstance(values, list):
+        for number, item in enumerate(values):
+            yield from _unknown(item, typing.get_args(kind)[0], f"{prefix}[{number}]")
+    if not (dataclasses.is_dataclass(kind) and isinstance(values, dict)):
+        return
+    kinds = typing.get_type_hints(kind)
+    for name, value in values.items():
+        key = f"{prefix}.{name}".lstrip(".")
+        if name in kinds:
+            yield from _unknown(value, kinds[name], key)
+        else:
+            yield key
 
 
 # What may change between two starts of one run without changing what the run computes.

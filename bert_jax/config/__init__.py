@@ -1,0 +1,23 @@
+"""Every setting of a pretraining run: its name, its default, its meaning and its range. Declared here and nowhere else.
+
+An experiment is a Python file in `configs/` whose `get_config()` returns a `Config`; single values are changed on
+the command line with `--config.group.key=value`. Names follow the original's `bert_config.json` and flags.
+"""
+
+from bert_jax.config.data import DataConfig
+from bert_jax.config.model import ModelConfig
+from bert_jax.config.optimizer import OptimizerConfig
+from bert_jax.config.run import Config, PhaseConfig
+from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
+
+__all__ = [
+    "Config",
+    "DataConfig",
+    "EvaluationConfig",
+    "MeshConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "PhaseConfig",
+    "ProfileConfig",
+    "TrainConfig",
+]

@@ -1,0 +1,26 @@
+"""The optimizer."""
+
+import dataclasses
+from typing import Annotated
+
+from msgspec import Meta
+
+from bert_jax.config.check import Share
+
+
+@dataclasses.dataclass
+class OptimizerConfig:
+    """The original's Adam with decoupled decay (google-research/bert optimization.py); defaults are the paper's."""
+
+    learning_rate: Annotated[float, Meta(gt=0, le=100)] = 1e-4  # at the end of warm-up
+    warmup_steps: Annotated[int, Meta(ge=0, le=100_000_000)] = 10_000
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    epsilon: Annotated[float, Meta(ge=1e-30, le=1)] = 1e-6  # added outside the square root
+    weight_decay: Annotated[float, Meta(ge=0, le=100)] = 0.01  # on all but LayerNorm and biases
+    clip_norm: Annotated[float, Meta(ge=0, le=1e9)] = 1.0  # global norm of the gradient; 0 turns clipping off
+    # cut the batch into so many, clip the gradient of each, then sum; the original: TPU cores
+    clip_pieces: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    bias_correction: bool = False  # the original has none
+    trust_ratio: bool = False  # LAMB (arXiv 1904.00962): scale each parameter's step to the parameter's own length
+    shard_over_data: bool = True  # optimizer state is cut over the data axis too (weight-update sharding)

@@ -1,0 +1,113 @@
+"""One pretraining run: its phases, its groups of settings, and what of them does not go together."""
+
+import copy
+import dataclasses
+from typing import Annotated
+
+from msgspec import Meta
+
+from bert_jax.config.check import check_fields, require
+from bert_jax.config.data import DataConfig
+from bert_jax.config.model import ModelConfig
+from bert_jax.config.optimizer import OptimizerConfig
+from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
+
+MOST_STEPS = 100_000_000  # of a run: the rate of each is computed before the first
+Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
+
+
+@dataclasses.dataclass
+class PhaseConfig:
+    """A stretch of training at one sequence length; all phases share one learning-rate schedule unless they say so."""
+
+    steps: Annotated[int, Meta(ge=1, le=MOST_STEPS)] = 1000
+    global_batch_size: Rows = 256  # sequences a step, over all hosts and accumulation steps
+    max_seq_length: Annotated[int, Meta(ge=1, le=1_000_000)] = 128  # tokens a sequence; picks the records
+    # 0: the schedule goes on; else a new one starts here, with this rate after its warm-up
+    learning_rate: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    warmup_steps: Annotated[int, Meta(ge=0, le=MOST_STEPS)] = 0  # of that new schedule
+    # rows of a step with data.packing; 0: as few as hold global_batch_size sequences on average
+    packed_rows: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of a step's arrays: one for each sequence, or fewer if they are packed."""
+        return self.packed_rows or self.global_batch_size
+
+
+@dataclasses.dataclass
+class Config:
+    """One pretraining run."""
+
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    phases: tuple[PhaseConfig, ...] = (PhaseConfig(),)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    init_from: str = ""  # first weights: a workdir of another run, Hugging Face's or an original-BERT checkpoint
+    init_moments: bool = False  # from an original-BERT checkpoint, Adam's moments too
+    # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
+    scale: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of all phases together, the length of the learning-rate schedule."""
+        return sum(phase.steps for phase in self.phases)
+
+    def resolved(self) -> "Config":
+        """A copy at its own length: steps and warm-ups multiplied by `scale`, which is 1 then. Cadences stay."""
+        config = copy.deepcopy(self)
+        config.optimizer.warmup_steps = _scaled(config.optimizer.warmup_steps, self.scale)
+        for phase in config.phases:
+            phase.steps = _scaled(phase.steps, self.scale)
+            phase.warmup_steps = _scaled(phase.warmup_steps, self.scale)
+        config.scale = 1.0
+        return config
+
+    def check(self, source: str = "--config.") -> None:
+        """Raise UserError on the first value that cannot be, naming it and the remedy.
+
+        `source` stands before a setting's name: that of the flag, or of the file that says it.
+        """
+        check_fields(self, source)
+        remedy = "give --config.init_from an original-BERT checkpoint"
+        require(bool(self.init_from) or not self.init_moments, f"{source}init_moments", self.init_moments, remedy)
+        require(len(self.phases) > 0, f"{source}phases", self.phases, "give at least one phase")
+        self.model.check(f"{source}model.")
+        self.profile.span(f"{source}profile.")
+        self.mesh.check(f"{source}mesh.")
+        for number, phase in enumerate(self.phases):
+            _check_phase(f"{source}phases[{number}].", phase, self)
+            _check_cuts(source, number, self)
+        steps = self.resolved().total_steps
+        remedy = f"all phases together would have {steps} steps, more than {MOST_STEPS}; give fewer"
+        require(steps <= MOST_STEPS, f"{source}scale", self.scale, remedy)
+
+
+def _scaled(steps: int, scale: float) -> int:
+    return max(1, round(steps * scale)) if steps > 0 else steps
+
+
+def _check_phase(source: str, phase: PhaseConfig, config: Config) -> None:
+    limit = config.model.max_position_embeddings
+    remedy = f"give at most model.max_position_embeddings={limit}"
+    require(phase.max_seq_length <= limit, f"{source}max_seq_length", phase.max_seq_length, remedy)
+    remedy = f"it is the warm-up to {source}learning_rate: give that too, or leave this 0"
+    has_rate = phase.learning_rate > 0
+    require(has_rate or not phase.warmup_steps, f"{source}warmup_steps", phase.warmup_steps, remedy)
+    remedy = "it needs data.packing=true"
+    require(config.data.packing or not phase.packed_rows, f"{source}packed_rows", phase.packed_rows, remedy)
+
+
+def _check_cuts(source: str, number: int, config: Config) -> None:
+    cut, pieces, packing = config.train.accumulation_steps, config.optimizer.clip_pieces, config.data.packing
+    rows, name = config.phases[number].global_batch_size, f"{source}phases[{number}].global_batch_size"
+    require(rows % cut == 0, name, rows, f"give a multiple of train.accumulation_steps={cut}")
+    require(rows % pieces == 0, name, rows, f"give a multiple of optimizer.clip_pieces={pieces}")
+    remedy = "it goes with optimizer.clip_pieces=1 only"
+    require(pieces == 1 or not packing, f"{source}data.packing", packing, remedy)
+    remedy = f"leave it 1: a device takes its optimizer.clip_pieces={pieces} one after the other anyway"
+    require(pieces == 1 or cut == 1, f"{source}train.accumulation_steps", cut, remedy)
