@@ -173,9 +173,9 @@ def test_a_checkpoint_that_has_lost_its_digests_is_damaged(directory, caplog, ag
     caplog.set_level(logging.WARNING, logger="absl")
     age(directory / "3")
     (directory / "3" / "digests.json").unlink()
-    with Checkpoints(directory, read_only=True) as checkpoints:
-        with pytest.raises(UserError, match=r"checkpoints/3 is damaged \(digests.json is missing\)"):
-            checkpoints.restore(3, target())
+    checkpoints = Checkpoints(directory, read_only=True)
+    with checkpoints, pytest.raises(UserError, match=r"checkpoints/3 is damaged \(digests.json is missing\)"):
+        checkpoints.restore(3, target())
     with Checkpoints(directory, keep=3) as checkpoints:
         assert checkpoints.latest_step() == 2
         assert_restores(checkpoints, 2)
@@ -184,7 +184,7 @@ def test_a_checkpoint_that_has_lost_its_digests_is_damaged(directory, caplog, ag
 
 @pytest.mark.parametrize(
     "content",
-    ["{}", "[]", "null", '{"state/manifest.ocdbt": 1}', '{"state/manifest.ocdbt": ["1", 2]}', "[" * 100_000, '{"a": []}'],
+    ["{}", "[]", "null", '{"state/manifest.ocdbt": 1}', '{"state/manifest.ocdbt": ["1", 2]}', "[" * 10**5, '{"a": []}'],
 )
 def test_digests_that_are_none_are_damage(directory, content):
     (directory / "3" / "digests.json").write_text(content)
@@ -205,9 +205,9 @@ def test_a_description_that_is_none_is_damage(directory, name, content):
 def test_a_checkpoint_is_of_the_step_that_its_name_says(directory, caplog):
     caplog.set_level(logging.WARNING, logger="absl")
     (directory / "2").rename(directory / "6")
-    with Checkpoints(directory, read_only=True) as checkpoints:
-        with pytest.raises(UserError, match=r"checkpoints/6 is damaged \(it is of step 2\)"):
-            checkpoints.restore(6, target())
+    checkpoints = Checkpoints(directory, read_only=True)
+    with checkpoints, pytest.raises(UserError, match=r"checkpoints/6 is damaged \(it is of step 2\)"):
+        checkpoints.restore(6, target())
     with Checkpoints(directory, keep=3) as checkpoints:
         assert checkpoints.steps() == [1, 3]
         assert_restores(checkpoints, 3)
