@@ -5,6 +5,8 @@ Moves pytrees of arrays and a small JSON beside them; knows no model and no trai
 
 import errno
 import os
+import re
+import time
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -13,11 +15,24 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from bert_jax.checkpoint_files import being_written, damage, set_aside_unusable, write_digests
+from bert_jax.checkpoint_files import (
+    being_written,
+    damage,
+    described,
+    names_in,
+    read_description,
+    set_aside_unusable,
+    steps_in,
+    tell_if_unchecked,
+    write_digests,
+)
 from bert_jax.errors import UserError
-from bert_jax.storage.cloud import absolute
+from bert_jax.storage.cloud import absolute, is_remote
 
 Tree = Any
+
+_TRIES = 20
+_MOMENT = 0.5  # seconds in which a directory that is being deleted loses another file
 
 
 class Checkpoints:
@@ -39,7 +54,11 @@ class Checkpoints:
             read_only=read_only,
             create=not read_only,
             cleanup_tmp_directories=not read_only,  # in an object store, where what is torn has no name of its own
-            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+            async_options=ocp.AsyncOptions(
+                post_finalization_callback=self._write_digests,
+                # Made in a thread, a directory that cannot be made leaves others waiting for it for five minutes.
+                create_directories_asynchronously=False,
+            ),
         )
         # Named here, or a process that has not saved yet could not read what it finds.
         handlers = {"state": ocp.PyTreeCheckpointHandler(), "description": ocp.JsonCheckpointHandler()}
@@ -59,17 +78,20 @@ class Checkpoints:
         A step that is there already is not written again.
 
         Raises:
-          UserError: no space was left for this checkpoint or the one before.
+          UserError: this checkpoint or the one before could not be written: no space was left, or no permission.
         """
         if step in self._manager.all_steps():
             return
         self.wait()
         self._saving = step
-        items = {"state": ocp.args.PyTreeSave(state), "description": ocp.args.JsonSave(dict(description))}
+        items = {
+            "state": ocp.args.PyTreeSave(state),
+            "description": ocp.args.JsonSave(described(step, description)),
+        }
         try:
             self._manager.save(step, args=ocp.args.Composite(**items))
         except Exception as error:
-            self._raise_if_full(error)
+            self._explain(error)
             raise
 
     def wait(self) -> None:
@@ -77,7 +99,7 @@ class Checkpoints:
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            self._raise_if_full(error)
+            self._explain(error)
             raise
 
     def restore(self, step: int, target: Tree) -> Tree:
@@ -92,22 +114,23 @@ class Checkpoints:
             raise UserError(
                 f"{self.directory}/{step} is damaged ({what}); move it away, or let the run go on: it sets it aside"
             )
+        if self._read_only:
+            tell_if_unchecked(self.directory / str(step))
         self._check_same_arrays(step, target)
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
         item = ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True)
         return self._manager.restore(step, args=ocp.args.Composite(state=item)).state
 
     def description(self, step: int) -> dict[str, Any]:
-        """The JSON that was saved beside the state of `step`."""
-        item = ocp.args.JsonRestore()
-        return self._manager.restore(step, args=ocp.args.Composite(description=item)).description
+        """The JSON that was saved beside the state of `step`; UserError if it is damaged."""
+        return read_description(self.directory / str(step))
 
     def close(self) -> None:
         """Wait for what is being written, then let go of the directory. Raises as `save` does."""
         try:
             self._manager.close()  # waits first
         except Exception as error:
-            self._raise_if_full(error)
+            self._explain(error)
             raise
 
     def __enter__(self) -> Self:
@@ -136,36 +159,79 @@ class Checkpoints:
                     f"and {shape} in this config; give the config it was made with, or another --workdir"
                 )
 
-    def _raise_if_full(self, error: Exception) -> None:
-        # By the system's words: it is an OSError from Orbax's own files and a ValueError from TensorStore's.
-        if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
-            logging.debug("saving failed", exc_info=error)
-            raise UserError(
-                f"no space left on the disk of {self.directory}; the checkpoint before stays, "
-                "free some space and run the same command again"
-            ) from error
+    def _explain(self, error: Exception) -> None:
+        """Raise UserError if a checkpoint could not be written for a reason that the system gave."""
+        code = _system_error(error)
+        if code is None or is_remote(self.directory):
+            return
+        logging.debug("saving failed", exc_info=error)
+        reason = f"{self.directory} cannot be written ({os.strerror(code)}); mend that"
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            reason = f"no space left on the disk of {self.directory}; free some"
+        raise UserError(f"{reason} and run the same command again, the checkpoint before stays") from error
+
+
+def _system_error(error: BaseException | None) -> int | None:
+    """The number of the system's error, of an OSError from Orbax's own files or a ValueError from TensorStore's."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
+            return int(found[1])
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def read_params(workdir: epath.PathLike, target: Tree, step: int | None = None) -> tuple[int, Tree, dict[str, Any]]:
     """Step, parameters and description of the newest checkpoint of the run in `workdir`, or of that of `step`.
 
+    The run may be going on: a checkpoint that it deletes meanwhile is left for the newest that is there then.
+
     Raises:
-      UserError: there is no such checkpoint, or it is of another model than `target` (of the parameters alone).
+      UserError: there is no such checkpoint, it is damaged, or of another model than `target` (of the parameters
+        alone).
     """
-    directory = epath.Path(workdir) / "checkpoints"
-    nothing = UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
-    if not directory.exists():
-        raise nothing
+    directory = absolute(epath.Path(workdir) / "checkpoints")
+    for _ in range(_TRIES):
+        chosen = _choose(workdir, steps_in(directory), step)
+        names = names_in(directory / str(chosen))
+        try:
+            params, description = _read(directory, chosen, target)
+            if names_in(directory / str(chosen)) == names:  # else something was perhaps gone when its turn came
+                return chosen, params, description
+        except Exception:
+            if not (_is_overtaken(directory, chosen, step) or _is_being_deleted(directory / str(chosen), names)):
+                raise
+        logging.info("checkpoint %d was deleted while it was read", chosen)
+    raise UserError(
+        f"the run in {workdir} deletes its checkpoints faster than they can be read; wait for its end, or let it "
+        "keep more (--config.train.keep_checkpoints)"
+    )
+
+
+def _choose(workdir: epath.PathLike, steps: list[int], step: int | None) -> int:
+    if not steps:
+        raise UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
+    if step is not None and step not in steps:
+        there = ", ".join(map(str, steps))
+        raise UserError(f"--step={step} is no checkpoint of {workdir}; it has those of steps {there}")
+    return steps[-1] if step is None else step
+
+
+def _read(directory: epath.Path, step: int, target: Tree) -> tuple[Tree, dict[str, Any]]:
     with Checkpoints(directory, read_only=True) as checkpoints:
-        steps = checkpoints.steps()
-        if not steps:
-            raise nothing
-        if step is not None and step not in steps:
-            there = ", ".join(str(other) for other in steps)
-            raise UserError(f"--step={step} is no checkpoint of {workdir}; it has those of steps {there}")
-        step = steps[-1] if step is None else step
-        params = checkpoints.restore(step, {"params": target})["params"]
-        return step, params, checkpoints.description(step)
+        return checkpoints.restore(step, {"params": target})["params"], checkpoints.description(step)
+
+
+def _is_overtaken(directory: epath.Path, chosen: int, asked: int | None) -> bool:
+    """Whether another checkpoint than the one that was `chosen` would be now."""
+    return asked is None and steps_in(directory)[-1:] != [chosen]
+
+
+def _is_being_deleted(directory: epath.Path, names: set[str]) -> bool:
+    """Whether a checkpoint is gone, or loses files while one looks."""
+    time.sleep(_MOMENT)
+    return not names or names_in(directory) != names
 
 
 def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:

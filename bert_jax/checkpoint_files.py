@@ -4,8 +4,9 @@ Neither Orbax nor TensorStore checks the values that it reads, so a flipped bit 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import google_crc32c
 from absl import logging
@@ -13,13 +14,32 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import digests_under, is_remote, move
+from bert_jax.storage.json_file import read_json
 
 DIGESTS = "digests.json"
+DESCRIPTION = "description/metadata"  # JSON that lies beside the arrays, as Orbax's handler calls it
 # Orbax writes these two after everything else, the digests too; nothing of a state is in them.
 _METADATA, _COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
 _TEMPORARY = ".orbax-checkpoint-tmp"  # in a directory's name: not written to its end
+# One of these is in every description that was written since there are digests; the first says so.
+_SINCE_DIGESTS = ("digests", "owes_evaluation")
 _PIECE = 1 << 22  # bytes read at a time
 _THREADS = 4
+
+
+def steps_in(directory: epath.Path) -> list[int]:
+    """The steps of the checkpoints that are written to their end, oldest first."""
+    return sorted(int(path.name) for path in _entries(directory, str.isdecimal) if not is_torn(path))
+
+
+def described(step: int, description: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's description with what `damage` looks for in it: its step, and that there are digests."""
+    return {**description, "step": step, "digests": DIGESTS}
+
+
+def read_description(directory: epath.Path) -> dict[str, Any]:
+    """The JSON beside a checkpoint's arrays; UserError if it is none."""
+    return read_json(directory / DESCRIPTION, dict[str, Any], "the checkpoint is damaged, use another")
 
 
 def write_digests(directory: epath.Path) -> None:
@@ -29,28 +49,54 @@ def write_digests(directory: epath.Path) -> None:
 
 
 def damage(directory: epath.Path) -> str | None:
-    """What is wrong with a checkpoint's files: the first one that is not as it was written, or None.
+    """What is wrong with the checkpoint in `directory`: the first file that is not as it was written, or None.
 
-    A checkpoint without digests (of an earlier version of this program) is taken as it is.
+    Its step is part of it, and so are its digests, if it is not older than those (see `tell_if_unchecked`).
     """
-    for name in (_METADATA, DIGESTS):
-        path = directory / name
-        if not path.exists():
-            if name == _METADATA:
-                return f"{name} is missing"
-            return None
-        try:
-            expected = json.loads(path.read_bytes())
-        except ValueError:
-            return f"{name} is not JSON"
-    if not isinstance(expected, dict):
-        return f"{DIGESTS} is of another form"
     there = set(_names(directory))
-    if missing := [name for name in expected if name not in there]:
-        return f"{missing[0]} is missing"
+    for name in (_METADATA, DESCRIPTION):
+        if name not in there:
+            return f"{name} is missing"
+    name = _METADATA
+    try:
+        read_json(directory / name, dict[str, Any], "")
+        name = DESCRIPTION
+        about = read_json(directory / name, dict[str, Any], "")
+        name = DIGESTS
+        expected = read_json(directory / name, dict[str, tuple[int, int]], "") if name in there else None
+    except UserError:
+        return f"{name} is not what was written"
+    if (step := about.get("step", int(directory.name))) != int(directory.name):
+        return f"it is of step {step}"
+    if expected is None:
+        return f"{DIGESTS} is missing" if any(key in about for key in _SINCE_DIGESTS) else None
+    return _difference(directory, there, expected)
+
+
+def _difference(directory: epath.Path, there: set[str], expected: dict[str, tuple[int, int]]) -> str | None:
+    for name in sorted(expected):
+        if name not in there:
+            return f"{name} is missing"
+    for name in sorted(there - expected.keys()):
+        if "/" in name:  # of the state or the description, which are written before the digests
+            return f"{name} is not in {DIGESTS}"
     found = _digests(directory, list(expected))
-    changed = (name for name in expected if found[name] != expected[name])
+    changed = (name for name in expected if tuple(found[name]) != expected[name])
     return next((f"{name} is not as it was written" for name in changed), None)
+
+
+def tell_if_unchecked(directory: epath.Path) -> None:
+    """Say so if a checkpoint without `damage` is older than digests: it is taken as it is."""
+    if not (directory / DIGESTS).exists():
+        logging.warning("%s is of an earlier version, without digests: whether it is damaged is not known", directory)
+
+
+def names_in(directory: epath.Path) -> set[str]:
+    """The files of a checkpoint that may be just being deleted."""
+    try:
+        return set(_names(directory))
+    except FileNotFoundError:
+        return set()
 
 
 def set_aside_unusable(directory: epath.Path) -> None:
@@ -83,6 +129,8 @@ def set_aside_unusable(directory: epath.Path) -> None:
         logging.warning("CHECKPOINT %s IS DAMAGED: %s; it is set aside as %s", step, what, moved)
     if damaged:
         logging.warning("going on from the checkpoint before it, step %s", steps[len(damaged)].name)
+    if steps:
+        tell_if_unchecked(steps[len(damaged)])
 
 
 def is_torn(path: epath.Path) -> bool:

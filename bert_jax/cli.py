@@ -1,6 +1,7 @@
 """How every verb starts: flags are parsed, and a user's mistake ends as one line, not as a traceback."""
 
 import errno
+import inspect
 import logging as python_logging
 import re
 import sys
@@ -44,8 +45,10 @@ def _is_worth_telling(line: python_logging.LogRecord) -> bool:
 
 
 def _tell_unraisable(error: "sys.UnraisableHookArgs") -> None:
-    # When a write of a checkpoint fails, Orbax closes its event loop, and each other write then finds it closed.
-    if str(error.exc_value) != "Event loop is closed":
+    # When a write or a read of a checkpoint fails, Orbax closes its event loop and leaves the others unfinished: they
+    # find it closed, or complain when they are thrown away.
+    is_orbax = inspect.iscoroutine(error.object) and "orbax" in Path(error.object.cr_code.co_filename).parts
+    if str(error.exc_value) != "Event loop is closed" and not is_orbax:
         sys.__unraisablehook__(error)
 
 

@@ -4,14 +4,15 @@ python -m bert_jax.pretrain --config=configs/tiny.py --workdir=DIR [--config.gro
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
-import jax
 from absl import flags
 
 from bert_jax import cli
 from bert_jax.config.command_line import define_config
-from bert_jax.parallel.processes import joined
+from bert_jax.parallel.processes import is_first, joined
 from bert_jax.report.page import write_report
+from bert_jax.storage.lock import only_run
 from bert_jax.training.loop import pretrain
 
 _CONFIG = define_config()
@@ -22,9 +23,9 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(argv: Sequence[str]) -> None:
     """Train, then write the report."""
     del argv
-    with joined():
+    with joined(), only_run(_WORKDIR.value, "--workdir") if is_first() else nullcontext():
         pretrain(_CONFIG.value, _WORKDIR.value, report=write_report)
-        if jax.process_index() == 0:
+        if is_first():
             print(f"report: {write_report(_WORKDIR.value)}")
 
 

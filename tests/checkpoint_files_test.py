@@ -133,11 +133,86 @@ def test_a_reader_says_so_and_moves_nothing(directory):
     assert (directory / "3").exists()
 
 
-def test_a_checkpoint_of_before_there_were_digests_is_read(directory):
-    (directory / "3" / "digests.json").unlink()
+def make_older(checkpoint, *missing):
+    """Make it one of an earlier version, whose description lacks these."""
+    path = checkpoint / "description" / "metadata"
+    description = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in description.items() if key not in missing}))
+    (checkpoint / "digests.json").unlink()
+
+
+def test_a_checkpoint_of_before_there_were_digests_is_read_and_told(directory, caplog):
+    caplog.set_level(logging.WARNING, logger="absl")
+    make_older(directory / "3", "digests")
     with Checkpoints(directory, keep=3) as checkpoints:
-        assert_restores(checkpoints, checkpoints.latest_step())
         assert checkpoints.latest_step() == 3
+        assert_restores(checkpoints, 3)
+    assert "checkpoints/3 is of an earlier version, without digests" in caplog.text
+    caplog.clear()
+    with Checkpoints(directory, read_only=True) as checkpoints:
+        assert_restores(checkpoints, 3)
+        assert "checkpoints/3 is of an earlier version" in caplog.text
+        caplog.clear()
+        assert_restores(checkpoints, 2)
+        assert caplog.text == ""
+
+
+@pytest.fixture(params=["today", "of the first version with digests"])
+def age(request):
+    """age(checkpoint) makes its description as old as that."""
+
+    def make(checkpoint):
+        if request.param != "today":
+            path = checkpoint / "description" / "metadata"
+            path.write_text('{"step": 3, "owes_evaluation": false}')
+
+    return make
+
+
+def test_a_checkpoint_that_has_lost_its_digests_is_damaged(directory, caplog, age):
+    caplog.set_level(logging.WARNING, logger="absl")
+    age(directory / "3")
+    (directory / "3" / "digests.json").unlink()
+    checkpoints = Checkpoints(directory, read_only=True)
+    with checkpoints, pytest.raises(UserError, match=r"checkpoints/3 is damaged \(digests.json is missing\)"):
+        checkpoints.restore(3, target())
+    with Checkpoints(directory, keep=3) as checkpoints:
+        assert checkpoints.latest_step() == 2
+        assert_restores(checkpoints, 2)
+    assert "3 IS DAMAGED: digests.json is missing" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{}", "[]", "null", '{"state/manifest.ocdbt": 1}', '{"state/manifest.ocdbt": ["1", 2]}', "[" * 10**5, '{"a": []}'],
+)
+def test_digests_that_are_none_are_damage(directory, content):
+    (directory / "3" / "digests.json").write_text(content)
+    with Checkpoints(directory, keep=3) as checkpoints:
+        assert checkpoints.latest_step() == 2
+    assert (directory.with_name("checkpoints.set_aside") / "3.damaged").exists()
+
+
+@pytest.mark.parametrize("name", ["description/metadata", "_CHECKPOINT_METADATA"])
+@pytest.mark.parametrize("content", ["", "null", "[]", "{", b"\xff"])
+def test_a_description_that_is_none_is_damage(directory, name, content):
+    make_older(directory / "3", "digests")  # which would find it otherwise
+    (directory / "3" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with Checkpoints(directory, keep=3) as checkpoints:
+        assert checkpoints.latest_step() == 2
+
+
+def test_a_checkpoint_is_of_the_step_that_its_name_says(directory, caplog):
+    caplog.set_level(logging.WARNING, logger="absl")
+    (directory / "2").rename(directory / "6")
+    checkpoints = Checkpoints(directory, read_only=True)
+    with checkpoints, pytest.raises(UserError, match=r"checkpoints/6 is damaged \(it is of step 2\)"):
+        checkpoints.restore(6, target())
+    with Checkpoints(directory, keep=3) as checkpoints:
+        assert checkpoints.steps() == [1, 3]
+        assert_restores(checkpoints, 3)
+    assert "CHECKPOINT" in caplog.text
+    assert "6 IS DAMAGED: it is of step 2" in caplog.text
 
 
 def test_the_last_torn_one_is_kept_and_named(directory, caplog):

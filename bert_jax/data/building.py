@@ -71,9 +71,11 @@ def build_records(
         raise UserError("--whole_word_mask needs words, and --vocab is one of bare ids; leave it out")
     corpus = Corpus(inputs, options.split_sentences, text_field, num_workers)
     plan = _plan(corpus, tokenizer, options)
-    if (output / MANIFEST).exists():
+    if (output / MANIFEST).exists() and not (output / ".parts").exists():
         return _already_there(output, plan, strict)
     with only_run(output):
+        if (output / MANIFEST).exists():  # of a run that was killed just before its end, or that had it until now
+            return _already_there(output, plan, strict)
         cut = _cut(corpus, output, tokenizer, options, plan, strict, beam_options)
         tokenizer.save(output / "tokenizer")
         return _finish(output, cut, tokenizer, options, plan, num_workers, beam_options)
@@ -123,8 +125,7 @@ def _plan(corpus: Corpus, tokenizer: Tokenizer, options: RecordOptions) -> dict[
 def _already_there(output: epath.Path, plan: dict[str, Any], strict: bool) -> Manifest:
     manifest = read_manifest(output)
     _check_same(output, {name: getattr(manifest, name) for name in plan}, plan)
-    if (output / ".parts").exists():  # of a run that was killed just before its end
-        (output / ".parts").rmtree()
+    (output / ".parts").rmtree(missing_ok=True)
     counted = report.read_report(output)
     if strict and counted:
         suspicions.refuse(counted["input"])

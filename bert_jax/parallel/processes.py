@@ -67,6 +67,12 @@ def joined() -> Iterator[None]:
         sys.exit(RESUME)
 
 
+def is_first() -> bool:
+    """Whether this is the job's first process, which writes what is written once; call within `joined`."""
+    # One process knows that without JAX, which would start its devices to tell.
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
 def _leave_at_exit(status: int) -> None:
     """End with `status` before JAX's own handlers at exit, which wait for the other processes; called after theirs."""
 

@@ -1,7 +1,8 @@
-"""One run at a time on an output directory.
+"""One process at a time on a directory or a file that is written.
 
-A lock of the operating system on OUTPUT/.lock, which ends with the process however that ends, so SIGKILL leaves nothing
-to clean up. Object stores (gs://) have no locks: two runs there are not kept apart, though both write the same bytes.
+Locks of the operating system, which end with the process however that ends, so SIGKILL leaves nothing to clean up.
+Between hosts they hold where a shared file system has them (NFS; Lustre if it is mounted with flock). Object stores
+(gs://) have none: two processes there are not kept apart.
 """
 
 import contextlib
@@ -11,11 +12,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import is_remote
 
 _LOCK = ".lock"
 _WORKERS = "workers.lock"  # held in common by the worker processes
@@ -23,31 +26,48 @@ _SECONDS_FOR_WORKERS_TO_END = 60
 
 
 @contextlib.contextmanager
-def only_run(output: epath.Path) -> Iterator[None]:
-    """Keep `output` for this process; a directory that this makes and that stays empty is removed again.
+def only_run(directory: epath.PathLike, flag: str = "--output") -> Iterator[None]:
+    """Keep `directory`, which `flag` gave, for this process; one that this makes and that stays empty is removed again.
+
+    The lock is DIRECTORY/.lock.
 
     Raises:
-      UserError: another run has it.
+      UserError: another process has it.
     """
-    if "://" in os.fspath(output):
+    if is_remote(directory):
         yield
         return
-    path = Path(output) / _LOCK
-    is_new = not path.parent.exists()
-    descriptor = _lock(path)
-    try:
+    with _held(Path(directory) / _LOCK, f"{flag}={directory}", flag):
         yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-        if is_new:
-            with contextlib.suppress(OSError):  # it is not empty
-                path.parent.rmdir()
+
+
+@contextlib.contextmanager
+def only_maker(directory: epath.PathLike) -> Iterator[None]:
+    """The same for an output directory that will appear whole: the lock is beside it."""
+    if is_remote(directory):
+        yield
+        return
+    path = Path(directory)
+    with _held(path.with_name(f".{path.name}{_LOCK}"), f"--output={directory}", "--output"):
+        yield
+
+
+@contextlib.contextmanager
+def only_writer(path: epath.PathLike) -> Iterator[BinaryIO]:
+    """Open a local file for writing, empty, once every other process that has it open so has closed or renamed it."""
+    path = Path(path)
+    while True:
+        with open(path, "wb", opener=_open_as_it_is) as file:
+            _lock(file.fileno(), waits=True)
+            if _has_name(file.fileno(), path):
+                file.truncate()
+                yield cast(BinaryIO, file)
+                return
 
 
 def hold_as_worker(work: epath.Path) -> None:
     """Let a later run wait until this worker process has ended, which may be a little after its parent was killed."""
-    if "://" not in os.fspath(work):
+    if not is_remote(work):
         descriptor = os.open(Path(work) / _WORKERS, os.O_RDWR | os.O_CREAT, 0o644)
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -56,43 +76,67 @@ def hold_as_worker(work: epath.Path) -> None:
 def wait_for_workers(work: epath.Path) -> None:
     """Wait until no worker of an earlier run is left; UserError if one does not end."""
     path = Path(work) / _WORKERS
-    if "://" in os.fspath(work) or not path.exists():
+    if is_remote(work) or not path.exists():
         return
     given_up = time.monotonic() + _SECONDS_FOR_WORKERS_TO_END
     with path.open("rb") as file:
-        while not _is_free(file.fileno()):
+        while not _lock(file.fileno()):
             if time.monotonic() > given_up:
                 raise UserError(f"a process of an earlier run still writes to {work.parent}; end it and try again")
             time.sleep(0.05)
 
 
-def _lock(path: Path) -> int:
+@contextlib.contextmanager
+def _held(path: Path, what: str, flag: str) -> Iterator[None]:
+    made = [parent for parent in path.parents if not parent.exists()]
+    descriptor = _take(path, what, flag)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+        with contextlib.suppress(OSError):  # it is not empty
+            for parent in made:
+                parent.rmdir()
+
+
+def _take(path: Path, what: str, flag: str) -> int:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:  # a run that failed has just removed the directory
             continue
-        if not _is_free(descriptor):
-            holder = os.read(descriptor, 100).decode() or "another process"
+        if not _lock(descriptor):
+            holder = os.read(descriptor, 100).decode(errors="replace") or "another process"
             os.close(descriptor)
-            raise UserError(f"{path.parent} is being written by {holder}; wait for it, or give another --output")
-        # The holder before may have removed the file between our opening and locking it.
-        if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+            raise UserError(f"{what} is being written by {holder}; wait for it, or give another {flag}")
+        if _has_name(descriptor, path):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}".encode())
             return descriptor
         os.close(descriptor)
 
 
-def _is_free(descriptor: int) -> bool:
-    """Whether nobody else holds the lock; then we do."""
+def _has_name(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one at `path`: who held the lock before may have removed or renamed it."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    return False
+
+
+def _open_as_it_is(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+def _lock(descriptor: int, waits: bool = False) -> bool:
+    """Lock an open file, when nobody else does; False if somebody does and `waits` is not given."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
-        logging.log_first_n(logging.WARNING, "this file system has no locks: start no second run on --output", 1)
+        logging.log_first_n(logging.WARNING, "this file system has no locks: start nothing twice on one directory", 1)
     return True

@@ -9,6 +9,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import absolute, is_remote, upload
+from bert_jax.storage.lock import only_maker
 
 # Lists the files of an export: a directory with exactly these (or fewer) may be replaced by the next one.
 LIST = "export.json"
@@ -21,28 +22,51 @@ def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
     An earlier export in `output` is replaced whole. What a killed run left beside `output` goes too.
 
     Raises:
-      UserError: `output` is a file, or holds one that no export wrote; said before the block begins.
+      UserError: `output` is a file, holds one that no export wrote, or is being written by another process; said
+        before the block begins.
     """
     output = absolute(output)
-    check_replaceable(output)
     if is_remote(output):
+        check_replaceable(output)
         with tempfile.TemporaryDirectory() as local:
             yield epath.Path(local)
             _upload(epath.Path(local), output)
         return
-    aside, before = output.with_name(f"{output.name}.export-tmp"), output.with_name(f"{output.name}.export-old")
-    _remove(aside)
-    aside.mkdir(parents=True)
-    try:
+    before = output.with_name(f"{output.name}.export-old")
+    with only_maker(output):
+        check_replaceable(output)
+        with _aside(output.with_name(f"{output.name}.export-tmp")) as aside:
+            yield aside
+            _write_list(aside)
+            if output.exists():
+                _remove(before)
+                output.rename(before)
+            aside.rename(output)
+            _remove(before)
+
+
+@contextmanager
+def first_directory(output: epath.PathLike) -> Iterator[epath.Path]:
+    """The same for an `output` that is absent or empty, and of which only one is ever made.
+
+    The caller holds it (lock.only_maker).
+    """
+    output = epath.Path(output)
+    with _aside(output.with_name(f"{output.name}.partial")) as aside:
         yield aside
-        _write_list(aside)
-        _remove(before)
         if output.exists():
-            output.rename(before)
+            output.rmdir()  # it is empty, and nothing is ever renamed onto a directory
         aside.rename(output)
-        _remove(before)
+
+
+@contextmanager
+def _aside(directory: epath.Path) -> Iterator[epath.Path]:
+    _remove(directory)
+    directory.mkdir(parents=True)
+    try:
+        yield directory
     finally:
-        _remove(aside)
+        _remove(directory)
 
 
 def check_replaceable(output: epath.Path) -> None:

@@ -1,7 +1,6 @@
 """Files that are either whole or absent: written aside under another name, then renamed; or uploaded when they end."""
 
 import contextlib
-import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,11 +9,15 @@ from typing import BinaryIO, cast
 from etils import epath
 
 from bert_jax.storage.cloud import is_remote, upload
+from bert_jax.storage.lock import only_writer
 
 
 @contextlib.contextmanager
 def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
-    """Open a file that gets its name `path` when the block ends well, and is removed when it does not."""
+    """Open a file that gets its name `path` when the block ends well, and is removed when it does not.
+
+    Of two processes that write the same file, the second waits for the first.
+    """
     path = epath.Path(path)
     if is_remote(path):
         # On a local disk first: an object that is written bit by bit is made of what there is when that is interrupted.
@@ -27,19 +30,17 @@ def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
     # No dot but the first, so that no glob for shards (*.tfrecord*) finds a shard that is being written.
     aside = path.with_name(f".tmp-{path.name.replace('.', '-')}")
     try:
-        with aside.open("wb") as file:
-            yield file
-            file.flush()
-            # Files in object stores have no descriptor; closing them is what makes them last.
-            with contextlib.suppress(AttributeError, io.UnsupportedOperation):
+        with only_writer(aside) as file:
+            try:
+                yield file
+                file.flush()
                 os.fsync(file.fileno())
-        aside.replace(path)
+                aside.replace(path)
+            except BaseException:
+                aside.unlink(missing_ok=True)  # before the next writer has it
+                raise
     except OSError as error:
         error.filename = error.filename or str(path)  # a write that fails does not say where
-        aside.unlink(missing_ok=True)
-        raise
-    except BaseException:
-        aside.unlink(missing_ok=True)
         raise
 
 

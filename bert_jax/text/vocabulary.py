@@ -19,6 +19,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import is_remote
+from bert_jax.storage.lock import only_maker
+from bert_jax.storage.new_directory import first_directory
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.progress import watched
@@ -40,7 +42,8 @@ def build_vocabulary(corpus: Corpus, output: epath.PathLike, kind: str, vocab_si
     If `output` already holds the vocabulary of these very options and this corpus it is returned as it is.
 
     Raises:
-        UserError: `output` holds anything else, or the text does not give `vocab_size` tokens.
+        UserError: `output` holds anything else or is being written by another process, or the text does not give
+            `vocab_size` tokens.
     """
     output = epath.Path(output)
     made_by = {
@@ -49,21 +52,19 @@ def build_vocabulary(corpus: Corpus, output: epath.PathLike, kind: str, vocab_si
         "lowercase": lowercase,
         "input": corpus.identity(),
     }
-    if output.is_file() or (output.exists() and any(output.iterdir())):
+    if _is_taken(output):
         return _existing(output, made_by)
-    lines = chain.from_iterable(document.sentences for document in watched(corpus.documents(), corpus, "reading"))
-    tokenizer = Tokenizer(_TRAINERS[kind](lines, vocab_size, lowercase), made_by)
-    _check_size(tokenizer.vocab_size, vocab_size)
-    if is_remote(output):  # where each file appears whole, and vocabulary.json, the last of them, completes it
-        tokenizer.save(output)
-        return tokenizer
-    aside = output.parent / f"{output.name}.partial"
-    if aside.exists():
-        aside.rmtree()
-    tokenizer.save(aside)
-    if output.exists():
-        output.rmdir()  # it is empty, and nothing is ever renamed onto a directory
-    aside.rename(output)
+    with only_maker(output):
+        if _is_taken(output):  # by a process that had it until now
+            return _existing(output, made_by)
+        lines = chain.from_iterable(document.sentences for document in watched(corpus.documents(), corpus, "reading"))
+        tokenizer = Tokenizer(_TRAINERS[kind](lines, vocab_size, lowercase), made_by)
+        _check_size(tokenizer.vocab_size, vocab_size)
+        if is_remote(output):  # where each file appears whole, and vocabulary.json, the last of them, completes it
+            tokenizer.save(output)
+        else:
+            with first_directory(output) as aside:
+                tokenizer.save(aside)
     return tokenizer
 
 
@@ -79,6 +80,10 @@ def describe(tokenizer: Tokenizer, corpus: Corpus) -> str:
         f"{tokenizer.vocab_size} tokens such as {' '.join(examples)}; {len(pieces) / max(1, words):.2f} tokens per "
         f"white-space separated word and {unknown:.2%} unknown tokens in the first {len(sample)} lines"
     )
+
+
+def _is_taken(output: epath.Path) -> bool:
+    return output.is_file() or (output.exists() and any(output.iterdir()))
 
 
 def _existing(output: epath.Path, made_by: dict[str, Any]) -> Tokenizer:
