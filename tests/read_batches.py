@@ -31,12 +31,9 @@ class Noting:
     def __len__(self):
         return len(self.source)
 
-    def __getitem__(self, record):
-        self.read.append(record)
-        return self.source[record]
-
     def fetch(self, records):
-        return [self[record] for record in records]
+        self.read.extend(records)
+        return self.source.fetch(records)
 
 
 def on_this_process(array):

@@ -18,14 +18,12 @@ _SMALL = 2**16
 
 
 class Records(Protocol):
-    """Anything that gives a record's features by number, and those of several, as RecordSource does."""
+    """Anything that gives the features of records by number, as RecordSource does."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, record: int, /) -> Mapping[str, np.ndarray]: ...
-
-    def fetch(self, records: Sequence[int], /) -> Sequence[Mapping[str, np.ndarray]]:
-        """The features of each of `records`."""
+    def fetch(self, records: Sequence[int], /) -> Mapping[str, np.ndarray]:
+        """The features of `records`, each [records, length]."""
         ...
 
 
@@ -68,7 +66,7 @@ def training_batches(
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = record_ids(step, rows, global_batch_size, len(source), seed)
-        return stack(source.fetch(ids.tolist()))
+        return dict(source.fetch(ids.tolist()))
 
     return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
 
@@ -86,13 +84,13 @@ def evaluation_batches(
 
     The last global batch is filled up with rows of zeros: no attention, no weight on any prediction.
     """
-    padding = {name: np.zeros_like(values) for name, values in source[0].items()}
     num_batches = -(-len(source) // global_batch_size)
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = step * global_batch_size + np.asarray(rows, np.int64)
         there = ids[ids < len(source)].tolist()  # the others come after them
-        return stack([*source.fetch(there), *[padding] * (len(ids) - len(there))])
+        padding = [(0, len(ids) - len(there)), (0, 0)]
+        return {name: np.pad(values, padding) for name, values in source.fetch(there).items()}
 
     last_step = num_batches if max_batches is None else min(num_batches, max_batches)
     return read_ahead(batch_at, 0, last_step, num_threads, prefetch)
@@ -110,11 +108,6 @@ def read_ahead(
         return iter(())
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
     return iter(grain.MapDataset.range(first_step, last_step).map(batch_at).to_iter_dataset(options))
-
-
-def stack(records: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The records' features, each [number of records, length]."""
-    return {name: np.stack([record[name] for record in records]) for name in records[0]}
 
 
 @functools.lru_cache(maxsize=1024)

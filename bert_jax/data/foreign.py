@@ -13,7 +13,8 @@ from absl import logging
 from etils import epath
 
 from bert_jax.data.schema import RecordFormat, record_sizes
-from bert_jax.data.tfrecord import TFRecordReader, index_path
+from bert_jax.data.shard_index import index_path
+from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import UserError
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 

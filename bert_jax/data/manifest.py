@@ -6,46 +6,57 @@ it, so that tfds.builder_from_directory opens the same shards.
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import tensorflow_datasets as tfds
 from etils import epath
 
 from bert_jax.data.foreign import ForeignRecords, is_foreign, read_foreign
+from bert_jax.data.options import RecordOptions
 from bert_jax.data.schema import record_features
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import check_schema, read_json
 from bert_jax.storage.whole_file import whole_file
+from bert_jax.text.tokenizer import load_tokenizer
 
 MANIFEST = "records.json"
 SCHEMA_VERSION = 1
+
+# As we name them: from elsewhere, a name may lead out of the directory.
+_ShardName = Annotated[str, msgspec.Meta(pattern="^bert-[a-z]+[.]tfrecord-[0-9]{5}-of-[0-9]{5}\\Z")]
+_Fingerprint = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}\\Z")]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Size = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+_Length = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+_REMEDY = "restore it, or build the records again"
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
     """One TFRecord file of a split."""
 
-    file: str  # its name in the directory
-    num_records: int
-    bytes: int
+    file: _ShardName  # in the directory
+    num_records: _Count
+    bytes: _Count
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
     """The records of "train" or "validation"."""
 
-    num_records: int
-    shards: list[Shard]
+    num_records: _Size
+    shards: Annotated[list[Shard], msgspec.Meta(min_length=1)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """What is in a records directory."""
 
-    max_seq_length: int
-    max_predictions_per_seq: int
-    vocab_size: int
-    vocab_fingerprint: str
+    max_seq_length: _Length
+    max_predictions_per_seq: _Length
+    vocab_size: _Size
+    vocab_fingerprint: _Fingerprint
     tokenizer_kind: str
     splits: dict[str, Split]
     options: dict[str, Any]  # the flags of build_records that decide the records
@@ -68,7 +79,8 @@ def read_manifest(directory: epath.PathLike) -> Manifest:
     """Read what is in `directory`, or find it out where another program wrote the shards (see foreign.py).
 
     Raises:
-      UserError: there is no such directory, it holds no finished records, or records of another schema version.
+      UserError: there is no such directory, it holds no finished records, or records of another schema version; or what
+        records.json says does not go together, or not with the vocabulary beside it. RecordSource looks at the shards.
     """
     directory = epath.Path(directory)
     path = directory / MANIFEST
@@ -81,12 +93,10 @@ def read_manifest(directory: epath.PathLike) -> Manifest:
             f"{directory} has no {MANIFEST}, so it is no records directory or build_records did not finish: run it "
             f"again; if another program wrote shards there, put their vocabulary into {directory}/tokenizer"
         )
-    try:
-        return _from_json(json.loads(path.read_text()))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(
-            f"{path} is damaged or not of schema version {SCHEMA_VERSION}; build the records again"
-        ) from None
+    manifest = read_json(path, Manifest, _REMEDY)
+    _check(path, manifest)
+    _check_tokenizer(directory, manifest)
+    return manifest
 
 
 def check_vocabulary(directory: epath.PathLike, manifest: Manifest, size: int, fingerprint: str, of: str) -> None:
@@ -99,17 +109,37 @@ def check_vocabulary(directory: epath.PathLike, manifest: Manifest, size: int, f
         )
 
 
-def _from_json(content: Mapping[str, Any]) -> Manifest:
-    if content["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(content["schema_version"])
-    splits = {
-        name: Split(split["num_records"], [Shard(**shard) for shard in split["shards"]])
-        for name, split in content["splits"].items()
-    }
-    for name in (shard.file for split in splits.values() for shard in split.shards):
-        if name in ("", ".", "..") or "/" in name:  # a manifest from elsewhere may not lead out of its directory
-            raise ValueError(name)
-    return Manifest(**{**content, "splits": splits})
+def _check(path: epath.Path, manifest: Manifest) -> None:
+    """Check that what a manifest says goes together; UserError if not."""
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} is of schema version {manifest.schema_version}, and this bert_jax reads {SCHEMA_VERSION}; "
+            "build the records again"
+        )
+    check_schema(manifest.options, RecordOptions, f"{path}, options", _REMEDY)
+    files = [shard.file for split in manifest.splits.values() for shard in split.shards]
+    if len(set(files)) < len(files):
+        raise UserError(f"{path} is damaged: it names a shard twice; {_REMEDY}")
+    for name, split in manifest.splits.items():
+        number = sum(shard.num_records for shard in split.shards)
+        if number != split.num_records:
+            raise UserError(
+                f"{path} is damaged: {name} has {split.num_records} records, and its shards {number}; {_REMEDY}"
+            )
+
+
+def _check_tokenizer(directory: epath.Path, manifest: Manifest) -> None:
+    """Check that the vocabulary that lies beside records is theirs; UserError if not."""
+    beside = directory / "tokenizer"
+    if not beside.exists():  # told where it is needed
+        return
+    found = load_tokenizer(beside)
+    if (found.vocab_size, found.fingerprint) != (manifest.vocab_size, manifest.vocab_fingerprint):
+        raise UserError(
+            f"{directory / MANIFEST} says that the records are of {manifest.vocab_size} tokens, fingerprint "
+            f"{manifest.vocab_fingerprint}, and {beside} has {found.vocab_size}, {found.fingerprint}; "
+            "restore the one that is wrong, or build the records again"
+        )
 
 
 def _of_foreign(found: ForeignRecords) -> Manifest:

@@ -15,7 +15,8 @@ from typing import Protocol
 import numpy as np
 from absl import logging
 
-from bert_jax.data.batches import Records, read_ahead, record_ids, stack
+from bert_jax.data.batches import Records, read_ahead, record_ids
+from bert_jax.data.schema import stack
 
 _WINDOW = 4096  # sequences at least, so that their sum of tokens hardly varies
 _TRIED_WINDOWS = 8  # packed to find out how many rows are needed
@@ -173,7 +174,8 @@ def packed_batches(
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = order.rows(step)
-        records = iter(source.fetch([record for row in rows for record in ids[row]]))
+        batch = source.fetch([record for row in rows for record in ids[row]])
+        records = (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
         return stack([pack_records([next(records) for _ in ids[row]], packing) for row in rows])
 
     return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)

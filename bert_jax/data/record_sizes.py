@@ -3,38 +3,50 @@
 Beside the shard's index, index/<shard>.sizes.npy holds them as int32 [records, 2].
 """
 
-import io
+import contextlib
 from collections.abc import Mapping
 
 import numpy as np
+from absl import logging
 from etils import epath
+from numpy.typing import NDArray
 
-from bert_jax.data.tfrecord import index_path
-from bert_jax.errors import UserError
-from bert_jax.storage.whole_file import whole_file
+from bert_jax.data.array_file import read_array, write_array
+from bert_jax.data.shard_index import index_path
 
 
-def record_size(record: Mapping[str, np.ndarray]) -> tuple[int, int]:
-    """Tokens and predictions of a record."""
-    return int(record["input_mask"].sum()), int(record["masked_lm_weights"].sum())
+def sizes_of(records: Mapping[str, np.ndarray]) -> NDArray[np.int32]:
+    """Tokens and predictions of each of `records`, int32 [records, 2]; their features are [records, length]."""
+    sizes = [records["input_mask"].sum(1), records["masked_lm_weights"].sum(1)]
+    return np.stack(sizes, axis=1).astype(np.int32)
 
 
 def write_sizes(shard: epath.PathLike, sizes: np.ndarray) -> None:
     """Keep the sizes of the records of `shard`."""
-    with whole_file(_path(shard)) as file:
-        np.save(file, sizes.astype(np.int32))
+    write_array(sizes_path(shard), sizes.astype(np.int32))
 
 
-def read_sizes(shard: epath.PathLike) -> np.ndarray | None:
-    """What `write_sizes` kept, or None; UserError if the file is damaged."""
-    path = _path(shard)
+def read_sizes(shard: epath.PathLike, num_records: int, most: tuple[int, int]) -> NDArray[np.int32] | None:
+    """What `write_sizes` kept; None if there is nothing or, which is told, it cannot be the sizes of these records.
+
+    `most` is how many tokens and predictions a record may have.
+    """
+    path = sizes_path(shard)
     if not path.exists():
         return None
-    try:
-        return np.load(io.BytesIO(path.read_bytes()))
-    except (ValueError, EOFError):
-        raise UserError(f"{path} is damaged; delete it, and it is made again") from None
+    sizes = read_array(path, np.int32, 2)
+    if sizes is None or len(sizes) != num_records or (sizes < 0).any() or (sizes > most).any():
+        logging.warning("%s does not agree with its shard and is made anew", path)
+        return None
+    return sizes
 
 
-def _path(shard: epath.PathLike) -> epath.Path:
+def remove_sizes(shard: epath.PathLike) -> None:
+    """Have the sizes of the records of `shard` found again at the next start, if the place is writable."""
+    with contextlib.suppress(OSError):
+        sizes_path(shard).unlink()
+
+
+def sizes_path(shard: epath.PathLike) -> epath.Path:
+    """Where the sizes of a shard's records are kept."""
     return index_path(shard).with_suffix(".sizes.npy")

@@ -67,20 +67,64 @@ class RecordFormat:
         """A record's features: int32 arrays, and float32 masked_lm_weights. int64 is only the storage format.
 
         Raises:
-          UserError: it is no tf.train.Example, or a feature is missing or has another length.
+          UserError: it is no tf.train.Example, or a feature is missing, has another length or numbers beyond 32 bits.
         """
         features = _features(data)
         record = {}
         for name, length, dtype in self._fields:
             values = features[name].float_list if dtype is np.float32 else features[name].int64_list
-            if len(values.value) != length:
-                raise UserError(f"feature {name!r} has {len(values.value)} values where {length} are expected")
-            record[name] = np.array(values.value, dtype=dtype)
+            numbers = values.value[:]  # a list, of which NumPy makes an array sooner
+            if len(numbers) != length:
+                raise UserError(f"feature {name!r} has {len(numbers)} values where {length} are expected")
+            try:
+                record[name] = np.array(numbers, dtype=dtype)
+            except OverflowError:
+                raise UserError(f"feature {name!r} holds {max(numbers, key=abs)}, which is beyond 32 bits") from None
         return record
 
-    def zeros(self) -> dict[str, np.ndarray]:
-        """What stands for a record that is not there: padding alone, no weight on any prediction."""
-        return {name: np.zeros(length, dtype) for name, length, dtype in self._fields}
+    def zeros(self, *records: int) -> dict[str, np.ndarray]:
+        """What stands for a record that is not there, or for so many: padding alone, no weight on any prediction."""
+        return {name: np.zeros((*records, length), dtype) for name, length, dtype in self._fields}
+
+
+def stack(records: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The records' features, each [number of records, length]."""
+    return {name: np.stack([record[name] for record in records]) for name in records[0]}
+
+
+def faults(records: Mapping[str, np.ndarray], vocab_size: int) -> dict[int, str]:
+    """What is wrong with numbers that a model would take for others: row of a damaged record -> what it holds.
+
+    Args:
+      records: their features, each [records, length], as `stack` makes them.
+      vocab_size: one more than the largest id.
+    """
+    length = records["input_ids"].shape[1]
+    ends = {"input_ids": vocab_size, "segment_ids": 2, "masked_lm_positions": length, "masked_lm_ids": vocab_size}
+    found: dict[int, str] = {}
+    for name, end in (ends | {"next_sentence_labels": 2}).items():
+        values = records[name]
+        unsigned = values.view(np.uint32)  # of which a negative number is one of the largest: one look for both
+        if unsigned.max(initial=0) >= end:
+            for row, place in np.argwhere(unsigned >= end).tolist():
+                found.setdefault(row, f"{name} holds {values[row, place]}, which is not from 0 to {end - 1}")
+    tokens = _ones(records, "input_mask", found)
+    _ones(records, "masked_lm_weights", found)
+    on_padding = (records["masked_lm_positions"] >= tokens) & (records["masked_lm_weights"] > 0)
+    for row in np.flatnonzero(on_padding.any(1)).tolist():
+        found.setdefault(row, "masked_lm_positions holds one of padding")
+    return found
+
+
+def _ones(records: Mapping[str, np.ndarray], name: str, found: dict[int, str]) -> np.ndarray:
+    """How many ones each record has, [records, 1]; a record in which other than zeros follows on them is `found`."""
+    values = records[name]
+    number = values.sum(1, keepdims=True, dtype=values.dtype)  # one dtype throughout: half the time
+    wrong = values != (np.arange(values.shape[1], dtype=values.dtype) < number)
+    if wrong.any():
+        for row in np.flatnonzero(wrong.any(1)).tolist():
+            found.setdefault(row, f"{name} is not so many times 1, and then 0")
+    return number
 
 
 def _features(data: bytes) -> Mapping[str, Any]:

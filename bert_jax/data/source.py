@@ -4,8 +4,9 @@ import contextlib
 import itertools
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import tqdm
@@ -13,8 +14,8 @@ from absl import logging
 from etils import epath
 
 from bert_jax.data.manifest import Shard, read_manifest
-from bert_jax.data.record_sizes import read_sizes, record_size, write_sizes
-from bert_jax.data.schema import RecordFormat
+from bert_jax.data.record_sizes import read_sizes, remove_sizes, sizes_of, sizes_path, write_sizes
+from bert_jax.data.schema import RecordFormat, faults, record_sizes, stack
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.tfrecord import TFRecordReader, check_size
 from bert_jax.errors import DamagedRecordError, UserError
@@ -22,6 +23,9 @@ from bert_jax.storage.cloud import is_remote
 
 _REQUESTS = 32  # at a time, to an object store
 _MANY = 1000  # records in memory while sizes are found
+
+_From = TypeVar("_From")
+_To = TypeVar("_To")
 
 
 class RecordSource:
@@ -44,60 +48,96 @@ class RecordSource:
         Shards of an object store are copied into `cache`, if it is given, as far as it has room.
 
         Raises:
-          UserError: the split is not there, a shard is missing, or its size is wrong and nothing may be skipped.
+          UserError: the split is not there; a shard is missing, or has another size or number of records than
+            records.json says, unless what is cut off may be skipped; or records are not as long as that says.
         """
         self.directory = epath.Path(directory)
         self.manifest = read_manifest(directory)
         if split not in self.manifest.splits:
             raise UserError(f"{directory} has no {split} records; build them with build_records --holdout=0.01 or so")
         shards = self.manifest.splits[split].shards
+        self._split = split
         self._pool = ThreadPoolExecutor(_REQUESTS) if is_remote(directory) else None
         self._cache = cache if is_remote(directory) else None
         self._format = RecordFormat(self.manifest.max_seq_length, self.manifest.max_predictions_per_seq)
         self._ends = np.array(list(itertools.accumulate(shard.num_records for shard in shards)))
         self._skip_corrupt = skip_corrupt
-        self._readers = list((self._pool.map if self._pool else map)(self._reader, shards))
+        self._readers = list(_shown(self._map(self._reader, shards), "shards", len(shards)))
         self._lock = threading.Lock()
+        self._sizes: np.ndarray | None = None  # when somebody has asked for them
         self.skipped: set[int] = set()
+        self._check_length()
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def __getitem__(self, record: int) -> dict[str, np.ndarray]:
-        """The features of one record (see schema.py), int32 and float32.
+        """The features of one record (see schema.py), int32 and float32; raises as `fetch` does."""
+        return {name: values[0] for name, values in self.fetch([record]).items()}
+
+    def fetch(self, records: Sequence[int]) -> dict[str, np.ndarray]:
+        """The features of several records, each [records, length]; of an object store, all are asked for at once.
 
         Raises:
-          DamagedRecordError: it is damaged, and no more than have been skipped already may be.
+          DamagedRecordError: one is damaged, and no more than have been skipped already may be.
         """
-        if not 0 <= record < len(self):
-            raise IndexError(f"record {record} of {len(self)}")
-        try:
-            return self._read(record)
-        except DamagedRecordError as error:
-            if not self._skip_corrupt:
-                raise
-            self._skip(record, error)
-            return self._format.zeros()
-
-    def fetch(self, records: Sequence[int]) -> list[dict[str, np.ndarray]]:
-        """The features of several records; from an object store they are fetched at the same time."""
-        return list((self._pool.map if self._pool else map)(self.__getitem__, records))
+        if not records:
+            return self._format.zeros(0)
+        batch = stack(list(self._map(self._read, records)))
+        for row, fault in faults(batch, self.manifest.vocab_size).items():  # of all at once, for that costs nothing
+            self._skip(records[row], self._damaged(records[row], fault))
+            for values in batch.values():
+                values[row] = 0
+        if self._sizes is not None:
+            self._check_sizes(records, sizes_of(batch))
+        return batch
 
     def sizes(self) -> np.ndarray:
         """Tokens and predictions of every record, int32 [records, 2]; found by reading all once, if it must be."""
-        starts = [0, *self._ends[:-1].tolist()]
-        shards = zip(self._readers, starts, self._ends.tolist(), strict=True)
-        shards = tqdm.tqdm(shards, "sizes", len(starts), leave=False, disable=not sys.stderr.isatty())
-        return np.concatenate([self._shard_sizes(reader.path, start, end) for reader, start, end in shards])
+        if self._sizes is None:
+            sizes = self._all_sizes()
+            counts = self.manifest.statistics.get(self._split, {})
+            counted = [counts.get("filled"), counts.get("predictions")]  # empty where another program made the records
+            if any(counted) and sizes.sum(0).tolist() != counted:
+                files = sizes_path(self.directory / "*")
+                logging.warning("%s do not agree with what records.json has counted and are made anew", files)
+                sizes = self._all_sizes(anew=True)
+            self._sizes = sizes
+        return self._sizes
 
-    def _shard_sizes(self, path: epath.Path, start: int, end: int) -> np.ndarray:
-        if (sizes := read_sizes(path)) is None:
-            logging.log_first_n(logging.INFO, "reading %s once, for the sizes of its records", 3, path)
-            pieces = (self.fetch(range(first, min(first + _MANY, end))) for first in range(start, end, _MANY))
-            sizes = np.array([record_size(record) for piece in pieces for record in piece], np.int32)
-            with contextlib.suppress(OSError):  # a place that is not writable
-                write_sizes(path, sizes)
+    def _all_sizes(self, anew: bool = False) -> np.ndarray:
+        most = self.manifest.max_seq_length, self.manifest.max_predictions_per_seq
+        found, start = [], 0
+        for reader in _shown(self._readers, "sizes", len(self._readers)):
+            end = start + len(reader)
+            kept = None if anew else read_sizes(reader.path, len(reader), most)
+            found.append(self._found_sizes(reader.path, start, end) if kept is None else kept)
+            start = end
+        return np.concatenate(found)
+
+    def _found_sizes(self, path: epath.Path, start: int, end: int) -> np.ndarray:
+        logging.log_first_n(logging.INFO, "reading %s once, for the sizes of its records", 3, path)
+        pieces = (range(first, min(first + _MANY, end)) for first in range(start, end, _MANY))
+        sizes = np.concatenate([np.zeros((0, 2), np.int32), *(sizes_of(self.fetch(piece)) for piece in pieces)])
+        with contextlib.suppress(OSError):  # a place that is not writable
+            write_sizes(path, sizes)
         return sizes
+
+    def _check_sizes(self, records: Sequence[int], found: np.ndarray) -> None:
+        """Check that records are as large as was believed when they were packed; one that is skipped has no token."""
+        assert self._sizes is not None
+        believed = self._sizes[list(records)]
+        for row in np.flatnonzero((found != believed).any(1) & (found[:, 0] > 0)).tolist():
+            reader, number = self._place(records[row])
+            remove_sizes(reader.path)
+            raise UserError(
+                f"{sizes_path(reader.path)} did not agree with record {number} of its shard and is removed; "
+                "run the same command again, and it is made anew"
+            )
+
+    def _map(self, function: Callable[[_From], _To], items: Iterable[_From]) -> Iterator[_To]:
+        """What `function` gives for each item, in order; for an object store of many at the same time."""
+        return self._pool.map(function, items) if self._pool else map(function, items)
 
     def _reader(self, shard: Shard) -> TFRecordReader:
         path = self.directory / shard.file
@@ -105,22 +145,56 @@ class RecordSource:
             status = path.stat()
         except FileNotFoundError:
             raise UserError(f"{path} is missing; rebuild that shard with build_records or restore it") from None
-        if not self._skip_corrupt and status.length != shard.bytes:
-            check_size(path, shard.bytes)  # which says where it is cut off
+        if not self._skip_corrupt or status.length > shard.bytes:
+            check_size(path, status.length, shard.bytes)
         copy = self._cache.want(path, status.length, status.mtime) if self._cache else None
-        return TFRecordReader(path, bool(self._skip_corrupt), copy)
+        reader = TFRecordReader(path, bool(self._skip_corrupt), copy, shard.num_records)
+        len(reader)  # which looks at its index
+        return reader
+
+    def _check_length(self) -> None:
+        """Check that the first record or the last is as long as records.json says: both are not damaged by chance."""
+        said, found = (self.manifest.max_seq_length, self.manifest.max_predictions_per_seq), []
+        for record in (0, len(self) - 1):
+            reader, number = self._place(record)
+            with contextlib.suppress(UserError):  # of a damaged one, told when it is read
+                found.append(record_sizes(reader[number]))
+        if found and said not in found:
+            raise UserError(
+                f"{self.directory} holds records of {found[0][0]} tokens and {found[0][1]} predictions and its "
+                f"records.json says {said[0]} and {said[1]}; restore that, or build the records again"
+            )
 
     def _read(self, record: int) -> dict[str, np.ndarray]:
-        shard = int(np.searchsorted(self._ends, record, side="right"))
-        number = record - (int(self._ends[shard - 1]) if shard else 0)
-        reader = self._readers[shard]
+        try:
+            return self._parsed(record)
+        except DamagedRecordError as error:
+            self._skip(record, error)
+            return self._format.zeros()
+
+    def _parsed(self, record: int) -> dict[str, np.ndarray]:
+        reader, number = self._place(record)
         data = reader[number]
         try:
             return self._format.parse(data)
         except UserError as error:
-            raise DamagedRecordError(f"{reader.path}: record {number}: {error}; build the records again") from None
+            raise self._damaged(record, str(error)) from None
+
+    def _place(self, record: int) -> tuple[TFRecordReader, int]:
+        """The shard of a record, and its number there."""
+        if not 0 <= record < len(self):
+            raise IndexError(f"record {record} of {len(self)}")
+        shard = int(np.searchsorted(self._ends, record, side="right"))
+        return self._readers[shard], record - (int(self._ends[shard - 1]) if shard else 0)
+
+    def _damaged(self, record: int, how: str) -> DamagedRecordError:
+        reader, number = self._place(record)
+        return DamagedRecordError(f"{reader.path}: record {number}: {how}; build the records again")
 
     def _skip(self, record: int, error: DamagedRecordError) -> None:
+        """Count a damaged record; raise `error` if none may be skipped, or no more."""
+        if not self._skip_corrupt:
+            raise error
         with self._lock:
             if record in self.skipped:  # in an earlier epoch
                 return
@@ -131,3 +205,8 @@ class RecordSource:
                 ) from None
             self.skipped.add(record)
             logging.warning("skipped, %d of at most %d: %s", len(self.skipped), self._skip_corrupt, error)
+
+
+def _shown(items: Iterable[_To], name: str, number: int) -> Iterable[_To]:
+    """The items, with a bar where someone watches."""
+    return tqdm.tqdm(items, name, number, leave=False, disable=not sys.stderr.isatty())

@@ -1,14 +1,12 @@
-"""TFRecord shards: written whole with an index of byte offsets, read at random access with every CRC checked.
+"""TFRecord shards: written whole with an index (shard_index.py), read at random access with every CRC checked.
 
 A shard is a sequence of frames: length (uint64), CRC of the length (uint32), data, CRC of the data (uint32),
 all little-endian. The CRC is CRC-32C, rotated right by 15 bits plus 0xa282ead8 (tensorflow/core/lib/io/
-record_writer.h and lib/hash/crc32c.h). Beside the shards, index/<shard>.npy holds, as int64, where each record's
-frame starts and, last, where the shard ends. Knows nothing of what is in a record.
+record_writer.h and lib/hash/crc32c.h). Knows nothing of what is in a record.
 """
 
 import contextlib
 import functools
-import io
 import os
 import struct
 import threading
@@ -19,7 +17,9 @@ from typing import BinaryIO
 import google_crc32c
 import numpy as np
 from etils import epath
+from numpy.typing import NDArray
 
+from bert_jax.data.shard_index import as_far_as_known, is_possible, read_index, replace_index, write_index
 from bert_jax.errors import DamagedRecordError, UserError
 from bert_jax.storage.cloud import is_remote, read_range
 from bert_jax.storage.whole_file import whole_file
@@ -32,12 +32,6 @@ _FRAMING = _HEADER.size + _FOOTER.size  # bytes of a frame that are not data
 def shard_name(split: str, shard: int, num_shards: int) -> str:
     """A shard's file name, in the form that TFDS expects."""
     return f"bert-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
-
-
-def index_path(shard: epath.PathLike) -> epath.Path:
-    """Where a shard's index is; no glob for *.tfrecord* finds it."""
-    shard = epath.Path(shard)
-    return shard.parent / "index" / (shard.name.replace(".tfrecord", "") + ".npy")
 
 
 class TFRecordWriter:
@@ -60,51 +54,55 @@ def write_shard(path: epath.PathLike) -> Iterator[TFRecordWriter]:
     with whole_file(path) as file:
         writer = TFRecordWriter(file)
         yield writer
-        _write_index(epath.Path(path), np.array(writer.offsets, np.int64))
+        write_index(path, np.array(writer.offsets, np.int64))
 
 
 class TFRecordReader:
     """The records of one shard by number. Opened at the first read; safe to use from several threads.
 
-    Of a shard in an object store, the records are fetched one by one until there is a copy on this host (`copy`).
+    Of a shard in an object store, the records are fetched one by one until there is a copy on this host (`copy`). Its
+    index is a help and no authority: one that does not agree with the shard is made anew, and told.
 
     Raises:
       DamagedRecordError: a record is damaged or cut off; named by file and number.
-      UserError: the shard is not the one that was indexed.
+      UserError: the shard does not hold `num_records`, if that is given.
     """
 
-    def __init__(self, path: epath.PathLike, may_be_short: bool = False, copy: Path | None = None) -> None:
-        """With `may_be_short`, a shard that was cut off is read as far as it goes."""
+    def __init__(
+        self,
+        path: epath.PathLike,
+        may_be_short: bool = False,
+        copy: Path | None = None,
+        num_records: int | None = None,
+    ) -> None:
+        """With `may_be_short`, a shard of `num_records` that was cut off is read as far as it goes."""
         self.path = epath.Path(path)
-        self._may_be_short = may_be_short
+        self._may_be_short, self._num_records = may_be_short, num_records
         self._copy = copy if is_remote(path) else Path(path)
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
-        self._index: np.ndarray | None = None
+        self._index: NDArray[np.int64] | None = None
+        self._walked = self._was_wrong = False
 
     def __len__(self) -> int:
         return len(self._offsets()) - 1
 
     def __getitem__(self, record: int) -> bytes:
-        start, end = map(int, self._offsets()[record : record + 2])
-        frame = self._read(start, end - start)
-        if len(frame) < end - start:
-            raise self._damaged(record, "is cut off")
-        length, length_crc = _HEADER.unpack_from(frame)
-        data, data_crc = frame[_HEADER.size : -_FOOTER.size], _FOOTER.unpack(frame[-_FOOTER.size :])[0]
-        if length_crc != _masked_crc(frame[:8]) or length != len(data) or data_crc != _masked_crc(data):
-            raise self._damaged(record, "is damaged (CRC mismatch)")
+        frame = self._frame(record)
+        data = _data(frame)
+        if data is None and _length(frame) != len(frame) - _FRAMING and self._index_was_wrong():
+            frame = self._frame(record)
+            data = _data(frame)
+        if data is None:
+            is_short = len(frame) < _FRAMING or (_length(frame) or 0) > len(frame) - _FRAMING
+            raise _damaged(self.path, record, "is cut off" if is_short else "is damaged (CRC mismatch)")
         return data
 
-    def _offsets(self) -> np.ndarray:
-        with self._lock:
-            if self._index is None:
-                self._index = self._load_index()
-            return self._index
-
-    def _read(self, start: int, size: int) -> bytes:
+    def _frame(self, record: int) -> bytes:
+        """What lies where the record is by the index."""
+        start, end = map(int, self._offsets()[record : record + 2])
         file = self._file or self._open()
-        return os.pread(file.fileno(), size, start) if file else read_range(self.path, start, size)
+        return os.pread(file.fileno(), end - start, start) if file else read_range(self.path, start, end - start)
 
     def _open(self) -> BinaryIO | None:
         """The file on this host; None if there is none (yet)."""
@@ -114,53 +112,92 @@ class TFRecordReader:
                 self._file = self._copy.open("rb")
         return self._file
 
-    def _load_index(self) -> np.ndarray:
-        if not index_path(self.path).exists():
-            return self._make_index()
-        offsets = _read_index(self.path)
-        if not self._may_be_short:
-            check_size(self.path, int(offsets[-1]), offsets)
+    def _offsets(self) -> NDArray[np.int64]:
+        with self._lock:
+            if self._index is None:
+                kept = read_index(self.path)
+                self._index = kept if kept is not None and self._agrees(kept) else self._walk(kept)
+            return self._index
+
+    def _agrees(self, kept: NDArray[np.int64]) -> bool:
+        """Whether an index may be the shard's, as far as one sees without walking along it."""
+        is_whole = self._num_records in (None, len(kept) - 1)
+        return is_whole and is_possible(kept) and int(kept[-1]) == self.path.stat().length
+
+    def _index_was_wrong(self) -> bool:
+        """Whether the index has turned out not to be the shard's when that was walked along, now or earlier."""
+        with self._lock:
+            if not self._walked:
+                kept = self._index
+                self._index = self._walk(kept)
+                self._was_wrong = kept is None or not np.array_equal(kept, self._index)
+            return self._was_wrong
+
+    def _walk(self, kept: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        """Find the frames by walking along the shard, and keep them in the place of the index that was `kept`."""
+        self._walked = True
+        offsets, fault = find_frames(self.path)
+        if fault and self._may_be_short and self._num_records is not None:
+            return as_far_as_known(offsets, kept, self._num_records, self.path.stat().length)
+        if fault:
+            raise _damaged(self.path, len(offsets) - 1, fault)
+        if self._num_records not in (None, len(offsets) - 1):
+            raise UserError(
+                f"{self.path} holds {len(offsets) - 1} records and the records.json beside it says "
+                f"{self._num_records}; restore the one that is wrong, or build the records again"
+            )
+        if kept is None or not np.array_equal(kept, offsets):
+            replace_index(self.path, offsets)
         return offsets
 
-    def _make_index(self) -> np.ndarray:
-        """Walk the frames of a shard that came without an index, and keep the index if the place is writable."""
-        size, offsets = self.path.stat().length, [0]
-        with self.path.open("rb") as file:
-            while offsets[-1] < size:
-                header = file.read(_HEADER.size)
-                if len(header) < _HEADER.size:
-                    raise self._damaged(len(offsets) - 1, "is cut off")
-                length, crc = _HEADER.unpack(header)
-                if crc != _masked_crc(header[:8]):
-                    raise self._damaged(len(offsets) - 1, "is damaged (CRC mismatch)")
+
+def find_frames(path: epath.Path) -> tuple[NDArray[np.int64], str]:
+    """Walk along a shard: where its frames start and, last, end; and what is wrong with the one there, or ""."""
+    size, offsets, fault = path.stat().length, [0], ""
+    with path.open("rb") as file:
+        while offsets[-1] < size and not fault:
+            file.seek(offsets[-1])
+            header = file.read(_HEADER.size)
+            length = _length(header)
+            if length is None:
+                fault = "is cut off" if len(header) < _HEADER.size else "is damaged (CRC mismatch)"
+            elif offsets[-1] + length + _FRAMING > size:
+                fault = "is cut off"
+            else:
                 offsets.append(offsets[-1] + length + _FRAMING)
-                if offsets[-1] > size:
-                    raise self._damaged(len(offsets) - 2, "is cut off")
-                file.seek(offsets[-1])
-        with contextlib.suppress(OSError):
-            _write_index(self.path, np.array(offsets, np.int64))
-        return np.array(offsets, np.int64)
-
-    def _damaged(self, record: int, how: str) -> DamagedRecordError:
-        return _damaged(self.path, record, how)
+    return np.array(offsets, np.int64), fault
 
 
-def check_size(path: epath.Path, expected: int, offsets: np.ndarray | None = None) -> None:
-    """Check that a shard is as long as when it was written; UserError names the first record that is cut off."""
-    size = path.stat().length
-    if size == expected:
-        return
-    if offsets is None and index_path(path).exists():
-        offsets = _read_index(path)
-    if offsets is not None and size < expected:
-        raise _damaged(path, int(np.searchsorted(offsets, size, side="right")) - 1, "is cut off")
-    raise UserError(
-        f"{path} has {size} bytes where {expected} were written; rebuild that shard with build_records or restore it"
-    )
+def check_size(path: epath.Path, size: int, expected: int) -> None:
+    """Check that a shard of `size` bytes is as long as it was; the error names the first record that is cut off."""
+    if size < expected:
+        offsets, fault = find_frames(path)
+        if fault:
+            raise _damaged(path, len(offsets) - 1, fault)
+    if size != expected:
+        raise UserError(
+            f"{path} has {size} bytes and {expected} were written; rebuild that shard with build_records or restore it"
+        )
 
 
 def _damaged(path: epath.Path, record: int, how: str) -> DamagedRecordError:
     return DamagedRecordError(f"{path}: record {record} {how}; rebuild that shard with build_records or restore it")
+
+
+def _data(frame: bytes) -> bytes | None:
+    """What is in a frame; None if it is not whole."""
+    if len(frame) < _FRAMING or _length(frame) != len(frame) - _FRAMING:
+        return None
+    data, (crc,) = frame[_HEADER.size : -_FOOTER.size], _FOOTER.unpack(frame[-_FOOTER.size :])
+    return data if crc == _masked_crc(data) else None
+
+
+def _length(frame: bytes) -> int | None:
+    """The number of bytes of data that the beginning of a frame tells; None if it is damaged."""
+    if len(frame) < _HEADER.size:
+        return None
+    length, crc = _HEADER.unpack_from(frame)
+    return length if crc == _masked_crc(frame[:8]) else None
 
 
 @functools.lru_cache(maxsize=10_000)  # records have few different lengths
@@ -171,15 +208,3 @@ def _header(length: int) -> bytes:
 def _masked_crc(data: bytes) -> int:
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _read_index(shard: epath.Path) -> np.ndarray:
-    try:
-        return np.load(io.BytesIO(index_path(shard).read_bytes()))  # at once: from afar each read is a request
-    except (ValueError, EOFError):
-        raise UserError(f"{index_path(shard)} is damaged; delete it, and it is made again") from None
-
-
-def _write_index(shard: epath.Path, offsets: np.ndarray) -> None:
-    with whole_file(index_path(shard)) as file:
-        np.save(file, offsets)

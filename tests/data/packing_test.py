@@ -1,9 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 
 from bert_jax.data.batches import record_ids
 from bert_jax.data.packing import PackedOrder, Packing, choose_packing, pack, pack_records, packed_batches
 from bert_jax.data.source import RecordSource
+from bert_jax.errors import UserError
 
 LENGTH = 128
 
@@ -123,3 +126,89 @@ def test_batches_from_records_on_disk(tmp_path, records):
             np.testing.assert_array_equal(values, all_rows[name][1:3])
         first = [row[0] if row else -1 for row in order.rows(step)]
         assert all_rows["input_ids"][:, 0].tolist() == [record + 1 for record in first]
+
+
+def write_counted_records(directory, records):
+    """Two shards of 30 and 20 records of 12 tokens and 2 predictions, and records.json counts them; their sizes."""
+    records.write_records(directory, train=[30, 20])
+    content = json.loads((directory / "records.json").read_text())
+    content["statistics"] = {"train": {"filled": 600, "predictions": 100}}
+    (directory / "records.json").write_text(json.dumps(content))
+    RecordSource(directory, "train").sizes()
+    return directory / "index" / "bert-train-00001-of-00002.sizes.npy"
+
+
+def test_any_flipped_bit_of_the_sizes_is_mended_and_told(tmp_path, records, caplog):
+    file = write_counted_records(tmp_path, records)
+    good = file.read_bytes()
+    for bit in np.random.default_rng(0).integers(0, len(good) * 8, 40).tolist():
+        content = bytearray(good)
+        content[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(content)
+        caplog.clear()
+        assert RecordSource(tmp_path, "train").sizes().tolist() == [[12, 2]] * 50, bit
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] in (
+            [f"{file} does not agree with its shard and is made anew"],
+            [f"{tmp_path}/index/*.sizes.npy do not agree with what records.json has counted and are made anew"],
+        ), bit
+        assert file.read_bytes() == good, bit
+
+
+SIZES = np.array([[12, 2]] * 20, np.int32)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        SIZES.astype(np.int64),
+        SIZES.astype(np.float32),
+        SIZES[:-1],
+        SIZES[:0],
+        SIZES.T,
+        SIZES[:, :1],
+        SIZES.reshape(40),
+        SIZES * 2,
+        -SIZES,
+        SIZES + np.int32([5, 0]),
+        SIZES + np.int32([0, 2]),
+        SIZES[:, ::-1],
+        np.int32(7),
+    ],
+)
+@pytest.mark.parametrize("skip_corrupt", [0, 1])
+def test_sizes_of_another_kind_are_made_anew_and_told(tmp_path, records, caplog, wrong, skip_corrupt):
+    file = write_counted_records(tmp_path, records)
+    np.save(file, wrong)
+    source = RecordSource(tmp_path, "train", skip_corrupt)
+    assert source.sizes().tolist() == [[12, 2]] * 50
+    assert caplog.text.count("and is made anew") + caplog.text.count("and are made anew") == 1
+    np.testing.assert_array_equal(np.load(file), SIZES, strict=True)
+    assert source.skipped == set()
+
+
+def test_sizes_that_nobody_has_counted_are_seen_to_be_wrong_when_their_record_is_read(tmp_path, records):
+    """As of shards of another program."""
+    records.write_records(tmp_path, train=[30])
+    file = tmp_path / "index" / "bert-train-00000-of-00001.sizes.npy"
+    for wrong in (11, 13):
+        sizes = np.array([[12, 2]] * 30, np.int32)
+        sizes[7, 0] = wrong
+        np.save(file, sizes)
+        packing = Packing(4, 8, sequences_per_row=2, predictions_per_row=4, max_seq_length=32)
+        source = RecordSource(tmp_path, "train")
+        with pytest.raises(UserError, match=r"sizes\.npy did not agree with record 7 of its shard and is removed"):
+            list(packed_batches(source, packing, rows=range(4), seed=0, first_step=0, last_step=packing.window_steps))
+        assert RecordSource(tmp_path, "train").sizes().tolist() == [[12, 2]] * 30
+        assert np.load(file).tolist() == [[12, 2]] * 30
+
+
+def test_a_skipped_record_has_other_sizes_and_nothing_is_wrong(tmp_path, records):
+    file = write_counted_records(tmp_path, records)
+    shard = tmp_path / "bert-train.tfrecord-00001-of-00002"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 20 * 3 + 50] ^= 1
+    shard.write_bytes(content)
+    source = RecordSource(tmp_path, "train", skip_corrupt=1)
+    assert source.sizes().tolist() == [[12, 2]] * 50
+    assert source.fetch([32, 33, 34])["input_mask"].sum(1).tolist() == [12, 0, 12]
+    assert np.load(file).tolist() == [[12, 2]] * 20

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -49,12 +51,133 @@ def test_truncated_shard_is_found_on_opening(tmp_path, records):
         RecordSource(tmp_path, "train")
 
 
-def test_records_of_another_size(tmp_path, records):
+def test_records_of_another_size_than_all_are_said_to_have(tmp_path, records):
     records.write_records(tmp_path, train=[5])
     manifest = tmp_path / "records.json"
     manifest.write_text(manifest.read_text().replace('"max_seq_length": 16', '"max_seq_length": 32'))
-    with pytest.raises(UserError, match="00000-of-00001: record 4: feature 'input_ids' has 16 values where 32"):
-        RecordSource(tmp_path, "train")[4]
+    for skip_corrupt in (0, 9):
+        with pytest.raises(UserError, match=r"16 tokens and 3 predictions and its records\.json says 32 and 3"):
+            RecordSource(tmp_path, "train", skip_corrupt)
+
+
+@pytest.mark.parametrize(("said", "truth"), [(4, 5), (6, 5)])
+def test_another_number_of_records_than_is_said(tmp_path, records, said, truth):
+    records.write_records(tmp_path, train=[truth])
+    manifest = tmp_path / "records.json"
+    manifest.write_text(manifest.read_text().replace(f'"num_records": {truth}', f'"num_records": {said}'))
+    for skip_corrupt in (0, 9):
+        with pytest.raises(UserError, match=f"holds {truth} records and the records.json beside it says {said}"):
+            RecordSource(tmp_path, "train", skip_corrupt)
+
+
+def test_another_size_of_a_shard_than_is_said(tmp_path, records):
+    (shard,) = records.write_records(tmp_path, train=[5]).splits["train"].shards
+    manifest = tmp_path / "records.json"
+    good = manifest.read_text()
+    manifest.write_text(good.replace(f'"bytes": {shard.bytes}', f'"bytes": {shard.bytes - 1}'))
+    for skip_corrupt in (0, 9):
+        with pytest.raises(UserError, match=f"has {shard.bytes} bytes and {shard.bytes - 1} were written"):
+            RecordSource(tmp_path, "train", skip_corrupt)
+
+
+def write_shard_of(directory, records, changes, number=5):
+    """A directory whose only shard has `number` records, those in `changes` with other features."""
+    records.write_records(directory, train=[number])
+    shard = directory / "bert-train.tfrecord-00000-of-00001"
+    with write_shard(shard) as writer:
+        for record in range(number):
+            content = records.numbered_record(record) | changes.get(record, {})
+            writer.write(records.RecordFormat(16, 3).serialize(content))
+    manifest = (directory / "records.json").read_text()
+    size = re.search(r'"bytes": \d+', manifest)[0]
+    (directory / "records.json").write_text(manifest.replace(size, f'"bytes": {shard.stat().st_size}'))
+
+
+def ids(number):
+    return [1, 2, 3, number, *[5] * 8, *[0] * 4]
+
+
+BAD_NUMBERS = [
+    ({"input_ids": ids(-3)}, "input_ids holds -3, which is not from 0 to 999"),
+    ({"input_ids": ids(1000)}, "input_ids holds 1000, which is not from 0 to 999"),
+    ({"input_ids": ids(2**31)}, f"'input_ids' holds {2**31}, which is beyond 32 bits"),
+    ({"input_ids": ids(2**32 + 7)}, f"'input_ids' holds {2**32 + 7}, which is beyond 32 bits"),
+    ({"input_ids": ids(-(2**63))}, f"'input_ids' holds {-(2**63)}, which is beyond 32 bits"),
+    ({"input_ids": [7] * 15}, "'input_ids' has 15 values where 16 are expected"),
+    ({"masked_lm_ids": [-100, 7, 0]}, "masked_lm_ids holds -100, which is not from 0 to 999"),
+    ({"masked_lm_ids": [1, 7, 30522]}, "masked_lm_ids holds 30522, which is not from 0 to 999"),
+    ({"masked_lm_positions": [2, -1, 0]}, "masked_lm_positions holds -1, which is not from 0 to 15"),
+    ({"masked_lm_positions": [2, 16, 0]}, "masked_lm_positions holds 16, which is not from 0 to 15"),
+    ({"masked_lm_positions": [2, 12, 0]}, "masked_lm_positions holds one of padding"),
+    ({"segment_ids": [0] * 4 + [2] + [0] * 11}, "segment_ids holds 2, which is not from 0 to 1"),
+    ({"segment_ids": [-1] * 16}, "segment_ids holds -1, which is not from 0 to 1"),
+    ({"next_sentence_labels": [2]}, "next_sentence_labels holds 2, which is not from 0 to 1"),
+    ({"next_sentence_labels": [-1]}, "next_sentence_labels holds -1, which is not from 0 to 1"),
+    ({"input_mask": [2] * 12 + [0] * 4}, "input_mask is not so many times 1, and then 0"),
+    ({"input_mask": [1] * 5 + [0] + [1] * 6 + [0] * 4}, "input_mask is not so many times 1, and then 0"),
+    ({"input_mask": [-1] * 16}, "input_mask is not so many times 1, and then 0"),
+    ({"masked_lm_weights": [1.0, float("nan"), 0.0]}, "masked_lm_weights is not so many times 1, and then 0"),
+    ({"masked_lm_weights": [0.5, 0.5, 0.0]}, "masked_lm_weights is not so many times 1, and then 0"),
+    ({"masked_lm_weights": [0.0, 1.0, 0.0]}, "masked_lm_weights is not so many times 1, and then 0"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), BAD_NUMBERS)
+def test_numbers_that_a_model_would_take_for_others(tmp_path, records, change, says):
+    """Negative ones count from the end of a table, and too large ones make numbers that are none."""
+    write_shard_of(tmp_path, records, {3: change})
+    source = RecordSource(tmp_path, "train")
+    assert source.fetch([0, 1, 2, 4])["input_ids"][:, 0].tolist() == [1, 2, 3, 5]
+    for read in (lambda: source[3], lambda: source.fetch(range(5))):
+        with pytest.raises(DamagedRecordError, match=r"00000-of-00001: record 3: .*; build the records again") as error:
+            read()
+        assert says in str(error.value)
+        assert "\n" not in str(error.value)
+    source = RecordSource(tmp_path, "train", skip_corrupt=1)
+    for _ in range(2):
+        batch = source.fetch(range(5))
+        assert batch["input_ids"][:, 0].tolist() == [1, 2, 3, 0, 5]
+        assert not any(values[3].any() for values in batch.values())
+    assert source.skipped == {3}
+
+
+def test_the_largest_numbers_that_may_be(tmp_path, records):
+    largest = {
+        "input_ids": [999] * 16,
+        "input_mask": [1] * 16,
+        "segment_ids": [1] * 16,
+        "masked_lm_positions": [15] * 3,
+        "masked_lm_ids": [999] * 3,
+        "masked_lm_weights": [1.0] * 3,
+        "next_sentence_labels": [1],
+    }
+    write_shard_of(tmp_path, records, {0: largest})
+    for name, values in RecordSource(tmp_path, "train")[0].items():
+        assert values.tolist() == largest[name]
+
+
+def test_damaged_numbers_and_damaged_bytes_are_counted_together(tmp_path, records):
+    write_shard_of(tmp_path, records, {1: {"input_ids": ids(-1)}, 4: {"segment_ids": [9] * 16}}, number=9)
+    damage(tmp_path, 6)
+    source = RecordSource(tmp_path, "train", skip_corrupt=2)
+    assert source.fetch(range(6))["input_ids"][:, 0].tolist() == [1, 0, 3, 4, 0, 6]
+    with pytest.raises(DamagedRecordError, match=r"record 6 is damaged.*2 damaged records are skipped already"):
+        source.fetch([5, 6])
+
+
+@pytest.mark.parametrize("skip_corrupt", [0, 1])
+def test_a_wrong_index_is_made_anew_and_counts_for_nothing(tmp_path, records, caplog, skip_corrupt):
+    records.write_records(tmp_path, train=[5, 4])
+    index = tmp_path / "index" / "bert-train-00001-of-00002.npy"
+    good = np.load(index)
+    for wrong in (good + 1, good * 2, good[:-1], good.astype(np.int32), np.r_[good[:2], good[2] + 4, good[3:]]):
+        np.save(index, wrong)
+        caplog.clear()
+        source = RecordSource(tmp_path, "train", skip_corrupt)
+        assert source.fetch(range(9))["input_ids"][:, 0].tolist() == list(range(1, 10))
+        assert caplog.text.count("-00001-of-00002.npy does not agree with its shard and is made anew") == 1
+        assert source.skipped == set()
+        assert np.load(index).tolist() == good.tolist()
 
 
 def damage(directory, *numbers):

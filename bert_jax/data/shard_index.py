@@ -1,0 +1,57 @@
+"""The index of a shard: index/<shard>.npy beside it holds, as int64, where each record's frame starts and, last, ends.
+
+It spares whoever opens a shard walking along it, and may be lost or damaged: all that it says is in the shard itself.
+"""
+
+import contextlib
+
+import numpy as np
+from absl import logging
+from etils import epath
+from numpy.typing import NDArray
+
+from bert_jax.data.array_file import read_array, write_array
+
+SMALLEST_FRAME = 16  # bytes, those of a record without data
+
+
+def index_path(shard: epath.PathLike) -> epath.Path:
+    """Where a shard's index is; no glob for *.tfrecord* finds it."""
+    shard = epath.Path(shard)
+    return shard.parent / "index" / (shard.name.replace(".tfrecord", "") + ".npy")
+
+
+def read_index(shard: epath.PathLike) -> NDArray[np.int64] | None:
+    """The index that was kept; None if there is none, or the file is damaged."""
+    return read_array(index_path(shard), np.int64) if index_path(shard).exists() else None
+
+
+def write_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:
+    """Keep the index of a shard."""
+    write_array(index_path(shard), offsets)
+
+
+def replace_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:
+    """Keep an index that was found by walking along the shard, if the place is writable; tell if another was there."""
+    if index_path(shard).exists():
+        logging.warning("%s does not agree with its shard and is made anew", index_path(shard))
+    with contextlib.suppress(OSError):
+        write_index(shard, offsets)
+
+
+def is_possible(offsets: NDArray[np.int64]) -> bool:
+    """Whether any shard could have this index: frames one after the other from its beginning."""
+    return len(offsets) > 0 and offsets[0] == offsets.min() == 0 and bool((np.diff(offsets) >= SMALLEST_FRAME).all())
+
+
+def as_far_as_known(
+    walked: NDArray[np.int64], kept: NDArray[np.int64] | None, num_records: int, size: int
+) -> NDArray[np.int64]:
+    """The index of a shard of `size` bytes along which one gets no further than `walked`: from there on as `kept`.
+
+    Where that is not possible either, the records are nowhere: all at the end of the file.
+    """
+    if kept is None or len(kept) != num_records + 1 or not is_possible(kept):
+        kept = np.full(num_records + 1, size)
+    offsets = np.concatenate([walked, np.minimum(kept, size)[len(walked) :]])
+    return np.maximum.accumulate(offsets[: num_records + 1])
