@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -78,21 +79,28 @@ def _check_fit(
 
     `folder` is where their vocabulary may lie; `records` is that of the records.
     """
-    settings = dataclasses.asdict(theirs)
-    wrong = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE and value != getattr(ours, key)}
-    if theirs.max_position_embeddings > ours.max_position_embeddings:  # fewer may grow
-        wrong["max_position_embeddings"] = theirs.max_position_embeddings
-    differs = [f"{key}={value} (here {getattr(ours, key)})" for key, value in wrong.items()]
-    give = [f"--config.model.{key}={value}" for key, value in wrong.items() if key != "vocab_size"]
+    wrong = _settings_that_differ(theirs, ours)
     directory, vocabularies = _vocabularies_in(folder)
     if not directory:
         logging.warning("%s has no vocabulary beside its weights: that the records have the same is not checked", path)
+    differs = [f"{key}={value} (here {getattr(ours, key)})" for key, value in wrong.items()]
+    give = [" ".join(f"--config.model.{key}={value}" for key, value in wrong.items() if key != "vocab_size")]
     if other := bool(vocabularies) and _is_another(records, vocabularies):
         differs.append(f"another vocabulary in {directory} than the records have")
     if other or "vocab_size" in wrong:
         give.append(f"records built with {_vocabulary_to_give(directory, vocabularies, theirs.vocab_size, records)}")
     if differs:
-        raise UserError(f"--config.init_from={path} does not fit this run: {', '.join(differs)}; give {' '.join(give)}")
+        remedy = " and ".join(filter(None, give))
+        raise UserError(f"--config.init_from={path} does not fit this run: {', '.join(differs)}; give {remedy}")
+
+
+def _settings_that_differ(theirs: ModelConfig, ours: ModelConfig) -> dict[str, Any]:
+    """Theirs, of those that must be equal; positions may grow."""
+    settings = dataclasses.asdict(theirs)
+    wrong = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE and value != getattr(ours, key)}
+    if theirs.max_position_embeddings > ours.max_position_embeddings:
+        wrong["max_position_embeddings"] = theirs.max_position_embeddings
+    return wrong
 
 
 def _vocabularies_in(path: epath.Path) -> tuple[epath.Path | None, list[Tokenizer]]:
@@ -129,9 +137,9 @@ def _special_ids(vocabulary: Tokenizer) -> str:
 def _check_finite(source: object, arrays: Mapping[str, np.ndarray]) -> None:
     bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if bad:
-        others = f" and {len(bad) - 1} others" if bad[1:] else ""
+        others = f", and {len(bad) - 1} others," if bad[1:] else ""
         raise UserError(
-            f"--config.init_from={source}: {bad[0]}{others} not finite (NaN or infinity), so that no step would count; "
+            f"--config.init_from={source}: {bad[0]}{others} is not finite (NaN or infinity): no step would count; "
             "give weights from before that"
         )
 
