@@ -28,16 +28,14 @@ WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
 # Buffers without weights that older releases saved.
 IGNORED = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
 # What is not read, by the end of its name, and how to get from it what is.
+_ADAPTER = "put the adapter into its model, merge_and_unload(), and save that"
 _AGAIN = "with transformers 4, BertForPreTraining.from_pretrained(DIR, from_{}=True).save_pretrained(NEW) makes what is"
 UNREAD = {
-    (
-        "adapter_model.safetensors",
-        "adapter_model.bin",
-    ): "put the adapter into its model, merge_and_unload(), and save that",
+    ("adapter_model.safetensors", "adapter_model.bin"): _ADAPTER,
     ("params.npz",): "export that run with --format=huggingface",
     (".msgpack",): _AGAIN.format("flax"),
     (".h5",): _AGAIN.format("tf"),
-    (".ot", ".onnx", ".gguf", ".npz", ".pkl"): "give the torch or safetensors weights that it was made of",
+    (".ot", ".onnx", ".gguf", ".npz", ".pkl", ".pb"): "give the torch or safetensors weights that it was made of",
 }
 
 
@@ -51,7 +49,7 @@ def find_weights(path: epath.PathLike) -> epath.Path | None:
 
 
 def read_huggingface(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
-    """Read a Hugging Face directory, or a single .safetensors, .bin, .pt or .pth file of BERT's weights.
+    """Read a Hugging Face directory, or a single .safetensors, .bin, .pt, .pth or .ckpt file of BERT's weights.
 
     A single file does not say everything: the number of heads, the activation, dropout and epsilon are then those of
     `settings`. Of a directory, config.json says all, and `settings` nothing. Others' heads are passed over.

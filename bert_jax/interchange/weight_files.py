@@ -81,7 +81,8 @@ def _read_safetensors(file: epath.Path) -> dict[str, Stored]:
     try:
         entries = safetensors.deserialize(file.read_bytes())
     except safetensors.SafetensorError as error:
-        raise UserError(f"{file} is not a whole safetensors file ({error}); fetch it again") from error
+        reason = " ".join(str(error).split())[:200]  # which may hold a name of somebody's
+        raise UserError(f"{file} is not a whole safetensors file ({reason}); fetch it again") from error
     return {
         name: Stored(tuple(entry["shape"]), functools.partial(_array, file, name, entry)) for name, entry in entries
     }
@@ -121,8 +122,8 @@ def _state_dict(content: Any, file: epath.Path) -> dict[Any, Any]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             logging.info("%s: of %s, %r is read", file, listed(map(str, content)), key)
             content = content[key]
-    if isinstance(content, list) and all(isinstance(one, tuple) and isinstance(one[0], str) for one in content):
-        return {name: value for name, *_, value in content}
+    if isinstance(content, list) and all(isinstance(one, tuple) and len(one) == 2 for one in content):
+        return {str(name): value for name, value in content}
     return content if isinstance(content, dict) else {}
 
 

@@ -343,6 +343,7 @@ def test_a_tensor_that_is_larger_than_its_file(tmp_path, torch_model):
         lambda header: header["bert.pooler.dense.bias"].update(data_offsets=[0, 128]),
         lambda header: header["bert.pooler.dense.bias"].update(data_offsets=[2**60, 2**60 + 128]),
         lambda header: header.update({"bert.pooler.dense.bias": None}),
+        lambda header: header.update({"a\nb": header["bert.pooler.dense.bias"]}),
         lambda header: header.update(deep=json.loads("[" * 900 + "]" * 900)),
     ],
 )
