@@ -8,7 +8,7 @@ import functools
 import io
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 import msgspec
@@ -20,9 +20,6 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import Stored, listed
 from bert_jax.storage.json_file import read_json
-
-if TYPE_CHECKING:
-    import torch
 
 TORCH_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 INDEX = ".index.json"  # of weights in several files: which array is in which
@@ -127,12 +124,12 @@ def _state_dict(content: Any, file: epath.Path) -> dict[Any, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _of_tensor(file: epath.Path, name: str, tensor: "torch.Tensor") -> Stored:
+def _of_tensor(file: epath.Path, name: str, tensor: Any) -> Stored:
     shape = () if tensor.is_nested else tuple(tensor.shape)  # a nested tensor has no single shape
     return Stored(shape, functools.partial(_to_numpy, file, name, tensor))
 
 
-def _to_numpy(file: epath.Path, name: str, tensor: "torch.Tensor") -> np.ndarray:
+def _to_numpy(file: epath.Path, name: str, tensor: Any) -> np.ndarray:
     import torch
 
     plain = tensor.layout is torch.strided and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta)
