@@ -4,7 +4,9 @@ Where it must differ, the text being ordinary for us and not for transformers:
   - the spelling of a special token in a text ("[MASK]") is that token there; `split_special_tokens=True` turns it off;
   - its WordPiece drops private-use and unassigned characters, and follows the Unicode tables of its own release;
   - of two equally likely cuts ("-----" in pieces of 1 and 2) it may take the other one than SentencePiece does;
-  - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone.
+  - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone;
+  - transformers 5's BertTokenizer, where a program asks for it by that name, takes no more of a tokenizer.json than the
+    vocabulary: words over 100 characters are unknown there. AutoTokenizer takes all of it.
 """
 
 import json
@@ -35,13 +37,14 @@ def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int
 
 def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
     settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
+        "tokenizer_class": "PreTrainedTokenizerFast",  # that takes all that tokenizer.json says, in all releases
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],  # release 5 gives no segments unasked
         "do_lower_case": tokenizer.lowercase,
         "model_max_length": max_length,
         **{f"{name}_token": token for name, token in _special_tokens(tokenizer).items()},
     }
     if tokenizer.kind == "wordpiece":
-        settings |= {"tokenizer_class": "BertTokenizer", "strip_accents": None, "tokenize_chinese_chars": True}
+        settings |= {"strip_accents": None, "tokenize_chinese_chars": True}
     return settings
 
 

@@ -1,6 +1,7 @@
 """Exported tokenizers as transformers loads them: the ids are ours on real text, in three kinds of vocabulary."""
 
 import io
+import json
 from collections import Counter
 from pydoc_data.topics import topics
 
@@ -77,6 +78,7 @@ def exported(request, make, tmp_path_factory):
     directory = epath.Path(tmp_path_factory.mktemp("tokenizer"))
     tokenizer = make(directory, request.param)
     write_tokenizer(tokenizer, directory / "export", max_length=64)
+    (directory / "export" / "config.json").write_text('{"model_type": "bert"}')  # of which classes are chosen, too
     return tokenizer, directory / "export"
 
 
@@ -92,16 +94,52 @@ def test_transformers_gives_our_ids(exported):
     assert theirs.model_max_length == 64
 
 
+def pair_of_texts(tokenizer):
+    """The ids and segments of the two texts that the tests give."""
+    first, second = tokenizer.encode("the object"), tokenizer.encode("is called")
+    ids = [tokenizer.cls_id, *first, tokenizer.sep_id, *second, tokenizer.sep_id]
+    return ids, [0] * (len(first) + 2) + [1] * (len(second) + 1)
+
+
 def test_two_texts_become_a_pair_as_in_pretraining(exported):
     tokenizer, directory = exported
     theirs = transformers.AutoTokenizer.from_pretrained(str(directory))
-    first, second = tokenizer.encode("the object"), tokenizer.encode("is called")
     pair = theirs("the object", "is called", padding="max_length", max_length=32)
-    ids = [tokenizer.cls_id, *first, tokenizer.sep_id, *second, tokenizer.sep_id]
+    ids, segments = pair_of_texts(tokenizer)
     assert pair["input_ids"] == ids + [tokenizer.pad_id] * (32 - len(ids))
-    segments = [0] * (len(first) + 2) + [1] * (len(second) + 1)
     assert pair["token_type_ids"][: len(ids)] == segments
     assert sum(pair["attention_mask"]) == len(ids)
+
+
+# Prints the release, the ids of the lines of a JSON file, those of one pair of texts, and of a masked one.
+READ_BY_TRANSFORMERS = """
+import json, sys, transformers
+theirs = transformers.AutoTokenizer.from_pretrained(sys.argv[1])
+ids = [theirs(line, add_special_tokens=False)["input_ids"] for line in json.load(open(sys.argv[2]))]
+pair = dict(theirs("the object", "is called", padding="max_length", max_length=32))
+masked = theirs(f"the {theirs.mask_token} of")["input_ids"]
+print(json.dumps([transformers.__version__, len(theirs), ids, pair, masked]))
+"""
+
+
+@pytest.mark.slow
+def test_the_newest_transformers_gives_our_ids_and_segments(exported, transformers_5, tmp_path):
+    tokenizer, directory = exported
+    lines = [*LINES[:3000], *ODD]
+    (tmp_path / "lines.json").write_text(json.dumps(lines))
+    version, size, theirs, pair, masked = transformers_5.run(READ_BY_TRANSFORMERS, directory, tmp_path / "lines.json")
+    assert version.startswith("5.")
+    assert size == tokenizer.vocab_size
+    for line, their_ids in zip(lines, theirs, strict=True):
+        our_ids = tokenizer.encode(line)
+        if tokenizer.kind == "sentencepiece" and ("---" in line or "===" in line):  # cuts that are equally likely
+            their_ids, our_ids = sorted(their_ids), sorted(our_ids)
+        assert their_ids == our_ids, line
+    ids, segments = pair_of_texts(tokenizer)
+    assert pair["input_ids"] == ids + [tokenizer.pad_id] * (32 - len(ids))
+    assert pair["token_type_ids"][: len(ids)] == segments
+    assert sum(pair["attention_mask"]) == len(ids)
+    assert masked.count(tokenizer.mask_id) == 1
 
 
 def test_special_tokens_are_known_by_name(exported):
