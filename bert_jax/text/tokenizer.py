@@ -4,6 +4,7 @@ The kinds themselves are in wordpiece.py, byte_bpe.py, unigram.py and token_ids.
 kind's own file (vocab.txt, tokenizer.json, tokenizer.model or ids.json) and vocabulary.json, which says what made it.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.text import token_ids
 from bert_jax.text.byte_bpe import ByteBPE
@@ -30,6 +32,28 @@ _MODEL_OF_SUFFIX: dict[str, type[Model]] = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class _Description:
+    """What a vocabulary directory's vocabulary.json says of it."""
+
+    kind: str
+    vocab_size: int
+    fingerprint: str
+    lowercase: bool
+    made_by: dict[str, Any]
+    strip_accents: bool | None = None  # None: as lowercase
+    tokenize_chinese_chars: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class _Config:
+    """What decides the ids in a Hugging Face directory's tokenizer_config.json, under the names there."""
+
+    do_lower_case: bool | None = None
+    strip_accents: bool | None = None
+    tokenize_chinese_chars: bool | None = None
+
+
 class Tokenizer:
     """Text to token ids and back. Cheap to load; load one in each worker process.
 
@@ -40,6 +64,7 @@ class Tokenizer:
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
         lowercase: whether text is lower-cased before it is cut.
+        strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids.
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
@@ -57,6 +82,8 @@ class Tokenizer:
         self.mask_id: int = model.special_ids.mask
         self.continues_word: list[bool] = model.continues_word
         self.lowercase: bool = model.lowercase
+        self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
+        self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars
         self.fingerprint: str = _fingerprint(model)
         self.made_by: dict[str, Any] = dict(made_by or {})
 
@@ -78,6 +105,8 @@ class Tokenizer:
             "lowercase": self.lowercase,
             "made_by": self.made_by,
         }
+        if isinstance(self._model, WordPiece):
+            description |= self._model.unusual_settings()
         for name, content in self._model.files().items():
             with whole_file(directory / name) as file:
                 file.write(content)
@@ -97,33 +126,24 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     if not path.exists():
         raise UserError(f"vocabulary {path} does not exist; make one with python -m bert_jax.build_vocab")
     if not path.is_dir():
-        return Tokenizer(_read_model(path, do_lower_case))
+        return Tokenizer(_read_model(path, _Config(do_lower_case)))
     if not (path / DESCRIPTION).exists():
-        return Tokenizer(_read_model(_model_file(path), _hugging_face_case(path, do_lower_case)))
-    description = read_description(path)
-    if do_lower_case not in (None, description["lowercase"]):
+        return Tokenizer(_read_model(_model_file(path), _hugging_face_config(path, do_lower_case)))
+    return _read_described(path, do_lower_case)
+
+
+def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokenizer:
+    said = read_json(directory / DESCRIPTION, _Description, "build the vocabulary again")
+    if do_lower_case not in (None, said.lowercase):
+        raise UserError(f"vocabulary {directory} was made with lowercase={said.lowercase}; leave out --do_lower_case")
+    config = _Config(said.lowercase, said.strip_accents, said.tokenize_chinese_chars)
+    tokenizer = Tokenizer(_read_model(_model_file(directory), config), said.made_by)
+    if tokenizer.fingerprint != said.fingerprint:
         raise UserError(
-            f"vocabulary {path} was made with lowercase={description['lowercase']}; leave out --do_lower_case"
-        )
-    tokenizer = Tokenizer(_read_model(_model_file(path), description["lowercase"]), description["made_by"])
-    if tokenizer.fingerprint != description["fingerprint"]:
-        raise UserError(
-            f"the files in {path} were changed after its {DESCRIPTION} was written; "
+            f"the files in {directory} were changed after its {DESCRIPTION} was written; "
             f"build it again, or delete {DESCRIPTION} to use the files as they are"
         )
     return tokenizer
-
-
-def read_description(directory: epath.Path) -> dict[str, Any]:
-    """The content of a vocabulary directory's vocabulary.json; UserError if it is not one."""
-    try:
-        description = json.loads((directory / DESCRIPTION).read_text())
-        missing = {"kind", "vocab_size", "fingerprint", "lowercase", "made_by"} - description.keys()
-    except (ValueError, AttributeError):
-        raise UserError(f"{directory / DESCRIPTION} is damaged; build the vocabulary again") from None
-    if missing:
-        raise UserError(f"{directory / DESCRIPTION} lacks {sorted(missing)}; build the vocabulary again")
-    return description
 
 
 def _model_file(directory: epath.Path) -> epath.Path:
@@ -136,22 +156,24 @@ def _model_file(directory: epath.Path) -> epath.Path:
     raise UserError(f"{directory} holds no vocab.txt, tokenizer.json or *.model; give another vocabulary")
 
 
-def _read_model(file: epath.Path, do_lower_case: bool | None) -> Model:
+def _read_model(file: epath.Path, config: _Config) -> Model:
     if file.name == TokenIds.file_name:
-        return TokenIds.read(file, do_lower_case)
+        return TokenIds.read(file, config.do_lower_case)
     if file.suffix not in _MODEL_OF_SUFFIX:
         raise UserError(f"{file} is no vocabulary: its name must end in {', '.join(_MODEL_OF_SUFFIX)}")
-    return _MODEL_OF_SUFFIX[file.suffix].read(file, do_lower_case)
+    kind = _MODEL_OF_SUFFIX[file.suffix]
+    if kind is WordPiece:
+        parts_ideographs = config.tokenize_chinese_chars is not False
+        return WordPiece.read(file, config.do_lower_case, config.strip_accents, parts_ideographs)
+    return kind.read(file, config.do_lower_case)
 
 
-def _hugging_face_case(directory: epath.Path, do_lower_case: bool | None) -> bool | None:
-    config = directory / "tokenizer_config.json"
-    if do_lower_case is not None or not config.exists():
-        return do_lower_case
-    try:
-        return json.loads(config.read_text()).get("do_lower_case")
-    except (ValueError, AttributeError):
-        raise UserError(f"{config} is damaged; mend it or give --do_lower_case") from None
+def _hugging_face_config(directory: epath.Path, do_lower_case: bool | None) -> _Config:
+    file = directory / "tokenizer_config.json"
+    if not file.exists():
+        return _Config(do_lower_case)
+    config = read_json(file, _Config, "mend it, or give the vocabulary's own file and --do_lower_case")
+    return config if do_lower_case is None else dataclasses.replace(config, do_lower_case=do_lower_case)
 
 
 def _fingerprint(model: Model) -> str:
