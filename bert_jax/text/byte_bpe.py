@@ -1,8 +1,9 @@
-"""Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json.
+"""Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json, added tokens included.
 
 Training one is in vocabulary.py.
 """
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import tokenizers
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import decode_json
 from bert_jax.text.special_tokens import find_special_ids
 
 
@@ -27,6 +29,9 @@ class ByteBPE:
         self._library = _load(content, source)
         self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
+        five = {self.tokens[token_id] for token_id in dataclasses.astuple(self.special_ids)}
+        if any(token.get("special") and token["content"] not in five for token in self._settings["added_tokens"]):
+            self._library = _load(_with_five_special(content, five), source)
         # The file may lower-case by itself; do_lower_case adds it where the file does not.
         normalizer = self._library.normalizer
         lowercases = normalizer is not None and "A" not in normalizer.normalize_str("A")
@@ -59,22 +64,33 @@ class ByteBPE:
         return self._library.decode(list(ids), skip_special_tokens=False)
 
 
-def _parse(content: bytes, source: str) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class _File:
     """The parts of a tokenizer.json that decide the ids of a text."""
-    try:
-        file = json.loads(content)
-        parts = {key: file[key] for key in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
-        kind = parts["model"]["type"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{source} is not a tokenizer.json of the tokenizers library; give another vocabulary"
-        ) from None
-    if kind != "BPE" or "ByteLevel" not in json.dumps(parts["pre_tokenizer"]):
+
+    model: dict[str, Any]
+    normalizer: dict[str, Any] | None
+    pre_tokenizer: dict[str, Any] | None
+    added_tokens: list[dict[str, Any]]
+
+
+def _parse(content: bytes, source: str) -> dict[str, Any]:
+    file = decode_json(content, _File, source, "give a tokenizer.json of the tokenizers library")
+    kind = file.model.get("type")
+    if kind != "BPE" or "ByteLevel" not in json.dumps(file.pre_tokenizer):
         raise UserError(
             f"{source} holds a {kind} model that is not byte-level BPE; "
             "give the vocab.txt (WordPiece) or .model file (SentencePiece) that belongs to it"
         )
-    return parts
+    return vars(file)
+
+
+def _with_five_special(content: bytes, five: set[str]) -> bytes:
+    """The file without the mark of special tokens on others than the five, so that the library finds them in texts."""
+    file = json.loads(content)
+    for token in file["added_tokens"]:
+        token["special"] = token["content"] in five
+    return json.dumps(file).encode()
 
 
 def _load(content: bytes, source: str) -> tokenizers.Tokenizer:
