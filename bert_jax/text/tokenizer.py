@@ -19,6 +19,7 @@ from bert_jax.text import token_ids
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.unigram import Unigram
+from bert_jax.text.vocab_txt import tell_duplicates
 from bert_jax.text.wordpiece import WordPiece
 
 DESCRIPTION = "vocabulary.json"
@@ -126,10 +127,16 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     if not path.exists():
         raise UserError(f"vocabulary {path} does not exist; make one with python -m bert_jax.build_vocab")
     if not path.is_dir():
-        return Tokenizer(_read_model(path, _Config(do_lower_case)))
+        return _read_foreign(path, _Config(do_lower_case))
     if not (path / DESCRIPTION).exists():
-        return Tokenizer(_read_model(_model_file(path), _hugging_face_config(path, do_lower_case)))
+        return _read_foreign(_model_file(path), _hugging_face_config(path, do_lower_case))
     return _read_described(path, do_lower_case)
+
+
+def _read_foreign(file: epath.Path, config: _Config) -> Tokenizer:
+    tokenizer = Tokenizer(_read_model(file, config))
+    tell_duplicates(tokenizer.tokens, file)
+    return tokenizer
 
 
 def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokenizer:
