@@ -109,7 +109,7 @@ def test_a_bad_file_is_named(bad, message):
         ByteBPE(bad, None, "x.json")
 
 
-@pytest.mark.parametrize("depth", [100, 500, 900, 990, 1000, 5000])
+@pytest.mark.parametrize("depth", [500, 900, 990, 1000, 5000])
 def test_no_depth_is_too_much(content, depth):
     deep = content.decode().replace('"normalizer":null', '"normalizer":' + "[" * depth + "]" * depth)
     assert deep != content.decode()
