@@ -3,6 +3,7 @@
 Where it must differ, the text being ordinary for us and not for transformers:
   - the spelling of a special token in a text ("[MASK]") is that token there; `split_special_tokens=True` turns it off;
   - its WordPiece drops private-use and unassigned characters, and follows the Unicode tables of its own release;
+  - its BertTokenizer in Python (before release 5) composes characters (NFC) where accents stay;
   - of two equally likely cuts ("-----" in pieces of 1 and 2) it may take the other one than SentencePiece does;
   - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone;
   - transformers 5's BertTokenizer, where a program asks for it by that name, takes no more of a tokenizer.json than the
@@ -21,6 +22,11 @@ from bert_jax.interchange.sentencepiece_model import UNIGRAM, USER_DEFINED, read
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
 
 _LONGEST_WORD = 200  # characters, as in the original; transformers' own default is 100
+
+# Characters as Unicode's rule for the final sigma sees them. BertNormalizer drops control characters, but later.
+_CASED = r"[\p{Cased}&&\P{Case_Ignorable}]"
+_IGNORED = r"\p{Case_Ignorable}"
+_IGNORED_OR_DROPPED = r"[[\p{Case_Ignorable}\p{Cc}\x{FFFD}]&&[^\t\n\r]]"
 
 
 def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int) -> None:
@@ -44,8 +50,16 @@ def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
         **{f"{name}_token": token for name, token in _special_tokens(tokenizer).items()},
     }
     if tokenizer.kind == "wordpiece":
-        settings |= {"strip_accents": None, "tokenize_chinese_chars": True}
+        settings |= {
+            "strip_accents": _strip_accents(tokenizer),
+            "tokenize_chinese_chars": tokenizer.tokenize_chinese_chars,
+        }
     return settings
+
+
+def _strip_accents(tokenizer: Tokenizer) -> bool | None:
+    """None where accents go exactly when case does, as in the original: what everybody's files say."""
+    return None if tokenizer.strip_accents == tokenizer.lowercase else tokenizer.strip_accents
 
 
 def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
@@ -58,8 +72,13 @@ def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
     library = tokenizers.Tokenizer(
         models.WordPiece(ids, unk_token=special["unk"], max_input_chars_per_word=_LONGEST_WORD)
     )
-    # Accents go exactly when case does (strip_accents=None).
-    library.normalizer = normalizers.BertNormalizer(lowercase=tokenizer.lowercase, strip_accents=None)
+    cleaning = normalizers.BertNormalizer(
+        lowercase=tokenizer.lowercase,
+        strip_accents=_strip_accents(tokenizer),
+        handle_chinese_chars=tokenizer.tokenize_chinese_chars,
+    )
+    sigma = _final_sigma(passed_over=_IGNORED_OR_DROPPED)
+    library.normalizer = normalizers.Sequence([sigma, cleaning]) if tokenizer.lowercase else cleaning
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     library.decoder = decoders.WordPiece()
     _finish(library, tokenizer, directory)
@@ -72,7 +91,7 @@ def _write_bpe(tokenizer: Tokenizer, directory: epath.Path) -> None:
     library.no_padding()
     steps = [library.normalizer] if library.normalizer else []
     if tokenizer.lowercase and _keeps_case(steps):
-        library.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        library.normalizer = normalizers.Sequence([_final_sigma(_IGNORED), normalizers.Lowercase(), *steps])
     _finish(library, tokenizer, directory)
 
 
@@ -98,7 +117,7 @@ def _unigram_normalizers(spec: Any, lowercase: bool) -> list[normalizers.Normali
     if spec.precompiled_charsmap:
         steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
     if lowercase and _keeps_case(steps):
-        steps.insert(0, normalizers.Lowercase())
+        steps[:0] = [_final_sigma(_IGNORED), normalizers.Lowercase()]
     if spec.remove_extra_whitespaces:
         steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
     return steps
@@ -106,6 +125,13 @@ def _unigram_normalizers(spec: Any, lowercase: bool) -> list[normalizers.Normali
 
 def _keeps_case(steps: list[normalizers.Normalizer]) -> bool:
     return "A" in normalizers.Sequence(steps).normalize_str("A")
+
+
+def _final_sigma(passed_over: str) -> normalizers.Normalizer:
+    """Lower-cases Greek Σ as the last letter of a word, to ς, which the library's normalizers, character by character,
+    make σ; Python's lower(), so the original's ids too, knows the rule (Unicode's Final_Sigma).
+    """
+    return normalizers.Replace(Regex(rf"(?<={_CASED}{passed_over}*)Σ(?!{passed_over}*+{_CASED})"), "ς")
 
 
 def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epath.Path) -> None:

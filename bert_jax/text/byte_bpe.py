@@ -16,6 +16,16 @@ from bert_jax.storage.json_file import decode_json
 from bert_jax.text.special_tokens import find_special_ids
 
 
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """The parts of a tokenizer.json that decide the ids of a text; what is in them is the library's to check."""
+
+    model: dict[str, Any]
+    normalizer: Any
+    pre_tokenizer: Any
+    added_tokens: list[dict[str, Any]]
+
+
 class ByteBPE:
     """Byte-level BPE with a tokenizer.json."""
 
@@ -25,19 +35,19 @@ class ByteBPE:
     def __init__(self, content: bytes, do_lower_case: bool | None, source: str = "the tokenizer.json") -> None:
         """Take the bytes of a tokenizer.json; `source` names it in errors."""
         self._content = content
-        self._settings = _parse(content, source)
+        self._file = _parse(content, source)
         self._library = _load(content, source)
         self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
         five = {self.tokens[token_id] for token_id in dataclasses.astuple(self.special_ids)}
-        if any(token.get("special") and token["content"] not in five for token in self._settings["added_tokens"]):
+        if any(token.get("special") and token["content"] not in five for token in self._file.added_tokens):
             self._library = _load(_with_five_special(content, five), source)
         # The file may lower-case by itself; do_lower_case adds it where the file does not.
         normalizer = self._library.normalizer
         lowercases = normalizer is not None and "A" not in normalizer.normalize_str("A")
         self._lower_first = bool(do_lower_case) and not lowercases
         self.lowercase = self._lower_first or lowercases
-        special = {token["content"] for token in self._settings["added_tokens"]}
+        special = {token["content"] for token in self._file.added_tokens}
         # A byte-level token that begins a word carries the space before it, spelt "Ġ".
         self.continues_word = [token not in special and not token.startswith("Ġ") for token in self.tokens]
 
@@ -52,7 +62,7 @@ class ByteBPE:
 
     def identity(self) -> dict[str, object]:
         """Everything beside the tokens that decides the ids of a text."""
-        return {"lowercase": self.lowercase, **self._settings}
+        return {"lowercase": self.lowercase, **vars(self._file)}
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; the spelling of a special token in it is ordinary text."""
@@ -64,25 +74,16 @@ class ByteBPE:
         return self._library.decode(list(ids), skip_special_tokens=False)
 
 
-@dataclasses.dataclass(frozen=True)
-class _File:
-    """The parts of a tokenizer.json that decide the ids of a text."""
-
-    model: dict[str, Any]
-    normalizer: dict[str, Any] | None
-    pre_tokenizer: dict[str, Any] | None
-    added_tokens: list[dict[str, Any]]
-
-
-def _parse(content: bytes, source: str) -> dict[str, Any]:
-    file = decode_json(content, _File, source, "give a tokenizer.json of the tokenizers library")
+def _parse(content: bytes, source: str) -> _File:
+    remedy = "give a tokenizer.json of the tokenizers library, or another vocabulary"
+    file = decode_json(content, _File, source, remedy)
     kind = file.model.get("type")
-    if kind != "BPE" or "ByteLevel" not in json.dumps(file.pre_tokenizer):
+    if kind != "BPE" or "ByteLevel" not in repr(file.pre_tokenizer):
         raise UserError(
             f"{source} holds a {kind} model that is not byte-level BPE; "
             "give the vocab.txt (WordPiece) or .model file (SentencePiece) that belongs to it"
         )
-    return vars(file)
+    return file
 
 
 def _with_five_special(content: bytes, five: set[str]) -> bytes:

@@ -22,6 +22,7 @@ from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, rea
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.unigram import Unigram
+from bert_jax.text.vocab_txt import tell_duplicates
 from bert_jax.text.wordpiece import WordPiece
 
 DESCRIPTION = "vocabulary.json"
@@ -145,18 +146,22 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     path = epath.Path(path)
     if not path.exists():
         raise UserError(f"vocabulary {path} does not exist; make one with python -m bert_jax.build_vocab")
-    if path.is_dir() and (path / DESCRIPTION).exists():
-        return _read_described(path, do_lower_case)
-    if path.is_dir():
-        model = _read_model(_model_file(path), _hugging_face_config(path, do_lower_case))
-    else:
-        model = _read_model(path, _Config(do_lower_case))
-    return _with_added_tokens(model, read_added_tokens(path), str(path))
+    if not path.is_dir():
+        return _read_foreign(path, path, _Config(do_lower_case))
+    if not (path / DESCRIPTION).exists():
+        return _read_foreign(path, _model_file(path), _hugging_face_config(path, do_lower_case))
+    return _read_described(path, do_lower_case)
 
 
 def has_vocabulary(directory: epath.Path) -> bool:
     """Whether a vocabulary lies in `directory`, which need not exist."""
     return directory.is_dir() and any(file.exists() for file in _candidates(directory))
+
+
+def _read_foreign(path: epath.Path, file: epath.Path, config: _Config) -> Tokenizer:
+    tokenizer = _with_added_tokens(_read_model(file, config), read_added_tokens(path), str(path))
+    tell_duplicates(tokenizer.tokens, file)
+    return tokenizer
 
 
 def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokenizer:

@@ -23,8 +23,7 @@ class Unigram:
         """Take the bytes of a .model file; `source` names it in errors."""
         self._content = content
         self._library = _load(content, source)
-        ids = range(self._library.get_piece_size())
-        self.tokens = [self._library.id_to_piece(token_id) for token_id in ids]
+        self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
         # The file may fold case by itself; do_lower_case adds it where the file does not (as with ALBERT's).
         folds_case = "A" not in self._library.normalize("A")
@@ -60,6 +59,13 @@ class Unigram:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; the library gives nothing for control symbols."""
         return self._library.decode(list(ids))
+
+
+def _tokens(library: sentencepiece.SentencePieceProcessor, source: str) -> list[str]:
+    try:
+        return [library.id_to_piece(token_id) for token_id in range(library.get_piece_size())]
+    except UnicodeDecodeError:
+        raise UserError(f"{source} is damaged: it holds pieces that are not UTF-8; get the file again") from None
 
 
 def _load(content: bytes, source: str) -> sentencepiece.SentencePieceProcessor:

@@ -15,8 +15,8 @@ from itertools import chain
 
 from etils import epath
 
-from bert_jax.errors import UserError
 from bert_jax.text.special_tokens import find_special_ids
+from bert_jax.text.vocab_txt import read_vocab_txt
 
 _LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original
 _CACHED_WORDS = 200_000  # bounds the memory of one process to some 80 MB
@@ -80,12 +80,7 @@ class WordPiece:
         tokenize_chinese_chars: bool = True,
     ) -> "WordPiece":
         """Read a vocab.txt: one token a line, the line number being the id. Uncased unless told otherwise."""
-        try:
-            text = path.read_bytes().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path} is not UTF-8 text ({error.reason}); is it a vocab.txt?") from None
-        # Only "\n" ends a line: vocabularies hold characters at which str.splitlines() would cut too.
-        tokens = [line.strip() for line in text.removesuffix("\n").split("\n")]
+        tokens = read_vocab_txt(path)
         return cls(tokens, do_lower_case is not False, strip_accents, tokenize_chinese_chars, str(path))
 
     def files(self) -> dict[str, bytes]:

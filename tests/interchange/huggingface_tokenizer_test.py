@@ -2,6 +2,7 @@
 
 import io
 import json
+import unicodedata
 from collections import Counter
 from pydoc_data.topics import topics
 
@@ -13,6 +14,7 @@ from etils import epath
 
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.wordpiece import WordPiece
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LINES = [line for _, text in sorted(topics.items()) for line in text.splitlines() if line.strip()]
@@ -24,13 +26,27 @@ ODD = [
 ]
 
 
-def make_wordpiece(directory, lowercase):
+# Σ as the last letter of a word is ς in lower case, with whatever stands about it.
+SIGMAS = [
+    "ΟΔΟΣ",
+    "ΟΔΟΣ ΤΗΣ ΟΔΟΎ, ΌΛΟΣ. Σ ΣΣΣ",
+    "ΑΣ.Σ ΑΣ'Σ ΑΣ' ΑΣ-Σ",
+    "ΑΣ\u0301 Α\u0301Σ\u0301Α ΑΣ\u00adΑ ΑΣ\u00ad",
+    "ΑΣ中Α ΑΣ2 ΑΣ\u0345 2Σ ʰΣ ΑʰΣ",
+]
+CONTROLS = ["ΑΣ\u0001Α Α\u0001Σ ΑΣ\ufffdΑ Α\0Σ\0", "ΑΣ\tΑ ΑΣ\nΑ Α\tΣ"]  # all but white space are dropped by WordPiece
+
+
+def make_wordpiece(directory, lowercase, **settings):
     text = " ".join([*LINES, *ODD])
     words = [word for word, _ in Counter((text.lower() if lowercase else text).split()).most_common(700)]
     characters = sorted(set(text.lower() if lowercase else text) - set(" \t\n"))
+    characters += sorted(set(unicodedata.normalize("NFD", "".join(SIGMAS).lower())) - {*characters, *" \t\n"})
     pieces = dict.fromkeys([*SPECIAL_TOKENS, *characters, *("##" + char for char in characters), *words])
+    if settings:
+        (directory / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lowercase, **settings}))
     (directory / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
-    return load_tokenizer(directory / "vocab.txt", do_lower_case=lowercase)
+    return load_tokenizer(directory if settings else directory / "vocab.txt", do_lower_case=lowercase)
 
 
 def make_bpe(directory, lowercase):
@@ -85,7 +101,8 @@ def exported(request, make, tmp_path_factory):
 def test_transformers_gives_our_ids(exported):
     tokenizer, directory = exported
     theirs = transformers.AutoTokenizer.from_pretrained(str(directory))
-    for line in [*LINES[:3000], *ODD]:
+    odd = [*ODD, *SIGMAS, *(CONTROLS if tokenizer.kind == "wordpiece" else [])]
+    for line in [*LINES[:3000], *odd]:
         their_ids, our_ids = theirs(line, add_special_tokens=False)["input_ids"], tokenizer.encode(line)
         if tokenizer.kind == "sentencepiece" and ("---" in line or "===" in line):  # cuts that are equally likely
             their_ids, our_ids = sorted(their_ids), sorted(our_ids)
@@ -99,6 +116,41 @@ def pair_of_texts(tokenizer):
     first, second = tokenizer.encode("the object"), tokenizer.encode("is called")
     ids = [tokenizer.cls_id, *first, tokenizer.sep_id, *second, tokenizer.sep_id]
     return ids, [0] * (len(first) + 2) + [1] * (len(second) + 1)
+
+
+@pytest.mark.parametrize(("lowercase", "strip_accents"), [(True, False), (False, True), (True, True), (False, None)])
+@pytest.mark.parametrize("tokenize_chinese_chars", [True, False])
+def test_accents_and_ideographs_are_treated_as_before(tmp_path, lowercase, strip_accents, tokenize_chinese_chars):
+    settings = {"strip_accents": strip_accents, "tokenize_chinese_chars": tokenize_chinese_chars}
+    tokenizer = make_wordpiece(epath.Path(tmp_path), lowercase, **settings)
+    write_tokenizer(tokenizer, epath.Path(tmp_path) / "export", max_length=64)
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path / "export"))
+    for line in [*LINES[:200], *ODD, *SIGMAS, *CONTROLS]:
+        assert theirs(line, add_special_tokens=False)["input_ids"] == tokenizer.encode(line), line
+    assert load_tokenizer(tmp_path / "export").fingerprint == tokenizer.fingerprint
+
+
+def test_the_final_sigma_is_found_among_all_characters(tmp_path):
+    """Where a character is the same to both without a sigma (Unicode's tables differ), it is beside one, too."""
+    tokenizer = make_wordpiece(epath.Path(tmp_path), lowercase=True)
+    write_tokenizer(tokenizer, epath.Path(tmp_path) / "export", max_length=64)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "export" / "tokenizer.json"))
+
+    def words(text):
+        cleaned = theirs.normalizer.normalize_str(text)
+        return [word for word, _ in theirs.pre_tokenizer.pre_tokenize_str(cleaned)]
+
+    ours = WordPiece(SPECIAL_TOKENS, lowercase=True).words
+    compared = finals = 0
+    for char in map(
+        chr, [*range(0x3100), *range(0xA640, 0xAB70), *range(0xFB00, 0x10000), *range(0x10400, 0x1F000, 3)]
+    ):
+        text = f"ΑΣ{char} Α{char}Σ ΑΣ{char}Β {char}Σ ΣΣ{char}"
+        if words(text.replace("Σ", "Τ")) == ours(text.replace("Σ", "Τ")) and unicodedata.category(char) != "Cn":
+            assert words(text) == ours(text), ascii(char)
+            compared += 1
+            finals += "ς" in "".join(ours(text))
+    assert min(compared, finals) > 20_000
 
 
 def test_two_texts_become_a_pair_as_in_pretraining(exported):

@@ -217,6 +217,10 @@ def test_what_the_originals_programs_do_otherwise_is_said(exported, config, para
     write_tensorflow(exported, Trained(1, params, {}, {}), changed, load_tokenizer(exported))
     assert "GELU's tanh form" in caplog.text
     assert "layer_norm_eps=1e-12 and not 1e-07" in caplog.text
+    assert "accents" not in caplog.text
+    tokenizer = Tokenizer(WordPiece(SPECIAL, lowercase=True, strip_accents=False))
+    write_tensorflow(exported, Trained(1, params, {}, {}), config, tokenizer)
+    assert "has strip_accents=False and tokenize_chinese_chars=True, so their ids will be others" in caplog.text
 
 
 @pytest.mark.parametrize("module", ["build_vocab", "build_records", "pretrain", "evaluate", "interchange.tensorflow"])

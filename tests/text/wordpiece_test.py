@@ -240,10 +240,6 @@ def test_only_newlines_end_a_line_of_vocab_txt(tmp_path):
     ("content", "message"),
     [
         (b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n", r"vocab\.txt has no token \[MASK\]"),
-        (
-            b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ncat\ncat\n",
-            r"vocab\.txt holds the token 'cat' twice \(ids 5 and 6\)",
-        ),
         (b"\xff\xfe[PAD]\n", r"vocab\.txt is not UTF-8"),
     ],
 )
