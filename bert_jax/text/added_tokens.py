@@ -98,12 +98,18 @@ def check_added(
         source: names it in errors.
 
     Raises:
-        UserError: they leave out an id behind the vocabulary's last, or one is not what the vocabulary has at its id.
+        UserError: they leave out an id behind the vocabulary's last, or one is not what the vocabulary has at its id,
+            or has another id there.
     """
     table = list(tokens)
+    ids = {token: token_id for token_id, token in enumerate(tokens)}
     for token in sorted(found, key=lambda token: token.id):
         if token.id == len(table):
             table.append(token.content)
+            if ids.setdefault(token.content, token.id) != token.id:
+                raise UserError(
+                    f"{source} adds {token.content!r} with id {token.id}, and it has id {ids[token.content]}; {_REMEDY}"
+                )
         if token.id > len(table):
             raise UserError(
                 f"{source} adds {token.content!r} with id {token.id} and nothing with {len(table)}; {_REMEDY}"

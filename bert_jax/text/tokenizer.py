@@ -66,6 +66,7 @@ class Tokenizer:
         kind: "wordpiece", "bpe", "sentencepiece" or "ids".
         tokens: the token of each id, added ones last.
         added_tokens: what is found in a text before the rest of it is cut; byte-level BPE keeps its own in its file.
+        first_added_id: ids from here on are those of added tokens alone.
         vocab_size: how many ids there are.
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
@@ -83,7 +84,8 @@ class Tokenizer:
         self._added: AddedTokens | None = None
         if added_tokens and isinstance(model, WordPiece | Unigram):
             self._added = AddedTokens(added_tokens, model.normalize)
-        new = [token.content for token in added_tokens if token.id >= len(model.tokens)]
+        self.first_added_id: int = len(model.tokens)
+        new = [token.content for token in added_tokens if token.id >= self.first_added_id]
         self.kind: str = model.kind
         self.added_tokens: list[AddedToken] = list(added_tokens)
         self.tokens: list[str] = [*model.tokens, *new]
@@ -106,8 +108,7 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text of `ids`; not always the very text that was encoded."""
-        size = len(self._model.tokens)
-        runs = itertools.groupby(ids, lambda token_id: token_id >= size)
+        runs = itertools.groupby(ids, lambda token_id: token_id >= self.first_added_id)
         texts = [
             " ".join(self.tokens[token_id] for token_id in run) if added else self._model.decode(list(run))
             for added, run in runs

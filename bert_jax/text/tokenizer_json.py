@@ -1,18 +1,19 @@
 """WordPiece out of a tokenizer.json, the file in which transformers 5 keeps a BERT's vocabulary, and its settings.
 
-What we cannot do of what such a file may say is refused, in one line. Its word limit alone is passed over: Hugging
-Face's is 100 characters unless told otherwise, the original's 200, and both are the same vocabulary's.
+What we cannot do of what such a file may say is refused, in one line. Its word limit alone is only told: Hugging Face's
+is 100 characters unless it is set, the original's 200, and both are the same vocabulary's.
 """
 
 import dataclasses
 from typing import Annotated, Any
 
 import msgspec
+from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json
-from bert_jax.text.wordpiece import WordPiece
+from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
 
 _REMEDY = "give a tokenizer.json of the tokenizers library, or the vocab.txt or .model file that belongs to it"
 _OURS = "give the vocab.txt that belongs to it, whose text is cut as the original BERT does"
@@ -23,6 +24,7 @@ class _Model:
     vocab: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
     unk_token: str = "[UNK]"
     continuing_subword_prefix: str = "##"
+    max_input_chars_per_word: int = LONGEST_WORD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,11 @@ class _Normalizer:
     handle_chinese_chars: bool = True
     strip_accents: bool | None = None
     lowercase: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sequence:
+    normalizers: list[dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,27 +80,50 @@ def read_wordpiece(
             f"{file} continues words with {model.continuing_subword_prefix!r} and calls unknown ones "
             f"{model.unk_token!r}; only WordPiece with '##' and {unknown!r} can be read"
         )
+    if model.max_input_chars_per_word != LONGEST_WORD:
+        logging.info(
+            "%s calls words over %d characters unknown; here that is so over %d, as in the original",
+            *(file, model.max_input_chars_per_word, LONGEST_WORD),
+        )
     return wordpiece
 
 
 def _normalizer(content: _File, source: str) -> _Normalizer:
-    kinds = [(part or {}).get("type") for part in (content.normalizer, content.pre_tokenizer)]
-    if content.normalizer is None or kinds != ["BertNormalizer", "BertPreTokenizer"]:
+    steps = [step for step in _steps(content.normalizer, source) if not _is_final_sigma(step)]
+    kinds = [step.get("type") for step in (*steps, content.pre_tokenizer or {})]
+    if kinds != ["BertNormalizer", "BertPreTokenizer"]:
         raise UserError(
-            f"{source} has the normalizer {kinds[0]} and the pre-tokenizer {kinds[1]}; "
+            f"{source} prepares text by {', '.join(map(str, kinds))}; "
             f"only BertNormalizer and BertPreTokenizer can be read: {_OURS}"
         )
-    normalizer = check_schema(content.normalizer, _Normalizer, f"{source}, normalizer", _REMEDY)
+    normalizer = check_schema(steps[0], _Normalizer, f"{source}, normalizer", _REMEDY)
     if not normalizer.clean_text:
         raise UserError(f"{source} says clean_text=false, and control characters are always dropped here: {_OURS}")
     return normalizer
 
 
+def _steps(normalizer: dict[str, Any] | None, source: str) -> list[dict[str, Any]]:
+    if normalizer is None or normalizer.get("type") != "Sequence":
+        return [normalizer or {}]
+    return check_schema(normalizer, _Sequence, f"{source}, normalizer", _REMEDY).normalizers
+
+
+def _is_final_sigma(step: dict[str, Any]) -> bool:
+    """Whether it is what our exports put before BertNormalizer so that it lower-cases Σ as we do."""
+    return step.get("type") == "Replace" and step.get("content") == "ς" and "Σ" in str(step.get("pattern"))
+
+
 def _tokens(vocab: dict[str, int], source: str) -> list[str]:
-    """The token of each id, as a vocab.txt would hold it."""
-    tokens = sorted(vocab, key=vocab.__getitem__)
-    if sorted(vocab.values()) != list(range(len(tokens))):
-        raise UserError(f"{source} leaves out ids between 0 and its largest, or has one twice; give every id a token")
-    if broken := [token for token in tokens if "\n" in token.strip()]:
+    """The token of each id as a vocab.txt would hold it, with an empty line where an id has none.
+
+    That is so where a vocab.txt had a token twice, of which the library keeps the last.
+    """
+    size = 1 + max(vocab.values(), default=-1)
+    if len(set(vocab.values())) < len(vocab) or size > 2 * len(vocab):
+        raise UserError(f"{source} gives two tokens one id, or leaves out most; give every id a token")
+    tokens = [""] * size
+    for token, token_id in vocab.items():
+        tokens[token_id] = token.strip()
+    if broken := [token for token in tokens if "\n" in token]:
         raise UserError(f"{source} has the token {broken[0]!r}, with an end of line in it, which no vocab.txt can hold")
-    return [token.strip() for token in tokens]
+    return tokens

@@ -18,7 +18,7 @@ from etils import epath
 from bert_jax.text.special_tokens import find_special_ids
 from bert_jax.text.vocab_txt import read_vocab_txt
 
-_LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original
+LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original
 _CACHED_WORDS = 200_000  # bounds the memory of one process to some 80 MB
 _LONGEST_CACHED_WORD = 40  # characters; scripts without spaces would fill the cache with whole sentences
 
@@ -136,7 +136,7 @@ class WordPiece:
 
 def _cover(word: str, pieces: dict[str, int], unk_id: int) -> tuple[int, ...]:
     """The longest pieces that cover `word` from the left, or the unknown token for all of it."""
-    if len(word) > _LONGEST_WORD:
+    if len(word) > LONGEST_WORD:
         return (unk_id,)
     ids = []
     rest, prefix = word, ""

@@ -89,10 +89,34 @@ def make(request):
     return request.param
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["uncased", "cased"])
+def add_tokens(tokenizer, directory, lowercase):
+    """The tokenizer that `make` left in `directory`, with tokens added as transformers would save them."""
+    flags = {"Namespace": {"single_word": True, "normalized": False}, "of the": {}, "[DRUG]": {"normalized": False}}
+    if tokenizer.kind == "bpe":
+        library = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
+        library.add_tokens([tokenizers.AddedToken(content, **said) for content, said in flags.items()])
+        library.save(str(directory / "tokenizer.json"))
+        return load_tokenizer(directory / "tokenizer.json", do_lower_case=lowercase)
+    decoder = {
+        tokenizer.vocab_size + number: {"content": content, "special": content == "[DRUG]", **said}
+        for number, (content, said) in enumerate(flags.items())
+    }
+    settings = {"do_lower_case": lowercase, "added_tokens_decoder": decoder}
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    return load_tokenizer(directory)
+
+
+CASES = [(True, False), (False, False), (True, True), (False, True)]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=["uncased", "cased", "uncased-added", "cased-added"])
 def exported(request, make, tmp_path_factory):
     directory = epath.Path(tmp_path_factory.mktemp("tokenizer"))
-    tokenizer = make(directory, request.param)
+    lowercase, with_added_tokens = request.param
+    tokenizer = make(directory, lowercase)
+    if with_added_tokens:
+        tokenizer = add_tokens(tokenizer, directory, lowercase)
+        assert set(tokenizer.encode("out of the box [DRUG]")) >= {tokenizer.vocab_size - 2, tokenizer.vocab_size - 1}
     write_tokenizer(tokenizer, directory / "export", max_length=64)
     (directory / "export" / "config.json").write_text('{"model_type": "bert"}')  # of which classes are chosen, too
     return tokenizer, directory / "export"
@@ -238,3 +262,38 @@ def test_a_sentencepiece_model_of_another_kind_is_exported_alone(tmp_path, caplo
     assert not (tmp_path / "export" / "tokenizer.json").exists()
     assert "not a unigram model" in caplog.text
     assert load_tokenizer(tmp_path / "export").vocab_size == 500
+
+
+# Makes a BERT's tokenizer of a directory with a vocab.txt, adds tokens, saves it, and prints the ids of a file's lines.
+SAVED_BY_TRANSFORMERS = """
+import json, sys, transformers
+settings = json.loads(sys.argv[4])
+theirs = transformers.BertTokenizer.from_pretrained(sys.argv[1], **settings)
+theirs.add_tokens(["covid", "of the", "Élan", transformers.AddedToken("Note", single_word=True, normalized=False)])
+theirs.add_special_tokens({"additional_special_tokens": ["[DRUG]"]})
+theirs.save_pretrained(sys.argv[2])
+print(json.dumps([theirs(line, add_special_tokens=False)["input_ids"] for line in json.load(open(sys.argv[3]))]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"do_lower_case": False}, {"strip_accents": False}], ids=str)
+def test_what_the_newest_transformers_saves_is_read(transformers_5, tmp_path, settings):
+    lowercase = settings.get("do_lower_case", True)
+    make_wordpiece(epath.Path(tmp_path), lowercase)
+    lines = [*LINES[:2000], *ODD, "COVID covids", "Élan élan Elan ÉLAN", "a [DRUG] [drug]", "Notes Note note"]
+    (tmp_path / "lines.json").write_text(json.dumps([line for line in lines if max(map(len, line.split())) <= 100]))
+    theirs = transformers_5.run(
+        SAVED_BY_TRANSFORMERS, tmp_path, tmp_path / "saved", tmp_path / "lines.json", json.dumps(settings)
+    )
+    assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["tokenizer.json", "tokenizer_config.json"]
+    ours = load_tokenizer(tmp_path / "saved")
+    assert ours.kind == "wordpiece"
+    for line, ids in zip(json.loads((tmp_path / "lines.json").read_text()), theirs, strict=True):
+        assert ours.encode(line) == ids, line
+    assert {token_id for ids in theirs for token_id in ids} >= set(range(ours.first_added_id, ours.vocab_size))
+    # And our own export, saved by it, is the same vocabulary again.
+    write_tokenizer(ours, epath.Path(tmp_path) / "export", max_length=64)
+    program = "import sys, transformers as t; t.AutoTokenizer.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])"
+    transformers_5.run(f"{program}; print(0)", tmp_path / "export", tmp_path / "again")
+    assert load_tokenizer(tmp_path / "again").fingerprint == ours.fingerprint
