@@ -24,7 +24,7 @@ class AddedToken:
     """A token that is found as it is spelt, the longest first; the names are those of tokenizer.json."""
 
     id: Annotated[int, msgspec.Meta(ge=0)]
-    content: str
+    content: Annotated[str, msgspec.Meta(min_length=1)]
     single_word: bool = False  # not as a part of a word
     lstrip: bool = False  # with the white space before it
     rstrip: bool = False  # with the white space after it

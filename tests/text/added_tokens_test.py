@@ -164,6 +164,11 @@ def test_a_sentencepiece_model_takes_added_tokens(tmp_path):
         ("special_tokens_map.json", '{"additional_special_tokens": 3}', r"special_tokens_map\.json is damaged"),
         ("tokenizer_config.json", '{"added_tokens_decoder": {"seven": {}}}', r"tokenizer_config\.json is damaged"),
         ("tokenizer_config.json", '{"added_tokens_decoder": {"7": {}}}', r"tokenizer_config\.json .*`content`"),
+        (
+            "tokenizer_config.json",
+            '{"added_tokens_decoder": {"7": {"content": ""}}}',
+            r"tokenizer_config\.json .*length",
+        ),
         ("tokenizer.json", '{"added_tokens": [{"id": 7, "content": "x", "lstrip": 3}]}', r"tokenizer\.json .*lstrip"),
     ],
 )
