@@ -64,6 +64,16 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
         logging.warning("the original's programs take layer_norm_eps=1e-12 and not %g", config.layer_norm_eps)
     if tokenizer.kind != "wordpiece":
         logging.warning("the original's programs read WordPiece only, and this tokenizer is %s", tokenizer.kind)
+    elif (tokenizer.strip_accents, tokenizer.tokenize_chinese_chars) != (tokenizer.lowercase, True):
+        logging.warning(
+            "the original's programs drop accents exactly if they lower-case, and make each ideograph a word; this "
+            "vocabulary has strip_accents=%s and tokenize_chinese_chars=%s, so their ids will be others",
+            *(tokenizer.strip_accents, tokenizer.tokenize_chinese_chars),
+        )
+    if tokenizer.added_tokens:
+        logging.warning(
+            "the original's programs know no added tokens, and cut %r too", tokenizer.added_tokens[0].content
+        )
 
 
 def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:

@@ -1,8 +1,9 @@
-"""Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json.
+"""Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json, added tokens included.
 
 Training one is in vocabulary.py.
 """
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,21 @@ import tokenizers
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import check_schema, decode_json
+from bert_jax.text.added_tokens import AddedToken, AddedTokens
 from bert_jax.text.special_tokens import find_special_ids
+
+_REMEDY = "give a tokenizer.json of the tokenizers library, or another vocabulary"
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """The parts of a tokenizer.json that decide the ids of a text; what is in them is the library's to check."""
+
+    model: dict[str, Any]
+    normalizer: Any
+    pre_tokenizer: Any
+    added_tokens: list[dict[str, Any]]
 
 
 class ByteBPE:
@@ -23,18 +38,24 @@ class ByteBPE:
     def __init__(self, content: bytes, do_lower_case: bool | None, source: str = "the tokenizer.json") -> None:
         """Take the bytes of a tokenizer.json; `source` names it in errors."""
         self._content = content
-        self._settings = _parse(content, source)
+        self._file = _parse(content, source)
         self._library = _load(content, source)
         self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
+        five = {self.tokens[token_id] for token_id in dataclasses.astuple(self.special_ids)}
+        added = [check_schema(token, AddedToken, source, _REMEDY) for token in self._file.added_tokens]
+        others = [token for token in added if token.content not in five]
+        if any(token.special for token in others):
+            self._library = _load(_with_five_special(content, five), source)
         # The file may lower-case by itself; do_lower_case adds it where the file does not.
         normalizer = self._library.normalizer
         lowercases = normalizer is not None and "A" not in normalizer.normalize_str("A")
         self._lower_first = bool(do_lower_case) and not lowercases
         self.lowercase = self._lower_first or lowercases
-        special = {token["content"] for token in self._settings["added_tokens"]}
+        self._as_written = AddedTokens([token for token in others if not token.normalized], normalize=str)
+        names = {token.content for token in added}
         # A byte-level token that begins a word carries the space before it, spelt "Ġ".
-        self.continues_word = [token not in special and not token.startswith("Ġ") for token in self.tokens]
+        self.continues_word = [token not in names and not token.startswith("Ġ") for token in self.tokens]
 
     @classmethod
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "ByteBPE":
@@ -47,11 +68,15 @@ class ByteBPE:
 
     def identity(self) -> dict[str, object]:
         """Everything beside the tokens that decides the ids of a text."""
-        return {"lowercase": self.lowercase, **self._settings}
+        return {"lowercase": self.lowercase, **vars(self._file)}
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`; the spelling of a special token in it is ordinary text."""
-        text = text.lower() if self._lower_first else text
+        """The ids of `text`; the spelling of one of the five special tokens in it is ordinary text."""
+        if self._lower_first:  # all but the tokens that are found as they are written
+            return self._as_written.encode(text, lambda other: self._ids(other.lower()))
+        return self._ids(text)
+
+    def _ids(self, text: str) -> list[int]:
         return self._library.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -59,22 +84,23 @@ class ByteBPE:
         return self._library.decode(list(ids), skip_special_tokens=False)
 
 
-def _parse(content: bytes, source: str) -> dict[str, Any]:
-    """The parts of a tokenizer.json that decide the ids of a text."""
-    try:
-        file = json.loads(content)
-        parts = {key: file[key] for key in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
-        kind = parts["model"]["type"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{source} is not a tokenizer.json of the tokenizers library; give another vocabulary"
-        ) from None
-    if kind != "BPE" or "ByteLevel" not in json.dumps(parts["pre_tokenizer"]):
+def _parse(content: bytes, source: str) -> _File:
+    file = decode_json(content, _File, source, _REMEDY)
+    kind = file.model.get("type")
+    if kind != "BPE" or "ByteLevel" not in repr(file.pre_tokenizer):
         raise UserError(
             f"{source} holds a {kind} model that is not byte-level BPE; "
             "give the vocab.txt (WordPiece) or .model file (SentencePiece) that belongs to it"
         )
-    return parts
+    return file
+
+
+def _with_five_special(content: bytes, five: set[str]) -> bytes:
+    """The file without the mark of special tokens on others than the five, so that the library finds them in texts."""
+    file = json.loads(content)
+    for token in file["added_tokens"]:
+        token["special"] = token["content"] in five
+    return json.dumps(file).encode()
 
 
 def _load(content: bytes, source: str) -> tokenizers.Tokenizer:

@@ -29,11 +29,10 @@ class SpecialIds:
 
 
 def find_special_ids(tokens: Sequence[str], source: str) -> SpecialIds:
-    """The special tokens' ids in `tokens`; UserError naming `source` if a token is there twice or missing."""
-    ids: dict[str, int] = {}
-    for token_id, token in enumerate(tokens):
-        if ids.setdefault(token, token_id) != token_id:
-            raise UserError(f"{source} holds the token {token!r} twice (ids {ids[token]} and {token_id}); remove one")
+    """The special tokens' ids in `tokens`, the last one of a token that is there twice; UserError naming `source` if
+    one is missing.
+    """
+    ids = {token: token_id for token_id, token in enumerate(tokens)}
     return SpecialIds(**{name: _find(ids, spellings, source) for name, spellings in _SPELLINGS.items()})
 
 

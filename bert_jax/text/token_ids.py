@@ -4,6 +4,7 @@ A "sentence" is a line of ids between spaces. Written ids:VOCAB_SIZE on a comman
 where they are not 0 to 4, as in ids:1029,pad=1024,unk=1025,cls=1026,sep=1027,mask=1028; the file is ids.json.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
 from bert_jax.text.special_tokens import SPECIAL_TOKENS, SpecialIds
 
 PREFIX = "ids:"
@@ -19,6 +21,18 @@ PREFIX = "ids:"
 _NAMES = ("pad", "unk", "cls", "sep", "mask")
 _MOST_IDS = 10_000_000
 _SPECIFICATION = re.compile(rf"{PREFIX}\d+(,({'|'.join(_NAMES)})=\d+)*")
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """What ids.json holds."""
+
+    vocab_size: int
+    pad: int
+    unk: int
+    cls: int
+    sep: int
+    mask: int
 
 
 class TokenIds:
@@ -62,11 +76,9 @@ class TokenIds:
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "TokenIds":
         """Read an ids.json."""
         del do_lower_case  # of numbers
-        try:
-            content = json.loads(path.read_text())
-            return cls(int(content["vocab_size"]), {name: int(content[name]) for name in _NAMES}, str(path))
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{path} is damaged; it holds vocab_size, {', '.join(_NAMES)} as JSON") from None
+        remedy = f"it holds vocab_size, {', '.join(_NAMES)}; mend it, or give --vocab={PREFIX}VOCAB_SIZE,pad=..."
+        content = read_json(path, _File, remedy)
+        return cls(content.vocab_size, {name: getattr(content, name) for name in _NAMES}, str(path))
 
     def files(self) -> dict[str, bytes]:
         """The name and content of each file that gives this vocabulary back."""

@@ -23,8 +23,7 @@ class Unigram:
         """Take the bytes of a .model file; `source` names it in errors."""
         self._content = content
         self._library = _load(content, source)
-        ids = range(self._library.get_piece_size())
-        self.tokens = [self._library.id_to_piece(token_id) for token_id in ids]
+        self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
         # The file may fold case by itself; do_lower_case adds it where the file does not (as with ALBERT's).
         folds_case = "A" not in self._library.normalize("A")
@@ -52,9 +51,21 @@ class Unigram:
         """The ids of `text`; the spelling of a control symbol in it is ordinary text."""
         return self._library.encode(text.lower() if self._lower_first else text)
 
+    def normalize(self, text: str) -> str:
+        """`text` as the pieces are spelt, with spaces as spaces."""
+        normal = self._library.normalize(text.lower() if self._lower_first else text)
+        return normal.replace("▁", " ").removeprefix(" ")
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; the library gives nothing for control symbols."""
         return self._library.decode(list(ids))
+
+
+def _tokens(library: sentencepiece.SentencePieceProcessor, source: str) -> list[str]:
+    try:
+        return [library.id_to_piece(token_id) for token_id in range(library.get_piece_size())]
+    except UnicodeDecodeError:
+        raise UserError(f"{source} is damaged: it holds pieces that are not UTF-8; get the file again") from None
 
 
 def _load(content: bytes, source: str) -> sentencepiece.SentencePieceProcessor:

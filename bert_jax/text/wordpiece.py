@@ -3,7 +3,7 @@
 The rules (google-research/bert, tokenization.py) are: drop control characters, turn every kind of space into
 a space, put spaces around CJK ideographs, cut at white space, lower-case and drop accents (uncased only), cut
 out every punctuation mark as a word of its own, then cover each word from the left with the longest pieces of
-the vocabulary.
+the vocabulary. Two of them are switches, as in Hugging Face's tokenizers: strip_accents and tokenize_chinese_chars.
 
 Training a vocabulary is in vocabulary.py.
 """
@@ -15,10 +15,10 @@ from itertools import chain
 
 from etils import epath
 
-from bert_jax.errors import UserError
 from bert_jax.text.special_tokens import find_special_ids
+from bert_jax.text.vocab_txt import read_vocab_txt
 
-_LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original
+LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original
 _CACHED_WORDS = 200_000  # bounds the memory of one process to some 80 MB
 _LONGEST_CACHED_WORD = 40  # characters; scripts without spaces would fill the cache with whole sentences
 
@@ -42,10 +42,28 @@ class WordPiece:
     kind = "wordpiece"
     file_name = "vocab.txt"
 
-    def __init__(self, tokens: Sequence[str], lowercase: bool, source: str = "the vocabulary") -> None:
-        """Take the token of every id; `source` names the vocabulary in errors."""
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        lowercase: bool,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+        source: str = "the vocabulary",
+    ) -> None:
+        """Take the token of every id.
+
+        Args:
+            tokens: the token of each id; of equal ones the last has its id in texts, as in the original.
+            lowercase: whether text is lower-cased.
+            strip_accents: whether accents, that is all nonspacing marks, are dropped; None: if text is lower-cased.
+            tokenize_chinese_chars: whether each CJK ideograph is a word of its own.
+            source: names the vocabulary in errors.
+        """
         self.tokens = list(tokens)
         self.lowercase = lowercase
+        self.strip_accents = lowercase if strip_accents is None else strip_accents
+        self.tokenize_chinese_chars = tokenize_chinese_chars
+        self._clean = _CLEAN if tokenize_chinese_chars else _CLEAN_ONLY
         self.special_ids = find_special_ids(self.tokens, source)
         self.continues_word = [token.startswith("##") for token in self.tokens]
         pieces = {token: token_id for token_id, token in enumerate(self.tokens)}
@@ -54,15 +72,16 @@ class WordPiece:
         self._ids_of_raw = _Memo(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
 
     @classmethod
-    def read(cls, path: epath.Path, do_lower_case: bool | None) -> "WordPiece":
+    def read(
+        cls,
+        path: epath.Path,
+        do_lower_case: bool | None,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+    ) -> "WordPiece":
         """Read a vocab.txt: one token a line, the line number being the id. Uncased unless told otherwise."""
-        try:
-            text = path.read_bytes().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path} is not UTF-8 text ({error.reason}); is it a vocab.txt?") from None
-        # Only "\n" ends a line: vocabularies hold characters at which str.splitlines() would cut too.
-        tokens = [line.strip() for line in text.removesuffix("\n").split("\n")]
-        return cls(tokens, lowercase=do_lower_case is not False, source=str(path))
+        tokens = read_vocab_txt(path)
+        return cls(tokens, do_lower_case is not False, strip_accents, tokenize_chinese_chars, str(path))
 
     def files(self) -> dict[str, bytes]:
         """The name and content of each file that gives this tokenizer back."""
@@ -70,7 +89,16 @@ class WordPiece:
 
     def identity(self) -> dict[str, object]:
         """Everything beside the tokens that decides the ids of a text."""
-        return {"lowercase": self.lowercase}
+        return {"lowercase": self.lowercase, **self.unusual_settings()}
+
+    def unusual_settings(self) -> dict[str, bool]:
+        """Those of strip_accents and tokenize_chinese_chars that are not the original's."""
+        settings = {}
+        if self.strip_accents != self.lowercase:
+            settings["strip_accents"] = self.strip_accents
+        if not self.tokenize_chinese_chars:
+            settings["tokenize_chinese_chars"] = False
+        return settings
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; nothing in it is special, "[MASK]" is three words."""
@@ -80,25 +108,35 @@ class WordPiece:
         # A printable text has no white space but " ", so it can be cut before it is cleaned, and whole words
         # with their capitals and punctuation can be looked up. Other texts may hold control characters at
         # which str.split() cuts while the original drops them and joins what they separate.
-        words = text.split() if text.isprintable() else text.translate(_CLEAN).split()
+        words = text.split() if text.isprintable() else text.translate(self._clean).split()
         return list(chain.from_iterable(map(self._ids_of_raw.__getitem__, words)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`: words separated by spaces, pieces glued to the word they continue."""
         return " ".join(self.tokens[token_id] for token_id in ids).replace(" ##", "")
 
+    def normalize(self, text: str) -> str:
+        """`text` as the pieces are spelt, not yet cut: cleaned, in lower case and without accents if that is set."""
+        if text.isascii() and text.isprintable():
+            return text.lower() if self.lowercase else text
+        text = text.translate(self._clean)
+        if self.lowercase:
+            text = text.lower()
+        return unicodedata.normalize("NFD", text).translate(_STRIP) if self.strip_accents else text
+
     def words(self, text: str) -> list[str]:
         """The words of `text` as they are before they are cut into pieces."""
-        text = text.translate(_CLEAN)
+        text = text.translate(self._clean)
         if self.lowercase:
-            text = unicodedata.normalize("NFD", text.lower())
-            return text.translate(_STRIP_AND_SPLIT).split()
+            text = text.lower()
+        if self.strip_accents:
+            return unicodedata.normalize("NFD", text).translate(_STRIP_AND_SPLIT).split()
         return text.translate(_SPLIT).split()
 
 
 def _cover(word: str, pieces: dict[str, int], unk_id: int) -> tuple[int, ...]:
     """The longest pieces that cover `word` from the left, or the unknown token for all of it."""
-    if len(word) > _LONGEST_WORD:
+    if len(word) > LONGEST_WORD:
         return (unk_id,)
     ids = []
     rest, prefix = word, ""
@@ -145,11 +183,13 @@ class _CharacterTable(dict[int, str]):
 def _clean(char: str) -> str:
     if char in " \t\n\r" or unicodedata.category(char) == "Zs":
         return " "
-    if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf"):
-        return ""
+    return "" if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf") else char
+
+
+def _clean_and_part(char: str) -> str:
     if any(ord(char) in ideographs for ideographs in _IDEOGRAPHS):
         return f" {char} "
-    return char
+    return _clean(char)
 
 
 def _split_punctuation(char: str) -> str:
@@ -158,10 +198,16 @@ def _split_punctuation(char: str) -> str:
     return f" {char} " if is_ascii_symbol or unicodedata.category(char).startswith("P") else char
 
 
+def _strip(char: str) -> str:
+    return "" if unicodedata.category(char) == "Mn" else char
+
+
 def _strip_and_split(char: str) -> str:
-    return "" if unicodedata.category(char) == "Mn" else _split_punctuation(char)
+    return _split_punctuation(char) if _strip(char) else ""
 
 
-_CLEAN = _CharacterTable(_clean)
+_CLEAN = _CharacterTable(_clean_and_part)
+_CLEAN_ONLY = _CharacterTable(_clean)
 _SPLIT = _CharacterTable(_split_punctuation)
+_STRIP = _CharacterTable(_strip)
 _STRIP_AND_SPLIT = _CharacterTable(_strip_and_split)

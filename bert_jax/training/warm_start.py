@@ -16,14 +16,14 @@ from bert_jax.interchange.foreign import ForeignWeights
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
 from bert_jax.interchange.tensorflow import OriginalState, find_checkpoint, read_state, read_tensorflow
 from bert_jax.interchange.trained import read_trained
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
 from bert_jax.training.state import Params, State
+from bert_jax.training.surplus_rows import cut_moments, cut_surplus_rows
 from bert_jax.training.workdir import read_config
 
 POSITIONS = "encoder/embeddings/position/embedding"
 # What may differ between the model that the weights come from and the one that goes on with them.
 FREE_TO_CHANGE = ("max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
-VOCABULARIES = ("vocab.txt", "tokenizer.json", "tokenizer.model", "ids.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +58,11 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, r
             f"--config.init_from={path} is neither a workdir of bert_jax.pretrain, nor Hugging Face weights, nor an "
             f"original-BERT checkpoint: {what_is_there(path)}"
         )
-    _check_fit(path, epath.Path(original).parent if original else path, weights.config, model, records)
-    moments = read_state(path, weights.config) if with_moments else None
+    beside = epath.Path(original).parent if original else path
+    theirs, weights = weights.config, cut_surplus_rows(weights, model.vocab_size, beside)
+    _check_fit(path, beside, weights.config, model, records)
     _check_finite(path, weights.arrays)
+    moments = cut_moments(read_state(path, theirs), model.vocab_size) if with_moments else None
     if moments:
         _check_finite(f"{path}, Adam's moments", names.flatten({"mu": moments.mu, "nu": moments.nu}))
     return FirstWeights(weights.arrays, moments)
@@ -106,7 +108,7 @@ def _settings_that_differ(theirs: ModelConfig, ours: ModelConfig) -> dict[str, A
 def _vocabularies_in(path: epath.Path) -> tuple[epath.Path | None, list[Tokenizer]]:
     """Where the vocabulary lies that is with the weights, if one is, and what it may be; a file alone has none."""
     for directory in (path / "tokenizer", path):
-        if any((directory / name).exists() for name in VOCABULARIES):
+        if has_vocabulary(directory):
             # The original's folders do not say whether their vocab.txt is cased.
             says = any((directory / name).exists() for name in ("vocabulary.json", "tokenizer_config.json"))
             return directory, [load_tokenizer(directory, case) for case in ((None,) if says else (True, False))]

@@ -89,9 +89,13 @@ def test_identity_changes_with_merges_and_not_with_padding(content):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (b"{", "x.json is not a tokenizer.json"),
-        (b"[]", "x.json is not a tokenizer.json"),
-        (b"\xff\xfe", "x.json is not a tokenizer.json"),
+        (b"{", "x.json is not JSON .*; give a tokenizer.json of the tokenizers library, or another"),
+        (b"[" * 100_000, "x.json is not JSON .nested too deeply.; give a tokenizer.json"),
+        (b"\xff\xfe", "x.json is not JSON .*; give a tokenizer.json"),
+        (b'{"a": "\xff"}', "x.json is not JSON .*utf-8.*; give a tokenizer.json"),
+        (b"[]", "x.json is damaged or of another version: Expected `object`, got `array`; give a tokenizer.json"),
+        (b'{"<s>": 0, "<pad>": 1}', "x.json is damaged .* missing required field `model`; give a tokenizer.json"),
+        (b'{"model": []}', "x.json is damaged .* got `array` at `model`; give a tokenizer.json"),
         (tokenizers.Tokenizer(models.WordPiece()).to_str().encode(), "x.json holds a WordPiece model"),
         (
             roberta_like(pre_tokenizer=pre_tokenizers.Whitespace()).to_str().encode(),
@@ -103,6 +107,14 @@ def test_identity_changes_with_merges_and_not_with_padding(content):
 def test_a_bad_file_is_named(bad, message):
     with pytest.raises(UserError, match=message):
         ByteBPE(bad, None, "x.json")
+
+
+@pytest.mark.parametrize("depth", [500, 900, 990, 1000, 5000])
+def test_no_depth_is_too_much(content, depth):
+    deep = content.decode().replace('"normalizer":null', '"normalizer":' + "[" * depth + "]" * depth)
+    assert deep != content.decode()
+    with pytest.raises(UserError, match=r"x\.json (is not JSON|is damaged|cannot be read)"):
+        ByteBPE(deep.encode(), None, "x.json")
 
 
 def test_a_file_that_the_library_refuses_or_that_leaves_out_an_id_is_named(content):

@@ -27,6 +27,5 @@ def test_a_missing_token_is_named(missing):
     assert f"some/vocab.txt has no token {missing} or <" in str(caught.value)
 
 
-def test_a_token_that_is_there_twice_is_named():
-    with pytest.raises(UserError, match=r"vocab\.txt holds the token 'a' twice \(ids 5 and 6\)"):
-        find_special_ids([*SPECIAL_TOKENS, "a", "a"], "vocab.txt")
+def test_of_a_token_that_is_there_twice_the_last_counts():
+    assert find_special_ids([*SPECIAL_TOKENS, "a", "a", "[SEP]"], "vocab.txt") == SpecialIds(0, 1, 2, 7, 4)

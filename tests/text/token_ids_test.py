@@ -30,9 +30,25 @@ def test_saved_and_loaded_in_both_forms(tmp_path):
         loaded = load_tokenizer(path)
         assert (loaded.fingerprint, loaded.tokens) == (tokenizer.fingerprint, tokenizer.tokens)
     assert load_tokenizer("ids:105").fingerprint != tokenizer.fingerprint
-    (tmp_path / "ids.json").write_text('{"vocab_size": 105}')
-    with pytest.raises(UserError, match=r"ids\.json is damaged; it holds vocab_size, pad"):
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"vocab_size": 105}', r"is damaged .* missing required field `pad`; it holds vocab_size, pad, .*; mend it"),
+        (b'{"vocab_size": "105", "pad": 0}', r"is damaged .* Expected `int`, got `str` at `vocab_size`"),
+        (b'{"vocab_size": 105, "pad": 0.5}', r"is damaged .* Expected `int`, got `float` at `pad`"),
+        (b'{"vocab_size": 5, "pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}', r": the vocabulary size must be"),
+        (b"null", r"is damaged .* got `null`"),
+        (b"[" * 100_000, r"is not JSON \(nested too deeply\)"),
+        (b'{"\xff": 1}', r"is not JSON .*utf-8"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path, content, message):
+    (tmp_path / "ids.json").write_bytes(content)
+    with pytest.raises(UserError, match=rf"/ids\.json ?{message}") as caught:
         load_tokenizer(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

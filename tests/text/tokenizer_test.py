@@ -115,8 +115,54 @@ def test_a_hugging_face_directory_is_loaded(tmp_path, lowercase):
     # An explicit wish goes before their configuration, and a damaged one is named.
     assert load_tokenizer(tmp_path / "theirs", do_lower_case=not lowercase).lowercase != lowercase
     (tmp_path / "theirs" / "tokenizer_config.json").write_text("{")
-    with pytest.raises(UserError, match=r"tokenizer_config\.json is damaged"):
-        load_tokenizer(tmp_path / "theirs")
+    for content, message in [
+        (b"{", r"tokenizer_config\.json is not JSON .*; mend it, or give"),
+        (b"[" * 100_000, r"tokenizer_config\.json is not JSON \(nested too deeply\)"),
+        (b'{"a": "\xff"}', r"tokenizer_config\.json is not JSON .*utf-8"),
+        (b"[]", r"tokenizer_config\.json is damaged or of another version: Expected `object`"),
+        (b'{"strip_accents": 1}', r"tokenizer_config\.json is damaged .*`bool \| null`, got `int` at `strip_accents`"),
+    ]:
+        (tmp_path / "theirs" / "tokenizer_config.json").write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            load_tokenizer(tmp_path / "theirs")
+
+
+@pytest.mark.parametrize(("lowercase", "strip_accents"), [(True, False), (False, True), (True, True), (False, None)])
+@pytest.mark.parametrize("tokenize_chinese_chars", [True, False])
+def test_a_hugging_face_directory_says_what_becomes_of_accents_and_ideographs(
+    tmp_path, lowercase, strip_accents, tokenize_chinese_chars
+):
+    words = ["schon", "schön", "Schön", "Schon", "中", "文", "中文", "म", "में"]
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *words]) + "\n", encoding="utf-8")
+    theirs = transformers.BertTokenizerFast(
+        str(tmp_path / "vocab.txt"),
+        do_lower_case=lowercase,
+        strip_accents=strip_accents,
+        tokenize_chinese_chars=tokenize_chinese_chars,
+    )
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = load_tokenizer(tmp_path / "theirs")
+    for text in ("Schön", "schön", "中文", "में"):
+        assert ours.encode(text) == theirs(text, add_special_tokens=False)["input_ids"], text
+    assert (ours.encode("Schön") == [6]) == (lowercase and strip_accents is False)
+    assert (ours.strip_accents, ours.tokenize_chinese_chars) == (bool(strip_accents), tokenize_chinese_chars)
+    is_usual = strip_accents in (None, lowercase) and tokenize_chinese_chars
+    assert (ours.fingerprint == load_tokenizer(tmp_path / "vocab.txt", lowercase).fingerprint) == is_usual
+    ours.save(tmp_path / "saved")
+    saved = load_tokenizer(tmp_path / "saved")
+    assert (saved.strip_accents, saved.tokenize_chinese_chars) == (ours.strip_accents, tokenize_chinese_chars)
+    assert saved.fingerprint == ours.fingerprint
+    assert is_usual == (
+        not {"strip_accents", "tokenize_chinese_chars"}
+        & json.loads((tmp_path / "saved" / "vocabulary.json").read_text()).keys()
+    )
+
+
+def test_fingerprints_of_vocabularies_made_before_stay(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "a", "é", "##b"]) + "\n", encoding="utf-8")
+    fingerprints = [load_tokenizer(tmp_path / "vocab.txt", lowercase).fingerprint for lowercase in (True, False)]
+    assert fingerprints == ["a090f881d42d4138", "95d058570a12d26e"]
+    assert load_tokenizer("ids:105").fingerprint == "dec9ea13939f80da"
 
 
 def test_our_bpe_directory_is_read_by_hugging_face(tmp_path):
@@ -144,8 +190,11 @@ def test_a_directory_that_was_changed_or_is_read_otherwise_is_named(tmp_path):
     assert load_tokenizer(tmp_path / "v", do_lower_case=True).lowercase
     for name, change, message in [
         ("vocab.txt", lambda text: text.replace("##e\n", "##Q\n"), "were changed after its vocabulary.json"),
-        ("vocabulary.json", lambda text: text[:20], "vocabulary.json is damaged"),
-        ("vocabulary.json", lambda text: text.replace('"kind"', '"sort"'), r"vocabulary.json lacks \['kind'\]"),
+        ("vocabulary.json", lambda text: text[:20], "vocabulary.json is not JSON .*; build the vocabulary again"),
+        ("vocabulary.json", lambda text: text.replace('"kind"', '"sort"'), "missing required field `kind`"),
+        ("vocabulary.json", lambda text: text.replace(": true", ": 1"), "Expected `bool`, got `int` at `lowercase`"),
+        ("vocabulary.json", lambda text: "[" * 100_000, "vocabulary.json is not JSON .nested too deeply.; build"),
+        ("vocabulary.json", lambda text: "null", "vocabulary.json is damaged .* got `null`; build the vocabulary"),
     ]:
         shutil.copytree(tmp_path / "v", tmp_path / "changed")
         file = tmp_path / "changed" / name

@@ -77,5 +77,7 @@ def test_bad_files_are_named(albert):
         Unigram(b"no model", None, "x.model")
     with pytest.raises(UserError, match=r"x\.model is not a SentencePiece model"):
         Unigram(b"", None, "x.model")
+    with pytest.raises(UserError, match=r"x\.model is damaged: it holds pieces that are not UTF-8"):
+        Unigram(albert.replace("▁the".encode(), b"\xfd\xfd\xfdthe", 1), None, "x.model")
     with pytest.raises(UserError, match=r"x\.model has no token \[PAD\] or <pad>"):
         Unigram(trained(), None, "x.model")
