@@ -15,12 +15,12 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.text import python_docs, tfds_dataset
+from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document, Source
 from bert_jax.text.files import InputFile, matching_files
 from bert_jax.text.json_lines import JsonLines
 from bert_jax.text.mediawiki import MediaWikiDump
 from bert_jax.text.plain_text import PlainText
-from bert_jax.text.suspicions import Suspicions
 from bert_jax.text.tfds_dataset import TfdsDataset
 
 TEXT_FIELD = "text"
@@ -76,6 +76,7 @@ class Corpus:
         self.name = ", ".join(inputs)
         self._split_sentences = split_sentences
         self._skip_bad_records = skip_bad_records
+        self._told: set[str] = set()  # of bad records
         self._sources = _sources(inputs, text_field, num_workers)
 
     @property
@@ -87,6 +88,11 @@ class Corpus:
     def position(self) -> int:
         """Bytes read so far."""
         return sum(source.position for source in self._sources)
+
+    @property
+    def has_paragraphs(self) -> bool:
+        """Whether there is an input whose lines are paragraphs, as far as that is known before it is read."""
+        return any(isinstance(source, MediaWikiDump | TfdsDataset) for source in self._sources)
 
     @property
     def dumps(self) -> list[MediaWikiDump]:
@@ -104,8 +110,8 @@ class Corpus:
         """
         return [part for source in self._sources for part in source.identity()]
 
-    def documents(self, suspicions: Suspicions | None = None) -> Iterator[Document]:
-        """Yield each document, its sentences stripped and none of them empty; `suspicions` looks at all.
+    def documents(self, checks: CorpusChecks | None = None) -> Iterator[Document]:
+        """Yield each document, its sentences stripped and none of them empty; `checks` looks at all.
 
         Raises:
             UserError: a file is truncated, malformed or no text, more records than may be skipped cannot be read, or
@@ -117,8 +123,8 @@ class Corpus:
                 bad += 1
                 self._skip(document.mistake, bad)
             found = _split(document) if self._split_sentences else document
-            if suspicions is not None:
-                suspicions.look_at(found)
+            if checks is not None:
+                checks.look_at(found)
             if not found.dropped:
                 empty = False
                 yield found
@@ -133,7 +139,8 @@ class Corpus:
         if number > limit:
             before = f", {limit} were left out before" if limit else ""
             raise UserError(f"{mistake}; or leave out up to N such records with --skip_bad_records=N{before}")
-        if number <= _TOLD:
+        if mistake not in self._told and len(self._told) < _TOLD:
+            self._told.add(mistake)
             logging.warning("left out: %s", mistake)
 
 

@@ -104,6 +104,11 @@ def close_up(text: str) -> str:
     return _BETWEEN_WORDS.sub(" ", text).replace(GAP, "").replace(_APOSTROPHE, "'")
 
 
+def _mark(mark: str, arguments: Arguments) -> str:
+    del arguments
+    return mark
+
+
 def _of_first(keys: str, arguments: Arguments) -> str:
     return next((arguments[key] for key in keys.split() if arguments.get(key, "").strip()), "")
 
@@ -119,7 +124,7 @@ def _block(arguments: Arguments) -> str:
 
 def _positional(arguments: Arguments) -> list[str]:
     """The arguments without a name, in order."""
-    values = []
+    values: list[str] = []
     while (key := str(len(values) + 1)) in arguments:
         values.append(arguments[key].strip())
     return values
@@ -197,7 +202,7 @@ def _quantity(arguments: Arguments) -> str:
 
 # By the name in small letters. Those that end in a colon are functions of the wiki itself.
 SHOWN: dict[str, Callable[[Arguments], str]] = {
-    **{name: lambda _, mark=mark: mark for mark, names in _MARKS.items() for name in _named(names)},
+    **{name: partial(_mark, mark) for mark, names in _MARKS.items() for name in _named(names)},
     **{name: partial(_of_first, keys) for keys, names in _ARGUMENT.items() for name in _named(names)},
     **{name: partial(_after, mark) for mark, names in _BEFORE_ARGUMENT.items() for name in _named(names)},
     **dict.fromkeys(_named(_BLOCKS), _block),
