@@ -9,7 +9,7 @@ import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.text.corpus import Corpus
-from bert_jax.text.suspicions import Suspicions
+from bert_jax.text.corpus_checks import CorpusChecks
 
 DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11">
   <siteinfo><namespaces><namespace key="-2">Media</namespace><namespace key="14">Kategorie</namespace>
@@ -49,15 +49,16 @@ PAGES = (
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_articles_in_order_and_the_rest_left_out(tmp_path, name, num_workers):
     file = dump(tmp_path / name, *PAGES)
-    suspicions = Suspicions()
+    checks = CorpusChecks()
     found = [
         (document.sentences, document.place())
-        for document in Corpus([file], num_workers=num_workers).documents(suspicions)
+        for document in Corpus([file], num_workers=num_workers).documents(checks)
     ]
     assert found == [(["One & all.", "Two."], f"{file}:7"), (["Three ü 日本."], f"{file}:35")]
-    dropped = {why: found["count"] for why, found in suspicions.report()["dropped"].items()}
+    report = checks.report()
+    dropped = {why: found.count for why, found in report.dropped.items()}
     assert dropped == {"redirect": 1, "not an article": 2, "article without a paragraph": 1}
-    assert suspicions.report()["suspicious"] == {}
+    assert report.suspicious == {}
 
 
 def test_streamed(tmp_path):
