@@ -51,8 +51,7 @@ def test_articles_in_order_and_the_rest_left_out(tmp_path, name, num_workers):
     file = dump(tmp_path / name, *PAGES)
     checks = CorpusChecks()
     found = [
-        (document.sentences, document.place())
-        for document in Corpus([file], num_workers=num_workers).documents(checks)
+        (document.sentences, document.place()) for document in Corpus([file], num_workers=num_workers).documents(checks)
     ]
     assert found == [(["One & all.", "Two."], f"{file}:7"), (["Three ü 日本."], f"{file}:35")]
     report = checks.report()
