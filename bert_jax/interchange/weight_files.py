@@ -101,7 +101,7 @@ def _read_torch(file: epath.Path) -> dict[str, Stored]:
     except Exception as error:  # torch and pickle raise many kinds
         logging.debug("torch.load failed", exc_info=error)
         found = re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error))
-        culprit = f" for {found[1]}" if found else ""
+        culprit = f" ({found[1]})" if found else ""
         raise UserError(
             f"{file} is damaged, or a pickle that would run code when loaded{culprit}, which is not allowed; "
             "save model.state_dict() alone, or give a .safetensors file"
