@@ -15,7 +15,7 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json
 
-_REMEDY = "save the tokenizer with transformers again"
+_REMEDY = "save the tokenizer with transformers again, or give the vocabulary's own file and not its directory"
 _OTHER_TEXT = ""  # stands for what lies between the added tokens
 
 

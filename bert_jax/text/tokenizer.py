@@ -184,6 +184,8 @@ def _with_added_tokens(
     model: Model, found: Sequence[AddedToken], source: str, made_by: Mapping[str, Any] | None = None
 ) -> Tokenizer:
     added = check_added(found, model.tokens, dataclasses.astuple(model.special_ids), source)
+    if isinstance(model, Unigram):  # which finds its own pieces, those that a user defined first
+        added = [token for token in added if token.id >= len(model.tokens)]
     if not isinstance(model, ByteBPE):
         return Tokenizer(model, made_by, added)
     if added and added[-1].id >= len(model.tokens):  # what is in tokenizer.json is among the tokens

@@ -76,6 +76,7 @@ def make_sentencepiece(directory, lowercase):
         bos_id=-1,
         eos_id=-1,
         control_symbols="[CLS],[SEP],[MASK]",
+        user_defined_symbols="<entity>",
         normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
         minloglevel=2,
         num_threads=1,
@@ -230,6 +231,10 @@ def test_special_tokens_are_known_by_name(exported):
 def test_the_export_is_a_vocabulary_for_us_too(exported):
     tokenizer, directory = exported
     again = load_tokenizer(directory)
+    if tokenizer.kind != "bpe":  # whose file says more afterwards
+        assert again.fingerprint == tokenizer.fingerprint
+    if tokenizer.kind == "wordpiece":
+        assert load_tokenizer(directory / "tokenizer.json").fingerprint == tokenizer.fingerprint
     assert [again.encode(line) for line in LINES[:300]] == [tokenizer.encode(line) for line in LINES[:300]]
     assert again.tokens == tokenizer.tokens
 
