@@ -4,7 +4,7 @@
 
 The text has a sentence on each line (or a paragraph, with --split_sentences) and a blank line between documents. Where
 it is tokenized already, a line holds ids, and --vocab=ids:VOCAB_SIZE,pad=0,unk=1,cls=2,sep=3,mask=4 says which
-special. With one part and no holdout the records are those of the original create_pretraining_data.py.
+special. With one part and no holdout the records are those of the original create_pretraining_data.py, value for value.
 """
 
 import os

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from bert_jax.data.batches import record_ids
+from bert_jax.data.schema import RecordFormat
+from bert_jax.data.tfrecord import TFRecordReader, write_shard
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -112,6 +114,36 @@ def test_a_flipped_bit(chain, copied_records, tmp_path):
     shard.write_bytes(bytes(data))
     done = chain.pretrain(tmp_path / "w", f"--config.data.records={copied_records}", check=False)
     refused(done, shard.name, "record ", "CRC")
+
+
+def test_a_negative_id_of_another_program(chain, copied_records, tmp_path):
+    (copied_records / "records.json").unlink()
+    shard = next(copied_records.glob("bert-train.tfrecord*"))
+    reader, record_format = TFRecordReader(shard), RecordFormat(32, 6)
+    number = int(record_ids(4, [7], 16, len(reader), 0)[0])  # in the fifth step's batch
+    contents = [reader[record] for record in range(len(reader))]
+    record = record_format.parse(contents[number])
+    record["input_ids"][3] = -3
+    contents[number] = record_format.serialize(record)
+    with write_shard(shard) as writer:
+        for content in contents:
+            writer.write(content)
+    flags = [f"--config.data.records={copied_records}"]
+    done = chain.pretrain(tmp_path / "w", *flags, check=False)
+    refused(done, shard.name, f"record {number}: input_ids holds -3, which is not from 0 to 799")
+    done = chain.pretrain(tmp_path / "other", *flags, "--config.data.skip_corrupt=1")
+    assert f"skipped, 1 of at most 1: {shard}: record {number}: input_ids holds -3" in done.stderr
+
+
+def test_a_damaged_index(chain, copied_records, tmp_path):
+    (index,) = copied_records.glob("index/bert-train-*-of-00001.npy")
+    good = index.read_bytes()
+    content = bytearray(good)
+    content[-9] ^= 64  # a very large number: the last record's place
+    index.write_bytes(content)
+    done = chain.pretrain(tmp_path / "w", f"--config.data.records={copied_records}")
+    assert done.stderr.count(f"{index} does not agree with its shard and is made anew") == 1
+    assert index.read_bytes() == good
 
 
 def test_a_truncated_shard(chain, copied_records, tmp_path):

@@ -24,7 +24,7 @@ from bert_jax.data.source import RecordSource
 from bert_jax.data.statistics import total
 from bert_jax.data.workers import build_shards, compiling
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import read_json
+from bert_jax.storage.json_file import check_schema, read_json
 from bert_jax.storage.lock import only_run, wait_for_workers
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import findings
@@ -37,6 +37,16 @@ from bert_jax.text.tokenizer import Tokenizer
 
 _PLAN = "plan.json"  # in .parts: what the unfinished run is to make, of which parts
 _EXAMPLES = 5  # records shown in the log
+
+
+@dataclasses.dataclass(frozen=True)
+class _MadeOf:
+    """What of the plan of finished records, or of an unfinished run, must be that of another run there."""
+
+    options: dict[str, Any]
+    inputs: Any
+    vocab_size: int
+    vocab_fingerprint: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,6 +235,7 @@ def _sentences(documents: Iterator[Document], tokenizer: Tokenizer) -> Iterator[
 
 def _check_same(output: epath.Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise UserError if the records in `output` are of other options, text or vocabulary."""
+    check_schema(old, _MadeOf, f"the plan of {output}", "delete that directory and build the records again")
     for name, value in new["options"].items():
         before = old["options"].get(name, getattr(RecordOptions, name))
         if before != value:

@@ -13,12 +13,14 @@ import json
 import math
 import resource
 from collections.abc import Iterable, Iterator
-from typing import IO
+from typing import IO, Annotated
 
+import msgspec
 from etils import epath
 
 from bert_jax.data.options import RecordOptions
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import decode_json
 from bert_jax.storage.whole_file import local_directory
 
 _LEAST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
@@ -29,11 +31,11 @@ _OTHER_FILES = 200  # that a process may have open beside the parts
 class Part:
     """The documents of one shard."""
 
-    split: str  # "train" or "validation"
-    number: int
-    num_parts: int  # of this split
-    documents: int
-    bytes: int  # of text
+    split: Annotated[str, msgspec.Meta(pattern="^(train|validation)\\Z")]
+    number: Annotated[int, msgspec.Meta(ge=0, lt=100_000)]
+    num_parts: Annotated[int, msgspec.Meta(ge=1, lt=100_000)]  # of this split
+    documents: Annotated[int, msgspec.Meta(ge=1)]
+    bytes: Annotated[int, msgspec.Meta(ge=0)]  # of text
 
     @property
     def name(self) -> str:
@@ -67,10 +69,15 @@ def cut_into_parts(
 
 
 def read_part(directory: epath.Path, part: Part) -> Iterator[list[str]]:
-    """Yield the part's documents, each a list of sentences."""
-    with (directory / part.file).open("rb") as file:
-        for line in file:
-            yield json.loads(line)
+    """Yield the part's documents, each a list of sentences; UserError if they are not those that were dealt to it."""
+    path, remedy, number = directory / part.file, "delete --output and build the records again", 0
+    if not path.exists():
+        raise UserError(f"{path} is missing; {remedy}")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            yield decode_json(line, list[str], f"{path}, line {number}", remedy)
+    if number != part.documents:
+        raise UserError(f"{path} holds {number} documents, and {part.documents} were dealt to it; {remedy}")
 
 
 class _Dealer:

@@ -24,6 +24,7 @@ from bert_jax.data.record_sizes import write_sizes
 from bert_jax.data.statistics import Statistics
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text.tokenizer import Tokenizer
 
@@ -42,12 +43,14 @@ class Built:
 
 
 def read_built(parts_directory: epath.Path, part: Part) -> Built | None:
-    """What an earlier run has finished of this part, if it has."""
+    """What an earlier run has finished of this part, if it has, and the shard is there."""
     path = parts_directory / part.done_file
     if not path.exists():
         return None
-    content = json.loads(path.read_text())
-    return Built(Shard(**content["shard"]), Statistics(**content["statistics"]))
+    built = read_json(path, Built, "delete it, and that shard is made again")
+    shard = parts_directory.parent / shard_name(part.split, part.number, part.num_parts)
+    is_there = shard.name == built.shard.file and shard.exists() and shard.stat().length == built.shard.bytes
+    return built if is_there else None
 
 
 def build_shard(

@@ -2,7 +2,9 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Annotated
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,9 @@ class Statistics:
     longest_document: int = 0  # tokens
     shortest_document: int = 0  # tokens, at least 1; 0 if there is no document
     # Instances by their share of max_seq_length: bin i of FILL_BINS holds those above i / 20 and up to (i + 1) / 20.
-    fill: list[int] = dataclasses.field(default_factory=lambda: [0] * FILL_BINS)
+    fill: Annotated[list[int], msgspec.Meta(min_length=FILL_BINS, max_length=FILL_BINS)] = dataclasses.field(
+        default_factory=lambda: [0] * FILL_BINS
+    )
 
     def add_corpus(self, corpus: Corpus, unk_id: int) -> None:
         """Count the documents of a shard, once."""

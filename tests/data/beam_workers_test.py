@@ -157,7 +157,7 @@ def test_worker_that_does_not_see_the_output(cut):
 def test_mistake_of_an_earlier_run_is_forgotten(cut):
     output, work, parts = cut
     text = (work / parts[1].file).read_bytes()
-    (work / parts[1].file).write_bytes(b'["\\u0001"]\n')
+    (work / parts[1].file).write_bytes(b'["\\u0001"]\n' * parts[1].documents)
     for _ in range(2):
         with pytest.raises(UserError, match="train part 1 has 0 documents that hold any token"):
             build_shards(output, work, parts, OPTIONS, parse_beam_options("beam", HERE, 1))

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from etils import epath
 
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import cut_into_parts, read_part
@@ -92,3 +93,35 @@ def test_more_parts_than_open_files_are_usual(tmp_path):
 def test_more_parts_than_open_files_are_allowed(tmp_path):
     done = cut_with_few_files(tmp_path, most=100)
     assert "--num_parts=150 is more than the files this process may open" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"[1]", r"line 3 is damaged .*: Expected `str`, got `int` at `\[0\]`"),
+        (b'"a"', r"line 3 is damaged .*: Expected `array`, got `str`"),
+        (b"[", "line 3 is not JSON"),
+        (b'["\xff"]', "line 3 is not JSON"),
+        (b"[" * 100_000, r"line 3 is not JSON \(nested too deeply\)"),
+        (b'["cut off here"]\n["and"]', "holds 101 documents, and 100 were dealt to it"),
+        (b"", "line 3 is not JSON"),
+    ],
+)
+def test_a_part_that_is_damaged(tmp_path, line, says):
+    (part,) = cut_into_parts(epath.Path(tmp_path), CORPUS, RecordOptions(), "text.txt")
+    lines = (tmp_path / part.file).read_bytes().split(b"\n")
+    (tmp_path / part.file).write_bytes(b"\n".join([*lines[:2], line, *lines[3:]]))
+    with pytest.raises(UserError, match=rf"train-00000\.jsonl,? {says}.*; delete --output and build") as error:
+        list(read_part(epath.Path(tmp_path), part))
+    assert "\n" not in str(error.value)
+
+
+def test_a_part_that_is_cut_off_or_missing(tmp_path):
+    (part,) = cut_into_parts(epath.Path(tmp_path), CORPUS, RecordOptions(), "text.txt")
+    lines = (tmp_path / part.file).read_bytes().splitlines(keepends=True)
+    (tmp_path / part.file).write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(UserError, match="holds 99 documents, and 100 were dealt to it; delete --output"):
+        list(read_part(epath.Path(tmp_path), part))
+    (tmp_path / part.file).unlink()
+    with pytest.raises(UserError, match=r"train-00000\.jsonl is missing; delete --output"):
+        list(read_part(epath.Path(tmp_path), part))

@@ -15,10 +15,12 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_pb2
 
 from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.source import RecordSource
+from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.text.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.skipif(
@@ -113,6 +115,27 @@ def test_record_for_record_the_same(both):
         found = ours[number]
         for name, values in expected.items():
             np.testing.assert_array_equal(found[name], values, err_msg=f"record {number}", strict=True)
+
+
+def test_serialized_records_differ_in_the_order_of_features_alone(both):
+    """The original serializes features in the order in which protobuf keeps its map, and we in that of their names."""
+    theirs = [data for path in sorted(both[0].glob("tf_examples.*")) for data in frames(path)]
+    (ours,) = (list(frames(path)) for path in both[1].glob("bert-train.tfrecord*"))
+    assert len(ours) == len(theirs)
+    rounds = len(theirs) // 2 + len(theirs) % 2
+    for number, found in enumerate(ours):
+        expected = theirs[number // 2 + rounds * (number % 2)]
+        assert len(found) == len(expected)
+        in_our_order = tf_example_pb2.Example.FromString(expected).SerializeToString(deterministic=True)
+        assert found == in_our_order, f"record {number}"
+    assert [path.stat().st_size for path in both[1].glob("bert-train.tfrecord*")] == [
+        sum(path.stat().st_size for path in both[0].glob("tf_examples.*"))
+    ]
+
+
+def frames(path):
+    reader = TFRecordReader(path)
+    return (reader[number] for number in range(len(reader)))
 
 
 def test_tensorflow_reads_our_shards_with_the_originals_specification(both):
