@@ -21,16 +21,30 @@ from bert_jax.text.findings import (
     JSON,
     LONG_DOCUMENT,
     LONG_LINE,
+    LOST_LETTERS,
     MISREAD,
     NO_LETTERS,
     ONE_SENTENCE,
     Found,
     InputReport,
 )
+from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.unknown_words import UnknownWords
 
-_KINDS = (ONE_SENTENCE, DUPLICATE, CONTROL, MISREAD, NO_LETTERS, LONG_LINE, LONG_DOCUMENT, EMPTY, HTML, JSON)
+_KINDS = (
+    ONE_SENTENCE,
+    DUPLICATE,
+    CONTROL,
+    MISREAD,
+    LOST_LETTERS,
+    NO_LETTERS,
+    LONG_LINE,
+    LONG_DOCUMENT,
+    EMPTY,
+    HTML,
+    JSON,
+)
 _LONGEST_LINE = 10_000  # characters
 _LONGEST_DOCUMENT = 10_000_000  # characters; the longest novels have three million
 _SHARE_OF_ONE_SENTENCE = 0.5  # of the documents; fewer is how text is
@@ -53,8 +67,9 @@ class CorpusChecks:
     """Looks at documents one after another."""
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
-        """`tokenizer`: what the text is for; without one, nothing is said of words that it does not know."""
+        """`tokenizer`: what the text is for; without one, nothing is said of what it does not know or drops."""
         self._is_text = tokenizer is None or tokenizer.kind != "ids"  # or else characters say nothing
+        self._strips_accents = tokenizer is not None and tokenizer.strip_accents
         self._documents = 0
         self._dropped: dict[str, Found] = {}
         self._found = {kind: Found() for kind in _KINDS}
@@ -126,6 +141,8 @@ class CorpusChecks:
             self._found[NO_LETTERS].add(document.place())
         if not text.isascii() and _is_misread(text):
             self._add_at_sentence(MISREAD, document, _is_misread)
+        if self._strips_accents and loses_letters(data):
+            self._add_at_sentence(LOST_LETTERS, document, lambda sentence: loses_letters(sentence.encode()))
         self._waiting.append((document, data))
         self._bytes_waiting += len(data)
         if self._bytes_waiting > _BYTES_TOGETHER:

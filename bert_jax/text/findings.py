@@ -11,6 +11,7 @@ ONE_SENTENCE = "documents of one sentence"
 DUPLICATE = "documents that came before"
 CONTROL = "documents with control characters"
 MISREAD = "documents with replacement characters, or UTF-8 that was read as another encoding"
+LOST_LETTERS = "documents with vowel signs or other letters that go with the accents"
 NO_LETTERS = "documents of mostly no letters"
 LONG_LINE = "documents with a very long line"
 LONG_DOCUMENT = "very long documents"
@@ -30,6 +31,7 @@ _MEANING = {
     DUPLICATE: "they weigh more than others and may be on both sides of --holdout",
     CONTROL: "they are dropped from the text",
     MISREAD: "convert them to UTF-8 from the encoding that they are in",
+    LOST_LETTERS: "the vocabulary drops all combining marks; one made with build_vocab --nostrip_accents keeps them",
     NO_LETTERS: "tables or other data among the text",
     LONG_LINE: "a line is a sentence; --split_sentences cuts paragraphs",
     LONG_DOCUMENT: "a blank line ends a document",

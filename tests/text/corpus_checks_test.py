@@ -13,7 +13,9 @@ from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document
 from bert_jax.text.duplicates import _BATCH, Duplicates
 from bert_jax.text.findings import Found
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.special_tokens import SPECIAL_TOKENS
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.wordpiece import WordPiece
 
 GOOD = [["A first sentence of it.", f"Then the second, number {n}."] for n in range(8)]
 
@@ -62,6 +64,19 @@ def test_good_text_in_many_scripts_is_not_suspicious(tmp_path):
 def test_a_bad_document_is_found_at_its_line(tmp_path, sentences, kind, line):
     found, file = report(tmp_path, [*GOOD, [sentence.strip() for sentence in sentences]])
     assert found == {kind: Found(1, [f"{file}:{3 * len(GOOD) + line}"])}
+
+
+def test_letters_that_a_vocabulary_drops_with_the_accents(tmp_path):
+    documents = [*GOOD, ["Ελληνικά, naïve.", "हिन्दी में", "ไทย ที่"], ["Schön.", "ещё й"]]
+
+    def lost(**settings):
+        tokenizer = Tokenizer(WordPiece(SPECIAL_TOKENS, lowercase=True, **settings))
+        found, file = report(tmp_path, documents, tokenizer=tokenizer)
+        return found.get(findings.LOST_LETTERS), f"{file}:{3 * len(GOOD) + 2}"
+
+    found, place = lost()
+    assert found == Found(1, [place])
+    assert lost(strip_accents=False)[0] is None
 
 
 def test_a_blank_line_after_every_sentence(tmp_path):
