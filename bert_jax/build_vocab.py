@@ -24,6 +24,15 @@ _LOWERCASE = flags.DEFINE_boolean(
     "Whether case is ignored, as in the uncased BERT models (WordPiece then ignores accents too). "
     "--nolowercase makes a cased vocabulary.",
 )
+_STRIP_ACCENTS = flags.DEFINE_boolean(
+    "strip_accents",
+    None,
+    "WordPiece: whether accents, and with them all combining marks, are dropped; if not given, they go with case. "
+    "--nostrip_accents keeps the vowel signs of Indic scripts, Thai, Arabic and Hebrew.",
+)
+_TOKENIZE_CHINESE_CHARS = flags.DEFINE_boolean(
+    "tokenize_chinese_chars", True, "WordPiece: whether each CJK ideograph is a word of its own."
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -32,7 +41,8 @@ def main(argv: Sequence[str]) -> None:
     if _VOCAB_SIZE.value < 1:
         raise UserError(f"--vocab_size={_VOCAB_SIZE.value} must be positive")
     corpus = Corpus(_INPUT.value, text_field=_TEXT_FIELD.value, num_workers=_NUM_WORKERS.value)
-    tokenizer = build_vocabulary(corpus, _OUTPUT.value, _KIND.value, _VOCAB_SIZE.value, _LOWERCASE.value)
+    settings = (_LOWERCASE.value, _STRIP_ACCENTS.value, _TOKENIZE_CHINESE_CHARS.value)
+    tokenizer = build_vocabulary(corpus, _OUTPUT.value, _KIND.value, _VOCAB_SIZE.value, *settings)
     logging.info("Vocabulary %s: %s", _OUTPUT.value, describe(tokenizer, corpus))
 
 

@@ -155,7 +155,7 @@ def _cut(
         beam_workers.clean_dumps(corpus, work, beam_options)
     logging.info("Cutting %s into %d parts", corpus.name, options.num_parts)
     try:
-        looking = Suspicions(is_text=tokenizer.kind != "ids")
+        looking = Suspicions(tokenizer.kind != "ids", tokenizer.strip_accents)
         documents = _sentences(watched(corpus.documents(looking), corpus, "cutting"), tokenizer)
         with compiling():
             parts = cut_into_parts(work, documents, options, corpus.name)

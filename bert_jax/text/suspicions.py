@@ -16,11 +16,13 @@ from absl import logging
 from bert_jax.errors import UserError
 from bert_jax.text.document import Document
 from bert_jax.text.duplicates import Duplicates
+from bert_jax.text.lost_letters import loses_letters
 
 ONE_SENTENCE = "documents of one sentence"
 DUPLICATE = "documents that came before"
 CONTROL = "documents with control characters"
 MISREAD = "documents with replacement characters, or UTF-8 that was read as another encoding"
+LOST_LETTERS = "documents with vowel signs or other letters that go with the accents"
 NO_LETTERS = "documents of mostly no letters"
 LONG_LINE = "documents with a very long line"
 LONG_DOCUMENT = "very long documents"
@@ -32,6 +34,7 @@ _MEANING = {
     DUPLICATE: "they weigh more than others and may be on both sides of --holdout",
     CONTROL: "they are dropped from the text",
     MISREAD: "convert them to UTF-8 from the encoding that they are in",
+    LOST_LETTERS: "the vocabulary drops all combining marks; one made with build_vocab --nostrip_accents keeps them",
     NO_LETTERS: "tables or other data among the text",
     LONG_LINE: "a line is a sentence; --split_sentences cuts paragraphs",
     LONG_DOCUMENT: "a blank line ends a document",
@@ -69,9 +72,15 @@ class Found:
 class Suspicions:
     """Looks at documents one after another."""
 
-    def __init__(self, is_text: bool = True) -> None:
-        """`is_text`: False for lines of token ids, whose characters say nothing."""
+    def __init__(self, is_text: bool = True, strips_accents: bool = False) -> None:
+        """Begin.
+
+        Args:
+            is_text: False for lines of token ids, whose characters say nothing.
+            strips_accents: whether the vocabulary drops combining marks.
+        """
         self._is_text = is_text
+        self._strips_accents = strips_accents
         self._documents = 0
         self._dropped: dict[str, Found] = {}
         self._found = {kind: Found() for kind in _MEANING}
@@ -126,6 +135,8 @@ class Suspicions:
             self._found[NO_LETTERS].add(document.place())
         if not text.isascii() and _is_misread(text):
             self._add_at_sentence(MISREAD, document, _is_misread)
+        if self._strips_accents and loses_letters(data):
+            self._add_at_sentence(LOST_LETTERS, document, lambda sentence: loses_letters(sentence.encode()))
         self._waiting.append((document, data))
         self._bytes_waiting += len(data)
         if self._bytes_waiting > _BYTES_TOGETHER:

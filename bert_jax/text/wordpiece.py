@@ -67,7 +67,8 @@ class WordPiece:
         self.special_ids = find_special_ids(self.tokens, source)
         self.continues_word = [token.startswith("##") for token in self.tokens]
         pieces = {token: token_id for token_id, token in enumerate(self.tokens)}
-        cover = _Memo(lambda word: _cover(word, pieces, self.special_ids.unk))
+        longest = max(map(len, self.tokens))
+        cover = _Memo(lambda word: _cover(word, pieces, self.special_ids.unk, longest))
         self._ids_of_word = cover
         self._ids_of_raw = _Memo(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
 
@@ -134,14 +135,14 @@ class WordPiece:
         return text.translate(_SPLIT).split()
 
 
-def _cover(word: str, pieces: dict[str, int], unk_id: int) -> tuple[int, ...]:
-    """The longest pieces that cover `word` from the left, or the unknown token for all of it."""
+def _cover(word: str, pieces: dict[str, int], unk_id: int, longest: int) -> tuple[int, ...]:
+    """The longest pieces that cover `word` from the left, or the unknown token for it. No piece is over `longest`."""
     if len(word) > LONGEST_WORD:
         return (unk_id,)
     ids = []
     rest, prefix = word, ""
     while rest:
-        for end in range(len(rest), 0, -1):
+        for end in range(min(len(rest), longest), 0, -1):
             token_id = pieces.get(prefix + rest[:end])
             if token_id is not None:
                 break

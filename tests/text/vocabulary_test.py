@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
@@ -84,9 +85,44 @@ def test_wordpiece_leaves_out_the_rarest_characters():
     tokens = vocabulary.train_wordpiece([line, often * 3, rarely], 33, lowercase=True).tokens
     assert {often, f"##{often}", "the", "cat", "mat"} <= set(tokens)
     assert rarely not in tokens
-    ideographs = "".join(map(chr, range(0x4E00, 0x4E00 + 3000)))
-    tokens = vocabulary.train_wordpiece([line, ideographs], 1200, lowercase=True).tokens
-    assert len(set(tokens) & set(ideographs + line)) == 1000
+
+
+IDEOGRAPHS = [chr(0x4E00 + number) for number in range(2900)]
+# Of Zipf's kind: a fifth of it is of the rarest 1,900 ideographs.
+CHINESE = ["".join(IDEOGRAPHS[: 2900 * share // 10]) for share in range(1, 11)] * 20
+
+
+def unknown_share(tokenizer, lines):
+    ids = [token_id for line in lines for token_id in tokenizer.encode(line)]
+    return ids.count(1) / len(ids)
+
+
+def test_wordpiece_has_as_many_characters_as_the_text(caplog):
+    assert vocabulary.train_wordpiece(CHINESE, 2905, lowercase=True).tokens[5:] == IDEOGRAPHS
+    mixed = [*CHINESE, "the theatre thereafter and the anthem " * 200]
+    tokenizer = vocabulary.train_wordpiece(mixed, 2960, lowercase=True)
+    assert unknown_share(tokenizer, mixed) == 0
+    assert {"the", "and", *IDEOGRAPHS} <= set(tokenizer.tokens)
+    assert "get no token" not in caplog.text
+
+
+def test_wordpiece_tells_which_characters_have_no_room(caplog):
+    tokenizer = vocabulary.train_wordpiece(CHINESE, 1305, lowercase=True)
+    assert len(set(tokenizer.tokens) & set(IDEOGRAPHS)) == 1300
+    share = unknown_share(tokenizer, CHINESE)
+    assert 0.3 < share < 0.4
+    assert f"1600 characters, {100 * share:.2g}% of the text, get no token (--vocab_size=2905 has room" in caplog.text
+    # What it says is true, and the text's rarest characters alone are told, too, if not as a warning.
+    caplog.clear()
+    caplog.set_level("INFO")
+    assert vocabulary.train_wordpiece([*CHINESE, "ж"], 2905, lowercase=True).tokens[5:] == IDEOGRAPHS
+    assert "1 characters, 0.00031% of the text, get no token (they are too rare)" in caplog.text
+
+
+def test_an_alphabet_must_have_room(tmp_path):
+    (tmp_path / "text.txt").write_text("".join(map(chr, range(ord("a"), ord("z") + 1))) * 2 + "\n")
+    with pytest.raises(UserError, match=r"--vocab_size=50 is too few: .* ask for 57 or more"):
+        build_vocabulary(Corpus([f"{tmp_path}/text.txt"]), tmp_path / "v", "wordpiece", 50, True)
 
 
 @pytest.mark.parametrize(("kind", "least"), [("wordpiece", 10), ("bpe", 261), ("sentencepiece", 9)])
@@ -139,3 +175,96 @@ def test_what_a_killed_run_left_aside_is_replaced_and_an_empty_directory_used(te
     build_vocabulary(Corpus([text]), tmp_path / "v", "wordpiece", 500, True)
     assert [file.name for file in tmp_path.iterdir()] == ["v"]
     assert load_tokenizer(tmp_path / "v").vocab_size == 500
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_word_of_a_megabyte_is_out_of_the_way(text, tmp_path, caplog, kind):
+    good = Path(text).read_text(encoding="utf-8")
+    word = "x" * 1_000_000
+    (tmp_path / "with.txt").write_text(f"{good}\n\nBefore {word} after.\n", encoding="utf-8")
+    tokenizer = build_vocabulary(Corpus([f"{tmp_path}/with.txt"]), tmp_path / "with", kind, 1500, True)
+    assert tokenizer.vocab_size == 1500
+    if kind == "wordpiece":
+        (tmp_path / "without.txt").write_text(f"{good}\n\nBefore after.\n", encoding="utf-8")
+        without = build_vocabulary(Corpus([f"{tmp_path}/without.txt"]), tmp_path / "without", kind, 1500, True)
+        assert tokenizer.fingerprint == without.fingerprint
+        fate = "200 characters, the first of them 'xxxxxxxxxxxxxxxxxxxx'..., are left out: in WordPiece each is unknown"
+    else:
+        fate = "10000 characters, the first of them 'xxxxxxxxxxxxxxxxxxxx'..., are cut into pieces of that length"
+    assert f"1 words of more than {fate}" in caplog.text
+    assert caplog.text.count("words of more than") == 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_sentencepiece_learns_from_long_lines(tmp_path, alone):
+    long = " ".join(f"word{number} " * 15_000 for number in range(3))  # 270 kB
+    others = [] if alone else ["And there are short lines.", "They have other words."] * 100
+    (tmp_path / "text.txt").write_text("\n".join([long, *others]), encoding="utf-8")
+    size = 13 if alone else 29
+    tokenizer = build_vocabulary(Corpus([f"{tmp_path}/text.txt"]), tmp_path / "v", "sentencepiece", size, True)
+    assert tokenizer.unk_id not in tokenizer.encode("word0 word1 word2")
+    assert any("word" in token for token in tokenizer.tokens)
+
+
+def test_sentencepiece_learns_from_lines_with_its_reserved_character():
+    lines = ["The \u2581\u2585 chart Ж Ж"] * 100
+    assert any("ж" in token for token in vocabulary.train_sentencepiece(lines, 14, lowercase=True).tokens)
+
+
+@pytest.mark.parametrize("nothing", ["\u200b\n", "\u2585\n"])
+def test_sentencepiece_on_a_text_without_a_character_is_one_line(tmp_path, nothing):
+    (tmp_path / "text.txt").write_text(nothing, encoding="utf-8")
+    with pytest.raises(UserError, match="sentencepiece finds nothing in the text but white space and controls"):
+        build_vocabulary(Corpus([f"{tmp_path}/text.txt"]), tmp_path / "v", "sentencepiece", 500, True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mistake_in_the_text_is_told_whatever_the_library_makes_of_it(tmp_path, kind):
+    (tmp_path / "text.txt").write_bytes(b"A line.\n" * 100 + b"caf\xe9\n")
+    with pytest.raises(UserError, match=r"text\.txt, line 101 is not UTF-8 .*; convert it"):
+        build_vocabulary(Corpus([f"{tmp_path}/text.txt"]), tmp_path / "v", kind, 500, True)
+
+
+def test_uncased_wordpiece_tells_that_vowels_go_and_keeps_them_if_asked(tmp_path, caplog):
+    documents = ["Schön.\nΌδος, ещё й.", "में हूँ", "में\nमैं हूँ"] * 20
+    (tmp_path / "text.txt").write_text("\n\n".join(documents), encoding="utf-8")
+    corpus = Corpus([f"{tmp_path}/text.txt"])
+    drops = build_vocabulary(corpus, tmp_path / "drops", "wordpiece", 38, True)
+    assert drops.encode("में") == drops.encode("म")
+    (warning,) = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
+    assert warning.startswith("suspicious input: 40 documents with vowel signs or other letters that go with the acc")
+    assert f"--nostrip_accents keeps them): {tmp_path}/text.txt:4, {tmp_path}/text.txt:6, " in warning
+    caplog.clear()
+    keeps = build_vocabulary(corpus, tmp_path / "keeps", "wordpiece", 50, True, strip_accents=False)
+    assert not caplog.records
+    assert keeps.decode(keeps.encode("SCHÖN में")) == "schön में"
+    assert keeps.encode("में") != keeps.encode("मैं")
+    loaded = load_tokenizer(tmp_path / "keeps")
+    assert (loaded.fingerprint, loaded.strip_accents, loaded.lowercase) == (keeps.fingerprint, False, True)
+    cased = build_vocabulary(corpus, tmp_path / "cased", "wordpiece", 50, False)
+    assert not caplog.records
+    assert cased.encode("में") != cased.encode("म")
+
+
+def test_ideographs_need_not_be_words(tmp_path):
+    (tmp_path / "text.txt").write_text("中文 中文 文\n" * 50, encoding="utf-8")
+    corpus = Corpus([f"{tmp_path}/text.txt"])
+    joined = build_vocabulary(corpus, tmp_path / "v", "wordpiece", 9, True, tokenize_chinese_chars=False)
+    assert joined.tokens[5:] == ["中", "文", "##文", "中文"]
+    assert joined.encode("中文") == [8]
+    with pytest.raises(UserError, match="made with other tokenize_chinese_chars; choose another"):
+        build_vocabulary(corpus, tmp_path / "v", "wordpiece", 9, True)
+
+
+@pytest.mark.parametrize("settings", [{"strip_accents": True}, {"strip_accents": False}, {"tokenize_chinese_chars": 0}])
+@pytest.mark.parametrize("kind", ["bpe", "sentencepiece"])
+def test_settings_of_wordpiece_are_of_no_other_kind(text, tmp_path, kind, settings):
+    with pytest.raises(UserError, match=f"WordPiece's, and --kind={kind} neither drops accents nor"):
+        build_vocabulary(Corpus([text]), tmp_path / "v", kind, 500, True, **settings)
+
+
+def test_a_vocabulary_made_before_there_were_these_settings_is_the_same(text, tmp_path):
+    made = build_vocabulary(Corpus([text]), tmp_path / "v", "wordpiece", 500, True)
+    assert set(made.made_by) == {"kind", "vocab_size", "lowercase", "input"}
+    again = build_vocabulary(Corpus([text]), tmp_path / "v", "wordpiece", 500, True, strip_accents=True)
+    assert again.fingerprint == made.fingerprint
