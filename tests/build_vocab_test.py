@@ -7,10 +7,17 @@ from pydoc_data.topics import topics
 
 import pytest
 
+LOST_LETTERS = "vowel signs or other letters that go with the accents"
+MEANING = "the vocabulary drops all combining marks; one made with build_vocab --nostrip_accents keeps them"
+
 
 def build_vocab(*flags):
+    return run("build_vocab", *flags)
+
+
+def run(verb, *flags):
     return subprocess.run(
-        [sys.executable, "-m", "bert_jax.build_vocab", *flags],
+        [sys.executable, "-m", f"bert_jax.{verb}", *flags],
         env={"PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,
@@ -44,6 +51,34 @@ def test_a_vocabulary_is_built_once(text, tmp_path):
     ]
 
 
+@pytest.fixture
+def hindi(tmp_path):
+    pairs = ["में हूँ।\nSCHÖN मैं।", "मैं हूँ।\nSchön हूँ।", "हूँ मैं में।\nSchon में।"]
+    (tmp_path / "hindi.txt").write_text("\n\n".join(f"{number} {pair}" for number in range(9) for pair in pairs))
+    return tmp_path / "hindi.txt"
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_vowels_that_go_with_the_accents_are_told_by_both_verbs(hindi, tmp_path, keeps):
+    vocab = (
+        f"--output={tmp_path}/vocab",
+        *(["--nostrip_accents", "--vocab_size=50"] if keeps else ["--vocab_size=30"]),
+    )
+    records = (f"--vocab={tmp_path}/vocab", f"--output={tmp_path}/records", "--max_seq_length=32", "--num_workers=1")
+    for verb, flags in (("build_vocab", vocab), ("build_records", records)):
+        done = run(verb, f"--input={hindi}", *flags)
+        assert done.returncode == 0, done.stderr
+        assert (f"27 documents with {LOST_LETTERS} ({MEANING}): " in done.stderr) == (not keeps)
+    description = json.loads((tmp_path / "vocab" / "vocabulary.json").read_text())
+    assert description.get("strip_accents") == (False if keeps else None)
+    tokens = (tmp_path / "records" / "tokenizer" / "vocab.txt").read_text().split("\n")
+    assert ("schön" in tokens, "schon" in tokens) == (keeps, True)
+    if not keeps:
+        strict = run("build_records", f"--input={hindi}", *records, "--strict")
+        assert strict.returncode == 1
+        assert f"--strict: 27 documents with {LOST_LETTERS}, the first at {hindi}:1" in strict.stderr
+
+
 @pytest.mark.parametrize(
     ("flags", "status", "message"),
     [
@@ -51,6 +86,7 @@ def test_a_vocabulary_is_built_once(text, tmp_path):
         (["--input=no/such*.txt", "--output=v"], 1, "--input no/such*.txt matches no file"),
         (["--input=python-docs", "--output=v", "--kind=words"], 2, "--kind"),
         (["--input=python-docs", "--output=v", "--vocab_size=0"], 1, "--vocab_size=0 must be positive"),
+        (["--input=python-docs", "--output=v", "--kind=bpe", "--strip_accents"], 1, "--kind=bpe neither drops accents"),
     ],
 )
 def test_wrong_flags_are_one_line(flags, status, message):

@@ -59,9 +59,9 @@ class LongWords:
 
 
 def cut_at_white_space(lines: Iterable[str], most_bytes: int) -> Iterator[str]:
-    """`lines` in parts of at most `most_bytes`, whose words LongWords has cut."""
-    most = most_bytes // 4  # characters; of any that may be before a space, four bytes is the longest
-    part = re.compile(rf".{{1,{most}}}(?!\S)", re.DOTALL)
+    """`lines` in parts of at most `most_bytes`, cut within a word only if it has no room in one."""
+    most = most_bytes // 4  # characters, none of which has more than four bytes
+    part = re.compile(rf".{{1,{most}}}(?!\S)|.{{1,{most}}}", re.DOTALL)
     for line in lines:
         if len(line) <= most or len(line.encode()) <= most_bytes:
             yield line

@@ -55,6 +55,15 @@ def test_a_bad_document_is_found_at_its_line(tmp_path, sentences, kind, line):
     assert found == {kind: {"count": 1, "places": [f"{file}:{3 * len(GOOD) + line}"]}}
 
 
+def test_letters_that_a_vocabulary_drops_with_the_accents(tmp_path):
+    documents = [*GOOD, ["Ελληνικά, naïve.", "हिन्दी में", "ไทย ที่"], ["Schön.", "ещё й"]]
+    found, file = report(tmp_path, documents, strips_accents=True)
+    place = f"{file}:{3 * len(GOOD) + 2}"
+    assert found == {suspicions.LOST_LETTERS: {"count": 1, "places": [place]}}
+    assert report(tmp_path, documents, strips_accents=False)[0] == {}
+    assert report(tmp_path, documents, strips_accents=True, is_text=False)[0] == {}
+
+
 def test_a_blank_line_after_every_sentence(tmp_path):
     documents = [[f"Sentence {number} stands alone."] for number in range(60)]
     found, file = report(tmp_path, documents + GOOD)
