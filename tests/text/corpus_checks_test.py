@@ -117,7 +117,9 @@ def test_long_texts_that_differ_in_the_middle_alone_are_different():
 def test_warnings_and_the_strict_error_name_the_first(tmp_path, caplog):
     looking = CorpusChecks()
     for number in range(7):
-        looking.look_at(Document(["A form\x0cfeed.", f"And {number}."], "/data/a.txt", range(3 * number + 1, 3 * number + 3)))
+        looking.look_at(
+            Document(["A form\x0cfeed.", f"And {number}."], "/data/a.txt", range(3 * number + 1, 3 * number + 3))
+        )
     looking.look_at(Document(["A form\x0cfeed.", "And 0."], "/data/b.txt", [1, 2]))
     found = looking.report()
     findings.tell(found)
@@ -125,6 +127,8 @@ def test_warnings_and_the_strict_error_name_the_first(tmp_path, caplog):
     assert len(messages) == 2
     assert "8 documents with control characters" in messages[1]
     assert messages[1].endswith("(they are dropped from the text): /data/a.txt:1, 4, 7 ...")
-    with pytest.raises(UserError, match=r"--strict: 1 documents that came before, the first at /data/b\.txt:1, and 1 other"):
+    with pytest.raises(
+        UserError, match=r"--strict: 1 documents that came before, the first at /data/b\.txt:1, and 1 other"
+    ):
         findings.refuse(found)
     findings.refuse(findings.InputReport(0, {}, {}))
