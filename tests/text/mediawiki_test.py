@@ -70,12 +70,12 @@ def test_a_page_that_cannot_be_read_is_told_or_left_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr(mediawiki, "paragraphs", gives_up)
     file = dump(tmp_path / "a.xml", page("One."), page("Bad."), page("Two."))
-    with pytest.raises(UserError, match=r"a\.xml, line 14: this page cannot be parsed .*--skip_bad_records=N"):
+    with pytest.raises(UserError, match=r"a\.xml, line 12: this page cannot be parsed .*--skip_bad_records=N"):
         list(Corpus([file]).documents())
     checks = CorpusChecks()
     found = Corpus([file], skip_bad_records=1).documents(checks)
     assert [document.sentences for document in found] == [["One."], ["Two."]]
-    assert checks.report().dropped["bad records"].places == [f"{file}:14"]
+    assert checks.report().dropped["bad records"].places == [f"{file}:12"]
 
 
 def test_streamed(tmp_path):
