@@ -44,5 +44,7 @@ class CleanedDump:
         """The dump's documents."""
         for _, line in self._file.lines():
             if line:
-                sentences, lines, *more = json.loads(line)
-                yield Document(sentences, str(self._dump.file), lines, *more)
+                sentences, lines, dropped, *more = json.loads(line)
+                mistake, templates = more or ("", [])  # not there if an earlier version cleaned the dump
+                counts = tuple((name, count) for name, count in templates)
+                yield Document(sentences, str(self._dump.file), lines, dropped, mistake, counts)

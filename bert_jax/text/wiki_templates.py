@@ -49,7 +49,7 @@ _MARKS = {
 }
 # Of which argument the text is shown; of several, the first that is there.
 _ARGUMENT = {
-    "1": "nowrap, nobr, nobreak, j, small, smaller, midsize, big, larger, resize, em, strong, italic, noitalic, "
+    "1": "angbr, nowrap, nobr, nobreak, j, small, smaller, midsize, big, larger, resize, em, strong, italic, noitalic, "
     "nobold, serif, sans-serif, mono, code, key, keypress, kbd, var, samp, sc, sc1, sc2, smallcaps, allcaps, unicode, "
     "polytonic, hebrew, script/hebrew, script/arabic, math, mvar, sup, sub, abbr, abbrv, tooltip, sic, as written, "
     "not a typo, vanchor, visible anchor, wt, underline, strikethrough, overline, tq, format price, nts, railgauge, "
