@@ -141,6 +141,11 @@ def _builder(name: str, dataset: str) -> Any:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if epath.Path(dataset).is_dir():
+            raise UserError(
+                f"--input {name}: dataset_info.json and features.json there cannot be read ({why}); get the dataset "
+                "again, or give the directory that TFDS wrote them to"
+            ) from None
         raise UserError(
             f"--input {name} is not prepared in $TFDS_DATA_DIR (or ~/tensorflow_datasets), and TFDS cannot make it "
             f"here ({why}); correct the name, or run `tfds build {dataset}` where that works and copy its directory"

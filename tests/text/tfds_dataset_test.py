@@ -119,6 +119,19 @@ def test_a_dataset_that_cannot_be_made_here_is_one_line(tmp_path, monkeypatch):
         Corpus(["tfds:wiki40b/en:train"])
 
 
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", ["no JSON", "[" * 100_000, "{}", None])
+def test_a_damaged_description_is_one_line(datasets, tmp_path, name, content):
+    shutil.copytree(datasets / "tfrecord" / "small" / "1.0.0", tmp_path / "1.0.0")
+    (tmp_path / "1.0.0" / name).unlink()
+    if content is not None:
+        (tmp_path / "1.0.0" / name).write_text(content)
+    with pytest.raises(
+        UserError, match=r"dataset_info\.json and features\.json there cannot be read .*get the dataset"
+    ):
+        Corpus([f"tfds:{tmp_path}/1.0.0:train"])
+
+
 def damaged(datasets, path, file_format, damage):
     """A copy of the dataset; `damage` changes the bytes of its only file of train."""
     shutil.copytree(datasets / file_format / "small" / "1.0.0", path / "1.0.0")
