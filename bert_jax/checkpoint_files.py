@@ -13,6 +13,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import digests_under, is_remote, move
+from bert_jax.storage.paths import check_readable
 
 DIGESTS = "digests.json"
 # Orbax writes these two after everything else, the digests too; nothing of a state is in them.
@@ -33,6 +34,7 @@ def damage(directory: epath.Path) -> str | None:
 
     A checkpoint without digests (of an earlier version of this program) is taken as it is.
     """
+    check_readable(directory)  # what is closed to this account would seem to be missing, and be set aside
     for name in (_METADATA, DIGESTS):
         path = directory / name
         if not path.exists():

@@ -35,7 +35,8 @@ def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a write that fails does not say where
+        if error.filename in (None, str(aside)):  # a write that fails does not say where
+            error.filename = str(path)
         aside.unlink(missing_ok=True)
         raise
     except BaseException:
