@@ -13,11 +13,16 @@ from bert_jax.text.vocabulary import KINDS, build_vocabulary, describe
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
 _SKIP_BAD_RECORDS = flags.DEFINE_integer("skip_bad_records", 0, SKIP_BAD_RECORDS_HELP, 0)
-_NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1)
+_NUM_WORKERS = flags.DEFINE_integer(
+    "num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1, 1000
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The directory to write the vocabulary to.", required=True)
 _KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, "WordPiece, byte-level BPE, or SentencePiece's unigram model.")
 _VOCAB_SIZE = flags.DEFINE_integer(
-    "vocab_size", 30522, "The number of tokens, the five special ones among them. Must match the model's."
+    "vocab_size",
+    30522,
+    "The number of tokens, the five special ones among them. Must match the model's.",
+    upper_bound=10_000_000,
 )
 _LOWERCASE = flags.DEFINE_boolean(
     "lowercase",

@@ -15,6 +15,7 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import digests_under, is_remote, move
 from bert_jax.storage.json_file import read_json
+from bert_jax.storage.paths import check_readable
 
 DIGESTS = "digests.json"
 DESCRIPTION = "description/metadata"  # JSON that lies beside the arrays, as Orbax's handler calls it
@@ -53,6 +54,7 @@ def damage(directory: epath.Path) -> str | None:
 
     Its step is part of it, and so are its digests, if it is not older than those (see `tell_if_unchecked`).
     """
+    check_readable(directory)  # what is closed to this account would seem to be missing, and be set aside
     there = set(_names(directory))
     for name in (_METADATA, DESCRIPTION):
         if name not in there:

@@ -3,6 +3,7 @@
 import errno
 import inspect
 import logging as python_logging
+import math
 import re
 import sys
 import warnings
@@ -14,12 +15,14 @@ from absl import app, flags, logging
 from bert_jax.config.command_line import check_settings
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import check_access, explained
+from bert_jax.storage.paths import check_arguments, check_place, refusal
 
 
 def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | None] | None = None) -> None:
-    """Parse flags and run `main(argv)`; exit with 2 on a wrong flag and with 1 on a UserError or a full disk.
+    """Parse flags and run `main(argv)`; exit with 2 on a wrong flag, with 1 on a UserError or a refused path.
 
-    `output` is the flag of the directory that is written, named when its disk is full.
+    That is one line; any other exception is a mistake of ours and ends in a traceback. `output` is the flag of the
+    directory that is made: refused at once where none can be, and named when its disk is full.
     """
     _log_our_lines_only()
     app.run(lambda argv: _guarded(main, argv, output), flags_parser=_parse_flags)
@@ -72,6 +75,9 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         _fail(message.rstrip(";"), status=2)
     if len(rest) > 1:
         _fail(f"unexpected argument {rest[1]!r}; options are written --name=value", status=2)
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        if isinstance(value, float) and not math.isfinite(value):  # which absl lets through any bounds
+            _fail(f"--{name}={value} is no finite number; give one", status=2)
     return list(rest)
 
 
@@ -80,16 +86,20 @@ def _guarded(
 ) -> None:
     try:
         check_access(sys.argv[1:])
+        check_arguments(sys.argv[1:])
+        if output is not None and output.value is not None:
+            check_place(output.value, output.name)
         main(argv)
     except UserError as error:
         _fail(str(error), status=1)
     except KeyboardInterrupt:
         _fail("interrupted; the same command again goes on where this one stopped", status=130)
     except Exception as error:
+        logging.debug("The traceback of what follows, which --verbosity=1 shows", exc_info=error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             place = f"--{output.name}={output.value}" if output is not None else error.filename
             _fail(f"no space left on the disk of {place}; free some and run the same command again", status=1)
-        if line := explained(error):
+        if line := explained(error) or refusal(error):
             _fail(line, status=1)
         raise
 

@@ -18,7 +18,7 @@ _RECORDS = flags.DEFINE_string(
     "Records to score on: their validation split, or all of them if they have none. Default: the "
     "records of the run's last phase.",
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Sequences a batch; the scores do not depend on it.", 1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Sequences a batch; the scores do not depend on it.", 1, 100_000)
 flags.mark_flag_as_required("workdir")
 
 

@@ -10,10 +10,12 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Annotated
 
 from etils import epath
+from msgspec import Meta
 
-from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json_lines
 from bert_jax.storage.whole_file import replace_text
 
 FILE = "runs.jsonl"
@@ -23,15 +25,18 @@ STEPS = "steps"
 KINDS = (STEPS, "start", "compilation", "evaluation", "checkpoints", "waiting for input", "waiting for the host", "end")
 
 
+Time = Annotated[float, Meta(ge=-1e12, le=1e12)]  # seconds; a number, where a file may say infinity
+
+
 @dataclasses.dataclass
 class Start:
     """One process's life in a run; times in unix seconds, `seconds` by kind."""
 
-    started: float
-    ended: float  # as far as it was told
-    from_step: int
-    to_step: int
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    started: Time
+    ended: Time  # as far as it was told
+    from_step: Annotated[int, Meta(ge=0, le=10**12)]
+    to_step: Annotated[int, Meta(ge=0, le=10**12)]
+    seconds: dict[str, Time] = dataclasses.field(default_factory=dict)
 
 
 class Clock:
@@ -92,10 +97,7 @@ def read_starts(workdir: epath.PathLike) -> list[Start]:
     path = epath.Path(workdir) / FILE
     if not path.exists():
         return []
-    try:
-        return [Start(**json.loads(line)) for line in path.read_text().splitlines()]
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is not a log of starts; move it away and start again") from error
+    return read_json_lines(path, Start, "it is no log of starts; move it away and start again")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,23 +14,27 @@ from bert_jax.planning.phases import plan_phase, requests
 from bert_jax.planning.run import RunPlan, known_sizes, packings, write_json, write_texts
 from bert_jax.planning.table import comparison_table, run_table
 from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
+from bert_jax.storage.paths import check_file
 
 _CONFIG = define_config()
 _TOPOLOGY = flags.DEFINE_list("topology", None, f"Machines to plan for, one or several: {KNOWN}.")
-_VOCAB_SIZE = flags.DEFINE_integer("vocab_size", 0, "Tokens; 0: the config's, else the records', else the paper's.")
-_PREDICTIONS = flags.DEFINE_integer(
-    "max_predictions_per_seq", 0, "Masked words of a sequence; 0: the records', else 20 at 128 and 76 at 512 tokens."
+_VOCAB_SIZE = flags.DEFINE_integer(
+    "vocab_size", 0, "Tokens; 0: the config's, else the records', else the paper's.", 0, 10_000_000
 )
-_PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price of a chip for an hour, to tell the cost.")
+_PREDICTIONS = flags.DEFINE_integer(
+    "max_predictions_per_seq", 0, "Masked words of one; 0: the records', else 20 at 128 and 76 at 512 tokens.", 0, 10**6
+)
+_PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price of a chip for an hour, to tell the cost.", 0, 1e9)
 _JSON = flags.DEFINE_string("json", None, "File to write the plan into, as JSON.")
 _HLO_DIR = flags.DEFINE_string("hlo_dir", None, "Directory to write each phase's compiled text into, as PHASE.txt.")
-_MINUTES = flags.DEFINE_float("compile_minutes", 20, "Time limit of one compilation.", lower_bound=0.01)
+_MINUTES = flags.DEFINE_float("compile_minutes", 20, "Time limit of one compilation.", 0.01, 1e6)
 flags.mark_flags_as_required(["config", "topology"])
 
 
 def main(argv: Sequence[str]) -> None:
     """Plan for each topology, and compare them if they are several."""
     del argv
+    check_file(_JSON.value, "json", b"{")
     topologies = [parse_topology(name) for name in _TOPOLOGY.value or ()]
     for topology in topologies:
         check_compiler(topology)

@@ -21,7 +21,7 @@ from bert_jax.errors import UserError
 
 _CONFIG = define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory.")
-_TROUBLE = flags.DEFINE_enum("trouble", "none", ["none", "user", "disk", "bug", "interrupt"], "What goes wrong.")
+_TROUBLE = flags.DEFINE_string("trouble", "none", "What goes wrong.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 async def write_fragment():
@@ -36,8 +36,12 @@ def main(argv):
         raise OSError(errno.ENOSPC, "No space left on device", "/a/file")
     if _TROUBLE.value == "interrupt":
         raise KeyboardInterrupt
-    if _TROUBLE.value == "bug":
+    if _TROUBLE.value == "path":
         raise OSError(errno.EACCES, "Permission denied", "/a/file")
+    if _TROUBLE.value == "tensorstore":
+        raise ValueError("PERMISSION_DENIED: Failed to open: \\"/a/b\\": Permission denied [os_error_code='13']")
+    if _TROUBLE.value == "bug":
+        raise OSError(errno.EACCES, "Permission denied")
     print(config.phases[0].steps, config.optimizer.learning_rate, config.train.check_nans, config.scale)
 
 if __name__ == "__main__":
@@ -89,6 +93,24 @@ def test_settings_are_changed_on_the_command_line(run):
             ["optimizer.learning_rate", "'fast' is not a number"],
         ),
         ([TINY, "--workdir=x", "--config.train.check_nans=perhaps"], ["train.check_nans", "perhaps"]),
+        ([TINY, "--workdir=x", "--config.phases=x"], ["several settings", "--config.phases[0].steps=1000"]),
+        ([TINY, "--workdir=x", "--config.phases=(1,)"], ["several settings", "--config.phases[0].steps=1000"]),
+        ([TINY, "--workdir=x", "--config.phases=[dict(steps=20)]"], ["--config.phases[0].steps=1000"]),
+        ([TINY, "--workdir=x", "--config.phases", "x"], ["several settings", "--config.phases[0].steps=1000"]),
+        ([TINY, "--workdir=x", "--config.phases.steps=8"], ["counted from 0", "--config.phases[0].steps=1000"]),
+        ([TINY, "--workdir=x", "--config.phases[0]=8"], ["several settings", "--config.phases[0].steps=1000"]),
+        (
+            [TINY, "--workdir=x", "--config.model=3"],
+            ["--config.model is several settings", "--config.model.vocab_size=0"],
+        ),
+        ([TINY, "--workdir=x", "--noconfig.train.nope"], ["--config.train.nope does not exist"]),
+        ([TINY, "--workdir=x", "--config.train[seed]=3"], ["--config.train[seed] does not exist"]),
+        ([TINY, "--workdir=x", "--config.train..seed=3"], ["--config.train..seed does not exist"]),
+        ([TINY, "--workdir=x", "--config.scale=nan"], ["--config.scale=nan is no finite number"]),
+        ([TINY, "--workdir=x", "--config.train.seed=" + "9" * 5000], ["config.train.seed"]),
+        (["--config", "configs/none.py", "--workdir=x"], ["configs/none.py", "does not exist", "configs/tiny.py"]),
+        (["--config=", "--workdir=x"], ["--config= does not exist"]),
+        (["--config=configs", "--workdir=x"], ["--config=configs does not exist"]),
         (["--config=configs/none.py", "--workdir=x"], ["configs/none.py", "does not exist", "configs/tiny.py"]),
         ([TINY], ["--workdir is missing"]),
         (["--workdir=x"], ["--config is missing"]),
@@ -100,12 +122,44 @@ def test_a_wrong_flag_is_one_line(run, flags, words):
     assert_one_line(run(*flags), 2, *words)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "from bert_jax.config import *\ndef get_config():\n    return Config(train=TrainConfig(lr=3))",
+            ["line 3", "'lr'"],
+        ),
+        ("x = (", ["line 1", "SyntaxError"]),
+        ("import nonsense", ["line 1", "ModuleNotFoundError", "nonsense"]),
+        ("x = 1", ["has no attribute 'get_config'"]),
+        ("def get_config():\n    return {}", ["gives no bert_jax.config.Config"]),
+        ("def get_config():\n    pass", ["gives no bert_jax.config.Config"]),
+        ("def get_config():\n    open('/not/there')", ["line 2", "/not/there"]),
+        ("\udcff", ["line 1", "'utf-8' codec"]),
+    ],
+)
+def test_a_config_file_that_fails_is_one_line_with_the_place(run, tmp_path, text, words):
+    (tmp_path / "c.py").write_bytes(text.encode(errors="surrogateescape"))
+    done = run(f"--config={tmp_path}/c.py", "--config.train.seed=3", "--workdir=x")
+    assert_one_line(done, 2, f"--config={tmp_path}/c.py", *words)
+
+
+def test_phases_may_be_counted_from_the_last_and_a_config_file_may_be_given_apart(run):
+    done = run("--config", "configs/tiny.py", "--config.phases[-1].steps=7", "--workdir=x")
+    assert done.stdout.startswith("7 "), done.stderr
+
+
 def test_a_mistake_of_the_users_is_one_line(run):
     assert_one_line(run(TINY, "--workdir=x", "--trouble=user"), 1, "the thing is broken; mend it")
 
 
 def test_a_full_disk_is_one_line(run):
     assert_one_line(run(TINY, "--workdir=x", "--trouble=disk"), 1, "no space left", "/a/file", "run the same command")
+
+
+def test_a_path_that_the_system_refuses_is_one_line(run):
+    assert_one_line(run(TINY, "--workdir=x", "--trouble=path"), 1, "error: /a/file: permission denied; ", "chmod")
+    assert_one_line(run(TINY, "--workdir=x", "--trouble=tensorstore"), 1, "error: /a/b: permission denied; ", "chmod")
 
 
 def test_ctrl_c_is_one_line(run):

@@ -36,6 +36,7 @@ from bert_jax.text.progress import watched
 from bert_jax.text.tokenizer import Tokenizer
 
 _PLAN = "plan.json"  # in .parts: what the unfinished run is to make, of which parts
+_MOST_WORKERS = 1000
 _EXAMPLES = 5  # records shown in the log
 
 
@@ -87,8 +88,8 @@ def build_records(
     """
     output = epath.Path(output)
     options.check()
-    if num_workers < 1:
-        raise UserError(f"--num_workers={num_workers} must be 1 or more")
+    if not 1 <= num_workers <= _MOST_WORKERS:
+        raise UserError(f"--num_workers={num_workers} must be 1 or more, and {_MOST_WORKERS} at most")
     if options.whole_word_mask and tokenizer.kind == "ids":
         raise UserError("--whole_word_mask needs words, and --vocab is one of bare ids; leave it out")
     corpus = Corpus(inputs, options.split_sentences, text_field, num_workers, skip_bad_records)

@@ -30,6 +30,7 @@ class RecordOptions:
         _check_between("dupe_factor", self.dupe_factor, 1, 1_000_000)
         _check_between("masked_lm_prob", self.masked_lm_prob, 0.0, 1.0)
         _check_between("short_seq_prob", self.short_seq_prob, 0.0, 1.0)
+        _check_between("random_seed", self.random_seed, -(2**63), 2**63 - 1)
         _check_between("num_parts", self.num_parts, 1, 99_999)
         _check_between("holdout", self.holdout, 0.0, 0.9)
 

@@ -1,7 +1,6 @@
 """What an export takes out of a run's workdir: one checkpoint's weights, on the host, and what is known of them."""
 
 import dataclasses
-import json
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ from bert_jax.checkpoint import read_params
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
+from bert_jax.storage.json_file import check_schema, read_json_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +47,19 @@ def _abstract_params(config: ModelConfig) -> names.Params:
     return names.nest({param.path: jax.ShapeDtypeStruct(param.shape, jnp.float32, sharding=device) for param in table})
 
 
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """What each line of metrics.jsonl has, beside the numbers."""
+
+    split: str
+    step: int
+
+
 def _validation(path: epath.Path, step: int) -> dict[str, Any]:
     if not path.exists():
         return {}
-    text = path.read_text()
-    whole_lines = text[: text.rfind("\n") + 1].splitlines()  # of a run that goes on, the last may be half-written
-    lines = [json.loads(line) for line in whole_lines]
-    scores = [line for line in lines if line["split"] == "validation" and line["step"] <= step]
+    remedy = "move it away: it is read for the scores of the model card"
+    lines = read_json_lines(path, dict[str, Any], remedy)  # of a run that goes on, the last may be half-written
+    told = [check_schema(line, _Line, f"{path}, line {number}", remedy) for number, line in enumerate(lines, 1)]
+    scores = [line for line, at in zip(lines, told, strict=True) if at.split == "validation" and at.step <= step]
     return scores[-1] if scores else {}

@@ -27,15 +27,18 @@ _DISTRIBUTED = flags.DEFINE_boolean(
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address", None, "HOST:PORT of process 0, where JAX cannot find it itself; implies --distributed."
 )
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes; goes with --coordinator_address.")
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "How many processes; goes with --coordinator_address.", 1, 1_000_000
+)
 _PROCESS_ID = flags.DEFINE_integer(
-    "process_id", None, "Which of them this is, from 0; goes with --coordinator_address."
+    "process_id", None, "Which of them this is, from 0; goes with --coordinator_address.", 0, 999_999
 )
 _PEER_TIMEOUT = flags.DEFINE_integer(
     "peer_timeout_seconds",
     100,
     "How long a process of the job may be silent before the others take it for dead and stop, to be resumed.",
     lower_bound=1,
+    upper_bound=1_000_000,
 )
 
 
@@ -93,6 +96,10 @@ def connect() -> None:
     given = [flag.value is not None for flag in (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)]
     if any(given) and not all(given):
         raise UserError("--coordinator_address, --num_processes and --process_id go together; give all three or none")
+    if all(given) and (_PROCESS_ID.value or 0) >= (_NUM_PROCESSES.value or 0):
+        raise UserError(
+            f"--process_id={_PROCESS_ID.value} is none of --num_processes={_NUM_PROCESSES.value}: they count from 0"
+        )
     if not (any(given) or _DISTRIBUTED.value):
         return
     try:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.config import Config
-from bert_jax.config.file import to_json
 from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.topologies import Topology
+from bert_jax.storage.json_file import read_json
 
 # JAX itself must not look for a TPU; the TPU library must not ask the cloud where it is, nor lock others out.
 ENVIRONMENT = {
@@ -57,6 +57,46 @@ class Compiled:
     compile_seconds: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """request.json: a Request as the child reads it."""
+
+    config: dict[str, Any]
+    phase: int
+    max_predictions_per_seq: int
+    topology: str
+    packing: Packing | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TooLarge:
+    """Of result.json: the step does not fit. NaN where the compiler does not say."""
+
+    sizes: dict[str, int]
+    used_bytes: float
+    limit_bytes: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """Of result.json: what Compiled has beside the text."""
+
+    flops: dict[str, int]
+    bytes: dict[str, int]
+    host_flops: float | None
+    compile_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """result.json: one of these."""
+
+    compiled: Numbers | None = None
+    user_error: str | None = None
+    does_not_fit: TooLarge | None = None
+    compiler_error: str | None = None
+
+
 class CompilationError(Exception):
     """The compiler crashed, refused or took too long; the message is one line."""
 
@@ -80,14 +120,14 @@ def compile_step(request: Request, limit_seconds: float, child: str = "bert_jax.
     """
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        asked = {
-            "config": json.loads(to_json(request.config)),
-            "phase": request.phase,
-            "max_predictions_per_seq": request.max_predictions_per_seq,
-            "topology": request.topology.name,
-            "packing": request.packing and dataclasses.asdict(request.packing),
-        }
-        (directory / "request.json").write_text(json.dumps(asked))
+        asked = Asked(
+            config=dataclasses.asdict(request.config),
+            phase=request.phase,
+            max_predictions_per_seq=request.max_predictions_per_seq,
+            topology=request.topology.name,
+            packing=request.packing,
+        )
+        (directory / "request.json").write_text(json.dumps(dataclasses.asdict(asked)))
         _run([sys.executable, "-m", child, name], _environment(request.topology), directory, limit_seconds)
         return _read(directory)
 
@@ -117,11 +157,11 @@ def _reason(log: Path) -> str:
 
 
 def _read(directory: Path) -> Compiled:
-    result: dict[str, Any] = json.loads((directory / "result.json").read_text())
-    if "user_error" in result:
-        raise UserError(result["user_error"])
-    if "does_not_fit" in result:
-        raise DoesNotFitError(**result["does_not_fit"])
-    if "compiler_error" in result:
-        raise CompilationError(result["compiler_error"])
-    return Compiled(text=(directory / "step.txt").read_text(), **result)
+    result = read_json(directory / "result.json", Result, "plan again")
+    if result.user_error is not None:
+        raise UserError(result.user_error)
+    if result.does_not_fit is not None:
+        raise DoesNotFitError(**vars(result.does_not_fit))
+    if result.compiled is None:
+        raise CompilationError(result.compiler_error or "the compiler's process left no numbers")
+    return Compiled(text=(directory / "step.txt").read_text(), **vars(result.compiled))

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from bert_jax.errors import UserError
 from bert_jax.report.charts import Chart, Points, charts
 from bert_jax.report.run import Run
 
@@ -54,6 +55,15 @@ def svg(chart: Chart, width: float, height: float) -> str:
     for name, colour in COLOURS.items():
         element = element.replace(colour, f"var(--{name})")
     return element
+
+
+def check_picture(path: epath.PathLike) -> None:
+    """Raise UserError on a --picture whose name does not say which kind it is to be, or that is no file."""
+    kind = epath.Path(path).suffix.removeprefix(".")
+    if kind not in Figure().canvas.get_supported_filetypes():
+        raise UserError(f"--picture={path} does not say what to draw; give a name that ends in .svg or .png")
+    if epath.Path(path).is_dir():
+        raise UserError(f"--picture={path} is a directory; give a file")
 
 
 def save_picture(run: Run, path: epath.PathLike) -> None:

@@ -65,7 +65,7 @@ def _settings(config: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]
     groups: dict[str, Any] = {}
     single = {}
     for name, value in config.items():
-        if isinstance(value, list):
+        if isinstance(value, list) and all(isinstance(member, dict) for member in value):
             groups |= {f"{name}[{number}]": member for number, member in enumerate(value)}
         elif isinstance(value, dict):
             groups[name] = value

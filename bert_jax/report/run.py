@@ -1,7 +1,6 @@
-"""A pretraining run as its workdir tells it: config, metrics, samples and starts. Reads, and judges nothing."""
+"""A pretraining run as its workdir tells it: config, metrics, samples and starts. Judges nothing."""
 
 import dataclasses
-import json
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -10,6 +9,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.goodput import Start, read_starts
+from bert_jax.report.files import read_metrics, read_run_config, read_samples
 from bert_jax.storage.cloud import absolute
 
 _PAUSE = 20  # times the usual: a longer gap between two lines is a run that was stopped, not one that trains
@@ -71,25 +71,19 @@ class Run:
 
 
 def read_run(workdir: epath.PathLike) -> Run:
-    """The run in `workdir`, which may be still going on; UserError if it holds none."""
+    """The run in `workdir`, which may be still going on.
+
+    Raises:
+      UserError: it holds none, or a file of it is damaged.
+    """
     workdir = epath.Path(workdir)
     for name in ("config.json", "metrics.jsonl"):
         if not (workdir / name).exists():
             raise UserError(f"{workdir} has no {name}; give the --workdir of a run of bert_jax.pretrain")
-    log = (workdir / "metrics.jsonl").read_text()
-    whole_lines = log[: log.rfind("\n") + 1].splitlines()  # the last may be just being written
-    samples = workdir / "samples.json"
     return Run(
         name="/".join(absolute(workdir).parts[-2:]),  # a workdir is often just called "train"
-        config=_parse(workdir / "config.json", (workdir / "config.json").read_text()),
-        lines=[_parse(workdir / "metrics.jsonl", line) for line in whole_lines],
-        samples=_parse(samples, samples.read_text()) if samples.exists() else [],
+        config=read_run_config(workdir / "config.json"),
+        lines=read_metrics(workdir / "metrics.jsonl"),
+        samples=read_samples(workdir / "samples.json"),
         starts=read_starts(workdir),
     )
-
-
-def _parse(path: epath.Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); restore it, or train again in a new --workdir") from error

@@ -1,6 +1,8 @@
 """An output directory that is there whole or not at all, and in which nothing of anybody else's is ever removed."""
 
+import dataclasses
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import absolute, is_remote, upload
+from bert_jax.storage.json_file import read_json
 from bert_jax.storage.lock import only_maker
 
 # Lists the files of an export: a directory with exactly these (or fewer) may be replaced by the next one.
@@ -32,6 +35,7 @@ def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
             yield epath.Path(local)
             _upload(epath.Path(local), output)
         return
+    output = epath.Path(os.path.realpath(output))  # a link stays one, and what it leads to is replaced
     before = output.with_name(f"{output.name}.export-old")
     with only_maker(output):
         check_replaceable(output)
@@ -80,14 +84,16 @@ def check_replaceable(output: epath.Path) -> None:
         raise UserError(f"--output={output} holds {foreign[0]}, which no export wrote; give a new directory")
 
 
+@dataclasses.dataclass(frozen=True)
+class _List:
+    files: list[str]
+
+
 def _listed(directory: epath.Path) -> set[str]:
     path = directory / LIST
     if not path.exists():
         return set()
-    try:
-        return {LIST, *json.loads(path.read_text())["files"]}
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} was not written by an export; give a new --output directory") from None
+    return {LIST, *read_json(path, _List, "it was not written by an export; give a new --output directory").files}
 
 
 def _write_list(directory: epath.Path) -> None:

@@ -16,6 +16,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
+from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.text import token_ids, tokenizer_json
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
@@ -145,6 +146,7 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     if str(path).startswith(token_ids.PREFIX):
         return Tokenizer(TokenIds.of_specification(str(path)))
     path = epath.Path(path)
+    check_readable(path)
     if not path.exists():
         raise UserError(f"vocabulary {path} does not exist; make one with python -m bert_jax.build_vocab")
     if not path.is_dir():

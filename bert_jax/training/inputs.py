@@ -18,6 +18,7 @@ from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.storage.cloud import is_remote
+from bert_jax.storage.paths import check_readable
 from bert_jax.training.objective import Batch
 
 
@@ -48,6 +49,7 @@ def open_phases(config: Config) -> list[PhaseInput]:
     opened, first_step = [], 0
     for phase in config.phases:
         directory = records_directory(config.data, phase)
+        check_readable(directory)
         manifest = read_manifest(directory)
         _check_length(directory, manifest, phase)
         held_out = open_split(directory, "validation", config.data) if "validation" in manifest.splits else None

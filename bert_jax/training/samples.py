@@ -26,6 +26,8 @@ def sample_predictions(
     predictions: position in tokens, label (the word that was there) and the five likeliest guesses with their
     probabilities, best first.
     """
+    if not number:
+        return []
     shards = batch_shards(mesh)
     rows = -(-number // shards) * shards  # a batch divides over the mesh; what it has too many is not shown
     records = [source[index % len(source)] for index in range(rows)]

@@ -1,16 +1,17 @@
 """The directory of a run: its resolved config and tokenizer, written once and compared ever after."""
 
-import json
-from typing import Any
+import dataclasses
+from typing import Annotated, Any
 
 from absl import logging
 from etils import epath
+from msgspec import Meta
 
 from bert_jax.checkpoint_files import is_torn
 from bert_jax.config import Config
 from bert_jax.config.file import differences, from_dict, to_json
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import read_json
+from bert_jax.storage.json_file import check_schema, read_json, read_json_lines
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import DESCRIPTION, load_tokenizer
 
@@ -38,18 +39,23 @@ def has_checkpoint(workdir: epath.PathLike) -> bool:
     return directory.exists() and any(entry.name.isdigit() and not is_torn(entry) for entry in directory.iterdir())
 
 
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """What each line of a log of steps has."""
+
+    step: Annotated[int, Meta(ge=0)]
+
+
 def lines_up_to(step: int, path: epath.Path) -> list[dict[str, Any]]:
     """The lines of an older log of steps that stay: those up to `step` that were written to their end.
 
     Raises:
       UserError: the file is not a log of ours.
     """
-    text = path.read_text() if path.exists() else ""
-    try:
-        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-        return [line for line in lines if line["step"] <= step]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a log of steps; move it away and start again") from error
+    remedy = "it is no log of steps; move it away and start again"
+    lines = read_json_lines(path, dict[str, Any], remedy) if path.exists() else []
+    steps = [check_schema(line, _Line, f"{path}, line {number}", remedy).step for number, line in enumerate(lines, 1)]
+    return [line for line, told in zip(lines, steps, strict=True) if told <= step]
 
 
 def _check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> None:

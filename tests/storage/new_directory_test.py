@@ -85,3 +85,13 @@ def test_the_directory_may_be_named_from_within(tmp_path, monkeypatch):
     write("out/", weights="1")
     write("./out/../out", weights="2")
     assert contents(tmp_path / "out") == {"weights": "2"}
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    write(tmp_path / "out", weights="1")
+    write(tmp_path / "out", weights="2")
+    assert (tmp_path / "out").readlink() == tmp_path / "disk"
+    assert contents(tmp_path / "disk") == {"weights": "2"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]

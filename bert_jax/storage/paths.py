@@ -1,0 +1,122 @@
+"""Local paths that a user gave: what the system says of them is one line with the path, the reason and the remedy."""
+
+import errno
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from etils import epath
+
+from bert_jax.errors import UserError
+from bert_jax.storage.cloud import is_remote
+
+_ALLOW = "let this account read and write there (chmod, chown), or give another path"
+_REMEDIES = {
+    errno.EACCES: _ALLOW,
+    errno.EPERM: _ALLOW,
+    errno.EROFS: "give a path on a disk that can be written",
+    errno.ENOENT: "correct the path, or make what is missing",
+    errno.ENOTDIR: "give a path that leads through directories only",
+    errno.EISDIR: "give a file",
+    errno.EEXIST: "move it away, or give another path",
+    errno.ELOOP: "mend them, or give another path",
+    errno.ENAMETOOLONG: "give a shorter one",
+    errno.EMFILE: "allow more of them (ulimit -n)",
+    errno.EIO: "check that disk, or give a path on another",
+}
+# As TensorStore says it: Failed to open: "/a/b": Permission denied [os_error_code='13']
+_OF_TENSORSTORE = re.compile(r"\"(/[^\"]*)\"[^\"]*\[os_error_code='(\d+)'")
+
+
+def refusal(error: BaseException) -> str | None:
+    """One line for what the system refused at a path: which, why, and the remedy; None for any other error."""
+    if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
+        code = error.errno or (errno.EISDIR if isinstance(error, IsADirectoryError) else errno.ENOENT)  # epath has none
+        return _line(os.fspath(error.filename), code)
+    if found := _OF_TENSORSTORE.search(str(error)):
+        return _line(found[1], int(found[2]))
+    return None
+
+
+def _line(path: str, code: int) -> str:
+    reason = os.strerror(code)
+    return f"{path}: {reason[0].lower()}{reason[1:]}; {_REMEDIES.get(code, 'mend that, or give another path')}"
+
+
+def check_readable(directory: epath.PathLike) -> None:
+    """Raise UserError on a directory of which the system does not tell what is in it: it would seem to be empty."""
+    if is_remote(directory) or not os.path.isdir(directory):  # noqa: PTH112
+        return
+    try:
+        os.scandir(directory).close()
+        os.stat(Path(directory) / ".")  # noqa: PTH116
+    except OSError as error:
+        raise UserError(_line(os.fspath(directory), error.errno or errno.EIO)) from error
+
+
+def check_arguments(arguments: Iterable[str]) -> None:
+    """The same of each path in a command line: the value of any flag, up to the first wildcard in it.
+
+    Raises:
+      UserError: a path leads through a directory that is closed to this account, or through links that go in a circle.
+    """
+    for argument in arguments:
+        given = argument.partition("=")[2] if argument.startswith("-") else argument
+        for value in given.split(","):
+            beginning = re.split(r"[*?\[{]", value, maxsplit=1)[0]
+            path = value if beginning == value else beginning.rpartition("/")[0]
+            if not path or "\0" in path or is_remote(path):
+                continue
+            try:
+                os.stat(path)  # noqa: PTH116
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.ELOOP):
+                    raise UserError(_line(path, error.errno)) from error
+            check_readable(path)
+
+
+def check_place(path: epath.PathLike, flag: str) -> None:
+    """Raise UserError if no directory can be made or be at `path`, the value of `flag`; said before the work for it.
+
+    One that is there is let alone: what is to be in it may be in it already, and then nothing is written.
+    """
+    if is_remote(path):
+        return
+    place = Path(path).absolute()
+    try:
+        if not place.is_dir():
+            place.stat()
+            raise UserError(f"--{flag}={path} is a file; give a directory")
+    except FileNotFoundError:
+        _check_can_be_made(place, f"--{flag}={path}")
+    except OSError as error:
+        raise UserError(f"--{flag}={_line(os.fspath(path), error.errno or errno.EIO)}") from error
+
+
+def check_file(path: epath.PathLike | None, flag: str, beginning: bytes) -> None:
+    """Raise UserError if `path`, the value of `flag`, can be no file, or is one that is not ours to write anew.
+
+    Ours begin with `beginning`; an empty one may be replaced, too.
+    """
+    file = epath.Path(path) if path else None
+    if file is None:
+        return
+    if file.is_dir():
+        raise UserError(f"--{flag}={path} is a directory; give a file")
+    if file.exists():
+        with file.open("rb") as content:
+            if content.read(len(beginning)) not in (b"", beginning):
+                raise UserError(f"--{flag}={path} is there already and of another origin; give a new file")
+    if not is_remote(file):
+        check_place(file.parent, flag)
+        _check_can_be_made(Path(file).absolute().parent / "new", f"--{flag}={path}")
+
+
+def _check_can_be_made(place: Path, given: str) -> None:
+    there = next(part for part in (place, *place.parents) if os.path.lexists(part))
+    if not there.exists():
+        to = there.readlink()
+        raise UserError(f"{given}: {there} is a link to {to}, which is not there; make it, or give another path")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{given} cannot be made: {_line(str(there), errno.EACCES)}")
