@@ -233,7 +233,7 @@ def test_uncased_wordpiece_tells_that_vowels_go_and_keeps_them_if_asked(tmp_path
     assert drops.encode("में") == drops.encode("म")
     (warning,) = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
     assert warning.startswith("suspicious input: 40 documents with vowel signs or other letters that go with the acc")
-    assert f"--nostrip_accents keeps them): {tmp_path}/text.txt:4, {tmp_path}/text.txt:6, " in warning
+    assert f"--nostrip_accents keeps them): {tmp_path}/text.txt:4, 6, 12 ..." in warning
     caplog.clear()
     keeps = build_vocabulary(corpus, tmp_path / "keeps", "wordpiece", 50, True, strip_accents=False)
     assert not caplog.records
