@@ -5,7 +5,9 @@ Where it must differ, the text being ordinary for us and not for transformers:
   - its WordPiece drops private-use and unassigned characters, and follows the Unicode tables of its own release;
   - its BertTokenizer in Python (before release 5) composes characters (NFC) where accents stay;
   - of two equally likely cuts ("-----" in pieces of 1 and 2) it may take the other one than SentencePiece does;
-  - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone.
+  - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone;
+  - transformers 5's BertTokenizer, where a program asks for it by that name, takes no more of a tokenizer.json than the
+    vocabulary: words over 100 characters are unknown there, and Σ is always σ. AutoTokenizer takes all of it.
 """
 
 import json
@@ -18,8 +20,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from bert_jax.interchange.sentencepiece_model import UNIGRAM, USER_DEFINED, read_model
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
-
-_LONGEST_WORD = 200  # characters, as in the original; transformers' own default is 100
+from bert_jax.text.wordpiece import LONGEST_WORD
 
 # Characters as Unicode's rule for the final sigma sees them. BertNormalizer drops control characters, but later.
 _CASED = r"[\p{Cased}&&\P{Case_Ignorable}]"
@@ -41,14 +42,14 @@ def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int
 
 def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
     settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
+        "tokenizer_class": "PreTrainedTokenizerFast",  # that takes all that tokenizer.json says, in all releases
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],  # release 5 gives no segments unasked
         "do_lower_case": tokenizer.lowercase,
         "model_max_length": max_length,
         **{f"{name}_token": token for name, token in _special_tokens(tokenizer).items()},
     }
     if tokenizer.kind == "wordpiece":
         settings |= {
-            "tokenizer_class": "BertTokenizer",
             "strip_accents": _strip_accents(tokenizer),
             "tokenize_chinese_chars": tokenizer.tokenize_chinese_chars,
         }
@@ -66,9 +67,8 @@ def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
 
 def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
     special = _special_tokens(tokenizer)
-    ids = {token: token_id for token_id, token in enumerate(tokenizer.tokens)}
     library = tokenizers.Tokenizer(
-        models.WordPiece(ids, unk_token=special["unk"], max_input_chars_per_word=_LONGEST_WORD)
+        models.WordPiece(_pieces(tokenizer), unk_token=special["unk"], max_input_chars_per_word=LONGEST_WORD)
     )
     cleaning = normalizers.BertNormalizer(
         lowercase=tokenizer.lowercase,
@@ -80,6 +80,16 @@ def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     library.decoder = decoders.WordPiece()
     _finish(library, tokenizer, directory)
+
+
+def _pieces(tokenizer: Tokenizer) -> dict[str, int]:
+    """The id of each token but the added ones; of equal ones the last is found, and the others are called otherwise.
+
+    The library numbers added tokens by how many others there are, so none may be left out.
+    """
+    own = tokenizer.tokens[: tokenizer.first_added_id]
+    last = {token: token_id for token_id, token in enumerate(own)}
+    return {token if last[token] == token_id else f"[row {token_id}]": token_id for token_id, token in enumerate(own)}
 
 
 def _write_bpe(tokenizer: Tokenizer, directory: epath.Path) -> None:
@@ -107,7 +117,7 @@ def _write_unigram(tokenizer: Tokenizer, directory: epath.Path) -> None:
     library.decoder = decoders.Metaspace(prepend_scheme=prepend)
     defined = [piece.piece for piece in model.pieces if piece.type == USER_DEFINED]
     library.add_tokens([AddedToken(piece, normalized=False) for piece in defined])
-    _finish(library, tokenizer, directory)
+    _finish(library, tokenizer, directory, strip=model.normalizer_spec.remove_extra_whitespaces)
 
 
 def _unigram_normalizers(spec: Any, lowercase: bool) -> list[normalizers.Normalizer]:
@@ -132,11 +142,19 @@ def _final_sigma(passed_over: str) -> normalizers.Normalizer:
     return normalizers.Replace(Regex(rf"(?<={_CASED}{passed_over}*)Σ(?!{passed_over}*+{_CASED})"), "ς")
 
 
-def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epath.Path) -> None:
-    """Write tokenizer.json, which puts [CLS] and [SEP] around one text or two and numbers their segments 0 and 1."""
+def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epath.Path, strip: bool = False) -> None:
+    """Write tokenizer.json, which puts [CLS] and [SEP] around one text or two and numbers their segments 0 and 1.
+
+    `strip`: added tokens take the white space about them along, as where each text between them is one by itself.
+    """
     special = _special_tokens(tokenizer)
     cls, sep = special["cls"], special["sep"]
     library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.values()])
+    for token in tokenizer.added_tokens:  # in the order of their ids, as which the library numbers them
+        add = library.add_special_tokens if token.special else library.add_tokens
+        flags = {name: getattr(token, name) for name in ("single_word", "normalized", "special")}
+        stripped = {"lstrip": strip or token.lstrip, "rstrip": strip or token.rstrip}
+        add([AddedToken(token.content, **flags, **stripped)])
     library.post_processor = processors.TemplateProcessing(
         single=f"{cls}:0 $A:0 {sep}:0",
         pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",

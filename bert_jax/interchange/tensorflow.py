@@ -69,6 +69,10 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
             "vocabulary has strip_accents=%s and tokenize_chinese_chars=%s, so their ids will be others",
             *(tokenizer.strip_accents, tokenizer.tokenize_chinese_chars),
         )
+    if tokenizer.added_tokens:
+        logging.warning(
+            "the original's programs know no added tokens, and cut %r too", tokenizer.added_tokens[0].content
+        )
 
 
 def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:

@@ -1,9 +1,10 @@
-"""Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json.
+"""Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json, added tokens included.
 
 Training one is in vocabulary.py.
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,11 @@ import tokenizers
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import decode_json
+from bert_jax.storage.json_file import check_schema, decode_json
+from bert_jax.text.added_tokens import AddedToken, AddedTokens
 from bert_jax.text.special_tokens import find_special_ids
+
+_REMEDY = "give a tokenizer.json of the tokenizers library, or another vocabulary"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +42,20 @@ class ByteBPE:
         self._library = _load(content, source)
         self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
+        five = {self.tokens[token_id] for token_id in dataclasses.astuple(self.special_ids)}
+        added = [check_schema(token, AddedToken, source, _REMEDY) for token in self._file.added_tokens]
+        others = [token for token in added if token.content not in five]
+        if any(token.special for token in others):
+            self._library = _load(_with_five_special(content, five), source)
         # The file may lower-case by itself; do_lower_case adds it where the file does not.
         normalizer = self._library.normalizer
         lowercases = normalizer is not None and "A" not in normalizer.normalize_str("A")
         self._lower_first = bool(do_lower_case) and not lowercases
         self.lowercase = self._lower_first or lowercases
-        special = {token["content"] for token in self._file.added_tokens}
+        self._as_written = AddedTokens([token for token in others if not token.normalized], normalize=str)
+        names = {token.content for token in added}
         # A byte-level token that begins a word carries the space before it, spelt "Ġ".
-        self.continues_word = [token not in special and not token.startswith("Ġ") for token in self.tokens]
+        self.continues_word = [token not in names and not token.startswith("Ġ") for token in self.tokens]
 
     @classmethod
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "ByteBPE":
@@ -61,8 +71,12 @@ class ByteBPE:
         return {"lowercase": self.lowercase, **vars(self._file)}
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`; the spelling of a special token in it is ordinary text."""
-        text = text.lower() if self._lower_first else text
+        """The ids of `text`; the spelling of one of the five special tokens in it is ordinary text."""
+        if self._lower_first:  # all but the tokens that are found as they are written
+            return self._as_written.encode(text, lambda other: self._ids(other.lower()))
+        return self._ids(text)
+
+    def _ids(self, text: str) -> list[int]:
         return self._library.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -71,8 +85,7 @@ class ByteBPE:
 
 
 def _parse(content: bytes, source: str) -> _File:
-    remedy = "give a tokenizer.json of the tokenizers library, or another vocabulary"
-    file = decode_json(content, _File, source, remedy)
+    file = decode_json(content, _File, source, _REMEDY)
     kind = file.model.get("type")
     if kind != "BPE" or "ByteLevel" not in repr(file.pre_tokenizer):
         raise UserError(
@@ -80,6 +93,14 @@ def _parse(content: bytes, source: str) -> _File:
             "give the vocab.txt (WordPiece) or .model file (SentencePiece) that belongs to it"
         )
     return file
+
+
+def _with_five_special(content: bytes, five: set[str]) -> bytes:
+    """The file without the mark of special tokens on others than the five, so that the library finds them in texts."""
+    file = json.loads(content)
+    for token in file["added_tokens"]:
+        token["special"] = token["content"] in five
+    return json.dumps(file).encode()
 
 
 def _load(content: bytes, source: str) -> tokenizers.Tokenizer:

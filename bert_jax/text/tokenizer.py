@@ -1,11 +1,13 @@
 """The one tokenizer interface: text to ids and back, whatever the vocabulary's kind.
 
 The kinds themselves are in wordpiece.py, byte_bpe.py, unigram.py and token_ids.py. A vocabulary directory holds the
-kind's own file (vocab.txt, tokenizer.json, tokenizer.model or ids.json) and vocabulary.json, which says what made it.
+kind's own file (vocab.txt, tokenizer.json, tokenizer.model or ids.json) and vocabulary.json, which says what made it
+and which tokens were added to it (added_tokens.py).
 """
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +17,8 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text, whole_file
-from bert_jax.text import token_ids
+from bert_jax.text import token_ids, tokenizer_json
+from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.unigram import Unigram
@@ -44,6 +47,7 @@ class _Description:
     made_by: dict[str, Any]
     strip_accents: bool | None = None  # None: as lowercase
     tokenize_chinese_chars: bool = True
+    added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +64,9 @@ class Tokenizer:
 
     Attributes:
         kind: "wordpiece", "bpe", "sentencepiece" or "ids".
-        tokens: the token of each id.
+        tokens: the token of each id, added ones last.
+        added_tokens: what is found in a text before the rest of it is cut; byte-level BPE keeps its own in its file.
+        first_added_id: ids from here on are those of added tokens alone.
         vocab_size: how many ids there are.
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
@@ -70,31 +76,44 @@ class Tokenizer:
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
 
-    def __init__(self, model: Model, made_by: Mapping[str, Any] | None = None) -> None:
-        """Wrap one kind's model."""
+    def __init__(
+        self, model: Model, made_by: Mapping[str, Any] | None = None, added_tokens: Sequence[AddedToken] = ()
+    ) -> None:
+        """Wrap one kind's model, to which tokens may have been added, as check_added gives them."""
         self._model = model
+        self._added: AddedTokens | None = None
+        if added_tokens and isinstance(model, WordPiece | Unigram):
+            self._added = AddedTokens(added_tokens, model.normalize)
+        self.first_added_id: int = len(model.tokens)
+        new = [token.content for token in added_tokens if token.id >= self.first_added_id]
         self.kind: str = model.kind
-        self.tokens: list[str] = model.tokens
-        self.vocab_size: int = len(model.tokens)
+        self.added_tokens: list[AddedToken] = list(added_tokens)
+        self.tokens: list[str] = [*model.tokens, *new]
+        self.vocab_size: int = len(self.tokens)
         self.pad_id: int = model.special_ids.pad
         self.unk_id: int = model.special_ids.unk
         self.cls_id: int = model.special_ids.cls
         self.sep_id: int = model.special_ids.sep
         self.mask_id: int = model.special_ids.mask
-        self.continues_word: list[bool] = model.continues_word
+        self.continues_word: list[bool] = [*model.continues_word, *(False for _ in new)]
         self.lowercase: bool = model.lowercase
         self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
         self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars
-        self.fingerprint: str = _fingerprint(model)
+        self.fingerprint: str = _fingerprint(model, self.tokens, added_tokens)
         self.made_by: dict[str, Any] = dict(made_by or {})
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`. No special tokens are added, and their spelling in `text` is ordinary text."""
-        return self._model.encode(text)
+        return self._added.encode(text, self._model.encode) if self._added else self._model.encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text of `ids`; not always the very text that was encoded."""
-        return self._model.decode(ids)
+        runs = itertools.groupby(ids, lambda token_id: token_id >= self.first_added_id)
+        texts = [
+            " ".join(self.tokens[token_id] for token_id in run) if added else self._model.decode(list(run))
+            for added, run in runs
+        ]
+        return " ".join(texts)
 
     def save(self, directory: epath.PathLike) -> None:
         """Write the tokenizer's files into `directory`, vocabulary.json last, for load_tokenizer to read."""
@@ -108,6 +127,8 @@ class Tokenizer:
         }
         if isinstance(self._model, WordPiece):
             description |= self._model.unusual_settings()
+        if self.added_tokens:
+            description["added_tokens"] = [dataclasses.asdict(token) for token in self.added_tokens]
         for name, content in self._model.files().items():
             with whole_file(directory / name) as file:
                 file.write(content)
@@ -127,14 +148,19 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     if not path.exists():
         raise UserError(f"vocabulary {path} does not exist; make one with python -m bert_jax.build_vocab")
     if not path.is_dir():
-        return _read_foreign(path, _Config(do_lower_case))
+        return _read_foreign(path, path, _Config(do_lower_case))
     if not (path / DESCRIPTION).exists():
-        return _read_foreign(_model_file(path), _hugging_face_config(path, do_lower_case))
+        return _read_foreign(path, _model_file(path), _hugging_face_config(path, do_lower_case))
     return _read_described(path, do_lower_case)
 
 
-def _read_foreign(file: epath.Path, config: _Config) -> Tokenizer:
-    tokenizer = Tokenizer(_read_model(file, config))
+def has_vocabulary(directory: epath.Path) -> bool:
+    """Whether a vocabulary lies in `directory`, which need not exist."""
+    return directory.is_dir() and any(file.exists() for file in _candidates(directory))
+
+
+def _read_foreign(path: epath.Path, file: epath.Path, config: _Config) -> Tokenizer:
+    tokenizer = _with_added_tokens(_read_model(file, config), read_added_tokens(path), str(path))
     tell_duplicates(tokenizer.tokens, file)
     return tokenizer
 
@@ -144,7 +170,8 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
     if do_lower_case not in (None, said.lowercase):
         raise UserError(f"vocabulary {directory} was made with lowercase={said.lowercase}; leave out --do_lower_case")
     config = _Config(said.lowercase, said.strip_accents, said.tokenize_chinese_chars)
-    tokenizer = Tokenizer(_read_model(_model_file(directory), config), said.made_by)
+    model = _read_model(_model_file(directory), config)
+    tokenizer = _with_added_tokens(model, said.added_tokens, f"{directory / DESCRIPTION}", said.made_by)
     if tokenizer.fingerprint != said.fingerprint:
         raise UserError(
             f"the files in {directory} were changed after its {DESCRIPTION} was written; "
@@ -153,11 +180,29 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
     return tokenizer
 
 
-def _model_file(directory: epath.Path) -> epath.Path:
+def _with_added_tokens(
+    model: Model, found: Sequence[AddedToken], source: str, made_by: Mapping[str, Any] | None = None
+) -> Tokenizer:
+    added = check_added(found, model.tokens, dataclasses.astuple(model.special_ids), source)
+    if isinstance(model, Unigram):  # which finds its own pieces, those that a user defined first
+        added = [token for token in added if token.id >= len(model.tokens)]
+    if not isinstance(model, ByteBPE):
+        return Tokenizer(model, made_by, added)
+    if added and added[-1].id >= len(model.tokens):  # what is in tokenizer.json is among the tokens
+        raise UserError(
+            f"{source} adds {added[-1].content!r}, of which its tokenizer.json does not know; save it again"
+        )
+    return Tokenizer(model, made_by)
+
+
+def _candidates(directory: epath.Path) -> list[epath.Path]:
     # Hugging Face's directories often hold a tokenizer.json beside the file that it was converted from.
     names = ["tokenizer.json", TokenIds.file_name]
-    candidates = [directory / "vocab.txt", *sorted(directory.glob("*.model")), *(directory / name for name in names)]
-    for file in candidates:
+    return [directory / "vocab.txt", *sorted(directory.glob("*.model")), *(directory / name for name in names)]
+
+
+def _model_file(directory: epath.Path) -> epath.Path:
+    for file in _candidates(directory):
         if file.exists():
             return file
     raise UserError(f"{directory} holds no vocab.txt, tokenizer.json or *.model; give another vocabulary")
@@ -169,6 +214,10 @@ def _read_model(file: epath.Path, config: _Config) -> Model:
     if file.suffix not in _MODEL_OF_SUFFIX:
         raise UserError(f"{file} is no vocabulary: its name must end in {', '.join(_MODEL_OF_SUFFIX)}")
     kind = _MODEL_OF_SUFFIX[file.suffix]
+    if kind is ByteBPE and tokenizer_json.holds_wordpiece(file):
+        return tokenizer_json.read_wordpiece(
+            file, config.do_lower_case, config.strip_accents, config.tokenize_chinese_chars
+        )
     if kind is WordPiece:
         parts_ideographs = config.tokenize_chinese_chars is not False
         return WordPiece.read(file, config.do_lower_case, config.strip_accents, parts_ideographs)
@@ -183,6 +232,8 @@ def _hugging_face_config(directory: epath.Path, do_lower_case: bool | None) -> _
     return config if do_lower_case is None else dataclasses.replace(config, do_lower_case=do_lower_case)
 
 
-def _fingerprint(model: Model) -> str:
-    deciding = {"kind": model.kind, "tokens": model.tokens, **model.identity()}
+def _fingerprint(model: Model, tokens: Sequence[str], added_tokens: Sequence[AddedToken]) -> str:
+    deciding = {"kind": model.kind, "tokens": tokens, **model.identity()}
+    if added_tokens:
+        deciding["added_tokens"] = [token.identity() for token in added_tokens]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode("ascii")).hexdigest()[:16]

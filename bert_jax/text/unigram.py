@@ -51,6 +51,11 @@ class Unigram:
         """The ids of `text`; the spelling of a control symbol in it is ordinary text."""
         return self._library.encode(text.lower() if self._lower_first else text)
 
+    def normalize(self, text: str) -> str:
+        """`text` as the pieces are spelt, with spaces as spaces."""
+        normal = self._library.normalize(text.lower() if self._lower_first else text)
+        return normal.replace("▁", " ").removeprefix(" ")
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; the library gives nothing for control symbols."""
         return self._library.decode(list(ids))

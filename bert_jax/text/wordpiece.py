@@ -116,6 +116,15 @@ class WordPiece:
         """The text of `ids`: words separated by spaces, pieces glued to the word they continue."""
         return " ".join(self.tokens[token_id] for token_id in ids).replace(" ##", "")
 
+    def normalize(self, text: str) -> str:
+        """`text` as the pieces are spelt, not yet cut: cleaned, in lower case and without accents if that is set."""
+        if text.isascii() and text.isprintable():
+            return text.lower() if self.lowercase else text
+        text = text.translate(self._clean)
+        if self.lowercase:
+            text = text.lower()
+        return unicodedata.normalize("NFD", text).translate(_STRIP) if self.strip_accents else text
+
     def words(self, text: str) -> list[str]:
         """The words of `text` as they are before they are cut into pieces."""
         text = text.translate(self._clean)
@@ -190,11 +199,16 @@ def _split_punctuation(char: str) -> str:
     return f" {char} " if is_ascii_symbol or unicodedata.category(char).startswith("P") else char
 
 
+def _strip(char: str) -> str:
+    return "" if unicodedata.category(char) == "Mn" else char
+
+
 def _strip_and_split(char: str) -> str:
-    return "" if unicodedata.category(char) == "Mn" else _split_punctuation(char)
+    return _split_punctuation(char) if _strip(char) else ""
 
 
 _CLEAN = _CharacterTable(_clean_and_part)
 _CLEAN_ONLY = _CharacterTable(_clean)
 _SPLIT = _CharacterTable(_split_punctuation)
+_STRIP = _CharacterTable(_strip)
 _STRIP_AND_SPLIT = _CharacterTable(_strip_and_split)

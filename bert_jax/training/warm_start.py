@@ -14,8 +14,9 @@ from bert_jax.interchange import names
 from bert_jax.interchange.huggingface_reader import ForeignWeights, find_weights, read_huggingface
 from bert_jax.interchange.tensorflow import OriginalState, find_checkpoint, read_state, read_tensorflow
 from bert_jax.interchange.trained import read_trained
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
 from bert_jax.training.state import Params, State
+from bert_jax.training.surplus_rows import cut_moments, cut_surplus_rows
 from bert_jax.training.workdir import read_config
 
 POSITIONS = "encoder/embeddings/position/embedding"
@@ -55,9 +56,12 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, v
             f"--config.init_from={path} is neither a workdir of bert_jax.pretrain, nor Hugging Face weights "
             "(config.json and model.safetensors, or one such file), nor an original-BERT checkpoint; give one of these"
         )
+    beside = epath.Path(original).parent if original else path
+    theirs, weights = weights.config, cut_surplus_rows(weights, model.vocab_size, beside)
     _check_architecture(path, weights.config, model)
-    _check_vocabulary(epath.Path(original).parent if original else path, vocab_fingerprint)
-    return FirstWeights(weights.arrays, read_state(path, model) if with_moments else None)
+    _check_vocabulary(beside, vocab_fingerprint)
+    moments = cut_moments(read_state(path, theirs), model.vocab_size) if with_moments else None
+    return FirstWeights(weights.arrays, moments)
 
 
 def _of_a_run(workdir: epath.Path) -> ForeignWeights:
@@ -85,7 +89,7 @@ def _check_architecture(path: epath.Path, theirs: ModelConfig, ours: ModelConfig
 def _check_vocabulary(path: epath.Path, vocab_fingerprint: str) -> None:
     """Compare the vocabulary that lies with the weights, if one does; a file alone has only its size."""
     for directory in (path / "tokenizer", path):
-        if any((directory / name).exists() for name in ("vocab.txt", "tokenizer.json", "tokenizer.model")):
+        if has_vocabulary(directory):
             # The original's folders do not say whether their vocab.txt is cased.
             says = any((directory / name).exists() for name in ("vocabulary.json", "tokenizer_config.json"))
             cases = (None,) if says else (True, False)

@@ -76,6 +76,7 @@ def make_sentencepiece(directory, lowercase):
         bos_id=-1,
         eos_id=-1,
         control_symbols="[CLS],[SEP],[MASK]",
+        user_defined_symbols="<entity>",
         normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
         minloglevel=2,
         num_threads=1,
@@ -89,11 +90,36 @@ def make(request):
     return request.param
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["uncased", "cased"])
+def add_tokens(tokenizer, directory, lowercase):
+    """The tokenizer that `make` left in `directory`, with tokens added as transformers would save them."""
+    flags = {"Namespace": {"single_word": True, "normalized": False}, "of the": {}, "[DRUG]": {"normalized": False}}
+    if tokenizer.kind == "bpe":
+        library = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
+        library.add_tokens([tokenizers.AddedToken(content, **said) for content, said in flags.items()])
+        library.save(str(directory / "tokenizer.json"))
+        return load_tokenizer(directory / "tokenizer.json", do_lower_case=lowercase)
+    decoder = {
+        tokenizer.vocab_size + number: {"content": content, "special": content == "[DRUG]", **said}
+        for number, (content, said) in enumerate(flags.items())
+    }
+    settings = {"do_lower_case": lowercase, "added_tokens_decoder": decoder}
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    return load_tokenizer(directory)
+
+
+CASES = [(True, False), (False, False), (True, True), (False, True)]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=["uncased", "cased", "uncased-added", "cased-added"])
 def exported(request, make, tmp_path_factory):
     directory = epath.Path(tmp_path_factory.mktemp("tokenizer"))
-    tokenizer = make(directory, request.param)
+    lowercase, with_added_tokens = request.param
+    tokenizer = make(directory, lowercase)
+    if with_added_tokens:
+        tokenizer = add_tokens(tokenizer, directory, lowercase)
+        assert set(tokenizer.encode("out of the box [DRUG]")) >= {tokenizer.vocab_size - 2, tokenizer.vocab_size - 1}
     write_tokenizer(tokenizer, directory / "export", max_length=64)
+    (directory / "export" / "config.json").write_text('{"model_type": "bert"}')  # of which classes are chosen, too
     return tokenizer, directory / "export"
 
 
@@ -108,6 +134,13 @@ def test_transformers_gives_our_ids(exported):
         assert their_ids == our_ids, line
     assert len(theirs) == tokenizer.vocab_size
     assert theirs.model_max_length == 64
+
+
+def pair_of_texts(tokenizer):
+    """The ids and segments of the two texts that the tests give."""
+    first, second = tokenizer.encode("the object"), tokenizer.encode("is called")
+    ids = [tokenizer.cls_id, *first, tokenizer.sep_id, *second, tokenizer.sep_id]
+    return ids, [0] * (len(first) + 2) + [1] * (len(second) + 1)
 
 
 @pytest.mark.parametrize(("lowercase", "strip_accents"), [(True, False), (False, True), (True, True), (False, None)])
@@ -159,13 +192,42 @@ def test_the_final_sigma_is_found_among_all_characters(tmp_path):
 def test_two_texts_become_a_pair_as_in_pretraining(exported):
     tokenizer, directory = exported
     theirs = transformers.AutoTokenizer.from_pretrained(str(directory))
-    first, second = tokenizer.encode("the object"), tokenizer.encode("is called")
     pair = theirs("the object", "is called", padding="max_length", max_length=32)
-    ids = [tokenizer.cls_id, *first, tokenizer.sep_id, *second, tokenizer.sep_id]
+    ids, segments = pair_of_texts(tokenizer)
     assert pair["input_ids"] == ids + [tokenizer.pad_id] * (32 - len(ids))
-    segments = [0] * (len(first) + 2) + [1] * (len(second) + 1)
     assert pair["token_type_ids"][: len(ids)] == segments
     assert sum(pair["attention_mask"]) == len(ids)
+
+
+# Prints the release, the ids of the lines of a JSON file, those of one pair of texts, and of a masked one.
+READ_BY_TRANSFORMERS = """
+import json, sys, transformers
+theirs = transformers.AutoTokenizer.from_pretrained(sys.argv[1])
+ids = [theirs(line, add_special_tokens=False)["input_ids"] for line in json.load(open(sys.argv[2]))]
+pair = dict(theirs("the object", "is called", padding="max_length", max_length=32))
+masked = theirs(f"the {theirs.mask_token} of")["input_ids"]
+print(json.dumps([transformers.__version__, len(theirs), ids, pair, masked]))
+"""
+
+
+@pytest.mark.slow
+def test_the_newest_transformers_gives_our_ids_and_segments(exported, transformers_5, tmp_path):
+    tokenizer, directory = exported
+    lines = [*LINES[:3000], *ODD]
+    (tmp_path / "lines.json").write_text(json.dumps(lines))
+    version, size, theirs, pair, masked = transformers_5.run(READ_BY_TRANSFORMERS, directory, tmp_path / "lines.json")
+    assert version.startswith("5.")
+    assert size == tokenizer.vocab_size
+    for line, their_ids in zip(lines, theirs, strict=True):
+        our_ids = tokenizer.encode(line)
+        if tokenizer.kind == "sentencepiece" and ("---" in line or "===" in line):  # cuts that are equally likely
+            their_ids, our_ids = sorted(their_ids), sorted(our_ids)
+        assert their_ids == our_ids, line
+    ids, segments = pair_of_texts(tokenizer)
+    assert pair["input_ids"] == ids + [tokenizer.pad_id] * (32 - len(ids))
+    assert pair["token_type_ids"][: len(ids)] == segments
+    assert sum(pair["attention_mask"]) == len(ids)
+    assert masked.count(tokenizer.mask_id) == 1
 
 
 def test_special_tokens_are_known_by_name(exported):
@@ -180,6 +242,10 @@ def test_special_tokens_are_known_by_name(exported):
 def test_the_export_is_a_vocabulary_for_us_too(exported):
     tokenizer, directory = exported
     again = load_tokenizer(directory)
+    if tokenizer.kind != "bpe":  # whose file says more afterwards
+        assert again.fingerprint == tokenizer.fingerprint
+    if tokenizer.kind == "wordpiece":
+        assert load_tokenizer(directory / "tokenizer.json").fingerprint == tokenizer.fingerprint
     assert [again.encode(line) for line in LINES[:300]] == [tokenizer.encode(line) for line in LINES[:300]]
     assert again.tokens == tokenizer.tokens
 
@@ -212,3 +278,38 @@ def test_a_sentencepiece_model_of_another_kind_is_exported_alone(tmp_path, caplo
     assert not (tmp_path / "export" / "tokenizer.json").exists()
     assert "not a unigram model" in caplog.text
     assert load_tokenizer(tmp_path / "export").vocab_size == 500
+
+
+# Makes a BERT's tokenizer of a directory with a vocab.txt, adds tokens, saves it, and prints the ids of a file's lines.
+SAVED_BY_TRANSFORMERS = """
+import json, sys, transformers
+settings = json.loads(sys.argv[4])
+theirs = transformers.BertTokenizer.from_pretrained(sys.argv[1], **settings)
+theirs.add_tokens(["covid", "of the", "Élan", transformers.AddedToken("Note", single_word=True, normalized=False)])
+theirs.add_special_tokens({"additional_special_tokens": ["[DRUG]"]})
+theirs.save_pretrained(sys.argv[2])
+print(json.dumps([theirs(line, add_special_tokens=False)["input_ids"] for line in json.load(open(sys.argv[3]))]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"do_lower_case": False}, {"strip_accents": False}], ids=str)
+def test_what_the_newest_transformers_saves_is_read(transformers_5, tmp_path, settings):
+    lowercase = settings.get("do_lower_case", True)
+    make_wordpiece(epath.Path(tmp_path), lowercase)
+    lines = [*LINES[:2000], *ODD, "COVID covids", "Élan élan Elan ÉLAN", "a [DRUG] [drug]", "Notes Note note"]
+    (tmp_path / "lines.json").write_text(json.dumps([line for line in lines if max(map(len, line.split())) <= 100]))
+    theirs = transformers_5.run(
+        SAVED_BY_TRANSFORMERS, tmp_path, tmp_path / "saved", tmp_path / "lines.json", json.dumps(settings)
+    )
+    assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["tokenizer.json", "tokenizer_config.json"]
+    ours = load_tokenizer(tmp_path / "saved")
+    assert ours.kind == "wordpiece"
+    for line, ids in zip(json.loads((tmp_path / "lines.json").read_text()), theirs, strict=True):
+        assert ours.encode(line) == ids, line
+    assert {token_id for ids in theirs for token_id in ids} >= set(range(ours.first_added_id, ours.vocab_size))
+    # And our own export, saved by it, is the same vocabulary again.
+    write_tokenizer(ours, epath.Path(tmp_path) / "export", max_length=64)
+    program = "import sys, transformers as t; t.AutoTokenizer.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[2])"
+    transformers_5.run(f"{program}; print(0)", tmp_path / "export", tmp_path / "again")
+    assert load_tokenizer(tmp_path / "again").fingerprint == ours.fingerprint

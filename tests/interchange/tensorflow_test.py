@@ -27,6 +27,7 @@ from bert_jax.interchange.tensorflow import (
     write_tensorflow,
 )
 from bert_jax.interchange.trained import Trained
+from bert_jax.text.added_tokens import AddedToken
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.wordpiece import WordPiece
 from bert_jax.training.state import build_model
@@ -221,6 +222,11 @@ def test_what_the_originals_programs_do_otherwise_is_said(exported, config, para
     tokenizer = Tokenizer(WordPiece(SPECIAL, lowercase=True, strip_accents=False))
     write_tensorflow(exported, Trained(1, params, {}, {}), config, tokenizer)
     assert "has strip_accents=False and tokenize_chinese_chars=True, so their ids will be others" in caplog.text
+    assert "added tokens" not in caplog.text
+    tokenizer = Tokenizer(WordPiece(SPECIAL, lowercase=True), added_tokens=[AddedToken(5, "covid")])
+    write_tensorflow(exported, Trained(1, params, {}, {}), config, tokenizer)
+    assert "the original's programs know no added tokens, and cut 'covid' too" in caplog.text
+    assert load_tokenizer(exported).fingerprint == tokenizer.fingerprint
 
 
 @pytest.mark.parametrize("module", ["build_vocab", "build_records", "pretrain", "evaluate", "interchange.tensorflow"])
