@@ -32,19 +32,8 @@ from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.unknown_words import UnknownWords
 
-_KINDS = (
-    ONE_SENTENCE,
-    DUPLICATE,
-    CONTROL,
-    MISREAD,
-    LOST_LETTERS,
-    NO_LETTERS,
-    LONG_LINE,
-    LONG_DOCUMENT,
-    EMPTY,
-    HTML,
-    JSON,
-)
+_OF_CHARACTERS = (CONTROL, MISREAD, LOST_LETTERS, NO_LETTERS)
+_KINDS = (ONE_SENTENCE, DUPLICATE, *_OF_CHARACTERS, LONG_LINE, LONG_DOCUMENT, EMPTY, HTML, JSON)
 _LONGEST_LINE = 10_000  # characters
 _LONGEST_DOCUMENT = 10_000_000  # characters; the longest novels have three million
 _SHARE_OF_ONE_SENTENCE = 0.5  # of the documents; fewer is how text is

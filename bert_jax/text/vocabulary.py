@@ -11,9 +11,9 @@ from bert_jax.errors import UserError
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.lock import only_maker
 from bert_jax.storage.new_directory import first_directory
-from bert_jax.text import findings
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.corpus import Corpus
+from bert_jax.text.findings import LOST_LETTERS, Found, InputReport, tell
 from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.progress import watched
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
@@ -106,14 +106,14 @@ def _settings(kind: str, lowercase: bool, strip_accents: bool | None, tokenize_c
 
 def _lines(corpus: Corpus, strips_accents: bool) -> Iterator[str]:
     """All lines; then what goes with the accents and should not is told."""
-    lost = findings.Found()
-    for document in watched(corpus.documents(), corpus, "reading"):
+    lost, number = Found(), 0
+    for number, document in enumerate(watched(corpus.documents(), corpus, "reading"), start=1):
         if strips_accents and loses_letters("\n".join(document.sentences).encode()):
             losing = (number for number, line in enumerate(document.sentences) if loses_letters(line.encode()))
             lost.add(document.place(next(losing)))
         yield from document.sentences
     if lost.count:
-        findings.tell(findings.InputReport(0, {}, {findings.LOST_LETTERS: lost}))
+        tell(InputReport(documents_read=number, dropped={}, suspicious={LOST_LETTERS: lost}))
 
 
 def _existing(output: epath.Path, made_by: dict[str, Any]) -> Tokenizer:
