@@ -171,17 +171,20 @@ MS_REMOUNT = 32
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """small_disk(kilobytes) -> a directory on a disk of that size; small_disk(kilobytes, directory) changes it."""
+    """small_disk(kilobytes) -> a directory on a disk of that size; small_disk(kilobytes, directory) changes it.
+
+    `inodes`: how many files and directories it takes, itself among them; 0: as many as have room.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     mounted = []
 
-    def mount(kilobytes, directory=None):
+    def mount(kilobytes, directory=None, inodes=0):
         flags = MS_REMOUNT if directory else 0
         directory = directory or tmp_path / uuid.uuid4().hex
         directory.mkdir(exist_ok=True)
-        if libc.mount(b"tmpfs", bytes(directory), b"tmpfs", flags, f"size={kilobytes}k".encode()):
+        if libc.mount(b"tmpfs", bytes(directory), b"tmpfs", flags, f"size={kilobytes}k,nr_inodes={inodes}".encode()):
             pytest.skip(f"cannot mount here: {os.strerror(ctypes.get_errno())}")
         mounted.append(directory)
         return directory

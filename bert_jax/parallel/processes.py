@@ -55,14 +55,13 @@ def joined() -> Iterator[None]:
     connect()
     try:
         yield
-    except UserError:
-        if jax.process_count() > 1:
+    except Exception as error:
+        if not jax.distributed.is_initialized():
+            raise
+        if not isinstance(error, jax.errors.JaxRuntimeError) or "RESOURCE_EXHAUSTED" in str(error):
             # The others are in a collective that this process will not join: let them see it gone, and do not wait
             # for them to end orderly, as JAX does at exit.
             _leave_at_exit(1)
-        raise
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
             raise
         reason = str(error).splitlines()[0][:200]
         print(f"error: another process of the job is gone ({reason}); the same commands again go on", file=sys.stderr)
