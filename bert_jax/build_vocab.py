@@ -8,6 +8,7 @@ from absl import flags, logging
 from bert_jax import cli
 from bert_jax.errors import UserError
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP, Corpus
+from bert_jax.text.token_ids import MOST_IDS
 from bert_jax.text.vocabulary import KINDS, build_vocabulary, describe
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
@@ -46,6 +47,8 @@ def main(argv: Sequence[str]) -> None:
     del argv
     if _VOCAB_SIZE.value < 1:
         raise UserError(f"--vocab_size={_VOCAB_SIZE.value} must be positive")
+    if _VOCAB_SIZE.value > MOST_IDS:  # for which the trainers take their memory at once
+        raise UserError(f"--vocab_size={_VOCAB_SIZE.value} must be at most {MOST_IDS}")
     corpus = Corpus(_INPUT.value, False, _TEXT_FIELD.value, _NUM_WORKERS.value, _SKIP_BAD_RECORDS.value)
     settings = (_LOWERCASE.value, _STRIP_ACCENTS.value, _TOKENIZE_CHINESE_CHARS.value)
     tokenizer = build_vocabulary(corpus, _OUTPUT.value, _KIND.value, _VOCAB_SIZE.value, *settings)
