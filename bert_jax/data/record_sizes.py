@@ -35,7 +35,7 @@ def read_sizes(shard: epath.PathLike, num_records: int, most: tuple[int, int]) -
     if not path.exists():
         return None
     sizes = read_array(path, np.int32, 2)
-    if sizes is None or len(sizes) != num_records or (sizes < 0).any() or (sizes > most).any():
+    if sizes is None or len(sizes) != num_records or (sizes < (1, 0)).any() or (sizes > most).any():
         logging.warning("%s does not agree with its shard and is made anew", path)
         return None
     return sizes

@@ -119,8 +119,9 @@ class RecordSource:
         logging.log_first_n(logging.INFO, "reading %s once, for the sizes of its records", 3, path)
         pieces = (range(first, min(first + _MANY, end)) for first in range(start, end, _MANY))
         sizes = np.concatenate([np.zeros((0, 2), np.int32), *(sizes_of(self.fetch(piece)) for piece in pieces)])
-        with contextlib.suppress(OSError):  # a place that is not writable
-            write_sizes(path, sizes)
+        if sizes[:, 0].all():  # no record was skipped
+            with contextlib.suppress(OSError):  # a place that is not writable
+                write_sizes(path, sizes)
         return sizes
 
     def _check_sizes(self, records: Sequence[int], found: np.ndarray) -> None:

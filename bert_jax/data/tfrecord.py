@@ -101,6 +101,8 @@ class TFRecordReader:
     def _frame(self, record: int) -> bytes:
         """What lies where the record is by the index."""
         start, end = map(int, self._offsets()[record : record + 2])
+        if start == end:  # nowhere: the shard is cut off
+            return b""
         file = self._file or self._open()
         return os.pread(file.fileno(), end - start, start) if file else read_range(self.path, start, end - start)
 

@@ -167,6 +167,7 @@ SIZES = np.array([[12, 2]] * 20, np.int32)
         SIZES.T,
         SIZES[:, :1],
         SIZES.reshape(40),
+        SIZES * 0,
         SIZES * 2,
         -SIZES,
         SIZES + np.int32([5, 0]),
@@ -212,3 +213,15 @@ def test_a_skipped_record_has_other_sizes_and_nothing_is_wrong(tmp_path, records
     assert source.sizes().tolist() == [[12, 2]] * 50
     assert source.fetch([32, 33, 34])["input_mask"].sum(1).tolist() == [12, 0, 12]
     assert np.load(file).tolist() == [[12, 2]] * 20
+
+
+def test_sizes_that_are_found_while_a_record_is_skipped_are_not_kept(tmp_path, records):
+    file = write_counted_records(tmp_path, records)
+    shard = tmp_path / "bert-train.tfrecord-00001-of-00002"
+    content = bytearray(shard.read_bytes())
+    content[-50] ^= 1
+    shard.write_bytes(content)
+    file.unlink()
+    source = RecordSource(tmp_path, "train", skip_corrupt=1)
+    assert source.sizes().tolist() == [[12, 2]] * 49 + [[0, 0]]
+    assert not file.exists()

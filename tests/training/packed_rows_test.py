@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bert_jax.config import Config, PhaseConfig
-from bert_jax.data.batches import stack
 from bert_jax.data.packing import Packing, pack, pack_records
+from bert_jax.data.schema import stack
 from bert_jax.training.inputs import open_phases, record_numbers
 from bert_jax.training.objective import batch_sums, batch_weights, loss_from_sums
 from bert_jax.training.state import build_model
