@@ -123,7 +123,8 @@ def _value(source: str, string: re.Match[str]) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other people's invalid escapes
-            return inspect.cleandoc(ast.literal_eval(literal))
+            # Half of a surrogate pair is no text.
+            return inspect.cleandoc(ast.literal_eval(literal)).encode("utf-8", "replace").decode()
     except (SyntaxError, ValueError):
         return ""
 

@@ -8,6 +8,7 @@ from pydoc_data.topics import topics
 import pytest
 
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import check_schema
 from bert_jax.text import findings
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.corpus_checks import CorpusChecks
@@ -148,3 +149,27 @@ def test_warnings_and_the_strict_error_name_the_first(tmp_path, caplog):
     ):
         findings.refuse(found)
     findings.refuse(findings.InputReport(0, {}, {}))
+
+
+def test_a_report_of_an_earlier_version_is_still_read_and_told(caplog):
+    """As records_report.json and plan.json had it before there were unknown words, examples and templates."""
+    old = {"documents_read": 2, "dropped": {"empty": {"count": 1, "places": ["a:1"]}}}
+    old["suspicious"] = {
+        "documents of a kind": {"count": 1, "places": ["a:2"]},
+        findings.EMPTY: old["dropped"]["empty"],
+    }
+    report = check_schema(old, findings.InputReport, "plan.json", "build again")
+    assert findings.as_json(report) == old
+    findings.tell(report)
+    assert "1 documents of a kind" in caplog.text
+    with pytest.raises(UserError, match="--strict: 1 documents of a kind, the first at a:2"):
+        findings.refuse(report)
+
+
+def test_templates_are_counted_and_the_rare_ones_of_very_many_forgotten():
+    checks = CorpusChecks()
+    for number in range(250_000):
+        checks.look_at(Document(["Words."], "a.xml", [number], templates=[(f"name {number}", 1), ("cite web", 2)]))
+    counts = checks.report().templates_left_out
+    assert next(iter(counts.items())) == ("cite web", 500_000)
+    assert len(counts) == 100

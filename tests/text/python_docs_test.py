@@ -46,6 +46,11 @@ def test_docstrings_come_in_source_order_with_escapes_read(tmp_path):
     ]
 
 
+def test_half_of_a_surrogate_pair_is_no_text(tmp_path):
+    (tmp_path / "module.py").write_text(r'''"""Half of a pair: \ud800 is none."""''')
+    assert python_docs._docstrings(tmp_path / "module.py") == ["Half of a pair: ? is none."]
+
+
 def test_docstrings_become_prose():
     docstring = inspect.cleandoc(
         """
