@@ -40,7 +40,8 @@ def directory(chain, finished_run, tmp_path):
     (directory / "closed").mkdir()
     yield directory
     for path in (directory, *directory.rglob("*")):
-        path.chmod(0o755)
+        if not path.is_symlink():
+            path.chmod(0o755)
 
 
 def run(directory, verb, *flags):
@@ -103,8 +104,9 @@ def test_what_is_closed_is_one_line_and_nothing_is_changed(directory, closed, mo
     assert done.returncode == (2 if closed == "config.py" else 1)
     after = contents(directory)
     changed = [path for path in before | after if before.get(path) != after.get(path)]
-    # What a run says of where its time went, and the lists of records that it made, may be new.
-    assert [path for path in changed if path.name != "runs.jsonl"] == []
+    # Where the records are now, where the time went and compiled programs are written before a checkpoint is read.
+    may_change = {"config.json", "runs.jsonl"}
+    assert [path for path in changed if path.name not in may_change and "compilation_cache" not in path.parts] == []
 
 
 @pytest.mark.parametrize(

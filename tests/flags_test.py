@@ -1,0 +1,150 @@
+"""Every number that a flag of a verb takes has a range, is finite, and is checked before any work."""
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bert_jax.data.options import RecordOptions
+from bert_jax.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+VERBS = ("build_vocab", "build_records", "plan", "pretrain", "evaluate", "export", "report.__main__")
+OPTIONS = {field.name: field.type for field in dataclasses.fields(RecordOptions)}
+BILLION = 10**9
+TRIED = ("nan", "inf", "-inf", "-1", "0", str(BILLION), "1" + "0" * 30, "text", "")
+
+LIST = """
+import importlib, json, sys
+from absl import flags
+importlib.import_module(f"bert_jax.{sys.argv[1]}")
+told = {}
+for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    for flag in defined:
+        if "bert_jax" in module and isinstance(flag.parser, flags.IntegerParser | flags.FloatParser):
+            told[flag.name] = {}
+            for value in sys.argv[2:]:
+                try:
+                    flag.parse(value)
+                    told[flag.name][value] = ""
+                except flags.IllegalFlagValueError as error:
+                    told[flag.name][value] = str(error)
+print(json.dumps(told))
+"""
+
+
+# Checked by the verb itself, with exit code 1; in the last test.
+BY_THE_VERB = {("build_records", "num_workers"), ("build_vocab", "vocab_size")}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_number_out_of_range_is_refused_where_flags_are_read(verb):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LIST, verb, *TRIED]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    for name, answers in json.loads(done.stdout.splitlines()[-1]).items():
+        if name in OPTIONS or (verb, name) in BY_THE_VERB:
+            continue
+        assert all(answers[value] for value in ("-inf", "-1", "text", "")), (name, answers)
+        assert all("\n" not in answer for answer in answers.values())
+
+
+MAY_BE = {
+    "0": {"masked_lm_prob", "short_seq_prob", "random_seed", "holdout"},
+    "-1": {"random_seed"},
+    str(BILLION): {"random_seed"},
+}
+
+
+@pytest.mark.parametrize("name", [name for name, kind in OPTIONS.items() if kind in (int, float)])
+def test_an_option_of_the_records_is_in_its_range_or_refused(name):
+    for value in TRIED[:-2]:
+        number = float(value) if OPTIONS[name] is float or not math.isfinite(float(value)) else int(value)
+        options = dataclasses.replace(RecordOptions(), **{name: number})
+        if name in MAY_BE.get(value, ()):
+            options.check()
+            continue
+        with pytest.raises(UserError) as error:
+            options.check()
+        assert f"--{name}={number} must be between " in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("verb", "flags", "status", "message"),
+    [
+        ("build_vocab", ["--input=a", "--output=@/v", "--vocab_size=1000000000"], 2, "--vocab_size=1000000000"),
+        ("build_vocab", ["--input=a", "--output=@/v", "--vocab_size=-1"], 1, "--vocab_size=-1 must be positive"),
+        ("build_vocab", ["--input=a", "--output=@/v", "--num_workers=1000000000"], 2, "--num_workers=1000000000"),
+        (
+            "build_records",
+            ["--input=a", "--vocab=ids:9", "--output=@/r", "--masked_lm_prob=nan"],
+            2,
+            "--masked_lm_prob=nan",
+        ),
+        ("build_records", ["--input=a", "--vocab=ids:9", "--output=@/r", "--holdout=inf"], 2, "--holdout=inf"),
+        ("build_records", ["--input=a", "--vocab=ids:9", "--output=@/r", "--num_parts=0"], 1, "--num_parts=0"),
+        (
+            "build_records",
+            ["--input=a", "--vocab=ids:9", "--output=@/r", "--num_workers=1000000000"],
+            1,
+            "1000 at most",
+        ),
+        (
+            "plan",
+            ["--config=configs/tiny.py", "--topology=cpu:1", "--price_per_chip_hour=nan"],
+            2,
+            "price_per_chip_hour=nan",
+        ),
+        ("plan", ["--config=configs/tiny.py", "--topology=cpu:1", "--compile_minutes=inf"], 2, "--compile_minutes=inf"),
+        ("plan", ["--config=configs/tiny.py", "--topology=cpu:1", "--vocab_size=-1"], 2, "--vocab_size=-1"),
+        (
+            "plan",
+            ["--config=configs/tiny.py", "--topology=cpu:1", "--config.model.num_hidden_layers=1000000000"],
+            1,
+            "1000",
+        ),
+        ("pretrain", ["--config=configs/tiny.py", "--workdir=@/w", "--config.scale=inf"], 2, "--config.scale=inf"),
+        (
+            "pretrain",
+            ["--config=configs/tiny.py", "--workdir=@/w", "--config.train.seed=-1"],
+            1,
+            "--config.train.seed=-1",
+        ),
+        (
+            "pretrain",
+            ["--config=configs/tiny.py", "--workdir=@/w", "--config.model.hidden_size=1000000000"],
+            1,
+            "1 to 100000",
+        ),
+        ("pretrain", ["--config=configs/tiny.py", "--workdir=@/w", "--num_processes=-1"], 2, "--num_processes=-1"),
+        (
+            "pretrain",
+            [
+                "--config=configs/tiny.py",
+                "--workdir=@/w",
+                "--coordinator_address=x:1",
+                "--num_processes=2",
+                "--process_id=2",
+            ],
+            1,
+            "--process_id=2 is none of --num_processes=2",
+        ),
+        ("evaluate", ["--workdir=@/w", "--batch_size=1000000000"], 2, "--batch_size=1000000000"),
+        ("export", ["--workdir=@/w", "--format=numpy", "--output=@/e", "--step=-1"], 2, "--step=-1"),
+    ],
+)
+def test_a_real_process_refuses_in_one_line(tmp_path, verb, flags, status, message):
+    command = [sys.executable, "-m", f"bert_jax.{verb}", *(flag.replace("@", str(tmp_path)) for flag in flags)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert message in errors[0]
+    assert "Traceback" not in done.stderr
+    assert done.returncode == status
+    assert list(tmp_path.iterdir()) == []
