@@ -118,7 +118,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
                 watch.add(step, sums)
                 if config.train.check_nans:
                     watch.flush()
-                    stop_at_bad_numbers(config, step, state["params"], batch, float(sums["skipped"]))
+                    stop_at_bad_numbers(config, shardings["params"], step, state["params"], batch, sums)
 
                 stops = interruption.reached()
                 evaluates = step % config.evaluation.every_steps == 0 or step == config.total_steps
