@@ -147,10 +147,16 @@ class Checkpoints:
 
 
 def read_params(workdir: epath.PathLike, target: Tree, step: int | None = None) -> tuple[int, Tree, dict[str, Any]]:
-    """Step, parameters and description of the newest checkpoint of the run in `workdir`, or of that of `step`.
+    """The same as `read_checkpoint` of the parameters alone, which `target` is of."""
+    step, state, description = read_checkpoint(workdir, {"params": target}, step)
+    return step, state["params"], description
+
+
+def read_checkpoint(workdir: epath.PathLike, target: Tree, step: int | None = None) -> tuple[int, Tree, dict[str, Any]]:
+    """Step, state and description of the newest checkpoint of the run in `workdir`, or of that of `step`.
 
     Raises:
-      UserError: there is no such checkpoint, or it is of another model than `target` (of the parameters alone).
+      UserError: there is no such checkpoint, or it is of another model than `target`, which may leave out branches.
     """
     directory = epath.Path(workdir) / "checkpoints"
     nothing = UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
@@ -164,8 +170,7 @@ def read_params(workdir: epath.PathLike, target: Tree, step: int | None = None) 
             there = ", ".join(str(other) for other in steps)
             raise UserError(f"--step={step} is no checkpoint of {workdir}; it has those of steps {there}")
         step = steps[-1] if step is None else step
-        params = checkpoints.restore(step, {"params": target})["params"]
-        return step, params, checkpoints.description(step)
+        return step, checkpoints.restore(step, target), checkpoints.description(step)
 
 
 def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:

@@ -1,12 +1,15 @@
 """Continued pretraining: from our own runs, from Hugging Face's files, with more positions, and what is refused."""
 
 import json
+import re
 
 import jax
 import numpy as np
 import pytest
 
+from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
+from bert_jax.config_file import from_dict
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
 from bert_jax.interchange.tensor_bundle import write_bundle
@@ -14,7 +17,7 @@ from bert_jax.interchange.tensorflow import to_original_config
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import build_model, init_state, param_shardings, state_shardings
+from bert_jax.training.state import abstract_state, build_model, init_state, param_shardings, state_shardings
 from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
 
 transformers = pytest.importorskip("transformers")
@@ -150,7 +153,7 @@ def test_moments_are_taken_over_on_request(model_config, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, started["params"], state["params"])
     adam = started["opt_state"]["adam"]
     jax.tree.map(np.testing.assert_array_equal, (adam.mu, adam.nu), (names.nest(mu), names.nest(nu)))
-    assert started["step"] == 0
+    assert (started["step"], adam.count) == (0, 7)
     assert jax.tree.all(jax.tree.map(lambda array, sharding: array.sharding == sharding, started, shardings))
 
 
@@ -159,8 +162,55 @@ def flat(state):
 
 
 def test_moments_of_other_weights_are_refused(model_config, tmp_path):
-    with pytest.raises(UserError, match="no original-BERT checkpoint; leave it out"):
+    with pytest.raises(UserError, match=r"neither a workdir of .* nor an original-BERT checkpoint; leave it out"):
         read_weights(hugging_face(model_config, tmp_path), True, model_config, "unknown")
+
+
+LAMB = ["--config.optimizer.trust_ratio=true", "--config.optimizer.bias_correction=true"]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("flags", [[], LAMB], ids=["adam", "lamb"])
+def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):
+    """They are refused in the same workdir; the way that is named then goes on with weights and moments."""
+    workdir = finished_run
+    if flags:
+        workdir = tmp_path / "first"
+        chain.pretrain(workdir, *flags)
+    longer = [*flags, "--config.phases[0].steps=25"]
+    refused = chain.pretrain(workdir, *longer, check=False)
+    assert refused.returncode == 1
+    last = refused.stderr.splitlines()[-1]
+    named = [f"--config.init_from={workdir}", "--config.init_moments=true"]
+    assert re.match(
+        rf"error: {workdir} was started with phases\S+steps=20, not 25: give the same values to go on", last
+    )
+    assert f"or another --workdir (for more steps: with {' '.join(named)})" in last
+
+    done = chain.pretrain(tmp_path / "longer", *longer, *named)
+    assert "Adam's moments are those after 20 steps" in done.stderr
+    first_line, last_line = (last_loss(workdir, "train")[number] for number in (0, -1))
+    assert last_loss(tmp_path / "longer", "train")[0] < min(first_line, last_line + 0.1)
+
+
+def test_moments_of_our_own_run_are_those_of_its_last_checkpoint(finished_run):
+    config = from_dict(json.loads((finished_run / "config.json").read_text()))
+    mesh = make_mesh(MeshConfig(2, 1, 1), jax.devices()[:2])
+    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, config.phases)
+    shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
+    with Checkpoints(finished_run / "checkpoints", read_only=True) as checkpoints:
+        last = checkpoints.restore(20, abstract_state(model, optimizer, shardings))
+    fingerprint = load_tokenizer(finished_run / "tokenizer").fingerprint
+
+    first = read_weights(finished_run, True, config.model, fingerprint)
+    started = start_from(first, init_state(model, optimizer, shardings, seed=1), shardings)
+
+    jax.tree.map(np.testing.assert_array_equal, started["params"], last["params"])
+    jax.tree.map(np.testing.assert_array_equal, started["opt_state"]["adam"], last["opt_state"]["adam"])
+    assert started["opt_state"]["adam"].count == 20
+    assert started["step"] == started["opt_state"]["rate"].count == 0
+    assert max(float(abs(leaf).max()) for leaf in jax.tree.leaves(started["opt_state"]["adam"].mu)) > 0
+    assert jax.tree.all(jax.tree.map(lambda array, sharding: array.sharding == sharding, started, shardings))
 
 
 def test_a_failed_start_leaves_nothing_behind(chain, tmp_path):
