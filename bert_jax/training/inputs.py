@@ -10,7 +10,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import Config, DataConfig, PhaseConfig
-from bert_jax.data.batches import evaluation_batches, record_ids, training_batches
+from bert_jax.data.batches import evaluation_batches, record_ids, stack, training_batches
 from bert_jax.data.manifest import Manifest, read_manifest
 from bert_jax.data.packing import PackedOrder, Packing, choose_packing, packed_batches
 from bert_jax.data.shard_cache import shard_cache
@@ -18,7 +18,10 @@ from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.storage.cloud import is_remote
+from bert_jax.training.ids import check_ids
 from bert_jax.training.objective import Batch
+
+_LOOKED_AT = 16  # records of each split, before the run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,8 @@ def open_phases(config: Config) -> list[PhaseInput]:
     """Open every phase's records before any device is touched; where they are packed, set the phases' packed_rows.
 
     Raises:
-      UserError: records are missing or damaged, or of another sequence length or vocabulary than the config's.
+      UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, or hold
+        ids that the model has no row for.
     """
     opened, first_step = [], 0
     for phase in config.phases:
@@ -59,6 +63,9 @@ def open_phases(config: Config) -> list[PhaseInput]:
         opened.append(PhaseInput(phase, first_step, last_step, manifest, train, held_out, packing))
         first_step = last_step
     _check_one_vocabulary(config, opened)
+    for source in (source for phase in opened for source in (phase.train, phase.validation) if source):
+        some = source.fetch(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int).tolist())
+        check_ids(stack(some), source, config.model.type_vocab_size)
     return opened
 
 
@@ -100,7 +107,7 @@ def _check_one_vocabulary(config: Config, opened: list[PhaseInput]) -> None:
 
 
 def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int) -> Iterator[Batch]:
-    """Global batches on the devices, from `from_step` of the run to the end of the phase."""
+    """Global batches on the devices, from `from_step` of the run to the end of the phase. UserError as `check_ids`."""
     size = opened.phase.rows
     rows = local_rows(mesh, size)
     seed = config.train.seed
@@ -115,6 +122,7 @@ def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int
     else:
         batches = training_batches(opened.train, global_batch_size=size, rows=rows, seed=seed, **how)
     for batch in batches:
+        check_ids(batch, opened.train, config.model.type_vocab_size)
         yield on_devices(batch, rows, size, mesh)
 
 
@@ -127,12 +135,18 @@ def record_numbers(opened: PhaseInput, config: Config, step: int) -> list[int]:
     return record_ids(number, np.arange(size), size, len(opened.train), seed).tolist()
 
 
-def held_out_batches(source: RecordSource, global_batch_size: int, max_batches: int, mesh: Mesh) -> Iterator[Batch]:
-    """The held-out split in order, on the devices; rows that fill up the last batch are all zero."""
+def held_out_batches(
+    source: RecordSource, global_batch_size: int, max_batches: int, type_vocab_size: int, mesh: Mesh
+) -> Iterator[Batch]:
+    """The held-out split in order, on the devices; rows that fill up the last batch are all zero.
+
+    Raises UserError as `check_ids`.
+    """
     rows = local_rows(mesh, global_batch_size)
     for batch in evaluation_batches(
         source, global_batch_size=global_batch_size, rows=rows, max_batches=max_batches or None
     ):
+        check_ids(batch, source, type_vocab_size)
         yield on_devices(batch, rows, global_batch_size, mesh)
 
 

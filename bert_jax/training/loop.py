@@ -85,7 +85,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
         if not opened.validation:
             return True
         size, most = opened.phase.global_batch_size, config.evaluation.max_batches
-        batches = inputs.held_out_batches(opened.validation, size, most, mesh)
+        batches = inputs.held_out_batches(opened.validation, size, most, config.model.type_vocab_size, mesh)
         values = evaluate(evaluation_step, state["params"], interruption.until_reached(batches))
         if not interruption.is_reached:
             watch.held_out(step, values)
