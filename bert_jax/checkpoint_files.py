@@ -6,6 +6,7 @@ Neither Orbax nor TensorStore checks the values that it reads, so a flipped bit 
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import google_crc32c
 from absl import logging
@@ -13,13 +14,25 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import digests_under, is_remote, move
+from bert_jax.storage.json_file import read_json
 
 DIGESTS = "digests.json"
+DESCRIPTION = "description/metadata"  # JSON that lies beside the arrays, as Orbax's handler calls it
 # Orbax writes these two after everything else, the digests too; nothing of a state is in them.
 _METADATA, _COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
 _TEMPORARY = ".orbax-checkpoint-tmp"  # in a directory's name: not written to its end
 _PIECE = 1 << 22  # bytes read at a time
 _THREADS = 4
+
+
+def steps_in(directory: epath.Path) -> list[int]:
+    """The steps of the checkpoints that are written to their end, oldest first."""
+    return sorted(int(path.name) for path in _entries(directory, str.isdecimal) if not is_torn(path))
+
+
+def read_description(directory: epath.Path) -> dict[str, Any]:
+    """The JSON beside a checkpoint's arrays; UserError if it is none."""
+    return read_json(directory / DESCRIPTION, dict[str, Any], "the checkpoint is damaged, use another")
 
 
 def write_digests(directory: epath.Path) -> None:

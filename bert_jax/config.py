@@ -83,6 +83,7 @@ class DataConfig:
     cache_gigabytes: float = 50.0  # of this host's disk for copies of gs:// shards, at most half of what is free on it
     cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
     packing: bool = False  # several sequences in a row, so that few of its places are padding; see data/packing.py
+    allow_other_records: bool = False  # go on with other records than those that the run was trained on so far
     skip_corrupt: int = 0  # damaged records that may be skipped, in each split of each phase; one more stops the run
 
     def check(self) -> None:
@@ -202,7 +203,7 @@ class Config:
     profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     init_from: str = ""  # first weights: a workdir of another run, Hugging Face's or an original-BERT checkpoint
-    init_moments: bool = False  # from an original-BERT checkpoint, Adam's moments too
+    init_moments: bool = False  # Adam's moments too, from another run or an original-BERT checkpoint
     scale: float = 1.0  # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
 
     @property
@@ -223,7 +224,7 @@ class Config:
     def check(self) -> None:
         """Raise UserError, naming the flag and the remedy, on the first value that cannot be."""
         _require(self.scale > 0, "scale", self.scale, "give a positive number, say 0.001 for 1/1000 of the steps")
-        remedy = "give --config.init_from an original-BERT checkpoint"
+        remedy = "give --config.init_from the workdir of another run, or an original-BERT checkpoint"
         _require(bool(self.init_from) or not self.init_moments, "init_moments", self.init_moments, remedy)
         _require(len(self.phases) > 0, "phases", self.phases, "give at least one phase")
         self.model.check()

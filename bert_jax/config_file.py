@@ -39,6 +39,7 @@ FREE_TO_CHANGE = (
     "data.cache_gigabytes",
     "data.cache_directory",
     "data.skip_corrupt",
+    "data.allow_other_records",
     "mesh.",
     "optimizer.shard_over_data",
     "train.remat",

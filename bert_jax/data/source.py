@@ -1,6 +1,7 @@
 """The records of one split of a records directory, by number."""
 
 import contextlib
+import hashlib
 import itertools
 import sys
 import threading
@@ -22,6 +23,7 @@ from bert_jax.storage.cloud import is_remote
 
 _REQUESTS = 32  # at a time, to an object store
 _MANY = 1000  # records in memory while sizes are found
+_ALL, _SOME = 2**16, 2**10  # so many records are looked at for a digest, and of more than that so many
 
 
 class RecordSource:
@@ -89,6 +91,27 @@ class RecordSource:
         shards = zip(self._readers, starts, self._ends.tolist(), strict=True)
         shards = tqdm.tqdm(shards, "sizes", len(starts), leave=False, disable=not sys.stderr.isatty())
         return np.concatenate([self._shard_sizes(reader.path, start, end) for reader, start, end in shards])
+
+    def digest(self) -> str:
+        """16 hex digits that change when the records or their order do.
+
+        Of the sizes of all records and of the CRCs that were written with them; of many records, with some of them.
+        """
+        chosen = np.arange(len(self)) if len(self) <= _ALL else np.linspace(0, len(self) - 1, _SOME).astype(np.int64)
+        shards = np.split(chosen, np.searchsorted(chosen, self._ends[:-1]))
+        starts = [0, *self._ends[:-1].tolist()]
+
+        def parts(reader: TFRecordReader, start: int, records: np.ndarray) -> tuple[bytes, bytes]:
+            return reader.sizes().tobytes(), reader.checksums(records - start)
+
+        found = (self._pool.map if self._pool else map)(parts, self._readers, starts, shards)
+        digest = hashlib.sha256()
+        for sizes, checksums in tqdm.tqdm(
+            found, "looking at records", len(starts), leave=False, disable=not sys.stderr.isatty()
+        ):
+            digest.update(sizes)
+            digest.update(checksums)
+        return digest.hexdigest()[:16]
 
     def _shard_sizes(self, path: epath.Path, start: int, end: int) -> np.ndarray:
         if (sizes := read_sizes(path)) is None:
