@@ -196,22 +196,28 @@ def _system_error(error: BaseException | None) -> int | None:
 
 
 def read_params(workdir: epath.PathLike, target: Tree, step: int | None = None) -> tuple[int, Tree, dict[str, Any]]:
-    """Step, parameters and description of the newest checkpoint of the run in `workdir`, or of that of `step`.
+    """The same as `read_checkpoint` of the parameters alone, which `target` is of."""
+    step, state, description = read_checkpoint(workdir, {"params": target}, step)
+    return step, state["params"], description
+
+
+def read_checkpoint(workdir: epath.PathLike, target: Tree, step: int | None = None) -> tuple[int, Tree, dict[str, Any]]:
+    """Step, state and description of the newest checkpoint of the run in `workdir`, or of that of `step`.
 
     The run may be going on: a checkpoint that it deletes meanwhile is left for the newest that is there then.
 
     Raises:
-      UserError: there is no such checkpoint, it is damaged, or of another model than `target` (of the parameters
-        alone).
+      UserError: there is no such checkpoint, it is damaged, or of another model than `target`, which may leave out
+        branches.
     """
     directory = absolute(epath.Path(workdir) / "checkpoints")
     for _ in range(_TRIES):
         chosen = _choose(workdir, steps_in(directory), step)
         names = names_in(directory / str(chosen))
         try:
-            params, description = _read(directory, chosen, target)
+            state, description = _read(directory, chosen, target)
             if names_in(directory / str(chosen)) == names:  # else something was perhaps gone when its turn came
-                return chosen, params, description
+                return chosen, state, description
         except Exception:
             if not (_is_overtaken(directory, chosen, step) or _is_being_deleted(directory / str(chosen), names)):
                 raise
@@ -233,7 +239,7 @@ def _choose(workdir: epath.PathLike, steps: list[int], step: int | None) -> int:
 
 def _read(directory: epath.Path, step: int, target: Tree) -> tuple[Tree, dict[str, Any]]:
     with Checkpoints(directory, read_only=True) as checkpoints:
-        return checkpoints.restore(step, {"params": target})["params"], checkpoints.description(step)
+        return checkpoints.restore(step, target), checkpoints.description(step)
 
 
 def _is_overtaken(directory: epath.Path, chosen: int, asked: int | None) -> bool:

@@ -27,6 +27,7 @@ class Noting:
 
     def __init__(self, source):
         self.source, self.read = source, []
+        self.manifest, self.directory = source.manifest, source.directory
 
     def __len__(self):
         return len(self.source)

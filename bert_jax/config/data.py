@@ -17,5 +17,6 @@ class DataConfig:
     cache_gigabytes: Annotated[float, Meta(ge=0, le=1e6)] = 50.0
     cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
     packing: bool = False  # several sequences in a row, so that few of its places are padding; see data/packing.py
+    allow_other_records: bool = False  # go on with other records than those that the run was trained on so far
     # damaged records that may be skipped, in each split of each phase; one more stops the run
     skip_corrupt: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0

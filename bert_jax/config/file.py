@@ -58,6 +58,8 @@ FREE_TO_CHANGE = (
     "data.cache_gigabytes",
     "data.cache_directory",
     "data.skip_corrupt",
+    "data.allow_other_records",
+    "data.allow_other_records",
     "mesh.",
     "optimizer.shard_over_data",
     "train.remat",

@@ -48,7 +48,7 @@ class Config:
     profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     init_from: str = ""  # first weights: a workdir of another run, Hugging Face's or an original-BERT checkpoint
-    init_moments: bool = False  # from an original-BERT checkpoint, Adam's moments too
+    init_moments: bool = False  # Adam's moments too, from another run or an original-BERT checkpoint
     # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
     scale: Annotated[float, Meta(gt=0, le=1000)] = 1.0
 
@@ -73,7 +73,7 @@ class Config:
         `source` stands before a setting's name: that of the flag, or of the file that says it.
         """
         check_fields(self, source)
-        remedy = "give --config.init_from an original-BERT checkpoint"
+        remedy = "give --config.init_from the workdir of another run, or an original-BERT checkpoint"
         require(bool(self.init_from) or not self.init_moments, f"{source}init_moments", self.init_moments, remedy)
         require(len(self.phases) > 0, f"{source}phases", self.phases, "give at least one phase")
         self.model.check(f"{source}model.")

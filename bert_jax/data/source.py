@@ -1,6 +1,7 @@
 """The records of one split of a records directory, by number."""
 
 import contextlib
+import hashlib
 import itertools
 import sys
 import threading
@@ -23,6 +24,7 @@ from bert_jax.storage.cloud import is_remote
 
 _REQUESTS = 32  # at a time, to an object store
 _MANY = 1000  # records in memory while sizes are found
+_ALL, _SOME = 2**16, 2**10  # so many records are looked at for a digest, and of more than that so many
 
 _From = TypeVar("_From")
 _To = TypeVar("_To")
@@ -104,6 +106,26 @@ class RecordSource:
                 sizes = self._all_sizes(anew=True)
             self._sizes = sizes
         return self._sizes
+
+    def digest(self) -> str:
+        """16 hex digits that change when the records or their order do.
+
+        Of the sizes of all records and of the CRCs that were written with them; of many records, with some of them.
+        """
+        chosen = np.arange(len(self)) if len(self) <= _ALL else np.linspace(0, len(self) - 1, _SOME).astype(np.int64)
+        shards = np.split(chosen, np.searchsorted(chosen, self._ends[:-1]))
+        starts = [0, *self._ends[:-1].tolist()]
+
+        def parts(shard: int) -> tuple[bytes, bytes]:
+            reader = self._readers[shard]
+            return reader.sizes().tobytes(), reader.checksums(shards[shard] - starts[shard])
+
+        digest = hashlib.sha256()
+        found = self._map(parts, range(len(self._readers)))
+        for sizes, checksums in _shown(found, "looking at records", len(self._readers)):
+            digest.update(sizes)
+            digest.update(checksums)
+        return digest.hexdigest()[:16]
 
     def _all_sizes(self, anew: bool = False) -> np.ndarray:
         most = self.manifest.max_seq_length, self.manifest.max_predictions_per_seq

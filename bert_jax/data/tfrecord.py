@@ -98,13 +98,30 @@ class TFRecordReader:
             raise _damaged(self.path, record, "is cut off" if is_short else "is damaged (CRC mismatch)")
         return data
 
+    def sizes(self) -> np.ndarray:
+        """Bytes of each record's frame, int64, as the index has them."""
+        return np.diff(self._offsets())
+
+    def checksums(self, records: np.ndarray) -> bytes:
+        """The CRCs that were written behind the data of these records, 4 bytes each.
+
+        They say which records these are: damage to the data does not change them. What was cut off is left out.
+        """
+        ends = self._offsets()[1:][records[records < len(self)]]
+        if len(ends) < len(self):
+            return b"".join(self._read(int(end) - _FOOTER.size, _FOOTER.size) for end in ends)
+        content = np.frombuffer(self._read(0, int(self._offsets()[-1])), np.uint8)  # of an object store: one request
+        there = ends[ends <= len(content), None]
+        return content[there - _FOOTER.size + np.arange(_FOOTER.size)].tobytes()
+
     def _frame(self, record: int) -> bytes:
         """What lies where the record is by the index."""
         start, end = map(int, self._offsets()[record : record + 2])
-        if start == end:  # nowhere: the shard is cut off
-            return b""
+        return self._read(start, end - start) if end > start else b""  # nowhere: the shard is cut off
+
+    def _read(self, start: int, size: int) -> bytes:
         file = self._file or self._open()
-        return os.pread(file.fileno(), end - start, start) if file else read_range(self.path, start, end - start)
+        return os.pread(file.fileno(), size, start) if file else read_range(self.path, start, size)
 
     def _open(self) -> BinaryIO | None:
         """The file on this host; None if there is none (yet)."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 
-from bert_jax.checkpoint import read_params
+from bert_jax.checkpoint import read_checkpoint, read_params
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
@@ -38,6 +38,18 @@ def read_trained(workdir: epath.PathLike, config: ModelConfig, vocab_fingerprint
             "restore that directory from the records"
         )
     return Trained(step, jax.device_get(params), description, _validation(workdir / "metrics.jsonl", step))
+
+
+def read_moments(workdir: epath.PathLike, config: ModelConfig, step: int) -> tuple[int, names.Params, names.Params]:
+    """How many updates the optimizer of the run in `workdir` had made at the checkpoint of `step`, and Adam's moments.
+
+    The moments, mu and nu, are nested dicts like the parameters. Raises UserError as `read_trained`.
+    """
+    like_params = _abstract_params(config)
+    count = jax.ShapeDtypeStruct((), jnp.int32, sharding=jax.tree.leaves(like_params)[0].sharding)
+    target = {"opt_state": {"adam": {"count": count, "mu": like_params, "nu": like_params}}}
+    adam = jax.device_get(read_checkpoint(workdir, target, step)[1]["opt_state"]["adam"])
+    return int(adam["count"]), adam["mu"], adam["nu"]
 
 
 def _abstract_params(config: ModelConfig) -> names.Params:

@@ -1,9 +1,10 @@
 """Steps whose numbers are bad: those that were skipped, with the records to look at, and spikes of the loss."""
 
+import itertools
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 
 from absl import logging
@@ -28,11 +29,12 @@ class SkippedSteps:
           UserError: the file is no such log.
         """
         self._path = epath.Path(workdir) / FILE
-        self._lines = lines_up_to(resume_step, self._path) if writes else []
+        self._lines = lines_up_to(resume_step, self._path)
         if writes and self._path.exists():
             self._write()
         self._writes, self._most = writes, most_in_a_row
-        self._in_a_row = 0
+        before = {line["step"] for line in self._lines}
+        self._in_a_row = next(number for number in itertools.count() if resume_step - number not in before)
 
     def see(self, step: int, phase: int, values: Mapping[str, float], records: Callable[[], Sequence[int]]) -> None:
         """Take the numbers of one step; `records` are the numbers of its global batch's records.
@@ -63,6 +65,15 @@ class SkippedSteps:
                 f"the records in {self._path}; --config.train.check_nans on the same command names the layer"
             )
 
+    def stop_if_all(self, steps: int) -> None:
+        """Raise UserError if the run has done `steps` steps, in all its starts, and skipped each of them."""
+        if len(self._lines) == steps:
+            raise UserError(
+                f"none of the {steps} steps had a finite loss and gradient: all were skipped and nothing is trained; "
+                f"look at the records in {self._path}; another --workdir and --config.train.check_nans=true name the "
+                "layer"
+            )
+
     def _write(self) -> None:
         replace_text(self._path, "".join(json.dumps(line) + "\n" for line in self._lines))
 
@@ -74,21 +85,21 @@ def _number(value: float) -> float | str:
 class Spikes:
     """Which steps' losses stand out from those before, by median and median absolute deviation."""
 
-    def __init__(self, threshold: float) -> None:
-        """`threshold`: deviations above the median; 0: no step stands out."""
+    def __init__(self, threshold: float, losses: Iterable[float] = ()) -> None:
+        """`threshold`: deviations above the median; 0: no step stands out. `losses`: of the steps before, in order."""
         self._threshold = threshold
-        self._losses: deque[float] = deque(maxlen=_WINDOW)
+        self.losses: deque[float] = deque(losses, maxlen=_WINDOW)
         self._in_one = False
 
     def see(self, step: int, loss: float) -> bool:
         """Whether the loss of `step` is a spike; the first step of one is told in the log."""
         spike, middle = False, math.nan
-        if self._threshold and len(self._losses) >= _LEAST:
-            middle = median(self._losses)
-            deviation = _SPREAD * median(abs(other - middle) for other in self._losses)
+        if self._threshold and len(self.losses) >= _LEAST:
+            middle = median(self.losses)
+            deviation = _SPREAD * median(abs(other - middle) for other in self.losses)
             spike = loss > middle + self._threshold * max(deviation, 1e-3 * abs(middle))
         if spike and not self._in_one:
             logging.warning("loss spike at step %d: %.3f, and %.3f was the last steps' median", step, loss, middle)
         self._in_one = spike
-        self._losses.append(loss)
+        self.losses.append(loss)
         return spike

@@ -21,6 +21,8 @@ from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.paths import check_readable
 from bert_jax.training.objective import Batch
 
+_LOOKED_AT = 16  # records of each split, before the run
+
 
 @dataclasses.dataclass(frozen=True)
 class PhaseInput:
@@ -44,7 +46,8 @@ def open_phases(config: Config) -> list[PhaseInput]:
     """Open every phase's records before any device is touched; where they are packed, set the phases' packed_rows.
 
     Raises:
-      UserError: records are missing or damaged, or of another sequence length or vocabulary than the config's.
+      UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, or hold
+        ids that the model has no row for.
     """
     opened, first_step = [], 0
     for phase in config.phases:
@@ -61,7 +64,24 @@ def open_phases(config: Config) -> list[PhaseInput]:
         opened.append(PhaseInput(phase, first_step, last_step, manifest, train, held_out, packing))
         first_step = last_step
     _check_one_vocabulary(config, opened)
+    for source in (source for phase in opened for source in (phase.train, phase.validation) if source):
+        some = source.fetch(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int).tolist())
+        check_segments(some, source, config.model.type_vocab_size)
     return opened
+
+
+def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_vocab_size: int) -> None:
+    """Raise UserError if the model has no row for a segment of a batch of `source`, which has checked all other ids.
+
+    Of an id without a row, a device makes NaN.
+    """
+    largest = batch["segment_ids"].max(initial=0)
+    if largest >= type_vocab_size:
+        raise UserError(
+            f"{source.directory} has records with {largest} among their segment_ids, and --config.model."
+            f"type_vocab_size={type_vocab_size} has no row for it; give as many as there are segments (and as "
+            "--config.init_from, if you use it, was trained with)"
+        )
 
 
 def open_split(directory: epath.Path, split: str, data: DataConfig) -> RecordSource:
@@ -102,7 +122,7 @@ def _check_one_vocabulary(config: Config, opened: list[PhaseInput]) -> None:
 
 
 def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int) -> Iterator[Batch]:
-    """Global batches on the devices, from `from_step` of the run to the end of the phase."""
+    """Global batches on the devices, from `from_step` of the run to the end of the phase. UserError as `check_segments`."""
     size = opened.phase.rows
     rows = local_rows(mesh, size)
     seed = config.train.seed
@@ -117,6 +137,7 @@ def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int
     else:
         batches = training_batches(opened.train, global_batch_size=size, rows=rows, seed=seed, **how)
     for batch in batches:
+        check_segments(batch, opened.train, config.model.type_vocab_size)
         yield on_devices(batch, rows, size, mesh)
 
 
@@ -129,12 +150,18 @@ def record_numbers(opened: PhaseInput, config: Config, step: int) -> list[int]:
     return record_ids(number, np.arange(size), size, len(opened.train), seed).tolist()
 
 
-def held_out_batches(source: RecordSource, global_batch_size: int, max_batches: int, mesh: Mesh) -> Iterator[Batch]:
-    """The held-out split in order, on the devices; rows that fill up the last batch are all zero."""
+def held_out_batches(
+    source: RecordSource, global_batch_size: int, max_batches: int, type_vocab_size: int, mesh: Mesh
+) -> Iterator[Batch]:
+    """The held-out split in order, on the devices; rows that fill up the last batch are all zero.
+
+    Raises UserError as `check_segments`.
+    """
     rows = local_rows(mesh, global_batch_size)
     for batch in evaluation_batches(
         source, global_batch_size=global_batch_size, rows=rows, max_batches=max_batches or None
     ):
+        check_segments(batch, source, type_vocab_size)
         yield on_devices(batch, rows, global_batch_size, mesh)
 
 

@@ -5,17 +5,13 @@ functions of (seed, step), so a run that was stopped anywhere goes on from its l
 """
 
 import json
-import platform
-from typing import Any
 
 import jax
 from absl import logging
 from etils import epath
 
-import bert_jax
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import Config
-from bert_jax.config.file import to_json
 from bert_jax.goodput import STEPS, Clock
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.parallel.peak import peak_flops
@@ -23,9 +19,11 @@ from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training import inputs, workdir
 from bert_jax.training.culprit import stop_at_bad_numbers
+from bert_jax.training.description import Description, describe, newest_description, restore_description
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.interruption import Interruption
 from bert_jax.training.program import make_program
+from bert_jax.training.same_records import check_same_records, records_of
 from bert_jax.training.samples import sample_predictions
 from bert_jax.training.state import abstract_state, init_state, memory_line, param_count
 from bert_jax.training.warm_start import read_weights, start_from
@@ -39,7 +37,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
 
     Raises:
       UserError: config, records, mesh or directory do not fit together (said before a device computes anything), or
-        too many steps in a row gave no numbers, or the disk is full.
+        too many steps in a row gave no numbers, or none of all gave any, or the disk is full.
       SystemExit: with processes.RESUME, after SIGTERM and a checkpoint; KeyboardInterrupt likewise after SIGINT.
     """
     directory = epath.Path(directory)
@@ -58,6 +56,10 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     if config.init_from and not workdir.has_checkpoint(directory):
         records_tokenizer = load_tokenizer(phases[0].train.directory / "tokenizer")
         first_weights = read_weights(config.init_from, config.init_moments, config.model, records_tokenizer)
+    workdir.check_same_run(directory, config, manifest.vocab_fingerprint)
+    records = [records_of(opened) for opened in phases]
+    newest, may_differ = newest_description(directory), config.data.allow_other_records
+    check_same_records(directory, newest.step, newest.records_of(phases), phases, records, may_differ)
     if is_main:
         workdir.claim(directory, config, phases[0].train.directory / "tokenizer", manifest.vocab_fingerprint)
     clock = Clock(directory if is_main else None)
@@ -73,12 +75,14 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     else:
         state = init_state(model, optimizer, shardings, config.train.seed)
         state = start_from(first_weights, state, shardings) if first_weights else state
-    owes_evaluation = bool(step) and checkpoints.description(step).get("owes_evaluation", False)
+    before = restore_description(checkpoints, step) if step else Description()
+    owes_evaluation = before.owes_evaluation
 
     # ---------------------------------------------------------------- what runs, and what watches
     device = jax.local_devices()[0]
     evaluation_step = jit_evaluation_step(model, mesh, shardings["params"], config.model.vocab_size)
-    watch = Watch(config, directory, step, peak_flops(device, config.train.dtype) * mesh.size, clock, report)
+    peak = peak_flops(device, config.train.dtype) * mesh.size
+    watch = Watch(config, directory, step, peak, clock, report, before.watch)
     logging.info("%s", memory_line(state))
 
     def held_out(opened: inputs.PhaseInput) -> bool:
@@ -86,7 +90,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
         if not opened.validation:
             return True
         size, most = opened.phase.global_batch_size, config.evaluation.max_batches
-        batches = inputs.held_out_batches(opened.validation, size, most, mesh)
+        batches = inputs.held_out_batches(opened.validation, size, most, config.model.type_vocab_size, mesh)
         values = evaluate(evaluation_step, state["params"], interruption.until_reached(batches))
         if not interruption.is_reached:
             watch.held_out(step, values)
@@ -119,7 +123,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
                 watch.add(step, sums)
                 if config.train.check_nans:
                     watch.flush()
-                    stop_at_bad_numbers(config, step, state["params"], batch, float(sums["skipped"]))
+                    stop_at_bad_numbers(config, shardings["params"], step, state["params"], batch, sums)
 
                 stops = interruption.reached()
                 evaluates = step % config.evaluation.every_steps == 0 or step == config.total_steps
@@ -132,15 +136,16 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
                         stops = interruption.is_reached
                 if saves or stops:  # after the evaluation, so that a run that goes on from here told all before it
                     with watch.pause("checkpoints"):
-                        description = _description(config, opened, step) | {"owes_evaluation": owes_evaluation}
                         watch.settle()
-                        checkpoints.save(step, state, description)
+                        seen = watch.state()
+                        checkpoints.save(step, state, describe(config, opened, records, step, owes_evaluation, seen))
                 if stops:
                     checkpoints.wait()
                     watch.end(step)
                     interruption.leave_if_reached(step)
 
     # ---------------------------------------------------------------- what is left at the end
+    watch.stop_if_nothing_counted(step)
     clock.turn("end")
     if phases[-1].validation:
         source, tokenizer = phases[-1].validation, load_tokenizer(phases[-1].train.directory / "tokenizer")
@@ -151,18 +156,3 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
         replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
     watch.end(step)
     logging.info("trained to step %d; checkpoints are in %s", step, checkpoints.directory)
-
-
-def _description(config: Config, opened: inputs.PhaseInput, step: int) -> dict[str, Any]:
-    """What lies beside a checkpoint's arrays: enough to use them without anything else."""
-    return {
-        "step": step,
-        "config": json.loads(to_json(config)),
-        "vocab_fingerprint": opened.manifest.vocab_fingerprint,
-        "data": {"inputs": opened.manifest.inputs, "options": opened.manifest.options},
-        "versions": {
-            "bert_jax": bert_jax.__version__,
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-        },
-    }

@@ -1,7 +1,7 @@
 """From the sums of single steps to the numbers of an interval: means, tokens a second, model FLOP utilisation."""
 
+import dataclasses
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,18 +10,38 @@ import jax
 from bert_jax.training.objective import mean_metrics
 
 
+@dataclasses.dataclass
+class Interval:
+    """The steps since the last line, as far as they are read; plain numbers, for a checkpoint's description."""
+
+    totals: dict[str, float] = dataclasses.field(default_factory=dict)  # sums over the steps that count
+    steps: int = 0  # that count
+    skipped_steps: int = 0
+    timed_steps: int = 0
+    seconds: float = 0.0  # of the timed steps
+    input_wait: float = 0.0  # seconds
+
+
 class Meter:
     """Takes each step's sums when the step is dispatched and reads them only when the next one is on its way.
 
     So the device always has a step to work on, and never more than two wait for it.
     """
 
-    def __init__(self, peak_flops: float, see: Callable[[int, Mapping[str, float]], None] | None = None) -> None:
-        """`peak_flops`: FLOP/s of all devices of the mesh together. `see` is shown each step and its own numbers."""
+    def __init__(
+        self,
+        peak_flops: float,
+        see: Callable[[int, Mapping[str, float]], None] | None = None,
+        interval: Interval | None = None,
+    ) -> None:
+        """`peak_flops`: FLOP/s of all devices of the mesh together. `see` is shown each step and its own numbers.
+
+        A run that goes on gives the `interval` that was open where it stopped, so that each step is in one line.
+        """
         self._peak_flops = peak_flops
         self._see = see
         self._waiting: tuple[int, Mapping[str, Any], bool] | None = None
-        self._new_interval()
+        self.interval = interval or Interval()
         self.pause()
 
     def start_phase(self, tokens_per_step: int, flops_per_step: int) -> None:
@@ -47,11 +67,12 @@ class Meter:
         self._waiting = None
         values = {name: float(value) for name, value in jax.device_get(sums).items()}
         self._stop_watch()
+        interval = self.interval
         if values["skipped"]:  # it is in no mean, since the weights never saw it
-            self._skipped += 1
+            interval.skipped_steps += 1
         else:
-            self._totals.update(values)
-            self._steps += 1
+            interval.totals |= {name: interval.totals.get(name, 0.0) + value for name, value in values.items()}
+            interval.steps += 1
         if self._see is not None:
             self._see(step, values | mean_metrics(values))
         return (step, self._close(values)) if closes else None
@@ -62,7 +83,7 @@ class Meter:
 
     def waited(self, seconds: float) -> None:
         """The devices waited for their input."""
-        self._input_wait += seconds
+        self.interval.input_wait += seconds
 
     def pause(self) -> None:
         """What happens until the next step is done (compilation, evaluation) is not the steps' time."""
@@ -71,26 +92,21 @@ class Meter:
     def _stop_watch(self) -> None:
         now = time.perf_counter()
         if self._done_at is not None:
-            self._seconds += now - self._done_at
-            self._timed_steps += 1
+            self.interval.seconds += now - self._done_at
+            self.interval.timed_steps += 1
         self._done_at = now
 
     def _close(self, last: Mapping[str, float]) -> dict[str, float]:
         """Means of the interval, but the update's norms are those of its `last` step, if they were measured there."""
-        values = mean_metrics(self._totals) if self._steps else {}
-        gradient_norms = (name for name in self._totals if name.startswith("gradient_norm"))
-        values |= {name: self._totals[name] / self._steps for name in gradient_norms}
+        interval, self.interval = self.interval, Interval()
+        values = mean_metrics(interval.totals) if interval.steps else {}
+        gradient_norms = (name for name in interval.totals if name.startswith("gradient_norm"))
+        values |= {name: interval.totals[name] / interval.steps for name in gradient_norms}
         values |= {name: last[name] for name in last if name.startswith("update_norm") and last["update_norm"]}
-        values["skipped_steps"] = self._skipped
-        if self._seconds > 0:
-            values["input_wait_share"] = min(1.0, self._input_wait / self._seconds)
-            steps_per_second = self._timed_steps / self._seconds
+        values["skipped_steps"] = interval.skipped_steps
+        if interval.seconds > 0:
+            values["input_wait_share"] = min(1.0, interval.input_wait / interval.seconds)
+            steps_per_second = interval.timed_steps / interval.seconds
             values["tokens_per_second"] = steps_per_second * self._tokens_per_step
             values["mfu"] = steps_per_second * self._flops_per_step / self._peak_flops
-        self._new_interval()
         return values
-
-    def _new_interval(self) -> None:
-        self._totals: Counter[str] = Counter()
-        self._steps, self._timed_steps, self._skipped = 0, 0, 0
-        self._seconds, self._input_wait = 0.0, 0.0

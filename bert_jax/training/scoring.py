@@ -31,7 +31,7 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     step, params, _ = read_params(workdir, abstract_params(model, shardings))
     run = jit_evaluation_step(model, mesh, shardings, config.model.vocab_size)
     shards = batch_shards(mesh)
-    batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, mesh)
+    batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh)
     return {"step": step} | evaluate(run, params, batches)
 
 

@@ -25,10 +25,14 @@ class Model:
     """A model's shape without its weights: `apply(params, ...)` runs it, `init(key)` makes weights for it."""
 
     init: Callable[[jax.Array], Params]
-    apply: Callable[..., PretrainingLogits]
+    network: Callable[[Params], PretrainingModel]  # the module with these weights in it
     abstract_params: Params  # ShapeDtypeStructs
     axes: dict[tuple[str, ...], tuple[str, ...]]  # parameter path -> logical axes
     dtype: jnp.dtype  # of activations and matrix products
+
+    def apply(self, params: Params, *inputs: Any) -> PretrainingLogits:
+        """Logits of a batch's inputs (see PretrainingModel)."""
+        return self.network(params)(*inputs)
 
     def multiplied(self, params: Params) -> Params:
         """The parameters in the dtype in which they are used: kernels and embeddings in `dtype`, vectors as they are.
@@ -54,14 +58,14 @@ def build_model(config: ModelConfig, dtype: str = "float32", remat: str = "none"
     graph, variables = nnx.split(jax.eval_shape(build, jax.random.key(0)))
     axes = {tuple(map(str, path)): variable.get_metadata()["axes"] for path, variable in nnx.to_flat_state(variables)}
 
-    def apply(params: Params, *args: Any) -> PretrainingLogits:
+    def network(params: Params) -> PretrainingModel:
         # Shares of a weight that is cut over data, too, come together here: else the compiler may move activations.
         whole = jax.tree_util.tree_map_with_path(lambda path, leaf: constrain(leaf, *axes[_names(path)]), params)
-        return nnx.merge(graph, whole)(*args)
+        return nnx.merge(graph, whole)
 
     return Model(
         init=lambda key: nnx.to_pure_dict(nnx.state(build(key))),
-        apply=apply,
+        network=network,
         abstract_params=nnx.to_pure_dict(variables),
         axes=axes,
         dtype=jnp.dtype(dtype),

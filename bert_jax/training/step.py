@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from bert_jax.model.heads import PretrainingLogits
 from bert_jax.parallel.axes import batch_sharding, replicated
 from bert_jax.parallel.weight_update import data_specs, gather, scatter_sum
 from bert_jax.training.norms import norms_by_room
@@ -18,6 +19,9 @@ from bert_jax.training.state import Model, Params, State
 from bert_jax.training.update import update_for
 
 Sums = dict[str, jax.Array]
+# (params, (a piece of) the batch, weights of the whole, keys of its rows) -> its loss or gradient, and its sums
+Loss = Callable[[Params, Batch, Sums, jax.Array], tuple[jax.Array, Sums]]
+Gradient = Callable[[Params, Batch, Sums, jax.Array], tuple[Params, Sums]]
 # What each platform's compiler is told of the step.
 COMPILER_OPTIONS: dict[str, dict[str, Any]] = {
     # Registers of 512 bits where there are some; small models gain most.
@@ -60,17 +64,12 @@ def train_step(
     so: sums["skipped"] is 1. Norms of the update are measured in every `measure_every`-th step and 0 in the others.
     """
     mesh = jax.tree.leaves(shardings)[0].mesh
-    replicas = mesh.shape["data"]
     update = update_for(optimizer, mesh.devices.flat[0].platform)
-
-    def gradient(params: Params, batch: Batch, keys: jax.Array, weights: Sums) -> tuple[Params, Sums]:
-        if clip_pieces > 1 and clip is not None:
-            return _clipped_pieces(model, params, batch, clip_pieces // replicas, clip, keys)
-        return _accumulated(model, params, batch, accumulation_steps, keys, weights)
+    loss = functools.partial(piece_loss, model.apply)
+    gradient = batch_gradient(loss, model, shardings, accumulation_steps, clip_pieces, clip)
 
     def step(state: State, batch: Batch) -> tuple[State, Sums]:
-        step_key = jax.random.fold_in(key, state["step"])
-        gradients, sums = _of_all_replicas(gradient, model, shardings, state["params"], batch, step_key)
+        gradients, sums = gradient(state["params"], batch, jax.random.fold_in(key, state["step"]))
         with jax.named_scope("optimizer"):
             sums |= norms_by_room("gradient_norm", gradients)
             finite = jnp.isfinite(loss_from_sums(sums, sums)) & jnp.isfinite(sums["gradient_norm"])
@@ -80,6 +79,44 @@ def train_step(
         return {"step": state["step"] + 1, "params": params, "opt_state": opt_state}, sums | norms
 
     return step
+
+
+def piece_loss(
+    apply: Callable[..., PretrainingLogits], params: Params, batch: Batch, weights: Sums, keys: jax.Array
+) -> tuple[jax.Array, Sums]:
+    """Loss and sums of `batch`, which is (a piece of) the batch that has these weights; `apply` is the model's.
+
+    keys [rows]: each row's own, of its number in the global batch, so that its dropout is the same wherever it is
+    computed. The hardware generator draws one stream for all rows, since drawing many would go through a loop.
+    """
+    key = keys[0] if jax.random.key_impl(keys) == "rbg" else keys
+    packed = (batch[name] for name in PACKED_INPUTS if name in batch)
+    logits = apply(params, *(batch[name] for name in INPUTS), key, *packed)
+    sums = batch_sums(logits, batch)
+    return loss_from_sums(sums, weights), sums
+
+
+def batch_gradient(
+    loss: Loss,
+    model: Model,
+    shardings: Params,
+    accumulation_steps: int,
+    clip_pieces: int = 1,
+    clip: optax.GradientTransformation | None = None,
+) -> Callable[[Params, Batch, jax.Array], tuple[Params, Sums]]:
+    """The function (params, global batch, the step's dropout key) -> (gradients, sums), however the batch is cut.
+
+    `loss` is piece_loss of the model; what else it gives among its sums is summed over all pieces too.
+    """
+    replicas = jax.tree.leaves(shardings)[0].mesh.shape["data"]
+    piece = jax.grad(loss, has_aux=True)
+
+    def of_a_replica(params: Params, batch: Batch, keys: jax.Array, weights: Sums) -> tuple[Params, Sums]:
+        if clip_pieces > 1 and clip is not None:
+            return _clipped_pieces(piece, params, batch, clip_pieces // replicas, clip, keys)
+        return _accumulated(piece, params, batch, accumulation_steps, keys, weights)
+
+    return functools.partial(_of_all_replicas, of_a_replica, model, shardings)
 
 
 def _of_all_replicas(
@@ -120,38 +157,21 @@ def _of_all_replicas(
     return run(params, batch, keys, weights)
 
 
-def _gradient(model: Model, params: Params, batch: Batch, weights: Sums, keys: jax.Array) -> tuple[Params, Sums]:
-    """Gradient and sums of `batch`, which is (a piece of) the batch that has these weights.
-
-    keys [rows]: each row's own, of its number in the global batch, so that its dropout is the same wherever it is
-    computed. The hardware generator draws one stream for all rows, since drawing many would go through a loop.
-    """
-    key = keys[0] if jax.random.key_impl(keys) == "rbg" else keys
-
-    def loss(params: Params) -> tuple[jax.Array, Sums]:
-        packed = (batch[name] for name in PACKED_INPUTS if name in batch)
-        logits = model.apply(params, *(batch[name] for name in INPUTS), key, *packed)
-        sums = batch_sums(logits, batch)
-        return loss_from_sums(sums, weights), sums
-
-    return jax.grad(loss, has_aux=True)(params)
-
-
 def _accumulated(
-    model: Model, params: Params, batch: Batch, cuts: int, keys: jax.Array, weights: Sums
+    gradient: Gradient, params: Params, batch: Batch, cuts: int, keys: jax.Array, weights: Sums
 ) -> tuple[Params, Sums]:
     """Gradient and sums of a replica's rows, computed in `cuts` pieces one after the other."""
     if cuts == 1:
-        return _gradient(model, params, batch, weights, keys)
+        return gradient(params, batch, weights, keys)
 
     def piece_gradient(piece: Batch, keys: jax.Array) -> tuple[Params, Sums]:
-        return _gradient(model, params, piece, weights, keys)
+        return gradient(params, piece, weights, keys)
 
     return _sum_one_by_one(piece_gradient, {name: _cut(array, cuts) for name, array in batch.items()}, _cut(keys, cuts))
 
 
 def _clipped_pieces(
-    model: Model, params: Params, batch: Batch, pieces: int, clip: optax.GradientTransformation, keys: jax.Array
+    gradient: Gradient, params: Params, batch: Batch, pieces: int, clip: optax.GradientTransformation, keys: jax.Array
 ) -> tuple[Params, Sums]:
     """Sums over a replica's `pieces` runs of rows of each one's own gradient, of its own mean loss, clipped.
 
@@ -161,7 +181,7 @@ def _clipped_pieces(
     """
 
     def piece_gradient(piece: Batch, keys: jax.Array) -> tuple[Params, Sums]:
-        gradients, sums = _gradient(model, params, piece, batch_weights(piece), keys)
+        gradients, sums = gradient(params, piece, batch_weights(piece), keys)
         gradients = jax.tree.map(lambda array: array.astype(jnp.float32), gradients)
         return clip.update(gradients, optax.EmptyState())[0], sums
 

@@ -15,7 +15,7 @@ from bert_jax.interchange import names
 from bert_jax.interchange.foreign import ForeignWeights
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
 from bert_jax.interchange.tensorflow import OriginalState, find_checkpoint, read_state, read_tensorflow
-from bert_jax.interchange.trained import read_trained
+from bert_jax.interchange.trained import read_moments, read_trained
 from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
 from bert_jax.training.state import Params, State
 from bert_jax.training.surplus_rows import cut_moments, cut_surplus_rows
@@ -37,20 +37,24 @@ class FirstWeights:
 def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, records: Tokenizer) -> FirstWeights:
     """The weights at `path` for a run with this model, on records with this vocabulary.
 
-    `path` is a workdir of ours (its newest checkpoint is taken), a Hugging Face directory, one file of weights, or an
-    original-BERT checkpoint, of which Adam's moments can be taken too.
+    `path` is a workdir of ours (its newest checkpoint is taken), an original-BERT checkpoint (of these two Adam's
+    moments can be taken too), a Hugging Face directory, or one file of weights.
 
     Raises:
       UserError: there are none, they are damaged, not all finite, or of another architecture or vocabulary.
     """
     path = epath.Path(path)
-    original = find_checkpoint(path)
-    if with_moments and not original:
-        raise UserError(f"--config.init_moments: {path} is no original-BERT checkpoint; leave it out")
+    original, is_run = find_checkpoint(path), (path / "checkpoints").exists()
+    if with_moments and not (original or is_run):
+        raise UserError(
+            f"--config.init_moments: {path} is neither a workdir of bert_jax.pretrain nor an original-BERT checkpoint; "
+            "leave it out"
+        )
+    moments = None
     if original:
         weights = read_tensorflow(path, model)
-    elif (path / "checkpoints").exists():
-        weights = _of_a_run(path)
+    elif is_run:
+        weights, moments = _of_a_run(path, with_moments)
     elif find_weights(path):
         weights = read_huggingface(path, model)
     else:
@@ -62,16 +66,18 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, r
     theirs, weights = weights.config, cut_surplus_rows(weights, model.vocab_size, beside)
     _check_fit(path, beside, weights.config, model, records)
     _check_finite(path, weights.arrays)
-    moments = cut_moments(read_state(path, theirs), model.vocab_size) if with_moments else None
+    if original and with_moments:
+        moments = cut_moments(read_state(path, theirs), model.vocab_size)
     if moments:
         _check_finite(f"{path}, Adam's moments", names.flatten({"mu": moments.mu, "nu": moments.nu}))
     return FirstWeights(weights.arrays, moments)
 
 
-def _of_a_run(workdir: epath.Path) -> ForeignWeights:
+def _of_a_run(workdir: epath.Path, with_moments: bool) -> tuple[ForeignWeights, OriginalState | None]:
     config = read_config(workdir).model
     trained = read_trained(workdir, config, load_tokenizer(workdir / "tokenizer").fingerprint, None)
-    return ForeignWeights(names.flatten(trained.params), config, [])
+    moments = OriginalState(*read_moments(workdir, config, trained.step)) if with_moments else None
+    return ForeignWeights(names.flatten(trained.params), config, []), moments
 
 
 def _check_fit(
@@ -154,8 +160,9 @@ def start_from(first: FirstWeights, state: State, shardings: State) -> State:
         adam, layout = opt_state["adam"], shardings["opt_state"]["adam"]
         mu = fill_in(adam.mu, names.flatten(first.moments.mu), layout.mu)
         nu = fill_in(adam.nu, names.flatten(first.moments.nu), layout.nu)
-        opt_state = opt_state | {"adam": adam._replace(mu=mu, nu=nu)}
-        logging.info("Adam's moments are those of step %d", first.moments.step)
+        count = jax.device_put(np.int32(first.moments.step), layout.count)  # which bias correction goes by
+        opt_state = opt_state | {"adam": adam._replace(count=count, mu=mu, nu=nu)}
+        logging.info("Adam's moments are those after %d steps", first.moments.step)
     return {**state, "params": params, "opt_state": opt_state}
 
 

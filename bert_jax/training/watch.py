@@ -1,6 +1,7 @@
 """Everything that looks at a run while it trains and changes nothing in it: numbers, logs, trace, clock, report."""
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,13 +18,22 @@ from bert_jax.goodput import STEPS, Clock, goodput, said
 from bert_jax.model.flops import train_flops_per_sequence
 from bert_jax.training.bad_steps import SkippedSteps, Spikes
 from bert_jax.training.inputs import PhaseInput, record_numbers
-from bert_jax.training.meter import Meter
+from bert_jax.training.meter import Interval, Meter
 from bert_jax.training.optimizer import learning_rate_schedule
 from bert_jax.training.telemetry import MetricsLog, Progress
 from bert_jax.training.trace import Trace
 from bert_jax.training.weights_and_biases import WeightsAndBiases
 
 Report = Callable[[epath.PathLike], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchState:
+    """What the next lines need of the steps up to a checkpoint, in whose description it lies."""
+
+    interval: Interval = dataclasses.field(default_factory=Interval)
+    loss_spikes: int = 0  # of the interval
+    recent_losses: list[float] = dataclasses.field(default_factory=list)  # that a spike is held against
 
 
 class Watch:
@@ -33,16 +43,27 @@ class Watch:
     """
 
     def __init__(
-        self, config: Config, directory: epath.Path, step: int, peak_flops: float, clock: Clock, report: Report | None
+        self,
+        config: Config,
+        directory: epath.Path,
+        step: int,
+        peak_flops: float,
+        clock: Clock,
+        report: Report | None,
+        before: WatchState | None = None,
     ) -> None:
-        """Watch a run that goes on after `step` steps, on devices of `peak_flops` FLOP/s together."""
+        """Watch a run that goes on after `step` steps, on devices of `peak_flops` FLOP/s together.
+
+        `before` is the state at that step: with it the lines are those of a run that never stopped.
+        """
+        before = before or WatchState()
         is_main = jax.process_index() == 0
         self._config, self._directory, self.clock, self._step = config, directory, clock, step
         # All at once, now: a device that is asked for one while a step runs on it answers after the step.
         self._rates = np.asarray(learning_rate_schedule(config.optimizer, config.phases)(np.arange(config.total_steps)))
         self._skipped = SkippedSteps(directory, step, config.train.max_skipped_steps, writes=is_main)
-        self._spikes, self._spiked = Spikes(config.train.spike_threshold), 0
-        self._meter = Meter(peak_flops, self._see)
+        self._spikes, self._spiked = Spikes(config.train.spike_threshold, before.recent_losses), before.loss_spikes
+        self._meter = Meter(peak_flops, self._see, before.interval)
         self._progress = Progress(config.total_steps, step)
         self._trace = Trace(directory / "profile", config.profile.span())
         self._logs: list[MetricsLog | WeightsAndBiases] = [MetricsLog(directory, step)] if is_main else []
@@ -101,6 +122,14 @@ class Watch:
     def flush(self) -> None:
         """Wait for the last step and tell everything up to it."""
         self._tell(self._meter.flush())
+
+    def state(self) -> WatchState:
+        """What a run that goes on after the last flush needs of this one."""
+        return WatchState(self._meter.interval, self._spiked, list(self._spikes.losses))
+
+    def stop_if_nothing_counted(self, step: int) -> None:
+        """Raise UserError if all `step` steps of the run were skipped."""
+        self._skipped.stop_if_all(step)
 
     def settle(self) -> None:
         """Return when what was told is in the workdir, also in an object store: before a checkpoint is."""

@@ -24,7 +24,8 @@ def claim(workdir: epath.PathLike, config: Config, tokenizer_directory: epath.Pa
     """
     workdir = epath.Path(workdir)
     if (workdir / "config.json").exists():
-        _check_same_run(workdir, config, fingerprint)
+        check_same_run(workdir, config, fingerprint)
+        logging.info("going on in %s", workdir)
     elif has_checkpoint(workdir):
         raise UserError(f"{workdir} has checkpoints and no config.json; restore that file, or give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
@@ -58,11 +59,16 @@ def lines_up_to(step: int, path: epath.Path) -> list[dict[str, Any]]:
     return [line for line, told in zip(lines, steps, strict=True) if told <= step]
 
 
-def _check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> None:
+def check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> None:
+    """Raise UserError if `workdir` belongs to a run of another config or vocabulary."""
+    if not (workdir / "config.json").exists():
+        return
     changed = differences(read_config(workdir), config)
     if changed:
+        longer = f" (for more steps: with --config.init_from={workdir} --config.init_moments=true)"
         raise UserError(
             f"{workdir} was started with {'; '.join(changed)}: give the same values to go on, or another --workdir"
+            f"{longer if any('.steps=' in change for change in changed) else ''}"
         )
     if (workdir / "tokenizer" / DESCRIPTION).exists() and load_tokenizer(
         workdir / "tokenizer"
@@ -71,7 +77,6 @@ def _check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> No
             f"{workdir} was started on records of another vocabulary than --config.data.records has now; "
             "give the same records to go on, or another --workdir"
         )
-    logging.info("going on in %s", workdir)
 
 
 def read_config(workdir: epath.PathLike) -> Config:

@@ -1,8 +1,10 @@
 import re
+import shutil
 
 import numpy as np
 import pytest
 
+from bert_jax.data.schema import RecordFormat
 from bert_jax.data.source import RecordSource
 from bert_jax.data.tfrecord import write_shard
 from bert_jax.errors import DamagedRecordError, UserError
@@ -222,3 +224,39 @@ def test_a_record_with_a_right_crc_that_is_no_example(tmp_path, records):
         writer.write(b"no example")
     source = RecordSource(tmp_path, "train", skip_corrupt=1)
     assert not source[0]["input_ids"].any()
+
+
+def digest(directory):
+    return RecordSource(directory, "train").digest()
+
+
+@pytest.mark.parametrize("looked_at", ["all", "some"])
+def test_a_digest_says_which_records_these_are(tmp_path, records, monkeypatch, looked_at):
+    if looked_at == "some":
+        monkeypatch.setattr("bert_jax.data.source._ALL", 8)
+        monkeypatch.setattr("bert_jax.data.source._SOME", 5)
+    records.write_records(tmp_path / "these", train=[5, 4])
+    records.write_records(tmp_path / "more", train=[5, 5])
+    records.write_records(tmp_path / "turned", train=[4, 5])
+    shutil.copytree(tmp_path / "these", tmp_path / "copy")
+    for old, new in (("00000", "00001"), ("00001", "00000")):
+        shutil.copy(
+            tmp_path / "these" / f"bert-train.tfrecord-{old}-of-00002",
+            tmp_path / "turned" / f"bert-train.tfrecord-{new}-of-00002",
+        )
+    shutil.rmtree(tmp_path / "turned" / "index")
+    assert digest(tmp_path / "copy") == digest(tmp_path / "these")
+    assert len({digest(tmp_path / name) for name in ("these", "more", "turned")}) == 3
+
+
+def test_a_damaged_record_is_another_matter_than_another_record(tmp_path, records):
+    records.write_records(tmp_path, train=[9])
+    before = digest(tmp_path)
+    damage(tmp_path, 2)
+    assert digest(tmp_path) == before
+    shard = tmp_path / "bert-train.tfrecord-00000-of-00001"
+    record_format = RecordFormat(16, 3)
+    with write_shard(shard) as writer:
+        for number in range(9):
+            writer.write(record_format.serialize(records.numbered_record(number if number != 4 else 5)))
+    assert digest(tmp_path) != before

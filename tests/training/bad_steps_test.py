@@ -57,6 +57,28 @@ def test_a_run_that_goes_on_tells_a_step_once_and_another_process_writes_nothing
     assert len(read(tmp_path)) == 2
 
 
+def test_steps_in_a_row_are_counted_over_a_stop(tmp_path):
+    first = SkippedSteps(tmp_path, 0, 3, writes=True)
+    for step, values in enumerate([BAD, GOOD, BAD, BAD], 1):
+        first.see(step, 0, values, lambda: [0])
+    again = SkippedSteps(tmp_path, 4, 3, writes=True)
+    again.see(5, 0, BAD, lambda: [0])
+    with pytest.raises(UserError, match="4 steps in a row, 3 to 6"):
+        again.see(6, 0, BAD, lambda: [0])
+
+
+@pytest.mark.parametrize("writes", [True, False], ids=["first process", "another"])
+def test_a_run_of_skipped_steps_alone_is_no_trained_run(tmp_path, writes):
+    first = SkippedSteps(tmp_path, 0, 9, writes=True)
+    for step in (1, 2):
+        first.see(step, 0, BAD, lambda: [0])
+    again = SkippedSteps(tmp_path, 2, 9, writes=writes)
+    again.see(3, 0, BAD, lambda: [0])
+    again.stop_if_all(4)
+    with pytest.raises(UserError, match=r"none of the 3 steps.*skipped\.jsonl.*check_nans"):
+        again.stop_if_all(3)
+
+
 def seen(losses, threshold=10.0):
     spikes = Spikes(threshold)
     return [step for step, loss in enumerate(losses) if spikes.see(step, loss)]
@@ -78,6 +100,15 @@ def test_a_spike_stands_out_and_noise_does_not(caplog):
     assert seen(losses, threshold=0) == []
     told = [record.getMessage() for record in caplog.records]
     assert [line.split(":")[0] for line in told] == ["loss spike at step 300", "loss spike at step 450"]
+
+
+def test_a_run_that_goes_on_holds_losses_against_those_before(tmp_path):
+    losses = noisy(200)
+    before = Spikes(10.0)
+    for step, loss in enumerate(losses):
+        before.see(step, loss)
+    assert Spikes(10.0, list(before.losses)).see(200, 8.0)
+    assert not Spikes(10.0).see(200, 8.0)
 
 
 def test_no_spike_before_there_is_anything_to_hold_it_against():
@@ -152,3 +183,18 @@ def test_a_poisoned_record_costs_its_steps_and_no_weight(chain, poisoned, tmp_pa
     checked = chain.pretrain(tmp_path / "checked", *flags, check=False)
     assert checked.returncode == 1
     assert "step 5 gave no finite loss or gradient; the first to go bad: the loss: " in checked.stderr
+
+
+def test_a_run_of_which_no_step_counts_fails_in_every_start(chain, tmp_path):
+    records = tmp_path / "records-32"
+    shutil.copytree(chain.records(32), records)
+    poison(records, range(poison(records, ())))
+    flags = [f"--config.data.records={records}", "--config.phases[0].steps=8"]
+    for _ in range(2):
+        done = chain.pretrain(tmp_path / "train", *flags, check=False)
+        assert done.returncode == 1
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("error: none of the 8 steps had a finite loss and gradient: all were skipped")
+        assert str(tmp_path / "train" / "skipped.jsonl") in last
+        assert "trained to step" not in done.stderr
+        assert "Traceback" not in done.stderr

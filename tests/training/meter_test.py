@@ -1,5 +1,7 @@
 """The meter with a clock of the test's own: whose time counts, and when an interval's numbers come."""
 
+import dataclasses
+import json
 import math
 import time
 
@@ -7,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from bert_jax.training.meter import Meter
+from bert_jax.training.meter import Interval, Meter
 
 
 def sums(loss, words=4.0, rows=2.0, skipped=0.0):
@@ -129,6 +131,30 @@ def test_a_skipped_step_is_counted_and_in_no_mean(meter):
     values = meter.flush()[1]
     assert values["skipped_steps"] == 1
     assert "loss" not in values
+
+
+def test_a_run_that_goes_on_tells_the_interval_that_was_open(meter, clock):
+    """Each step in one line, also those before the checkpoint; its description is JSON."""
+    whole = Meter(peak_flops=1000.0)
+    whole.start_phase(tokens_per_step=64, flops_per_step=300)
+    stopped, steps = meter, [(step, sums(0.1 * step, skipped=float(step == 2))) for step in range(1, 8)]
+    for step, values in steps[:4]:
+        assert whole.add(step, values, closes=False) is stopped.add(step, values, closes=False) is None
+        clock.now += 2.0
+    whole.flush(), stopped.flush()
+    left = json.loads(json.dumps(dataclasses.asdict(stopped.interval)))
+    goes_on = Meter(peak_flops=1000.0, interval=Interval(**left))
+    goes_on.start_phase(tokens_per_step=64, flops_per_step=300)
+    whole.pause()
+    for step, values in steps[4:]:
+        whole.add(step, values, closes=step == 7), goes_on.add(step, values, closes=step == 7)
+        clock.now += 3.0
+    told = goes_on.flush()
+    assert told == whole.flush()
+    assert told[1]["skipped_steps"] == 1
+    assert told[1]["gradient_norm"] == pytest.approx(0.1 * (1 + 3 + 4 + 5 + 6 + 7) / 6)
+    assert told[1]["tokens_per_second"] == pytest.approx(64 * 5 / (3 * 2.0 + 2 * 3.0))
+    assert goes_on.interval == Interval()
 
 
 def test_each_step_is_shown_with_its_own_numbers():

@@ -1,6 +1,7 @@
 """Continued pretraining: from our own runs, from Hugging Face's files, with more positions, and what is refused."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -11,6 +12,7 @@ import torch
 
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
+from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
 from bert_jax.interchange.huggingface import from_huggingface
@@ -20,7 +22,7 @@ from bert_jax.interchange.trained import read_trained
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import build_model, init_state, param_shardings, state_shardings
+from bert_jax.training.state import abstract_state, build_model, init_state, param_shardings, state_shardings
 from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
 from bert_jax.training.workdir import read_config
 
@@ -283,7 +285,7 @@ def test_moments_are_taken_over_on_request(model_config, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, started["params"], state["params"])
     adam = started["opt_state"]["adam"]
     jax.tree.map(np.testing.assert_array_equal, (adam.mu, adam.nu), (names.nest(mu), names.nest(nu)))
-    assert started["step"] == 0
+    assert (started["step"], adam.count) == (0, 7)
     assert jax.tree.all(jax.tree.map(lambda array, sharding: array.sharding == sharding, started, shardings))
 
 
@@ -307,8 +309,55 @@ def test_moments_may_grow_in_length_and_are_numbers_too(model_config, tmp_path):
 
 
 def test_moments_of_other_weights_are_refused(model_config, tmp_path):
-    with pytest.raises(UserError, match="no original-BERT checkpoint; leave it out"):
+    with pytest.raises(UserError, match=r"neither a workdir of .* nor an original-BERT checkpoint; leave it out"):
         read_weights(hugging_face(model_config, tmp_path), True, model_config, RECORDS)
+
+
+LAMB = ["--config.optimizer.trust_ratio=true", "--config.optimizer.bias_correction=true"]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("flags", [[], LAMB], ids=["adam", "lamb"])
+def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):
+    """They are refused in the same workdir; the way that is named then goes on with weights and moments."""
+    workdir = finished_run
+    if flags:
+        workdir = tmp_path / "first"
+        chain.pretrain(workdir, *flags)
+    longer = [*flags, "--config.phases[0].steps=25"]
+    refused = chain.pretrain(workdir, *longer, check=False)
+    assert refused.returncode == 1
+    last = refused.stderr.splitlines()[-1]
+    named = [f"--config.init_from={workdir}", "--config.init_moments=true"]
+    assert re.match(
+        rf"error: {workdir} was started with phases\S+steps=20, not 25: give the same values to go on", last
+    )
+    assert f"or another --workdir (for more steps: with {' '.join(named)})" in last
+
+    done = chain.pretrain(tmp_path / "longer", *longer, *named)
+    assert "Adam's moments are those after 20 steps" in done.stderr
+    first_line, last_line = (last_loss(workdir, "train")[number] for number in (0, -1))
+    assert last_loss(tmp_path / "longer", "train")[0] < min(first_line, last_line + 0.1)
+
+
+def test_moments_of_our_own_run_are_those_of_its_last_checkpoint(finished_run):
+    config = from_dict(json.loads((finished_run / "config.json").read_text()))
+    mesh = make_mesh(MeshConfig(2, 1, 1), jax.devices()[:2])
+    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, config.phases)
+    shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
+    with Checkpoints(finished_run / "checkpoints", read_only=True) as checkpoints:
+        last = checkpoints.restore(20, abstract_state(model, optimizer, shardings))
+    fingerprint = load_tokenizer(finished_run / "tokenizer").fingerprint
+
+    first = read_weights(finished_run, True, config.model, fingerprint)
+    started = start_from(first, init_state(model, optimizer, shardings, seed=1), shardings)
+
+    jax.tree.map(np.testing.assert_array_equal, started["params"], last["params"])
+    jax.tree.map(np.testing.assert_array_equal, started["opt_state"]["adam"], last["opt_state"]["adam"])
+    assert started["opt_state"]["adam"].count == 20
+    assert started["step"] == started["opt_state"]["rate"].count == 0
+    assert max(float(abs(leaf).max()) for leaf in jax.tree.leaves(started["opt_state"]["adam"].mu)) > 0
+    assert jax.tree.all(jax.tree.map(lambda array, sharding: array.sharding == sharding, started, shardings))
 
 
 def test_a_failed_start_leaves_nothing_behind(chain, tmp_path):

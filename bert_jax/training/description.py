@@ -1,0 +1,82 @@
+"""What lies beside a checkpoint's arrays, as JSON: enough to use them without anything else, and to go on."""
+
+import contextlib
+import dataclasses
+import json
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from etils import epath
+
+import bert_jax
+from bert_jax.checkpoint import Checkpoints
+from bert_jax.checkpoint_files import read_description, steps_in
+from bert_jax.config import Config
+from bert_jax.config.file import to_json
+from bert_jax.errors import UserError
+from bert_jax.storage.json_file import check_schema
+from bert_jax.training.inputs import PhaseInput
+from bert_jax.training.same_records import PhaseRecords
+from bert_jax.training.watch import WatchState
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a run that goes on reads of it. Earlier versions wrote less: what is not there has its default."""
+
+    step: int = 0
+    owes_evaluation: bool = False  # the one of this step was interrupted
+    watch: WatchState = dataclasses.field(default_factory=WatchState)
+    records: list[PhaseRecords] = dataclasses.field(default_factory=list)  # of every phase
+    data: PhaseRecords | None = None  # of the phase of this step: options and inputs only
+
+    def records_of(self, phases: Sequence[PhaseInput]) -> list[PhaseRecords | None]:
+        """What is known of each phase's records."""
+        if self.records:
+            return list(self.records)
+        return [self.data if opened.first_step < self.step <= opened.last_step else None for opened in phases]
+
+
+def describe(
+    config: Config,
+    opened: PhaseInput,
+    records: Sequence[PhaseRecords],
+    step: int,
+    owes_evaluation: bool,
+    watch: WatchState,
+) -> dict[str, Any]:
+    """The description of the checkpoint of `step`, which is in the phase `opened`."""
+    return {
+        "step": step,
+        "config": json.loads(to_json(config)),
+        "vocab_fingerprint": opened.manifest.vocab_fingerprint,
+        "data": {"inputs": opened.manifest.inputs, "options": opened.manifest.options},
+        "records": [dataclasses.asdict(phase) for phase in records],
+        "owes_evaluation": owes_evaluation,
+        "watch": dataclasses.asdict(watch),
+        "versions": {
+            "bert_jax": bert_jax.__version__,
+            "jax": jax.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def restore_description(checkpoints: Checkpoints, step: int) -> Description:
+    """That of the checkpoint of `step`; UserError if it is damaged."""
+    return _checked(checkpoints.description(step), checkpoints.directory / str(step))
+
+
+def newest_description(workdir: epath.PathLike) -> Description:
+    """That of the newest checkpoint which has a readable one; waits for no other process, and touches nothing."""
+    directory = epath.Path(workdir) / "checkpoints"
+    for step in reversed(steps_in(directory)):
+        with contextlib.suppress(OSError, UserError):  # a damaged checkpoint, which is seen to later
+            return _checked(read_description(directory / str(step)), directory / str(step))
+    return Description()
+
+
+def _checked(content: dict[str, Any], checkpoint: epath.Path) -> Description:
+    return check_schema(content, Description, f"the description in {checkpoint}", "move that checkpoint away")

@@ -1,0 +1,110 @@
+"""Other records under a run are refused, or told where they may be other; the same ones elsewhere are the same."""
+
+import json
+import shutil
+
+import pytest
+
+from bert_jax.checkpoint_files import write_digests
+from bert_jax.config import PhaseConfig
+from bert_jax.errors import UserError
+from bert_jax.training.inputs import PhaseInput
+from bert_jax.training.same_records import PhaseRecords, SplitRecords, check_same_records
+
+pytestmark = pytest.mark.timeout(900)
+THESE = PhaseRecords({"random_seed": 1, "dupe_factor": 2}, [["a.txt", 10, "00"]], {"train": SplitRecords(10, "aa")})
+OTHERS = PhaseRecords({"random_seed": 1, "dupe_factor": 2}, [["a.txt", 10, "00"]], {"train": SplitRecords(10, "bb")})
+
+
+class Source:
+    directory = "RECORDS"
+
+
+def check(before, now, step=5, may_differ=False):
+    """Of two phases of ten steps."""
+    phases = [PhaseInput(PhaseConfig(steps=10), first, first + 10, None, Source(), None) for first in (0, 10)]
+    check_same_records("WORKDIR", step, before, phases, now, may_differ)
+
+
+def test_equal_records_pass_however_they_were_made():
+    moved = PhaseRecords({"random_seed": 1, "num_parts": 3}, [["b.txt", 10, "00"]], THESE.splits)
+    check([THESE, THESE], [moved, THESE])
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (OTHERS, "RECORDS had other records of the same number, made with the same options"),
+        (PhaseRecords(THESE.options, [["b.txt", 9, "11"]], OTHERS.splits), "RECORDS had other text"),
+        (
+            PhaseRecords({"random_seed": 7, "dupe_factor": 5}, THESE.inputs, {"train": SplitRecords(25, "cc")}),
+            "RECORDS had --random_seed=1, not 7, --dupe_factor=2, not 5, 10 train records, not 25",
+        ),
+    ],
+)
+def test_what_differs_is_named_with_the_ways_on(now, words, caplog):
+    with pytest.raises(UserError) as error:
+        check([THESE, THESE], [now, THESE])
+    assert words in str(error.value)
+    assert "WORKDIR was trained up to step 5 on other records" in str(error.value)
+    assert "--config.data.allow_other_records=true" in str(error.value)
+    check([THESE, THESE], [now, THESE], may_differ=True)
+    assert words in caplog.text
+
+
+def test_a_phase_that_has_not_begun_may_get_others():
+    check([THESE, THESE], [THESE, OTHERS], step=10)
+    with pytest.raises(UserError, match="other records"):
+        check([THESE, THESE], [THESE, OTHERS], step=11)
+
+
+def test_of_an_earlier_version_what_is_known_is_compared():
+    known = PhaseRecords(THESE.options, THESE.inputs)
+    check([known, None], [OTHERS, OTHERS], step=20)
+    with pytest.raises(UserError, match="--random_seed=1, not 3"):
+        check([known, None], [PhaseRecords({"random_seed": 3}, THESE.inputs, OTHERS.splits), OTHERS])
+
+
+def contents(directory):
+    return {path: path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def rebuilt(chain, tmp_path_factory):
+    """The same text and vocabulary, with another seed and dupe factor."""
+    output = tmp_path_factory.mktemp("rebuilt") / "records"
+    flags = ["--max_seq_length=32", "--max_predictions_per_seq=6", "--dupe_factor=3", "--random_seed=7"]
+    flags += ["--holdout=0.1", "--num_workers=1"]
+    chain.run("build_records", f"--input={chain.corpus}", f"--vocab={chain.vocab}", f"--output={output}", *flags)
+    return output
+
+
+def edit_description(workdir, change):
+    """Change the JSON beside the last checkpoint, as if it had been written so."""
+    (checkpoint,) = (path for path in (workdir / "checkpoints").iterdir() if path.name == "20")
+    path = checkpoint / "description" / "metadata"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    write_digests(checkpoint)
+
+
+@pytest.mark.parametrize("version", ["this", "before"])
+def test_records_rebuilt_under_a_run(chain, finished_run, rebuilt, tmp_path, version):
+    workdir = shutil.copytree(finished_run, tmp_path / "train")
+    if version == "before":
+        edit_description(workdir, lambda content: (content.pop("records"), content.pop("watch")))
+    before = contents(workdir)
+    done = chain.pretrain(workdir, f"--config.data.records={rebuilt}", check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(
+        f"error: {workdir} was trained up to step 20 on other records: {rebuilt} had --dupe_factor=2"
+    )
+    assert "--random_seed=12345, not 7" in last
+    assert "--config.data.allow_other_records=true" in last
+    assert contents(workdir) == before
+    moved = shutil.copytree(chain.records(32), tmp_path / "moved")
+    chain.pretrain(workdir, f"--config.data.records={moved}")
+    done = chain.pretrain(workdir, f"--config.data.records={rebuilt}", "--config.data.allow_other_records=true")
+    assert "going on after step 20 with other records" in done.stderr

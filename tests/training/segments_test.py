@@ -1,0 +1,67 @@
+"""Segments for which the model has no row are refused, before a run or with their batch."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.config import Config, MeshConfig, PhaseConfig
+from bert_jax.data.manifest import Manifest, Shard, Split, write_manifest
+from bert_jax.data.schema import RecordFormat
+from bert_jax.data.tfrecord import shard_name, write_shard
+from bert_jax.errors import UserError
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.training.inputs import held_out_batches, open_phases, train_batches
+
+
+def write_records(directory, make_batch, paired):
+    """100 records in each split, of which those in `paired` have a second segment."""
+    batch, record_format = make_batch(100), RecordFormat(16, 4)
+    batch["segment_ids"] *= np.isin(np.arange(100), paired)[:, None]
+    splits = {}
+    for split in ("train", "validation"):
+        path = directory / shard_name(split, 0, 1)
+        with write_shard(path) as writer:
+            for row in range(100):
+                writer.write(record_format.serialize({name: array[row] for name, array in batch.items()}))
+        splits[split] = Split(100, [Shard(path.name, 100, path.stat().st_size)])
+    write_manifest(directory, Manifest(16, 4, 101, "0" * 16, "wordpiece", splits, {}, [], {}, "0"))
+
+
+def config_of(directory, model_config):
+    config = Config(model=dataclasses.replace(model_config, type_vocab_size=1))
+    config.phases = (PhaseConfig(steps=20, global_batch_size=8, max_seq_length=16),)
+    config.data.records = str(directory)
+    return config
+
+
+def test_records_of_single_sentences_go_with_one_segment(tmp_path, model_config, make_batch):
+    write_records(tmp_path, make_batch, [])
+    config = config_of(tmp_path, model_config)
+    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+    (opened,) = open_phases(config)
+    assert len(list(train_batches(opened, config, mesh, 0))) == 20
+    assert len(list(held_out_batches(opened.validation, 50, 0, 1, mesh))) == 2
+
+
+def test_a_pair_among_them_is_refused_with_its_batch(tmp_path, model_config, make_batch):
+    write_records(tmp_path, make_batch, [7])  # not one of those that are looked at before
+    config = config_of(tmp_path, model_config)
+    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+    (opened,) = open_phases(config)
+    for batches in (
+        train_batches(opened, config, mesh, 0),
+        held_out_batches(opened.validation, 50, 0, 1, mesh),
+    ):
+        with pytest.raises(UserError, match=r"records with 1 among their segment_ids.*type_vocab_size=1"):
+            list(batches)
+
+
+def test_pairs_are_refused_before_the_run(chain, tmp_path):
+    done = chain.pretrain(tmp_path / "train", "--config.model.type_vocab_size=1", check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {chain.records(32)} has records with 1 among their segment_ids, and --config.model")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "train").exists()
