@@ -122,7 +122,10 @@ def _check_one_vocabulary(config: Config, opened: list[PhaseInput]) -> None:
 
 
 def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int) -> Iterator[Batch]:
-    """Global batches on the devices, from `from_step` of the run to the end of the phase. UserError as `check_segments`."""
+    """Global batches on the devices, from `from_step` of the run to the end of the phase.
+
+    Raises UserError as `check_segments`.
+    """
     size = opened.phase.rows
     rows = local_rows(mesh, size)
     seed = config.train.seed
