@@ -14,7 +14,8 @@ Arguments = Mapping[str, str]  # by name; those without one are "1", "2", ...
 # In the place of what is not shown, and around numbers: a space where its neighbours would become one word.
 GAP = "\1"
 _APOSTROPHE = "\2"  # that is none of the markup's
-_BETWEEN_WORDS = re.compile(rf"(?<=[\w.,;:!?)\]%]){GAP}+(?=[\w(\[])")
+_ENDS_WORD = re.compile(r"[\w.,;:!?)\]%]")
+_BEGINS_WORD = re.compile(r"[\w(\[]")
 
 
 def _named(names: str) -> list[str]:
@@ -101,7 +102,12 @@ _NUMBER = re.compile(r"[-−+]?[\d½¼¾⅓⅔⅛][\d.,/+½¼¾⅓⅔⅛]*(e[-+]
 
 def close_up(text: str) -> str:
     """What is shown with a space for each GAP between two words, and no other GAP."""
-    return _BETWEEN_WORDS.sub(" ", text).replace(GAP, "").replace(_APOSTROPHE, "'")
+    pieces: list[str] = []
+    for piece in filter(None, text.split(GAP)):
+        if pieces and _ENDS_WORD.match(pieces[-1][-1]) and _BEGINS_WORD.match(piece):
+            pieces.append(" ")
+        pieces.append(piece)
+    return "".join(pieces).replace(_APOSTROPHE, "'")
 
 
 def _mark(mark: str, arguments: Arguments) -> str:
