@@ -14,7 +14,7 @@ from bert_jax.planning.phases import plan_phase, requests
 from bert_jax.planning.run import RunPlan, known_sizes, packings, write_json, write_texts
 from bert_jax.planning.table import comparison_table, run_table
 from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
-from bert_jax.storage.paths import check_file
+from bert_jax.storage.paths import check_file, check_place
 
 _CONFIG = define_config()
 _TOPOLOGY = flags.DEFINE_list("topology", None, f"Machines to plan for, one or several: {KNOWN}.")
@@ -35,6 +35,7 @@ def main(argv: Sequence[str]) -> None:
     """Plan for each topology, and compare them if they are several."""
     del argv
     check_file(_JSON.value, "json", b"{")
+    check_place(_HLO_DIR.value or ".", "hlo_dir")
     topologies = [parse_topology(name) for name in _TOPOLOGY.value or ()]
     for topology in topologies:
         check_compiler(topology)

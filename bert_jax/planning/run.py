@@ -15,6 +15,7 @@ from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.phases import PhasePlan
 from bert_jax.planning.topologies import Topology
+from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.training.inputs import open_phases, records_directory
 
@@ -86,6 +87,7 @@ def packings(config: Config) -> list[Packing | None]:
 
 def _manifest(config: Config, phase: PhaseConfig) -> Manifest | None:
     directory: epath.Path = records_directory(config.data, phase)
+    check_readable(directory)
     try:
         return read_manifest(directory) if directory.is_dir() else None
     except UserError:

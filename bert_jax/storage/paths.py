@@ -110,7 +110,8 @@ def check_file(path: epath.PathLike | None, flag: str, beginning: bytes) -> None
                 raise UserError(f"--{flag}={path} is there already and of another origin; give a new file")
     if not is_remote(file):
         check_place(file.parent, flag)
-        _check_can_be_made(Path(file).absolute().parent / "new", f"--{flag}={path}")
+        place = Path(file).absolute()
+        _check_can_be_made(place.parent / "new" if place.exists() else place, f"--{flag}={path}")
 
 
 def _check_can_be_made(place: Path, given: str) -> None:

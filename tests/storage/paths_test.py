@@ -101,5 +101,10 @@ def test_only_files_of_ours_are_written_anew(tmp_path):
         UserError, match=r"--output=.*/accounts is there already and of another origin; give a new file"
     ):
         check_file(tmp_path / "accounts", "output", b"<!DOCTYPE html>")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match=r"is a link to .*/gone, which is not there"):
+        check_file(tmp_path / "dangling", "output", b"<!DOCTYPE html>")
+    with pytest.raises(UserError, match=r"--output=.*/accounts is a file; give a directory"):
+        check_file(tmp_path / "accounts" / "page.html", "output", b"<!DOCTYPE html>")
     with pytest.raises(UserError, match="is a directory; give a file"):
         check_file(tmp_path, "output", b"<!DOCTYPE html>")
