@@ -121,15 +121,20 @@ def test_a_shard_that_lies_elsewhere_is_refused(records, name):
     assert "\n" not in str(error.value)
 
 
-def test_weights_in_pieces_elsewhere_are_not_looked_for(tmp_path):
-    """The index of weights in several files names files; it is not followed, wherever it leads."""
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
-        index = {"weight_map": {"bert.pooler.dense.bias": "../../etc/passwd"}}
+@pytest.mark.parametrize(
+    "file", ["../elsewhere/pytorch_model.bin", "{there}/pytorch_model.bin", "..", "\\\\host\\a.bin"]
+)
+def test_weights_in_pieces_elsewhere_are_not_looked_for(tmp_path, file):
+    """The index of weights in several files names files beside it, or is refused."""
+    for directory in ("weights", "elsewhere"):
+        (tmp_path / directory).mkdir()
+    (tmp_path / "elsewhere" / "pytorch_model.bin").write_bytes(b"")
+    (tmp_path / "weights" / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 9}))
+    index = {"weight_map": {"bert.pooler.dense.bias": file.format(there=tmp_path / "elsewhere")}}
+    for name in ("pytorch_model.bin.index.json", "model.safetensors.index.json"):
         (tmp_path / "weights" / name).write_text(json.dumps(index))
-    with pytest.raises(UserError, match="holds no Hugging Face weights"):
-        read_huggingface(tmp_path / "weights", ModelConfig())
+        with pytest.raises(UserError, match=rf"{name} is damaged .* matching regex"):
+            read_huggingface(tmp_path / "weights", ModelConfig())
 
 
 def test_a_pickle_under_the_name_of_safe_weights_is_not_run(tmp_path, trap):

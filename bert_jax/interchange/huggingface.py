@@ -15,8 +15,10 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
+from bert_jax.interchange.foreign import ForeignSettings
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.interchange.trained import Trained
+from bert_jax.storage.json_file import check_schema
 from bert_jax.text.tokenizer import Tokenizer
 
 # Settings that both sides call the same.
@@ -82,15 +84,13 @@ def from_huggingface_config(values: Mapping[str, Any], source: str) -> ModelConf
     """Our settings of the content of a config.json; what it leaves out is as in BERT-base, there and here.
 
     Raises:
-      UserError: it is of a model that is not BERT as ours is; names the field and `source`.
+      UserError: it is of a model that is not BERT as ours is, or says what cannot be; names the field and `source`.
     """
     for name, value in FIXED.items():
         if values.get(name, value) != value:
-            raise UserError(f"{source} says {name}={values[name]!r}; only BERT with {name}={value!r} can be read")
-    if "vocab_size" not in values:
-        raise UserError(f"{source} does not say vocab_size; give the config.json of a BERT model")
-    spelling = values.get("hidden_act", "gelu")
-    activation = [ours for ours, theirs in ACTIVATIONS.items() if spelling in theirs]
+            raise UserError(f"{source} says {name}={values[name]!r:.80}; only BERT with {name}={value!r} can be read")
+    settings = check_schema(values, ForeignSettings, source, "give the config.json of a BERT model")
+    activation = [ours for ours, theirs in ACTIVATIONS.items() if settings.hidden_act in theirs]
     if not activation:
-        raise UserError(f"{source} says hidden_act={spelling!r}; only gelu, exact or tanh, can be read")
-    return ModelConfig(hidden_act=activation[0], **{name: values[name] for name in SAME_NAME if name in values})
+        raise UserError(f"{source} says hidden_act={settings.hidden_act!r:.80}; only gelu, exact or tanh, can be read")
+    return settings.to_ours(activation[0], source)

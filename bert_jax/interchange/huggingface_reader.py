@@ -1,124 +1,97 @@
 """Weights that others wrote for Hugging Face's BERT, in their several dialects, as our arrays.
 
-Understood: a directory with config.json and model.safetensors or pytorch_model.bin, or one such file alone; names with
-or without "bert."; LayerNorm's gamma and beta; the decoder written out or tied; an encoder without pooler or heads.
-Not understood: weights cut into several files.
+Understood: a directory with config.json and model.safetensors or pytorch_model.bin, whole or in several files with an
+index, or one such file alone; names with or without "bert.", or with what wrappers of a model put before them;
+LayerNorm's gamma and beta; the decoder written out or tied; an encoder without pooler or heads, or with others' heads.
 """
 
 import dataclasses
-import io
-import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-import safetensors
-from absl import logging
 from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
+from bert_jax.interchange.foreign import ForeignWeights, Stored, layers_of, listed, no_encoder, take_weights
 from bert_jax.interchange.huggingface import from_huggingface_config
+from bert_jax.interchange.weight_files import INDEX, SUFFIXES, read_file
+from bert_jax.storage.json_file import read_json
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-TORCH_SUFFIXES = (".bin", ".pt", ".pth")
-# What an encoder may come without, each as a whole: it is initialised afresh then.
-OPTIONAL = ("encoder/pooler/", "masked_lm/", "next_sentence/")
+WHOLE = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS = tuple(file for name in WHOLE for file in (name, name + INDEX))
+CONFIGS = ("config.json", "bert_config.json")  # the latter of pytorch-pretrained-bert
+# What data parallelism, torch.compile and Lightning put before every name.
+WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
 # Buffers without weights that older releases saved.
 IGNORED = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
-DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16, "I64": np.int64}
-
-
-@dataclasses.dataclass(frozen=True)
-class ForeignWeights:
-    """What a file gave."""
-
-    arrays: dict[str, np.ndarray]  # our path -> float32 array in our shape
-    config: ModelConfig
-    missing: list[str]  # our paths that it has nothing for
+# What is not read, by the end of its name, and how to get from it what is.
+_ADAPTER = "put the adapter into its model, merge_and_unload(), and save that"
+_AGAIN = "with transformers 4, BertForPreTraining.from_pretrained(DIR, from_{}=True).save_pretrained(NEW) makes what is"
+UNREAD = {
+    ("adapter_model.safetensors", "adapter_model.bin"): _ADAPTER,
+    ("params.npz",): "export that run with --format=huggingface",
+    (".msgpack",): _AGAIN.format("flax"),
+    (".h5",): _AGAIN.format("tf"),
+    (".ot", ".onnx", ".gguf", ".npz", ".pkl", ".pb"): "give the torch or safetensors weights that it was made of",
+}
 
 
 def find_weights(path: epath.PathLike) -> epath.Path | None:
     """The file of weights that `path` is, or that lies beside a config.json in it; None if it is neither."""
     path = epath.Path(path)
     if not path.is_dir():
-        return path if path.exists() and path.suffix in (".safetensors", *TORCH_SUFFIXES) else None
-    found = [path / name for name in WEIGHTS if (path / name).exists() and (path / "config.json").exists()]
+        return path if path.exists() and path.name.endswith(SUFFIXES) else None
+    found = [path / name for name in WEIGHTS if (path / name).exists() and _config_file(path)]
     return found[0] if found else None
 
 
 def read_huggingface(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
-    """Read a Hugging Face directory, or a single .safetensors, .bin, .pt or .pth file of BERT's weights.
+    """Read a Hugging Face directory, or a single .safetensors, .bin, .pt, .pth or .ckpt file of BERT's weights.
 
     A single file does not say everything: the number of heads, the activation, dropout and epsilon are then those of
-    `settings`. Of a directory, config.json says all, and `settings` nothing.
+    `settings`. Of a directory, config.json says all, and `settings` nothing. Others' heads are passed over.
 
     Raises:
       UserError: there are no such weights, the file is damaged, it is a pickle that would run code, it is of another
-        model than BERT, or holds an array that has no place in ours.
+        model than BERT, or holds a part of the encoder that has no place in ours.
     """
     file = find_weights(path)
     if file is None:
-        raise UserError(f"{path} holds no Hugging Face weights (config.json beside {' or '.join(WEIGHTS)})")
-    state_dict = _canonical(_read(file), str(file))
-    config = _config(epath.Path(path), state_dict, settings, str(file))
-    table = {param.name: param for param in names.parameters(config, "huggingface")}
-    missing = _missing(table, state_dict)
-    wanted = {name: param for name, param in table.items() if param.path not in missing}
-    names.check_shapes({name: param.their_shape for name, param in wanted.items()}, state_dict, str(file))
-    if missing:
-        logging.warning("%s does not hold %s: initialised afresh", file, ", ".join(missing))
-    return ForeignWeights(
-        {param.path: param.to_ours(state_dict[name]) for name, param in wanted.items()}, config, missing
-    )
+        raise UserError(f"{path} holds no Hugging Face weights: {what_is_there(path)}")
+    stored = _canonical(read_file(file), str(file))
+    config = _config(epath.Path(path), stored, settings, str(file))
+    return take_weights(stored, config, "huggingface", str(file))
 
 
-def _read(file: epath.Path) -> dict[str, np.ndarray]:
-    return _read_torch(file) if file.suffix in TORCH_SUFFIXES else _read_safetensors(file)
+def what_is_there(path: epath.PathLike) -> str:
+    """Why `path` is not read as weights, and what to do: it has none, others than are read, or lacks something."""
+    path = epath.Path(path)
+    if not path.exists():
+        return "there is nothing of that name; correct the path"
+    there = sorted(file.name for file in path.iterdir()) if path.is_dir() else [path.name]
+    if found := [name for name in there if name in WEIGHTS]:
+        return f"it holds {found[0]} and no config.json; put the model's beside it, or give the file itself"
+    if shards := [name for name in there if re.search(r"-\d+-of-\d+\.(safetensors|bin)$", name)]:
+        return f"it holds {listed(shards, 2)} without their index, NAME{INDEX}; put it there, with a config.json"
+    for ends, remedy in UNREAD.items():
+        if unread := [name for name in there if name.endswith(ends)]:
+            return f"{listed(unread, 1)} is not read; {remedy}"
+    if files := [name for name in there if name.endswith(SUFFIXES) and not name.endswith(INDEX)]:
+        return f"it holds {listed(files)}; give such a file itself"
+    return f"give a directory with config.json and one of {', '.join(WEIGHTS)}, or one such file"
 
 
-def _read_safetensors(file: epath.Path) -> dict[str, np.ndarray]:
-    try:
-        entries = safetensors.deserialize(file.read_bytes())
-        arrays = {
-            name: np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
-            for name, entry in entries
-        }
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{file} is not a whole safetensors file ({error}); fetch it again") from error
-    except KeyError as error:
-        raise UserError(f"{file} holds arrays of type {error}; give weights in floating point") from error
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
-
-
-def _read_torch(file: epath.Path) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError(f"{file} needs torch to be read: `pip install torch`, or give a .safetensors file") from error
-    try:
-        content = torch.load(io.BytesIO(file.read_bytes()), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and pickle raise many kinds
-        logging.debug("torch.load failed", exc_info=error)
-        raise UserError(
-            f"{file} is damaged, or a pickle that would run code when loaded, which is not allowed; "
-            "give a plain state dict or a .safetensors file"
-        ) from error
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise UserError(f"{file} is not a state dict (tensors by name); give one, or a .safetensors file")
-    return {name: tensor.float().numpy() for name, tensor in content.items()}
-
-
-def _canonical(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+def _canonical(arrays: Mapping[str, Stored], source: str) -> dict[str, Stored]:
     """The state dict as today's BertForPreTraining has it, decoder tied."""
-    state_dict: dict[str, np.ndarray] = {}
+    state_dict: dict[str, Stored] = {}
     for name, array in arrays.items():
-        today = re.sub(r"^(embeddings|encoder|pooler)\.", r"bert.\1.", name)
+        today = re.sub(r"^(embeddings|encoder|pooler)\.", r"bert.\1.", WRAPPERS.sub("", name))
         today = today.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if today in state_dict:
-            raise UserError(f"{source} holds {today} twice, once as {name}; remove one")
+            raise UserError(f"{source} holds {listed([today])} twice, once as {listed([name])}; remove one")
         if today not in IGNORED:
             state_dict[today] = array
     _tie(state_dict, "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight", source)
@@ -126,47 +99,46 @@ def _canonical(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, np.nd
     return state_dict
 
 
-def _tie(state_dict: dict[str, np.ndarray], written_out: str, tied_to: str, source: str) -> None:
-    array = state_dict.pop(written_out, None)
-    if array is not None and not np.array_equal(array, state_dict.setdefault(tied_to, array)):
+def _tie(state_dict: dict[str, Stored], written_out: str, tied_to: str, source: str) -> None:
+    stored = state_dict.pop(written_out, None)
+    if stored is None or state_dict.setdefault(tied_to, stored) is stored:
+        return
+    # Not a number in both is equal: that is refused for what it is.
+    if not np.array_equal(stored.read(), state_dict[tied_to].read(), equal_nan=True):
         raise UserError(f"{source}: {written_out} differs from {tied_to}; only tied output layers can be read")
 
 
-def _config(path: epath.Path, state_dict: Mapping[str, np.ndarray], settings: ModelConfig, source: str) -> ModelConfig:
-    if not path.is_dir():
-        return _sizes_of(state_dict, settings, source)
-    try:
-        values = json.loads((path / "config.json").read_text())
-    except ValueError as error:
-        raise UserError(f"{path / 'config.json'} is not JSON ({error}); fetch it again") from error
-    config = from_huggingface_config(values, str(path / "config.json"))
-    config.check()
-    return config
+def _config_file(directory: epath.Path) -> epath.Path | None:
+    return next((directory / name for name in CONFIGS if (directory / name).exists()), None)
 
 
-def _sizes_of(state_dict: Mapping[str, np.ndarray], settings: ModelConfig, source: str) -> ModelConfig:
+def _config(path: epath.Path, stored: Mapping[str, Stored], settings: ModelConfig, source: str) -> ModelConfig:
+    file = _config_file(path) if path.is_dir() else None
+    if file is None:
+        return _sizes_of(stored, settings, source)
+    values: dict[str, Any] = read_json(file, dict, "fetch it again")
+    return from_huggingface_config(values, str(file))
+
+
+def _sizes_of(stored: Mapping[str, Stored], settings: ModelConfig, source: str) -> ModelConfig:
     """`settings` with the sizes that the arrays have."""
-    layers = [int(found[1]) for name in state_dict if (found := re.match(r"bert\.encoder\.layer\.(\d+)\.", name))]
     embeddings = "bert.embeddings.{}_embeddings.weight"
     try:
-        vocab_size, hidden_size = state_dict[embeddings.format("word")].shape
+        vocab_size, hidden_size = stored[embeddings.format("word")].shape
         config = dataclasses.replace(
             settings,
             vocab_size=vocab_size,
             hidden_size=hidden_size,
-            num_hidden_layers=1 + max(layers, default=-1),
-            intermediate_size=state_dict["bert.encoder.layer.0.intermediate.dense.bias"].shape[0],
-            max_position_embeddings=state_dict[embeddings.format("position")].shape[0],
-            type_vocab_size=state_dict[embeddings.format("token_type")].shape[0],
+            num_hidden_layers=layers_of(stored),
+            intermediate_size=stored["bert.encoder.layer.0.intermediate.dense.bias"].shape[0],
+            max_position_embeddings=stored[embeddings.format("position")].shape[0],
+            type_vocab_size=stored[embeddings.format("token_type")].shape[0],
         )
-    except (KeyError, ValueError, IndexError) as error:
-        raise UserError(f"{source} holds no BERT encoder ({error}); give a BERT model's weights") from error
-    config.check()
+    except (KeyError, ValueError, IndexError):
+        raise no_encoder(stored, source) from None
+    if hidden_size % settings.num_attention_heads:
+        raise UserError(
+            f"{source} is of hidden_size={hidden_size} and does not say its number of heads; "
+            f"give it with --config.model.num_attention_heads, which is {settings.num_attention_heads}"
+        )
     return config
-
-
-def _missing(table: Mapping[str, names.Parameter], state_dict: Mapping[str, np.ndarray]) -> list[str]:
-    """The paths of those optional parts of which nothing is there."""
-    there = {param.path for name, param in table.items() if name in state_dict}
-    absent = [part for part in OPTIONAL if not any(path.startswith(part) for path in there)]
-    return [param.path for param in table.values() if param.path.startswith(tuple(absent))]

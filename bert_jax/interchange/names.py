@@ -143,8 +143,8 @@ def to_ours(arrays: Mapping[str, np.ndarray], config: ModelConfig, framework: Fr
     return nest({param.path: param.to_ours(arrays[param.name]) for param in table})
 
 
-def check_shapes(wanted: Mapping[str, tuple[int, ...]], arrays: Mapping[str, np.ndarray], source: str) -> None:
-    """Raise UserError naming the first array that is missing, not wanted, or of another shape."""
+def check_shapes(wanted: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Any], source: str) -> None:
+    """Raise UserError naming the first of `arrays`, which have a shape, that is missing, not wanted, or of another."""
     for name in [*wanted, *arrays]:
         if name not in wanted:
             raise UserError(f"{source}: {name} is no part of BERT with its pretraining heads; give weights without it")

@@ -5,6 +5,7 @@ LevelDB's format (google/leveldb doc/table_format.md), uncompressed, whose value
 below and whose key "" holds the header (tensorflow/core/util/tensor_bundle/tensor_bundle.cc). Knows nothing of BERT.
 """
 
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -61,6 +62,7 @@ _DTYPES = {
 _TRAILER = struct.Struct("<BI")  # of a table's block: kind of compression (0: none), CRC
 _FOOTER = struct.Struct("<40sQ")  # of a table: where its two directories lie, magic number
 _MAGIC = 0xDB4775248B80FB57
+_LONGEST_NAME = 1000
 
 
 class TensorBundle:
@@ -89,24 +91,36 @@ class TensorBundle:
         if header.endianness != 0:
             raise UserError(f"{index} was written on a big-endian machine; save it again on a common one")
         self._num_shards = header.num_shards
+        self._lengths: dict[epath.Path, int] = {}  # of the files of data, in bytes
         self.shapes = {name: tuple(dim.size for dim in entry.shape.dim) for name, entry in self._entries.items()}
 
     def read(self, name: str) -> np.ndarray:
         """The array called `name`; UserError if its bytes are damaged, or not numbers."""
-        entry = self._entries[name]
-        file = epath.Path(f"{self._prefix}.data-{entry.shard_id:05d}-of-{self._num_shards:05d}")
+        entry, shape = self._entries[name], self.shapes[name]
         if entry.dtype not in _DTYPES or entry.slices:
             raise UserError(
                 f"{self._prefix}: {name} is no array of numbers in one piece; save it as one, or leave it out"
             )
-        if not file.exists():
-            raise UserError(f"{file} is missing beside its .index; fetch it")
+        dtype = _DTYPES[entry.dtype]
+        # What the index says is held against the file first: a wrong size would read, or ask memory for, anything.
+        if min(shape, default=0) < 0 or entry.size != math.prod(shape) * dtype.itemsize:
+            raise UserError(f"{self._prefix}.index is damaged: {name} has {entry.size} bytes; fetch both files again")
+        file = epath.Path(f"{self._prefix}.data-{entry.shard_id:05d}-of-{self._num_shards:05d}")
+        if entry.offset < 0 or entry.offset + entry.size > self._length(file):
+            raise UserError(f"{file}: {name} is damaged or cut off (the file ends before it); fetch both files again")
         with file.open("rb") as data:
             data.seek(entry.offset)
             content = data.read(entry.size)
         if _masked_crc(content) != entry.crc32c:
             raise UserError(f"{file}: {name} is damaged or cut off (CRC mismatch); fetch the file again")
-        return np.frombuffer(content, _DTYPES[entry.dtype]).reshape(self.shapes[name])
+        return np.frombuffer(content, dtype).reshape(shape)
+
+    def _length(self, file: epath.Path) -> int:
+        if file not in self._lengths:
+            if not file.exists():
+                raise UserError(f"{file} is missing beside its .index; fetch it")
+            self._lengths[file] = file.stat().length
+        return self._lengths[file]
 
 
 def write_bundle(prefix: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
@@ -136,7 +150,12 @@ def _read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     if magic != _MAGIC:
         raise ValueError("wrong magic number")
     (_, _), place = _read_varints(handles, 0, 2)
+    end = 0
     for _, handle in _read_block(table, handles[place:]):
+        (start, size), _ = _read_varints(handle, 0, 2)
+        if start < end:  # else a small file could be read without end
+            raise ValueError("blocks overlap")
+        end = start + size
         yield from _read_block(table, handle)
 
 
@@ -152,6 +171,8 @@ def _read_block(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     while place < end:
         (shared, unshared, length), place = _read_varints(block, place, 3)
         key = key[:shared] + block[place : place + unshared]
+        if len(key) > _LONGEST_NAME:  # what is shared is not paid for in the file
+            raise ValueError("a name of more than 1000 bytes")
         place += unshared + length
         yield key, block[place - length : place]
 
@@ -191,6 +212,8 @@ def _read_varints(data: bytes, place: int, count: int) -> tuple[list[int], int]:
         while data[place] > 0x7F:
             number |= (data[place] & 0x7F) << shift
             place, shift = place + 1, shift + 7
+            if shift > 63:
+                raise ValueError("a number of more than 64 bits")
         numbers.append(number | data[place] << shift)
         place += 1
     return numbers, place

@@ -5,6 +5,7 @@ names; optimizer state lies beside each as VARIABLE/adam_m and VARIABLE/adam_v. 
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +17,11 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
-from bert_jax.interchange.huggingface_reader import ForeignWeights
+from bert_jax.interchange.foreign import ForeignSettings, ForeignWeights, Size, Stored, listed, take_weights
+from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.interchange.trained import Trained
+from bert_jax.storage.json_file import check_schema, read_json
 from bert_jax.text.tokenizer import Tokenizer
 
 CHECKPOINT = "bert_model.ckpt"
@@ -27,8 +30,6 @@ GLOBAL_STEP = "global_step"
 SLOTS = ("adam_m", "adam_v")
 # The original knows one "gelu": exact when the paper appeared, tanh since 2019. We add which it is, as torch says it.
 APPROXIMATE = {"gelu": "none", "gelu_tanh": "tanh"}
-# What the original's BertConfig takes for a setting that is not said; else its defaults are BERT-base's, as ours are.
-DEFAULTS = {"type_vocab_size": 16, "hidden_act": "gelu"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,19 +79,20 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
 def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
     """Read the checkpoint that `path` is (see `find_checkpoint`), with the bert_config.json beside it.
 
-    Adam's moments are left alone. The form of GELU, of which the original does not tell, is that of `settings`.
+    What optimizers keep is left alone, and others' heads are passed over. The form of GELU, of which the original does
+    not tell, is that of `settings`.
 
     Raises:
-      UserError: there is none, it is damaged, or holds a variable that has no place in ours, or lacks one.
+      UserError: there is none, it is damaged, or lacks a part of the encoder, or holds one that has no place in ours.
     """
     prefix = _checkpoint(path)
+    logging.info("reading %s", prefix)
     bundle = TensorBundle(prefix)
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in bundle.shapes:
         raise UserError(f"{prefix} is of TensorFlow 2, not the original's; give a checkpoint of named variables")
     config = _read_config(epath.Path(prefix).parent / SETTINGS, settings)
-    variables = [name for name in bundle.shapes if name != GLOBAL_STEP and not name.endswith(SLOTS)]
-    params = names.to_ours({name: _float32(bundle, name) for name in variables}, config, "tensorflow", prefix)
-    return ForeignWeights(names.flatten(params), config, [])
+    stored = {name: _stored(bundle, name) for name in bundle.shapes if name != GLOBAL_STEP}
+    return take_weights(stored, config, "tensorflow", prefix)
 
 
 def read_state(path: epath.PathLike, config: ModelConfig) -> OriginalState:
@@ -102,22 +104,43 @@ def read_state(path: epath.PathLike, config: ModelConfig) -> OriginalState:
     """
     prefix = _checkpoint(path)
     bundle = TensorBundle(prefix)
-    if GLOBAL_STEP not in bundle.shapes:
+    step = bundle.read(GLOBAL_STEP) if bundle.shapes.get(GLOBAL_STEP) == () else None
+    if step is None or step.dtype.kind != "i":
         raise UserError(f"{prefix} holds no {GLOBAL_STEP}, weights only; give a checkpoint that a training run wrote")
     mu, nu = (_moments(bundle, slot, config, prefix) for slot in SLOTS)
-    return OriginalState(int(bundle.read(GLOBAL_STEP)), mu, nu)
+    return OriginalState(int(step), mu, nu)
 
 
 def _moments(bundle: TensorBundle, slot: str, config: ModelConfig, prefix: str) -> names.Params:
-    ending = f"/{slot}"
-    arrays = {name.removesuffix(ending): _float32(bundle, name) for name in bundle.shapes if name.endswith(ending)}
-    return names.to_ours(arrays, config, "tensorflow", f"{prefix}, {slot}")
+    held = {param.name: f"{param.name}/{slot}" for param in names.parameters(config, "tensorflow")}
+    stored = {name: _stored(bundle, moment) for name, moment in held.items() if moment in bundle.shapes}
+    if not stored:
+        raise UserError(f"{prefix} holds no {slot}, weights only; give a checkpoint that a training run wrote")
+    return names.nest(take_weights(stored, config, "tensorflow", f"{prefix}, {slot}").arrays)
+
+
+def _stored(bundle: TensorBundle, name: str) -> Stored:
+    return Stored(bundle.shapes[name], functools.partial(bundle.read, name))
 
 
 def find_checkpoint(path: epath.PathLike) -> str | None:
-    """The prefix of the checkpoint that `path` is: a prefix itself, its .index, or a directory with bert_model.ckpt."""
+    """The prefix of the checkpoint that `path` is, or None.
+
+    `path` is a prefix itself, its .index, or a directory: with bert_model.ckpt, or with another as its only one.
+
+    Raises:
+      UserError: the directory has several checkpoints, and no Hugging Face weights either.
+    """
     prefixes = (str(path), str(path).removesuffix(".index"), str(epath.Path(path) / CHECKPOINT))
-    return next((prefix for prefix in prefixes if epath.Path(f"{prefix}.index").exists()), None)
+    if found := next((prefix for prefix in prefixes if epath.Path(f"{prefix}.index").exists()), None):
+        return found
+    if not epath.Path(path).is_dir() or find_weights(path):
+        return None
+    there = sorted(str(file).removesuffix(".index") for file in epath.Path(path).glob("*.index"))
+    if len(there) > 1:
+        several = listed([epath.Path(prefix).name for prefix in there])
+        raise UserError(f"{path} holds several checkpoints: {several}; give one of them, say {there[-1]}")
+    return there[0] if there else None
 
 
 def _checkpoint(path: epath.PathLike) -> str:
@@ -129,10 +152,6 @@ def _checkpoint(path: epath.PathLike) -> str:
     return prefix
 
 
-def _float32(bundle: TensorBundle, name: str) -> np.ndarray:
-    return bundle.read(name).astype(np.float32, copy=False)
-
-
 def to_original_config(config: ModelConfig) -> dict[str, Any]:
     """The content of bert_config.json; with a key or two more than the original's programs look at."""
     return {
@@ -142,31 +161,31 @@ def to_original_config(config: ModelConfig) -> dict[str, Any]:
     }
 
 
+@dataclasses.dataclass(frozen=True)
+class OriginalSettings(ForeignSettings):
+    """The content of a bert_config.json; what it does not say is as the original's BertConfig takes it."""
+
+    type_vocab_size: Size = 16
+    gelu_approximate: str | None = None  # ours alone
+
+
 def from_original_config(values: Mapping[str, Any], settings: ModelConfig, source: str) -> ModelConfig:
     """Our settings of the content of a bert_config.json; GELU's form is that of `settings` where it is not told.
 
     Raises:
-      UserError: it does not say vocab_size, or says another activation than gelu; names `source`.
+      UserError: it says what cannot be, or another activation than gelu; names `source`.
     """
-    values = {**DEFAULTS, **values}
-    if "vocab_size" not in values:
-        raise UserError(f"{source} does not say vocab_size; give the bert_config.json of a BERT model")
-    form = values.get("gelu_approximate", APPROXIMATE[settings.hidden_act])
-    ours = [name for name, theirs in APPROXIMATE.items() if theirs == form]
-    if values["hidden_act"] != "gelu" or not ours:
-        spelling = f"hidden_act={values['hidden_act']!r}, gelu_approximate={form!r}"
+    theirs = check_schema(values, OriginalSettings, source, "give the bert_config.json of a BERT model")
+    form = theirs.gelu_approximate or APPROXIMATE[settings.hidden_act]
+    ours = [name for name, approximate in APPROXIMATE.items() if approximate == form]
+    if theirs.hidden_act != "gelu" or not ours:
+        spelling = f"hidden_act={theirs.hidden_act!r:.80}, gelu_approximate={form!r:.80}"
         raise UserError(f"{source} says {spelling}; only gelu, with none or tanh, can be read")
-    known = {field.name for field in dataclasses.fields(ModelConfig)} & values.keys()
-    return ModelConfig(**{**{name: values[name] for name in known}, "hidden_act": ours[0]})
+    return theirs.to_ours(ours[0], source)
 
 
 def _read_config(path: epath.Path, settings: ModelConfig) -> ModelConfig:
     if not path.exists():
         raise UserError(f"{path} does not exist; put the model's {SETTINGS} beside its checkpoint")
-    try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); fetch it again") from error
-    config = from_original_config(values, settings, str(path))
-    config.check()
-    return config
+    values: dict[str, Any] = read_json(path, dict, "fetch it again")
+    return from_original_config(values, settings, str(path))

@@ -45,7 +45,7 @@ def check_schema(value: Any, schema: type[Schema], source: str, remedy: str) -> 
     """A value that was read from JSON as `schema`; `source` names it in the UserError."""
     try:
         return msgspec.convert(value, schema)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeEncodeError) as error:  # the last of half a character
         raise UserError(f"{source} is damaged or of another version: {_one_line(error)}; {remedy}") from None
 
 

@@ -56,7 +56,8 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     model, optimizer, shardings = program.model, program.optimizer, program.shardings
     first_weights = None
     if config.init_from and not workdir.has_checkpoint(directory):
-        first_weights = read_weights(config.init_from, config.init_moments, config.model, manifest.vocab_fingerprint)
+        records_tokenizer = load_tokenizer(phases[0].train.directory / "tokenizer")
+        first_weights = read_weights(config.init_from, config.init_moments, config.model, records_tokenizer)
     if is_main:
         workdir.claim(directory, config, phases[0].train.directory / "tokenizer", manifest.vocab_fingerprint)
     clock = Clock(directory if is_main else None)

@@ -12,7 +12,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.interchange import names
-from bert_jax.interchange.huggingface_reader import ForeignWeights
+from bert_jax.interchange.foreign import ForeignWeights
 from bert_jax.interchange.tensorflow import OriginalState
 from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,10 +12,11 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
-from bert_jax.interchange.huggingface_reader import ForeignWeights, find_weights, read_huggingface
+from bert_jax.interchange.foreign import ForeignWeights
+from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
 from bert_jax.interchange.tensorflow import OriginalState, find_checkpoint, read_state, read_tensorflow
 from bert_jax.interchange.trained import read_trained
-from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
 from bert_jax.training.state import Params, State
 from bert_jax.training.surplus_rows import cut_moments, cut_surplus_rows
 from bert_jax.training.workdir import read_config
@@ -32,14 +34,14 @@ class FirstWeights:
     moments: OriginalState | None  # of Adam, where they were asked for
 
 
-def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, vocab_fingerprint: str) -> FirstWeights:
-    """The weights at `path` for a run with this model and vocabulary.
+def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, records: Tokenizer) -> FirstWeights:
+    """The weights at `path` for a run with this model, on records with this vocabulary.
 
     `path` is a workdir of ours (its newest checkpoint is taken), a Hugging Face directory, one file of weights, or an
     original-BERT checkpoint, of which Adam's moments can be taken too.
 
     Raises:
-      UserError: there are none, they are damaged, or of another architecture or vocabulary.
+      UserError: there are none, they are damaged, not all finite, or of another architecture or vocabulary.
     """
     path = epath.Path(path)
     original = find_checkpoint(path)
@@ -53,14 +55,16 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, v
         weights = read_huggingface(path, model)
     else:
         raise UserError(
-            f"--config.init_from={path} is neither a workdir of bert_jax.pretrain, nor Hugging Face weights "
-            "(config.json and model.safetensors, or one such file), nor an original-BERT checkpoint; give one of these"
+            f"--config.init_from={path} is neither a workdir of bert_jax.pretrain, nor Hugging Face weights, nor an "
+            f"original-BERT checkpoint: {what_is_there(path)}"
         )
-    beside = epath.Path(original).parent if original else path
-    theirs, weights = weights.config, cut_surplus_rows(weights, model.vocab_size, beside)
-    _check_architecture(path, weights.config, model)
-    _check_vocabulary(beside, vocab_fingerprint)
+    folder = epath.Path(original).parent if original else path
+    theirs, weights = weights.config, cut_surplus_rows(weights, model.vocab_size, folder)
+    _check_fit(path, folder, weights.config, model, records)
     moments = cut_moments(read_state(path, theirs), model.vocab_size) if with_moments else None
+    _check_finite(path, weights.arrays)
+    if moments:
+        _check_finite(f"{path}, Adam's moments", names.flatten({"mu": moments.mu, "nu": moments.nu}))
     return FirstWeights(weights.arrays, moments)
 
 
@@ -70,36 +74,76 @@ def _of_a_run(workdir: epath.Path) -> ForeignWeights:
     return ForeignWeights(names.flatten(trained.params), config, [])
 
 
-def _check_architecture(path: epath.Path, theirs: ModelConfig, ours: ModelConfig) -> None:
+def _check_fit(
+    path: epath.Path, folder: epath.Path, theirs: ModelConfig, ours: ModelConfig, records: Tokenizer
+) -> None:
+    """Raise UserError with all in which this run differs from the weights at `path`, and with what to give.
+
+    `folder` is where their vocabulary may lie; `records` is that of the records.
+    """
+    wrong = _settings_that_differ(theirs, ours)
+    directory, vocabularies = _vocabularies_in(folder)
+    if not directory:
+        logging.warning("%s has no vocabulary beside its weights: that the records have the same is not checked", path)
+    differs = [f"{key}={value} (here {getattr(ours, key)})" for key, value in wrong.items()]
+    give = [" ".join(f"--config.model.{key}={value}" for key, value in wrong.items() if key != "vocab_size")]
+    if other := bool(vocabularies) and _is_another(records, vocabularies):
+        differs.append(f"another vocabulary in {directory} than the records have")
+    if other or "vocab_size" in wrong:
+        give.append(f"records built with {_vocabulary_to_give(directory, vocabularies, theirs.vocab_size, records)}")
+    if differs:
+        remedy = " and ".join(filter(None, give))
+        raise UserError(f"--config.init_from={path} does not fit this run: {', '.join(differs)}; give {remedy}")
+
+
+def _settings_that_differ(theirs: ModelConfig, ours: ModelConfig) -> dict[str, Any]:
+    """Theirs, of those that must be equal; positions may grow."""
     settings = dataclasses.asdict(theirs)
     wrong = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE and value != getattr(ours, key)}
-    if wrong:
-        there = ", ".join(f"{key}={value} (here {getattr(ours, key)})" for key, value in wrong.items())
-        remedy = " ".join(f"--config.model.{key}={value}" for key, value in wrong.items() if key != "vocab_size")
-        remedy = remedy or "records built with the vocabulary of those weights"
-        raise UserError(f"--config.init_from={path} is of another architecture: {there}; give {remedy}")
     if theirs.max_position_embeddings > ours.max_position_embeddings:
-        raise UserError(
-            f"--config.init_from={path} has {theirs.max_position_embeddings} positions and this config "
-            f"{ours.max_position_embeddings}; give --config.model.max_position_embeddings="
-            f"{theirs.max_position_embeddings} or more"
-        )
+        wrong["max_position_embeddings"] = theirs.max_position_embeddings
+    return wrong
 
 
-def _check_vocabulary(path: epath.Path, vocab_fingerprint: str) -> None:
-    """Compare the vocabulary that lies with the weights, if one does; a file alone has only its size."""
+def _vocabularies_in(path: epath.Path) -> tuple[epath.Path | None, list[Tokenizer]]:
+    """Where the vocabulary lies that is with the weights, if one is, and what it may be; a file alone has none."""
     for directory in (path / "tokenizer", path):
         if has_vocabulary(directory):
             # The original's folders do not say whether their vocab.txt is cased.
             says = any((directory / name).exists() for name in ("vocabulary.json", "tokenizer_config.json"))
-            cases = (None,) if says else (True, False)
-            if vocab_fingerprint not in [load_tokenizer(directory, case).fingerprint for case in cases]:
-                raise UserError(
-                    f"the records were built with another vocabulary than {directory} holds; "
-                    f"build them with --vocab={directory}"
-                )
-            return
-    logging.warning("%s has no vocabulary beside its weights: that the records have the same is not checked", path)
+            return directory, [load_tokenizer(directory, case) for case in ((None,) if says else (True, False))]
+    return None, []
+
+
+def _is_another(records: Tokenizer, vocabularies: list[Tokenizer]) -> bool:
+    """Whether the records' vocabulary is none of these.
+
+    Ids have no text: of these only the special ones are compared, beside their number, which the table has. So a
+    molecule's vocab.txt, which is no list of WordPieces, is not held against records of its ids.
+    """
+    if records.kind == "ids":
+        return _special_ids(records) not in map(_special_ids, vocabularies)
+    return records.fingerprint not in [one.fingerprint for one in vocabularies]
+
+
+def _vocabulary_to_give(directory: epath.Path | None, found: list[Tokenizer], size: int, records: Tokenizer) -> str:
+    if records.kind == "ids":
+        return f"--vocab=ids:{size},{_special_ids(found[0] if found else records)}"
+    return f"--vocab={directory}" if directory else "the vocabulary of those weights"
+
+
+def _special_ids(vocabulary: Tokenizer) -> str:
+    return ",".join(f"{name}={getattr(vocabulary, f'{name}_id')}" for name in ("pad", "unk", "cls", "sep", "mask"))
+
+
+def _check_finite(source: object, arrays: Mapping[str, np.ndarray]) -> None:
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        others = f", and {len(bad) - 1} others," if bad[1:] else ""
+        raise UserError(
+            f"--config.init_from={source}: {bad[0]}{others} is not finite (NaN or infinity): no step would count; "
+            "give weights from before that"
+        )
 
 
 def start_from(first: FirstWeights, state: State, shardings: State) -> State:

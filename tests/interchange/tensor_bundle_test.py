@@ -1,10 +1,13 @@
 """Our checkpoint files against TensorFlow itself: it reads what we write, and we what it writes."""
 
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from bert_jax.errors import UserError
+from bert_jax.interchange import tensor_bundle
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 
 
@@ -135,6 +138,78 @@ def test_damaged_data_are_named(tmp_path, arrays):
     np.testing.assert_array_equal(bundle.read("half"), arrays["half"])
     with pytest.raises(UserError, match="ä is damaged or cut off"):
         bundle.read("ä")
+
+
+def write_index(prefix, change):
+    """An index with its entries changed, whole and with the right checksums."""
+    items = dict(tensor_bundle._read_table(tensor_bundle.epath.Path(f"{prefix}.index").read_bytes()))
+    entry = tensor_bundle._Entry.FromString(items[b"half"])
+    change(entry)
+    items[b"half"] = entry.SerializeToString(deterministic=True)
+    tensor_bundle.epath.Path(f"{prefix}.index").write_bytes(tensor_bundle._table(sorted(items.items())))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"size": 601}, "half has 601 bytes"),
+        ({"size": -1}, "half has -1 bytes"),
+        ({"size": 2**62}, "half has 4611686018427387904 bytes"),
+        ({"offset": -1}, "half is damaged or cut off (the file ends before it)"),
+        ({"offset": 2**62}, "half is damaged or cut off (the file ends before it)"),
+        ({"offset": 3}, "half is damaged or cut off (CRC mismatch)"),
+        ({"dtype": 1}, "half has 600 bytes"),
+        ({"dtype": 7}, "half is no array of numbers"),
+        ({"shard_id": 1}, "data-00001-of-00001 is missing"),
+        ({"shard_id": -1}, "is missing"),
+        ({"shape": {"dim": [{"size": 2**40}, {"size": 2**40}]}}, "half has 600 bytes"),
+        ({"shape": {"dim": [{"size": -300}]}}, "half has 600 bytes"),
+        ({"shape": {"dim": [{"size": -1}, {"size": -300}]}}, "half has 600 bytes"),
+    ],
+)
+def test_an_index_that_lies(tmp_path, arrays, change, complaint):
+    write_bundle(tmp_path / "model.ckpt", arrays)
+
+    def lie(entry):
+        for field, value in change.items():
+            entry.ClearField(field)
+            entry.MergeFrom(tensor_bundle._Entry(**{field: value}))
+
+    write_index(tmp_path / "model.ckpt", lie)
+    bundle = TensorBundle(tmp_path / "model.ckpt")
+    np.testing.assert_array_equal(bundle.read("brain"), arrays["brain"])
+    with pytest.raises(UserError, match=re.escape(complaint)) as error:
+        bundle.read("half")
+    assert str(tmp_path) in str(error.value)
+
+
+def index_of_blocks(handles, block):
+    """A table whose directory names `block`, at its beginning, as often as there are handles."""
+    directory = tensor_bundle._block([(b"k%05d" % number, handle) for number, handle in enumerate(handles)])
+    places = tensor_bundle._varints(0, 0, len(block), len(directory) - 5)
+    return block + directory + tensor_bundle._FOOTER.pack(places, tensor_bundle._MAGIC)
+
+
+def entries(*items):
+    """A block of (bytes shared with the key before, key's other bytes, value)."""
+    content = b"".join(tensor_bundle._varints(n, len(key), len(value)) + key + value for n, key, value in items)
+    content += b"\0\0\0\0\1\0\0\0"
+    return content + tensor_bundle._TRAILER.pack(0, tensor_bundle._masked_crc(content + b"\0"))
+
+
+def test_a_small_index_that_unfolds_to_a_large_one(tmp_path):
+    """Names that share a megabyte, a block that is named again and again, numbers without an end."""
+    shared = entries((0, b"x" * 1_000_000, b""), *[(1_000_000, b"%06d" % number, b"") for number in range(100_000)])
+    again = entries((0, b"", b""))
+    endless = entries((0, b"k", b"")) + b"\xff" * 1_000_000
+    for name, table in {
+        "shared": index_of_blocks([tensor_bundle._varints(0, len(shared) - 5)], shared),
+        "again": index_of_blocks([tensor_bundle._varints(0, len(again) - 5)] * 90_000, again),
+        "endless": index_of_blocks([b"\xff" * 1_000_000], endless),
+    }.items():
+        (tmp_path / f"{name}.index").write_bytes(table)
+        with pytest.raises(UserError, match=rf"{name}\.index is damaged"):
+            TensorBundle(tmp_path / name)
 
 
 def test_missing_files(tmp_path, arrays):

@@ -128,7 +128,7 @@ def test_a_checkpoint_with_adams_moments(exported, config, params):
 
 
 def test_weights_alone_have_no_state(exported, config):
-    with pytest.raises(UserError, match=r"adam_m: bert/embeddings/word_embeddings is missing"):
+    with pytest.raises(UserError, match="holds no adam_m, weights only"):
         read_state(exported, config)
     arrays = variables(exported / "bert_model.ckpt")
     del arrays["global_step"]
@@ -142,7 +142,8 @@ def test_weights_alone_have_no_state(exported, config):
     ("change", "complaint"),
     [
         ({"bert/pooler/dense/bias": None}, "bert/pooler/dense/bias is missing"),
-        ({"output_weights": np.zeros((2, 32), np.float32)}, "output_weights is no part"),
+        ({"bert/pooler/dense/adapter": np.zeros((2, 32), np.float32)}, "bert/pooler/dense/adapter is no part"),
+        ({"bert/encoder/layer_2/output/dense/bias": np.zeros(32, np.float32)}, "holds 3 layers and its config says"),
         (
             {"cls/predictions/output_bias": np.zeros(7, np.float32)},
             "output_bias has shape (7,) and the config says (101,)",
@@ -157,6 +158,105 @@ def test_what_cannot_be_mapped_is_named(exported, config, change, complaint):
         read_tensorflow(exported, config)
 
 
+def rewrite(prefix, change):
+    """The checkpoint with these variables too, or without those that are None."""
+    arrays = variables(prefix) | change
+    write_bundle(prefix, {name: array for name, array in arrays.items() if array is not None})
+
+
+def assert_read(found, params, without=()):
+    """All arrays of `params` but for those parts, which are missing."""
+    expected = {path: array for path, array in names.flatten(params).items() if not path.startswith(without)}
+    assert found.arrays.keys() == expected.keys()
+    assert set(found.missing) == names.flatten(params).keys() - expected.keys()
+    for path, array in expected.items():
+        np.testing.assert_array_equal(found.arrays[path], array, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "parts"),
+    [
+        (("cls/",), ("masked_lm/", "next_sentence/")),
+        (("cls/seq_relationship/",), ("next_sentence/",)),
+        (("cls/", "bert/pooler/"), ("masked_lm/", "next_sentence/", "encoder/pooler/")),
+    ],
+)
+def test_heads_and_pooler_may_be_missing_and_are_named(exported, config, params, caplog, scopes, parts):
+    prefix = exported / "bert_model.ckpt"
+    rewrite(prefix, {name: None for name in variables(prefix) if name.startswith(scopes)})
+    found = read_tensorflow(exported, config)
+    assert_read(found, params, without=parts)
+    assert f"{prefix} does not hold {', '.join(found.missing)}: initialised afresh" in caplog.text
+
+
+def test_what_other_programs_keep_is_passed_over_and_named(exported, config, params, caplog):
+    """A classifier's head, LAMB's moments, loss scaling and a text, which is not even read."""
+    caplog.set_level("INFO")
+    prefix = exported / "bert_model.ckpt"
+    heads = {"output_weights": np.ones((2, 32), np.float32), "output_bias": np.ones(2, np.float32)}
+    held = {name: array for name, array in variables(prefix).items() if name != "global_step"} | heads
+    slots = {f"{name}/{slot}": array for name, array in held.items() for slot in ("lamb_m", "lamb_v")}
+    numbers = {name: np.float32(1) for name in ("beta1_power", "current_loss_scale")}
+    rewrite(prefix, {**heads, **slots, **numbers})
+    assert_read(read_tensorflow(exported, config), params)
+    told = "beta1_power, current_loss_scale, output_bias, output_weights"
+    assert f"{prefix} holds {told}, which pretraining has no place for: passed over" in caplog.text
+    assert f"{prefix} holds an optimizer's lamb_m, lamb_v: passed over" in caplog.text
+
+
+def test_variables_that_are_passed_over_are_not_read(exported, config, params):
+    tf = pytest.importorskip("tensorflow")
+    prefix = str(exported / "bert_model.ckpt")
+    arrays = variables(prefix) | {"words": np.array([b"a", b"b"])}
+    tensors = [tf.constant(array) for array in arrays.values()]
+    tf.raw_ops.SaveV2(prefix=prefix, tensor_names=list(arrays), shape_and_slices=[""] * len(arrays), tensors=tensors)
+    assert_read(read_tensorflow(exported, config), params)
+
+
+def test_moments_of_heads_that_are_not_there(exported, config, params):
+    prefix = exported / "bert_model.ckpt"
+    encoder = {name: array for name, array in variables(prefix).items() if name.startswith("bert/")}
+    slots = {f"{name}/{slot}": array * 2 for name, array in encoder.items() for slot in ("adam_m", "adam_v")}
+    write_bundle(prefix, {**encoder, **slots, "global_step": np.array(7, np.int64)})
+    state = read_state(exported, config)
+    assert state.mu.keys() == {"encoder"}
+    jax.tree.map(
+        lambda moment, array: np.testing.assert_array_equal(moment, array * 2), state.nu["encoder"], params["encoder"]
+    )
+
+
+@pytest.mark.parametrize("step", [np.array([7], np.int64), np.float32(np.nan), None])
+def test_a_step_that_is_none(exported, config, step):
+    rewrite(exported / "bert_model.ckpt", {"global_step": step})
+    with pytest.raises(UserError, match="holds no global_step"):
+        read_state(exported, config)
+
+
+def test_integers_are_no_weights(exported, config):
+    rewrite(exported / "bert_model.ckpt", {"bert/pooler/dense/bias": np.zeros(32, np.int32)})
+    with pytest.raises(UserError, match="bert/pooler/dense/bias is of type int32; give weights in floating point"):
+        read_tensorflow(exported, config)
+
+
+def test_a_checkpoint_of_another_model(exported, config):
+    write_bundle(exported / "bert_model.ckpt", {"electra/embeddings/word_embeddings": np.zeros((101, 32), np.float32)})
+    with pytest.raises(UserError, match="holds no BERT encoder, but electra/embeddings/word_embeddings; give a BERT"):
+        read_tensorflow(exported, config)
+
+
+def test_a_directory_with_one_checkpoint_of_any_name(exported, config, params):
+    for file in exported.glob("bert_model.ckpt.*"):
+        file.rename(exported / file.name.replace("bert_model.ckpt", "model.ckpt-90"))
+    assert find_checkpoint(exported) == str(exported / "model.ckpt-90")
+    assert_read(read_tensorflow(exported, config), params)
+    write_bundle(exported / "model.ckpt-100", variables(exported / "model.ckpt-90"))
+    with pytest.raises(UserError, match=r"holds several checkpoints: model.ckpt-100, model.ckpt-90; give one of them"):
+        find_checkpoint(exported)
+    (exported / "config.json").write_text("{}")
+    (exported / "model.safetensors").write_text("")
+    assert find_checkpoint(exported) is None  # Hugging Face's, with others beside
+
+
 def test_where_a_checkpoint_is(exported):
     prefix = str(exported / "bert_model.ckpt")
     assert find_checkpoint(exported) == find_checkpoint(prefix) == find_checkpoint(f"{prefix}.index") == prefix
@@ -165,10 +265,33 @@ def test_where_a_checkpoint_is(exported):
         read_tensorflow(exported / "other.ckpt", ModelConfig())
 
 
-def test_settings_beside_it_are_needed(exported):
-    (exported / "bert_config.json").write_text("{")
-    with pytest.raises(UserError, match=r"bert_config\.json is not JSON"):
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "is not JSON"),
+        (b"\xff\xfe{}", "is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "Expected `object`, got `array`"),
+        ("null", "Expected `object`, got `null`"),
+        ({"hidden_size": "32"}, "Expected `int`, got `str` at `hidden_size`"),
+        ({"hidden_size": -32}, "Expected `int` >= 1 at `hidden_size`"),
+        ({"num_hidden_layers": 10**9}, "holds 2 layers and its config says num_hidden_layers=1000000000"),
+        ({"num_attention_heads": 5}, "says hidden_size=32 and num_attention_heads=5, which does not divide it"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_line(exported, content, complaint):
+    path = exported / "bert_config.json"
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(path.read_text()) | content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=re.escape(complaint)) as error:
         read_tensorflow(exported, ModelConfig())
+    assert str(exported) in str(error.value)
+    assert "--config" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_beside_it_are_needed(exported):
     (exported / "bert_config.json").unlink()
     with pytest.raises(UserError, match=r"bert_config\.json does not exist"):
         read_tensorflow(exported, ModelConfig())
@@ -207,7 +330,7 @@ def test_settings_of_another_model_are_refused():
     for values, complaint in [
         ({"vocab_size": 9, "hidden_act": "relu"}, "hidden_act='relu'"),
         ({"vocab_size": 9, "gelu_approximate": "quick"}, "gelu_approximate='quick'"),
-        ({}, "does not say vocab_size"),
+        ({}, "missing required field `vocab_size`"),
     ]:
         with pytest.raises(UserError, match=complaint):
             from_original_config(values, ModelConfig(), "bert_config.json")

@@ -47,6 +47,7 @@ def test_a_good_file_is_read(tmp_path):
         (b'{"shards": [{"file": "a", "num_records": true}]}', "got `bool` at `shards[0].num_records`"),
         (b'{"shards": [{"file": "a", "num_records": 3.5}]}', "got `float` at `shards[0].num_records`"),
         (b'{"shards": [{"file": "a", "num_records": -1}]}', ">= 0 at `shards[0].num_records`"),
+        (b'{"shards": [{"file": "a", "num_records": "\\ud800"}]}', "surrogates not allowed"),
         (b'{"shards": [{"file": null, "num_records": 1}]}', "Expected `str`, got `null` at `shards[0].file`"),
     ],
 )

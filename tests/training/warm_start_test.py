@@ -1,22 +1,30 @@
 """Continued pretraining: from our own runs, from Hugging Face's files, with more positions, and what is refused."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
+from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
+from bert_jax.interchange.huggingface import from_huggingface
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
+from bert_jax.interchange.trained import read_trained
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import build_model, init_state, param_shardings, state_shardings
 from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
+from bert_jax.training.workdir import read_config
 
+RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -43,7 +51,7 @@ def fresh_params(config, mesh):
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 2, 2)])
 def test_every_weight_of_hugging_faces_is_taken_on_any_mesh(model_config, tmp_path, sizes):
-    weights = read_weights(hugging_face(model_config, tmp_path), False, model_config, "unknown")
+    weights = read_weights(hugging_face(model_config, tmp_path), False, model_config, RECORDS)
     mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: np.prod(sizes)])
     params, shardings = fresh_params(model_config, mesh)
     filled = names.flatten(fill_in(params, weights.params, shardings))
@@ -55,7 +63,7 @@ def test_every_weight_of_hugging_faces_is_taken_on_any_mesh(model_config, tmp_pa
 
 def test_missing_heads_stay_fresh_and_are_named(model_config, tmp_path, caplog):
     transformers.BertModel.from_pretrained(hugging_face(model_config, tmp_path / "all")).save_pretrained(tmp_path)
-    weights = read_weights(tmp_path, False, model_config, "unknown")
+    weights = read_weights(tmp_path, False, model_config, RECORDS)
     assert "masked_lm/output_bias" in caplog.text
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     params, shardings = fresh_params(model_config, mesh)
@@ -65,7 +73,7 @@ def test_missing_heads_stay_fresh_and_are_named(model_config, tmp_path, caplog):
 
 
 def test_positions_grow_and_the_new_ones_are_named(model_config, tmp_path, caplog):
-    weights = read_weights(hugging_face(model_config, tmp_path), False, model_config, "unknown")
+    weights = read_weights(hugging_face(model_config, tmp_path), False, model_config, RECORDS)
     longer = ModelConfig(**{**vars(model_config), "max_position_embeddings": 64})
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     params, shardings = fresh_params(longer, mesh)
@@ -81,7 +89,7 @@ def test_positions_grow_and_the_new_ones_are_named(model_config, tmp_path, caplo
     [
         ({"hidden_size": 64}, "--config.model.hidden_size=32"),
         ({"num_attention_heads": 4}, "--config.model.num_attention_heads=8"),
-        ({"vocab_size": 102}, "records built with the vocabulary"),
+        ({"vocab_size": 102}, "records built with --vocab=ids:101,pad=0,unk=1,cls=2,sep=3,mask=4"),
         ({"max_position_embeddings": 8}, "--config.model.max_position_embeddings=16"),
     ],
 )
@@ -89,23 +97,105 @@ def test_another_architecture_is_refused(model_config, tmp_path, change, remedy)
     hugging_face(model_config, tmp_path)
     other = ModelConfig(**{**vars(model_config), **change})
     with pytest.raises(UserError, match=remedy):
-        read_weights(tmp_path, False, other, "unknown")
+        read_weights(tmp_path, False, other, RECORDS)
+
+
+def test_all_that_differs_is_one_message_with_what_to_give(model_config, tmp_path):
+    write_vocabulary(tmp_path, 101)
+    write_vocabulary(tmp_path / "other", 201)
+    hugging_face(model_config, tmp_path)
+    change = {"hidden_size": 64, "num_hidden_layers": 3, "max_position_embeddings": 8, "vocab_size": 201}
+    other = ModelConfig(**vars(model_config) | change)
+    with pytest.raises(UserError) as error:
+        read_weights(tmp_path, False, other, load_tokenizer(tmp_path / "other"))
+    assert str(error.value) == (
+        f"--config.init_from={tmp_path} does not fit this run: vocab_size=101 (here 201), hidden_size=32 (here 64), "
+        "num_hidden_layers=2 (here 3), max_position_embeddings=16 (here 8), "
+        f"another vocabulary in {tmp_path} than the records have; give --config.model.hidden_size=32 "
+        "--config.model.num_hidden_layers=2 --config.model.max_position_embeddings=16 "
+        f"and records built with --vocab={tmp_path}"
+    )
+
+
+def write_vocabulary(directory, size, special=(0, 1, 2, 3, 4)):
+    directory.mkdir(exist_ok=True)
+    tokens = [f"word{number}" for number in range(size)]
+    for number, token in zip(special, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), strict=True):
+        tokens[number] = token
+    (directory / "vocab.txt").write_text("\n".join(tokens) + "\n")
+    return directory
 
 
 @pytest.mark.parametrize("cased", [True, False])
 def test_a_bare_vocabulary_may_be_cased_or_not(model_config, tmp_path, cased):
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    (tmp_path / "vocab.txt").write_text("\n".join(special + [f"word{n}" for n in range(96)]) + "\n")
+    write_vocabulary(tmp_path, 101)
     hugging_face(model_config, tmp_path)
-    fingerprint = load_tokenizer(tmp_path / "vocab.txt", do_lower_case=not cased).fingerprint
-    assert read_weights(tmp_path, False, model_config, fingerprint).params
+    assert read_weights(tmp_path, False, model_config, load_tokenizer(tmp_path, do_lower_case=not cased)).params
+    other = write_vocabulary(tmp_path / "other", 101, special=(0, 1, 2, 3, 5))
+    with pytest.raises(UserError, match=f"another vocabulary in {tmp_path} than .* built with --vocab={tmp_path}$"):
+        read_weights(tmp_path, False, model_config, load_tokenizer(other))
+
+
+def test_of_ids_only_number_and_special_ones_are_compared(model_config, tmp_path):
+    """A molecule's vocab.txt is no list of WordPieces: its records are of ids."""
+    write_vocabulary(tmp_path, 101, special=(0, 11, 12, 13, 14))
+    hugging_face(model_config, tmp_path)
+    special = "pad=0,unk=11,cls=12,sep=13,mask=14"
+    assert read_weights(tmp_path, False, model_config, load_tokenizer(f"ids:101,{special}")).params
+    with pytest.raises(UserError, match=rf"another vocabulary in .* records built with --vocab=ids:101,{special}$"):
+        read_weights(tmp_path, False, model_config, load_tokenizer("ids:101,unk=11,cls=12,sep=13,mask=15"))
+    larger = ModelConfig(**vars(model_config) | {"vocab_size": 102})
+    with pytest.raises(UserError, match=rf"vocab_size=101 \(here 102\); give records .*--vocab=ids:101,{special}$"):
+        read_weights(tmp_path, False, larger, load_tokenizer(f"ids:102,{special}"))
+
+
+def test_a_vocabulary_of_ids_beside_the_weights_is_compared(model_config, tmp_path, caplog):
+    load_tokenizer("ids:101,mask=50").save(tmp_path)
+    hugging_face(model_config, tmp_path)
+    assert read_weights(tmp_path, False, model_config, load_tokenizer("ids:101,mask=50")).params
+    assert "not checked" not in caplog.text
     with pytest.raises(UserError, match="another vocabulary"):
-        read_weights(tmp_path, False, model_config, "another")
+        read_weights(tmp_path, False, model_config, RECORDS)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("framework", ["huggingface", "torch", "tensorflow"])
+def test_weights_that_are_no_numbers_are_refused(model_config, tmp_path, framework, value):
+    spoil(hugging_face(model_config, tmp_path), model_config, framework, value)
+    with pytest.raises(UserError, match=r"encoder/layer_1/output/kernel is not finite \(NaN or infinity\)") as error:
+        read_weights(tmp_path, False, model_config, RECORDS)
+    assert f"--config.init_from={tmp_path}: " in str(error.value)
+
+
+def spoil(directory, config, framework, value):
+    """Put one such number into weights saved by transformers, and save them as the framework's people do."""
+    name = "bert.encoder.layer.1.output.dense.weight"
+    state_dict = safetensors.torch.load_file(directory / "model.safetensors")
+    state_dict[name][3, 5] = value
+    if framework == "huggingface":
+        safetensors.torch.save_file(state_dict, directory / "model.safetensors")
+        return
+    (directory / "model.safetensors").unlink()
+    if framework == "torch":
+        torch.save(state_dict, directory / "pytorch_model.bin")
+        return
+    params = from_huggingface({name: tensor.numpy() for name, tensor in state_dict.items()}, config)
+    write_bundle(directory / "bert_model.ckpt", names.to_theirs(params, config, "tensorflow"))
+    (directory / "bert_config.json").write_text(json.dumps(to_original_config(config)))
+
+
+def test_what_is_too_large_for_float32_is_no_number(model_config, tmp_path):
+    hugging_face(model_config, tmp_path)
+    state_dict = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    state_dict["bert.pooler.dense.bias"] = torch.full([32], 1e300, dtype=torch.float64)
+    safetensors.torch.save_file(state_dict, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match="encoder/pooler/bias is not finite"):
+        read_weights(tmp_path, False, model_config, RECORDS)
 
 
 def test_what_is_no_weights_is_refused(model_config, tmp_path):
-    with pytest.raises(UserError, match="neither a workdir"):
-        read_weights(tmp_path / "nothing", False, model_config, "unknown")
+    with pytest.raises(UserError, match=r"neither a workdir .* checkpoint: there is nothing of that name"):
+        read_weights(tmp_path / "nothing", False, model_config, RECORDS)
 
 
 def last_loss(workdir, split):
@@ -130,6 +220,49 @@ def test_a_run_goes_on_from_its_own_tensorflow_export(chain, finished_run, tmp_p
     assert last_loss(tmp_path / "train", "train")[0] < last_loss(finished_run, "train")[0] - 0.3
 
 
+def test_records_of_ids_go_on_from_the_originals_encoder(chain, tmp_path):
+    """A molecule's BERT: its vocab.txt lies beside an only checkpoint, which has no heads but a classifier's."""
+    draw = np.random.default_rng(0)
+    lines = [" ".join(map(str, draw.integers(15, 591, 12))) for _ in range(240)]
+    (tmp_path / "ids.txt").write_text("\n\n".join("\n".join(lines[at : at + 6]) for at in range(0, 240, 6)))
+    flags = ["--vocab=ids:591,pad=0,unk=11,cls=12,sep=13,mask=14", "--max_seq_length=32", "--num_workers=1"]
+    chain.run("build_records", f"--input={tmp_path}/ids.txt", f"--output={tmp_path}/records", "--holdout=0.1", *flags)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = ModelConfig(591, **sizes, max_position_embeddings=64)
+    directory = write_vocabulary(tmp_path / "molecules", 591, special=(0, 11, 12, 13, 14))
+    (directory / "bert_config.json").write_text(json.dumps(to_original_config(config)))
+    params = jax.device_get(build_model(config).init(jax.random.key(3)))
+    arrays = names.to_theirs(params, config, "tensorflow") | {"output_weights": np.zeros((12, 32), np.float32)}
+    write_bundle(directory / "model.ckpt-5", {name: one for name, one in arrays.items() if "cls/" not in name})
+
+    flags = [f"--config.data.records={tmp_path}/records", f"--config.init_from={directory}"]
+    done = chain.pretrain(tmp_path / "train", *flags, "--config.phases[0].steps=2")
+    assert f"{directory}/model.ckpt-5 does not hold masked_lm/transform/kernel" in done.stderr
+    assert "holds output_weights, which pretraining has no place for: passed over" in done.stderr
+
+    done = chain.pretrain(tmp_path / "other", *flags, "--config.model.num_hidden_layers=3", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"error: --config.init_from={directory} does not fit this run: num_hidden_layers=2 (here 3); "
+        "give --config.model.num_hidden_layers=2"
+    )
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_run_whose_weights_went_bad_is_not_gone_on_from(chain, finished_run, tmp_path):
+    config = read_config(finished_run).model
+    trained = read_trained(finished_run, config, load_tokenizer(finished_run / "tokenizer").fingerprint, None)
+    trained.params["encoder"]["layer_0"]["output"]["kernel"] = np.full((64, 32), np.nan, np.float32)
+    for name in ("config.json", "tokenizer"):
+        (shutil.copytree if name == "tokenizer" else shutil.copy)(finished_run / name, tmp_path / name)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(trained.step, {"params": trained.params}, trained.description)
+    done = chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path}", check=False)
+    assert done.returncode == 1
+    assert f"{tmp_path}: encoder/layer_0/output/kernel is not finite" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "train").exists()
+
+
 def test_moments_are_taken_over_on_request(model_config, tmp_path):
     mesh = make_mesh(MeshConfig(2, 2, 2), jax.devices()[:8])
     model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
@@ -144,7 +277,7 @@ def test_moments_are_taken_over_on_request(model_config, tmp_path):
     write_bundle(tmp_path / "model.ckpt-7", {**arrays, "global_step": np.array(7, np.int64)})
     (tmp_path / "bert_config.json").write_text(json.dumps(to_original_config(model_config)))
 
-    first = read_weights(tmp_path / "model.ckpt-7", True, model_config, "unknown")
+    first = read_weights(tmp_path / "model.ckpt-7", True, model_config, RECORDS)
     started = start_from(first, init_state(model, optimizer, shardings, seed=1), shardings)
 
     jax.tree.map(np.testing.assert_array_equal, started["params"], state["params"])
@@ -158,9 +291,24 @@ def flat(state):
     return names.flatten(state["params"]).items()
 
 
+def test_moments_may_grow_in_length_and_are_numbers_too(model_config, tmp_path):
+    model = build_model(model_config)
+    arrays = names.to_theirs(jax.device_get(model.init(jax.random.key(0))), model_config, "tensorflow")
+    slots = {f"{name}/{slot}": abs(array) for name, array in arrays.items() for slot in ("adam_m", "adam_v")}
+    write_bundle(tmp_path / "model.ckpt-7", {**arrays, **slots, "global_step": np.array(7, np.int64)})
+    (tmp_path / "bert_config.json").write_text(json.dumps(to_original_config(model_config)))
+    config = ModelConfig(**vars(model_config) | {"hidden_act": "gelu", "max_position_embeddings": 64})
+    first = read_weights(tmp_path, True, config, RECORDS)
+    assert names.flatten(first.moments.mu)[POSITIONS].shape == (16, 32)
+    slots["bert/pooler/dense/bias/adam_v"][5] = np.nan
+    write_bundle(tmp_path / "model.ckpt-7", {**arrays, **slots, "global_step": np.array(7, np.int64)})
+    with pytest.raises(UserError, match="Adam's moments: nu/encoder/pooler/bias is not finite"):
+        read_weights(tmp_path, True, config, RECORDS)
+
+
 def test_moments_of_other_weights_are_refused(model_config, tmp_path):
     with pytest.raises(UserError, match="no original-BERT checkpoint; leave it out"):
-        read_weights(hugging_face(model_config, tmp_path), True, model_config, "unknown")
+        read_weights(hugging_face(model_config, tmp_path), True, model_config, RECORDS)
 
 
 def test_a_failed_start_leaves_nothing_behind(chain, tmp_path):
