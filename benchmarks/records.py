@@ -24,7 +24,6 @@ from typing import NamedTuple
 from results import tell
 
 from bert_jax.text.corpus import Corpus
-from bert_jax.text.suspicions import Suspicions
 
 PREDICTIONS = {128: 20, 512: 76}  # the paper's; of other lengths 0.15 of the tokens
 WORKERS = (1, os.cpu_count() or 1)
@@ -103,9 +102,8 @@ def prepared(directory: Path, arguments: argparse.Namespace) -> Setting:
 
 def documents(source: str) -> Iterator[bytes]:
     """The documents of `source` as plain text, each with the blank line that ends it."""
-    for document in Corpus([source]).documents(Suspicions()):
-        if document.sentences:
-            yield ("\n".join(document.sentences) + "\n\n").encode()
+    for document in Corpus([source]).documents():
+        yield ("\n".join(document.sentences) + "\n\n").encode()
 
 
 def compared(setting: Setting, length: int, arguments: argparse.Namespace) -> Iterator[list]:

@@ -3,8 +3,8 @@
     python -m bert_jax.build_records --input='text/*.txt' --vocab=vocab --output=records --holdout=0.01
 
 The text has a sentence on each line (or a paragraph, with --split_sentences) and a blank line between documents. Where
-it is tokenized already, a line holds ids, and --vocab=ids:VOCAB_SIZE,pad=0,unk=1,cls=2,sep=3,mask=4 says which special.
-With one part and no holdout the records are those of the original create_pretraining_data.py.
+it is tokenized already, a line holds ids, and --vocab=ids:VOCAB_SIZE,pad=0,unk=1,cls=2,sep=3,mask=4 says which
+special. With one part and no holdout the records are those of the original create_pretraining_data.py.
 """
 
 import os
@@ -17,7 +17,7 @@ from bert_jax import cli
 from bert_jax.data.beam_workers import BEAM_OPTIONS_HELP, RUNNERS, parse_beam_options
 from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
-from bert_jax.text.corpus import INPUT_HELP, TEXT_FIELD, TEXT_FIELD_HELP
+from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP
 from bert_jax.text.tokenizer import load_tokenizer
 
 _DEFAULTS = RecordOptions()
@@ -27,6 +27,7 @@ _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
 _VOCAB = flags.DEFINE_string("vocab", None, "Vocabulary directory, vocab.txt ..., or ids:VOCAB_SIZE.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to make for the records.", required=True)
 _STRICT = flags.DEFINE_bool("strict", False, "End with an error if anything in the text is suspicious.")
+_SKIP_BAD_RECORDS = flags.DEFINE_integer("skip_bad_records", 0, SKIP_BAD_RECORDS_HELP, 0)
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes that build parts, at once.")
 _RUNNER = flags.DEFINE_enum("runner", "local", RUNNERS, "What builds the parts: processes here, or Apache Beam.")
 _BEAM_OPTIONS = flags.DEFINE_string("beam_options", "", BEAM_OPTIONS_HELP)
@@ -50,10 +51,9 @@ def main(argv: Sequence[str]) -> None:
     """Build what the flags say."""
     del argv
     options = RecordOptions(**{option.name: option.value for option in _OPTIONS})
-    tokenizer = load_tokenizer(_VOCAB.value, _DO_LOWER_CASE.value)
-    inputs, output, num_workers = _INPUT.value, _OUTPUT.value, _NUM_WORKERS.value
-    beam_options = parse_beam_options(_RUNNER.value, _BEAM_OPTIONS.value, num_workers)
-    build_records(inputs, tokenizer, output, options, num_workers, _TEXT_FIELD.value, _STRICT.value, beam_options)
+    beam = parse_beam_options(_RUNNER.value, _BEAM_OPTIONS.value, _NUM_WORKERS.value)
+    more = _NUM_WORKERS.value, _TEXT_FIELD.value, _STRICT.value, beam, _SKIP_BAD_RECORDS.value
+    build_records(_INPUT.value, load_tokenizer(_VOCAB.value, _DO_LOWER_CASE.value), _OUTPUT.value, options, *more)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from absl import flags, logging
 
 from bert_jax import cli
 from bert_jax.errors import UserError
-from bert_jax.text.corpus import INPUT_HELP, TEXT_FIELD, TEXT_FIELD_HELP, Corpus
+from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP, Corpus
+from bert_jax.text.token_ids import MOST_IDS
 from bert_jax.text.vocabulary import KINDS, build_vocabulary, describe
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
+_SKIP_BAD_RECORDS = flags.DEFINE_integer("skip_bad_records", 0, SKIP_BAD_RECORDS_HELP, 0)
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1)
 _OUTPUT = flags.DEFINE_string("output", None, "The directory to write the vocabulary to.", required=True)
 _KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, "WordPiece, byte-level BPE, or SentencePiece's unigram model.")
@@ -40,7 +42,9 @@ def main(argv: Sequence[str]) -> None:
     del argv
     if _VOCAB_SIZE.value < 1:
         raise UserError(f"--vocab_size={_VOCAB_SIZE.value} must be positive")
-    corpus = Corpus(_INPUT.value, text_field=_TEXT_FIELD.value, num_workers=_NUM_WORKERS.value)
+    if _VOCAB_SIZE.value > MOST_IDS:  # for which the trainers take their memory at once
+        raise UserError(f"--vocab_size={_VOCAB_SIZE.value} must be at most {MOST_IDS}")
+    corpus = Corpus(_INPUT.value, False, _TEXT_FIELD.value, _NUM_WORKERS.value, _SKIP_BAD_RECORDS.value)
     settings = (_LOWERCASE.value, _STRIP_ACCENTS.value, _TOKENIZE_CHINESE_CHARS.value)
     tokenizer = build_vocabulary(corpus, _OUTPUT.value, _KIND.value, _VOCAB_SIZE.value, *settings)
     logging.info("Vocabulary %s: %s", _OUTPUT.value, describe(tokenizer, corpus))

@@ -78,8 +78,19 @@ def test_a_wiki_dump_gives_the_records_of_its_plain_text(chain, plain, tmp_path)
     (tmp_path / "wiki.xml").write_text(f"<mediawiki>{pages}</mediawiki>")
     for name in ("wiki.xml", "plain.txt"):
         flags = ["--num_workers=2", f"--input={tmp_path}/{name}", f"--vocab={chain.vocab}"]
-        build(chain, tmp_path / "records" / name, *flags)
+        said = build(chain, tmp_path / "records" / name, *flags).stderr
+        assert ("wiki.xml is a paragraph, and pairs are made of lines" in said) == (name == "wiki.xml")
     assert shards(tmp_path / "records" / "wiki.xml") == shards(tmp_path / "records" / "plain.txt")
+    report = json.loads((tmp_path / "records" / "wiki.xml" / "records_report.json").read_text())
+    assert report["input"]["templates_left_out"] == {"box": len(prose)}
+    flags = ["--split_sentences", f"--input={tmp_path}/wiki.xml", f"--vocab={chain.vocab}"]
+    assert "is a paragraph" not in build(chain, tmp_path / "split", *flags).stderr
+
+
+def test_pairs_that_are_mostly_random_are_told(chain, tmp_path):
+    (tmp_path / "a.txt").write_text("\n\n".join(f"Paragraph {n} is a whole text of its own." for n in range(40)) + "\n")
+    said = build(chain, tmp_path / "records", f"--input={tmp_path}/a.txt", f"--vocab={chain.vocab}").stderr
+    assert re.search(r"train: 100% of the pairs are of two documents, where half is meant: .*--split_sentences", said)
 
 
 def test_the_report_counts_what_the_records_hold(plain):

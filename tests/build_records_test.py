@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -69,6 +70,94 @@ def test_mistakes_are_one_line(files, flags, message):
     assert message in error
     assert "Traceback" not in result.stderr
     assert not (files / "records").exists()
+
+
+def test_text_that_the_vocabulary_does_not_know(files):
+    (files / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nACG\nCGT\n")
+    (files / "text.txt").write_text("ACG CGT\nCGT CGT\n\nCGT ACG\nACG ACG\n")
+    strict = run(files, "--strict")
+    assert strict.returncode == 1
+    assert strict.stderr.splitlines()[-1] == (
+        "error: --strict: 8 unknown words of which the vocabulary has capitals, and they are lower-cased, the first at "
+        f"{files}/text.txt:1; give --nodo_lower_case, or an uncased vocabulary, or leave out --strict"
+    )
+    assert not (files / "records").exists()
+    warned = run(files)
+    assert warned.returncode == 0, warned.stderr
+    assert "such as ACG, CGT (give --nodo_lower_case" in warned.stderr
+    assert "100.0% of a sample's tokens are [UNK]" in warned.stderr
+    assert "train: 100.0% of the tokens are [UNK]" in warned.stderr
+    again = run(files, "--strict")
+    assert again.stderr.splitlines()[-1] == strict.stderr.splitlines()[-1]
+    good = run(files, "--strict", "--nodo_lower_case", output=files / "cased")
+    assert good.returncode == 0, good.stderr
+    assert "% of the tokens are [UNK]" not in good.stderr
+
+
+def test_a_cap_on_masked_words_that_takes_most_of_them(files):
+    said = run(files, max_seq_length=512, dupe_factor=1).stderr
+    assert (
+        "--max_predictions_per_seq=20 hides at most 3.9% of a sequence of 512 tokens, where --masked_lm_prob=0.15 asks "
+        "for 15.0%; give --max_predictions_per_seq=77" in said
+    )
+    assert said.index("hides at most") < said.index("Cutting")
+    for output, flags in enumerate([{}, {"max_seq_length": 512, "max_predictions_per_seq": 76}]):
+        assert "hides at most" not in run(files, output=files / str(output), dupe_factor=1, **flags).stderr
+
+
+def test_a_finding_is_told_once_and_counted_at_the_end(files):
+    (files / "text.txt").write_text(TEXT + "\n\nthis is\x0c the number\n" * 6)
+    said = run(files, dupe_factor=1).stderr
+    told, summed_up = re.findall(r"suspicious input: .*control.*", said)
+    where = f"{files}/text.txt:52, 55, 58 ..."
+    assert told == f"suspicious input: 6 documents with control characters (they are dropped from the text): {where}"
+    assert summed_up.startswith(
+        "suspicious input: 5 documents that came before; 6 documents with control characters; 20 unknown words with"
+    )
+    assert str(files) not in summed_up
+
+
+def test_records_that_cannot_be_read_are_left_out_up_to_a_number(files):
+    lines = [
+        '{"text": "a sentence of text"}',
+        '{"text": "a sentence of text',
+        "",
+        "[" * 100_000,
+        '{"text": "the text"}',
+    ]
+    (files / "text.jsonl").write_bytes("\n".join(lines).encode() + b'\n{"text": "\xff"}\n{"tekst": ""}')
+    given = {"input": files / "text.jsonl", "dupe_factor": 1}
+    refused = run(files, **given)
+    assert refused.returncode == 1
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {files}/text.jsonl, line 2 is not JSON (Unterminated string")
+    assert last.endswith("or leave out up to N such records with --skip_bad_records=N")
+    assert not (files / "records").exists()
+    refused = run(files, skip_bad_records=3, **given)
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {files}/text.jsonl, line 7 has no field 'text' but tekst")
+    assert last.endswith("--skip_bad_records=N, 3 were left out before")
+    done = run(files, skip_bad_records=4, **given)
+    assert done.returncode == 0, done.stderr
+    assert f"left out: {files}/text.jsonl, line 4 is not JSON (nested too deeply)" in done.stderr
+    assert f"left out: {files}/text.jsonl, line 6 is not UTF-8" in done.stderr
+    report = json.loads((files / "records" / "records_report.json").read_text())
+    places = [f"{files}/text.jsonl:{line}" for line in (2, 4, 6, 7)]
+    assert report["input"]["dropped"] == {"bad records": {"count": 4, "places": places}}
+    (files / "good.jsonl").write_text(lines[0] + "\n" + lines[-1] + "\n")
+    run(files, input=files / "good.jsonl", output=files / "good", dupe_factor=1)
+    shard = "bert-train.tfrecord-00000-of-00001"
+    assert (files / "records" / shard).read_bytes() == (files / "good" / shard).read_bytes()
+
+
+def test_a_plan_that_is_damaged_is_one_line(files):
+    (files / "records" / ".parts").mkdir(parents=True)
+    (files / "records" / ".parts" / "plan.json").write_text('{"plan": []}')
+    done = run(files)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: .*plan\.json is damaged .*; delete .*\.parts and run .* again", done.stderr.splitlines()[-1]
+    )
 
 
 def test_one_document(files):

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 from absl import logging
 from etils import epath
 
@@ -23,13 +24,15 @@ from bert_jax.data.source import RecordSource
 from bert_jax.data.statistics import total
 from bert_jax.data.workers import build_shards, compiling
 from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
 from bert_jax.storage.lock import only_run, wait_for_workers
 from bert_jax.storage.whole_file import whole_file
-from bert_jax.text import suspicions
+from bert_jax.text import findings
 from bert_jax.text.corpus import TEXT_FIELD, Corpus
+from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document
+from bert_jax.text.findings import InputReport
 from bert_jax.text.progress import watched
-from bert_jax.text.suspicions import Suspicions
 from bert_jax.text.tokenizer import Tokenizer
 
 _PLAN = "plan.json"  # in .parts: what the unfinished run is to make, of which parts
@@ -41,7 +44,14 @@ class _Cut:
     """A corpus that lies in part files."""
 
     parts: list[Part]
-    input_report: dict[str, Any]  # what was suspicious, what was dropped
+    input_report: InputReport  # what was suspicious, what was dropped
+
+
+@dataclasses.dataclass(frozen=True)
+class _Begun(_Cut):
+    """What plan.json holds."""
+
+    plan: dict[str, Any]
 
 
 def build_records(
@@ -53,10 +63,12 @@ def build_records(
     text_field: str = TEXT_FIELD,
     strict: bool = False,
     beam_options: Any = None,
+    skip_bad_records: int = 0,
 ) -> Manifest:
     """Make the records of `inputs` (see Corpus) in the directory `output`, or finish making them.
 
-    Does nothing if they are there already. `text_field` is that of JSON Lines and of TFDS' examples.
+    Does nothing if they are there already. `text_field` is that of JSON Lines and of TFDS' examples; of text that
+    cannot be read, `skip_bad_records` lines, examples or pages are left out.
     With `beam_options` (see beam_workers.py) Beam cleans dumps and makes the shards.
 
     Raises:
@@ -69,10 +81,11 @@ def build_records(
         raise UserError(f"--num_workers={num_workers} must be 1 or more")
     if options.whole_word_mask and tokenizer.kind == "ids":
         raise UserError("--whole_word_mask needs words, and --vocab is one of bare ids; leave it out")
-    corpus = Corpus(inputs, options.split_sentences, text_field, num_workers)
+    corpus = Corpus(inputs, options.split_sentences, text_field, num_workers, skip_bad_records)
     plan = _plan(corpus, tokenizer, options)
     if (output / MANIFEST).exists():
         return _already_there(output, plan, strict)
+    _advise(corpus, options)
     with only_run(output):
         cut = _cut(corpus, output, tokenizer, options, plan, strict, beam_options)
         tokenizer.save(output / "tokenizer")
@@ -108,6 +121,18 @@ def _finish(
     return manifest
 
 
+def _advise(corpus: Corpus, options: RecordOptions) -> None:
+    """Warn of what is allowed and seldom meant."""
+    if advice := options.advice():
+        logging.warning("%s", advice)
+    if corpus.has_paragraphs and not options.split_sentences:
+        logging.warning(
+            "a line of %s is a paragraph, and pairs are made of lines: most will be of two documents; "
+            "give --split_sentences",
+            corpus.name,
+        )
+
+
 def _plan(corpus: Corpus, tokenizer: Tokenizer, options: RecordOptions) -> dict[str, Any]:
     """Everything that decides the records; what a second run must have in common with the first."""
     plan = {
@@ -125,9 +150,8 @@ def _already_there(output: epath.Path, plan: dict[str, Any], strict: bool) -> Ma
     _check_same(output, {name: getattr(manifest, name) for name in plan}, plan)
     if (output / ".parts").exists():  # of a run that was killed just before its end
         (output / ".parts").rmtree()
-    counted = report.read_report(output)
-    if strict and counted:
-        suspicions.refuse(counted["input"])
+    if strict and (input_report := report.read_input_report(output)):
+        findings.refuse(input_report)
     logging.info("%s already holds these records, complete; nothing to do", output)
     return manifest
 
@@ -146,8 +170,9 @@ def _cut(
     wait_for_workers(work)
     begun = _of_earlier_run(output, work, plan)
     if begun is not None:
+        findings.tell(begun.input_report)
         if strict:
-            suspicions.refuse(begun.input_report)
+            findings.refuse(begun.input_report)
         return begun
     if any(output.glob("*.tfrecord*")):
         raise UserError(f"{output} holds TFRecord files of another origin; give another --output")
@@ -155,17 +180,16 @@ def _cut(
         beam_workers.clean_dumps(corpus, work, beam_options)
     logging.info("Cutting %s into %d parts", corpus.name, options.num_parts)
     try:
-        looking = Suspicions(tokenizer.kind != "ids", tokenizer.strip_accents)
-        documents = _sentences(watched(corpus.documents(looking), corpus, "cutting"), tokenizer)
+        checks = CorpusChecks(tokenizer)
+        documents = _sentences(watched(corpus.documents(checks), corpus, "cutting"), tokenizer)
         with compiling():
             parts = cut_into_parts(work, documents, options, corpus.name)
-        cut = _Cut(parts, looking.report())
-        suspicions.tell(cut.input_report)
+        cut = _Cut(parts, checks.report())
+        findings.tell(cut.input_report)
         if strict:
-            suspicions.refuse(cut.input_report)
+            findings.refuse(cut.input_report)
         with whole_file(work / _PLAN) as file:
-            content = {"plan": plan, **dataclasses.asdict(cut)}
-            file.write(json.dumps(content).encode())
+            file.write(msgspec.json.encode(_Begun(cut.parts, cut.input_report, plan)))
     except BaseException:
         work.rmtree(missing_ok=True)
         raise
@@ -176,14 +200,14 @@ def _of_earlier_run(output: epath.Path, work: epath.Path, plan: dict[str, Any]) 
     """What an unfinished run has cut. One with other options, without a shard yet, is not worth holding on to."""
     if not (work / _PLAN).exists():
         return None
-    begun = json.loads((work / _PLAN).read_text())
+    begun = read_json(work / _PLAN, _Begun, f"delete {work} and run the same command again")
     try:
-        _check_same(output, begun["plan"], plan)
+        _check_same(output, begun.plan, plan)
     except UserError:
         if any(output.glob("*.tfrecord*")):
             raise
         return None
-    return _Cut([Part(**part) for part in begun["parts"]], begun["input_report"])
+    return begun
 
 
 def _sentences(documents: Iterator[Document], tokenizer: Tokenizer) -> Iterator[list[str]]:

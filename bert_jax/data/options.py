@@ -4,6 +4,8 @@ import dataclasses
 
 from bert_jax.errors import UserError
 
+_GOOD_PART = 0.9  # of the predictions that masked_lm_prob asks for
+
 
 @dataclasses.dataclass(frozen=True)
 class RecordOptions:
@@ -30,6 +32,18 @@ class RecordOptions:
         _check_between("short_seq_prob", self.short_seq_prob, 0.0, 1.0)
         _check_between("num_parts", self.num_parts, 1, 99_999)
         _check_between("holdout", self.holdout, 0.0, 0.9)
+
+    def advice(self) -> str:
+        """What hides far less than was asked for, with the number to give; "" if nothing does."""
+        asked = round(self.max_seq_length * self.masked_lm_prob)
+        if self.max_predictions_per_seq >= _GOOD_PART * asked:
+            return ""
+        share = self.max_predictions_per_seq / self.max_seq_length
+        return (
+            f"--max_predictions_per_seq={self.max_predictions_per_seq} hides at most {share:.1%} of a sequence of "
+            f"{self.max_seq_length} tokens, where --masked_lm_prob={self.masked_lm_prob} asks for "
+            f"{self.masked_lm_prob:.1%}; give --max_predictions_per_seq={asked}"
+        )
 
 
 def _check_between(name: str, value: float, least: float, most: float) -> None:

@@ -11,16 +11,27 @@ from etils import epath
 from bert_jax.data.manifest import Manifest
 from bert_jax.data.parts import Part
 from bert_jax.data.statistics import FILL_BINS, Statistics
+from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import whole_file
-from bert_jax.text import suspicions
+from bert_jax.text.findings import InputReport, as_json
+from bert_jax.text.unknown_words import SUSPICIOUS_SHARE
 
 REPORT = "records_report.json"
 
 _BAR = 40  # characters of the longest bar
+_TEMPLATES_TOLD = 5
+_MOST_RANDOM_NEXT = 0.6  # of the instances; the original means a half
 
 
-def make_report(manifest: Manifest, parts: Iterable[Part], input_report: dict[str, Any]) -> dict[str, Any]:
-    """Everything that was counted; `input_report` is that of text/suspicions.py."""
+@dataclasses.dataclass
+class _Report:
+    """What is read of a records_report.json."""
+
+    input: InputReport
+
+
+def make_report(manifest: Manifest, parts: Iterable[Part], input_report: InputReport) -> dict[str, Any]:
+    """Everything that was counted."""
     dealt = dict.fromkeys(manifest.splits, 0)
     for part in parts:
         dealt[part.split] += part.documents
@@ -32,7 +43,7 @@ def make_report(manifest: Manifest, parts: Iterable[Part], input_report: dict[st
             **_shares(statistics, manifest.max_seq_length),
             "documents_without_a_token": dealt[split] - statistics.documents,
         }
-    return {"input": input_report, "max_seq_length": manifest.max_seq_length, "splits": splits}
+    return {"input": as_json(input_report), "max_seq_length": manifest.max_seq_length, "splits": splits}
 
 
 def write_report(output: epath.Path, report: dict[str, Any]) -> None:
@@ -41,10 +52,10 @@ def write_report(output: epath.Path, report: dict[str, Any]) -> None:
         file.write((json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
-def read_report(output: epath.Path) -> dict[str, Any]:
-    """The report beside finished records; empty for records made before there were reports."""
+def read_input_report(output: epath.Path) -> InputReport | None:
+    """What the report beside finished records says of their text; None for records made before there were reports."""
     path = output / REPORT
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path, _Report, "build the records again").input if path.exists() else None
 
 
 def tell(report: dict[str, Any]) -> None:
@@ -60,10 +71,35 @@ def tell(report: dict[str, Any]) -> None:
             f"{statistics.longest_document:,}",
             f"{counts['documents_without_a_token']:,}",
         )
+        _warn(split, statistics)
         logging.info("%s: how full the sequences are\n%s", split, _chart(statistics, report["max_seq_length"]))
     for why, found in report["input"]["dropped"].items():
         logging.info("left out: %s, %s", f"{found['count']:,}", why)
-    suspicions.tell(report["input"])
+    _tell_templates(report["input"].get("templates_left_out", {}))
+    if suspicious := report["input"]["suspicious"]:
+        logging.warning(
+            "suspicious input: %s", "; ".join(f"{one['count']:,} {kind}" for kind, one in suspicious.items())
+        )
+
+
+def _warn(split: str, statistics: Statistics) -> None:
+    unknown = statistics.unknown_tokens / max(1, statistics.tokens)
+    if unknown > SUSPICIOUS_SHARE:
+        logging.warning("%s: %.1f%% of the tokens are [UNK]: the vocabulary is not of this text", split, 100 * unknown)
+    random_next = statistics.random_next / max(1, statistics.instances)
+    if random_next > _MOST_RANDOM_NEXT:
+        logging.warning(
+            "%s: %.0f%% of the pairs are of two documents, where half is meant: most documents have one line, or most "
+            "lines are as long as a sequence; --split_sentences cuts lines into sentences",
+            split,
+            100 * random_next,
+        )
+
+
+def _tell_templates(counts: dict[str, int]) -> None:
+    if counts:
+        most = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:_TEMPLATES_TOLD])
+        logging.info("left out: templates, most often %s; %s counts the first %d", most, REPORT, len(counts))
 
 
 def _shares(statistics: Statistics, max_seq_length: int) -> dict[str, float]:

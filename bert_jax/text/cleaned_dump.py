@@ -15,7 +15,8 @@ def write_cleaned(dump: MediaWikiDump, path: epath.Path) -> None:
     """Clean `dump` into the local file `path`; UserError if it is malformed."""
     with path.open("wb") as file:
         for document in dump.documents():
-            content = [document.sentences, list(document.lines), document.dropped]
+            place = [document.sentences, list(document.lines), document.dropped]
+            content = [*place, document.mistake, document.templates]
             file.write(json.dumps(content, ensure_ascii=False).encode() + b"\n")
 
 
@@ -41,6 +42,9 @@ class CleanedDump:
 
     def documents(self) -> Iterator[Document]:
         """The dump's documents."""
-        for line in self._file.lines():
-            sentences, lines, dropped = json.loads(line)
-            yield Document(sentences, str(self._dump.file), lines, dropped)
+        for _, line in self._file.lines():
+            if line:
+                sentences, lines, dropped, *more = json.loads(line)
+                mistake, templates = more or ("", [])  # not there if an earlier version cleaned the dump
+                counts = tuple((name, count) for name, count in templates)
+                yield Document(sentences, str(self._dump.file), lines, dropped, mistake, counts)

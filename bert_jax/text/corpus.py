@@ -10,16 +10,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sentencex
+from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.text import python_docs, tfds_dataset
+from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document, Source
 from bert_jax.text.files import InputFile, matching_files
 from bert_jax.text.json_lines import JsonLines
 from bert_jax.text.mediawiki import MediaWikiDump
 from bert_jax.text.plain_text import PlainText
-from bert_jax.text.suspicions import Suspicions
 from bert_jax.text.tfds_dataset import TfdsDataset
 
 TEXT_FIELD = "text"
@@ -31,7 +32,12 @@ INPUT_HELP = (
     "for the documentation on this machine."
 )
 TEXT_FIELD_HELP = "The field of .jsonl files and of TFDS' examples that holds the text."
+SKIP_BAD_RECORDS_HELP = (
+    "How many records that cannot be read to leave out: lines that are not UTF-8 or not the JSON that is expected, "
+    "damaged examples, pages that no parser understands. Each is told; one more ends the run."
+)
 
+_TOLD = 10  # of the bad records that are left out
 _COMPRESSED = r"(\.(gz|bz2|xz))?"
 _JSON_LINES = re.compile(rf".*\.(jsonl|ndjson|jsonlines){_COMPRESSED}", re.IGNORECASE)
 # Dumps in several files are called enwiki-20240601-pages-articles1.xml-p1p41242.bz2.
@@ -51,6 +57,7 @@ class Corpus:
         split_sentences: bool = False,
         text_field: str = TEXT_FIELD,
         num_workers: int = 1,
+        skip_bad_records: int = 0,
     ) -> None:
         """Find the inputs.
 
@@ -60,12 +67,16 @@ class Corpus:
             split_sentences: cut every line into sentences (for text that has paragraphs on its lines).
             text_field: which field of JSON Lines and of TFDS' examples holds the text.
             num_workers: processes that clean the pages of a MediaWiki dump.
+            skip_bad_records: how many records that cannot be read may be left out, each time the corpus is gone
+                through; see SKIP_BAD_RECORDS_HELP.
 
         Raises:
             UserError: there is no such file or dataset, or what reads it is not installed.
         """
         self.name = ", ".join(inputs)
         self._split_sentences = split_sentences
+        self._skip_bad_records = skip_bad_records
+        self._told: set[str] = set()  # of bad records
         self._sources = _sources(inputs, text_field, num_workers)
 
     @property
@@ -77,6 +88,11 @@ class Corpus:
     def position(self) -> int:
         """Bytes read so far."""
         return sum(source.position for source in self._sources)
+
+    @property
+    def has_paragraphs(self) -> bool:
+        """Whether there is an input whose lines are paragraphs, as far as that is known before it is read."""
+        return any(isinstance(source, MediaWikiDump | TfdsDataset) for source in self._sources)
 
     @property
     def dumps(self) -> list[MediaWikiDump]:
@@ -94,22 +110,38 @@ class Corpus:
         """
         return [part for source in self._sources for part in source.identity()]
 
-    def documents(self, suspicions: Suspicions | None = None) -> Iterator[Document]:
-        """Yield each document, its sentences stripped and none of them empty; `suspicions` looks at all.
+    def documents(self, checks: CorpusChecks | None = None) -> Iterator[Document]:
+        """Yield each document, its sentences stripped and none of them empty; `checks` looks at all.
 
         Raises:
-            UserError: a file is not UTF-8, truncated or malformed, or there is no text in any of them.
+            UserError: a file is truncated, malformed or no text, more records than may be skipped cannot be read, or
+                there is no text in any of them.
         """
-        empty = True
+        empty, bad = True, 0
         for document in (document for source in self._sources for document in source.documents()):
+            if document.mistake:
+                bad += 1
+                self._skip(document.mistake, bad)
             found = _split(document) if self._split_sentences else document
-            if suspicions is not None:
-                suspicions.look_at(found)
+            if checks is not None:
+                checks.look_at(found)
             if not found.dropped:
                 empty = False
                 yield found
+        if bad > _TOLD:
+            logging.warning("left out: %s records that could not be read, the first %d told above", f"{bad:,}", _TOLD)
         if empty:
             raise UserError(f"there is no text in {self.name}; give files that hold some with --input")
+
+    def _skip(self, mistake: str, number: int) -> None:
+        """Leave out a bad record, the `number`th, or raise UserError if that is one too many."""
+        limit = self._skip_bad_records
+        if number > limit:
+            before = f", {limit} were left out before" if limit else ""
+            raise UserError(f"{mistake}; or leave out up to N such records with --skip_bad_records=N{before}")
+        if mistake not in self._told and len(self._told) < _TOLD:
+            self._told.add(mistake)
+            logging.warning("left out: %s", mistake)
 
 
 def documents(inputs: Sequence[str], split_sentences: bool = False) -> Iterator[list[str]]:

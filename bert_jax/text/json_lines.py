@@ -1,12 +1,14 @@
 """JSON Lines: a document a line, its text in one field, as a string, a list of sentences, or lists of token ids."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from bert_jax.errors import UserError
-from bert_jax.text.document import Document
+from bert_jax.storage.json_file import decode_json
+from bert_jax.text.document import Document, not_utf8, unreadable
 from bert_jax.text.files import InputFile
+
+_LONGEST_NAMES = 200  # characters of an object's fields in a message
 
 
 class JsonLines:
@@ -31,35 +33,38 @@ class JsonLines:
 
     def documents(self) -> Iterator[Document]:
         """A document a line; an empty one is dropped."""
-        for number, line in enumerate(self._file.lines(), start=1):
-            if not line:
-                continue
-            sentences = [text for text in map(str.strip, self._texts(line, number)) if text]
-            if sentences:
-                yield Document(sentences, str(self._file), [number] * len(sentences))
-            else:
-                yield Document([], str(self._file), [number], "empty")
+        for number, line in self._file.lines():
+            if line:
+                yield self._document(line, number)
+            elif line is None:
+                yield not_utf8(str(self._file), number)
 
-    def _texts(self, line: str, number: int) -> list[str]:
+    def _document(self, line: str, number: int) -> Document:
         try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{self._file}, line {number} is not JSON ({error}); mend or remove it") from None
+            sentences = [text for text in map(str.strip, self._texts(line, f"{self._file}, line {number}")) if text]
+        except UserError as error:
+            return unreadable(str(self._file), number, str(error))
+        if not sentences:
+            return Document([], str(self._file), [number], "empty")
+        return Document(sentences, str(self._file), [number] * len(sentences))
+
+    def _texts(self, line: str, place: str) -> list[str]:
+        value = decode_json(line, object, place, "mend or remove it")
         if not isinstance(value, dict):
-            raise UserError(f'{self._file}, line {number} is no JSON object; each line is one, as in {{"text": ...}}')
+            raise UserError(f'{place} is no JSON object; each line is one, as in {{"text": ...}}')
         if self._field not in value:
             raise UserError(
-                f"{self._file}, line {number} has no field {self._field!r} but {', '.join(value) or 'none'}; "
+                f"{place} has no field {self._field!r} but {_names(value)}; "
                 "name the one that holds the text with --text_field"
             )
         texts = _lines_of(value[self._field])
-        if texts is not None and "\\u" in line and not _is_unicode(texts):
-            raise UserError(f"{self._file}, line {number} has half of a surrogate pair, which is no text; mend it")
         if texts is None:
             raise UserError(
-                f"{self._file}, line {number}: {self._field!r} is neither text, nor a list of sentences, nor ids; "
+                f"{place}: {self._field!r} is neither text, nor a list of sentences, nor ids; "
                 "correct it, or name another field with --text_field"
             )
+        if "\\u" in line and not _is_unicode(texts):
+            raise UserError(f"{place} has half of a surrogate pair, which is no text; mend it")
         return texts
 
 
@@ -80,6 +85,11 @@ def _lines_of(value: Any) -> list[str] | None:
 
 def _are_ids(value: list[Any]) -> bool:
     return all(type(part) is int for part in value)
+
+
+def _names(value: dict[str, Any]) -> str:
+    names = " ".join(", ".join(value).split()) or "none"
+    return names if len(names) <= _LONGEST_NAMES else names[:_LONGEST_NAMES] + " ..."
 
 
 def _is_unicode(texts: list[str]) -> bool:

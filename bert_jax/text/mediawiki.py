@@ -5,12 +5,13 @@ left out. Cleaning takes nearly all of the time, so worker processes do it; the 
 """
 
 import functools
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from xml.parsers import expat
 
 from bert_jax.errors import UserError
-from bert_jax.text.document import Document
+from bert_jax.text.document import Document, unreadable
 from bert_jax.text.files import InputFile
 from bert_jax.text.ordered_map import ordered_map
 from bert_jax.text.wikitext import check_installed, paragraphs
@@ -57,8 +58,13 @@ def _document(file: str, page: tuple[Page, frozenset[str]]) -> Document:
     article, namespaces = page
     if article.left_out:
         return Document([], file, [article.line], article.left_out)
-    lines = paragraphs(article.markup, namespaces)
-    return Document(lines, file, [article.line] * max(1, len(lines)), "" if lines else "article without a paragraph")
+    left_out: Counter[str] = Counter()
+    try:
+        lines = paragraphs(article.markup, namespaces, left_out)
+    except UserError as error:
+        return unreadable(file, article.line, f"{file}, line {article.line}: {error}")
+    places, dropped = [article.line] * max(1, len(lines)), "" if lines else "article without a paragraph"
+    return Document(lines, file, places, dropped, templates=tuple(left_out.items()))
 
 
 def read_pages(file: InputFile) -> Iterator[tuple[Page, frozenset[str]]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from absl import logging
 
-from bert_jax.text.document import Document
+from bert_jax.text.document import Document, not_utf8
 from bert_jax.text.files import InputFile
 
 _RUNS_ON = "%s goes on with the last document of the file before it; end each file by a blank line to part them"
@@ -43,13 +43,16 @@ class PlainText:
             if sentences:
                 logging.log_first_n(logging.WARNING, _RUNS_ON, 3, file)
             last = last or begun_at + len(sentences)  # past the document's last line in the file that it began in
-            for number, line in enumerate(file.lines(), start=1):
+            for number, line in file.lines():
                 if line:
                     if not sentences:
                         begun_in, begun_at, last = str(file), number, 0
                     sentences.append(line)
-                elif sentences:
+                    continue
+                if sentences:
                     yield Document(sentences, begun_in, range(begun_at, last or number))
                     sentences = []
+                if line is None:  # ends the document, too: what stands around a hole does not follow on one another
+                    yield not_utf8(str(file), number)
         if sentences:
             yield Document(sentences, begun_in, range(begun_at, last or begun_at + len(sentences)))

@@ -15,11 +15,12 @@ from etils import epath
 from google.protobuf.message import DecodeError
 
 from bert_jax.errors import UserError
-from bert_jax.text.document import Document
+from bert_jax.text.document import Document, unreadable
 
 PREFIX = "tfds:"
 
 _NAME = re.compile(rf"{PREFIX}(?P<dataset>.+):(?P<split>[a-zA-Z_]\w*(\[[^]]*\])?)")
+_AGAIN = "get the dataset again"
 _CRC_MASK = 0xA282EAD8
 # wiki40b marks its parts by lines of their own, each but a paragraph followed by a line of heading.
 _WIKI40B_HEADING = re.compile(r"_START_(?:ARTICLE|SECTION)_\n[^\n]*")
@@ -70,23 +71,29 @@ class TfdsDataset:
 
         self._position = 0
         for file in self._files:
-            path, wanted = epath.Path(file.filename), _wanted(file)
+            path, wanted, number = epath.Path(file.filename), _wanted(file), 0
             for number, data in enumerate(self._records(path), start=1):
                 if number in wanted:
-                    try:
-                        example = tf_example_pb2.Example.FromString(data)
-                    except DecodeError:
-                        raise UserError(f"{path}, record {number} is damaged; get the dataset again") from None
-                    yield self._document(example.features.feature[self._field], str(path), number)
+                    yield self._document(tf_example_pb2.Example, data, str(path), number)
+            if number < wanted.stop - 1:
+                raise UserError(f"{path} is truncated: of {wanted.stop - 1} records {number} are there; {_AGAIN}")
 
-    def _document(self, feature: Any, file: str, number: int) -> Document:
+    def _document(self, example: Any, data: bytes | None, file: str, number: int) -> Document:
+        try:
+            if data is None:
+                raise DecodeError
+            feature = example.FromString(data).features.feature[self._field]
+            text = feature.bytes_list.value[0].decode() if feature.bytes_list.value else ""
+        except (DecodeError, UnicodeDecodeError) as error:
+            is_text = isinstance(error, UnicodeDecodeError)
+            what = (
+                "no UTF-8 text; name another field with --text_field" if is_text else f"truncated or damaged; {_AGAIN}"
+            )
+            return unreadable(file, number, f"{file}, record {number} is {what}")
         if feature.WhichOneof("kind") not in ("bytes_list", None):
             raise UserError(
                 f"--input {self._name}: the field {self._field!r} is no text; name another with --text_field"
             )
-        if not feature.bytes_list.value:
-            return Document([], file, [number], "empty")
-        text = feature.bytes_list.value[0].decode("utf-8")
         if "_START_" in text:
             text = _WIKI40B_MARKS.sub("\n", _WIKI40B_HEADING.sub("", text))
         lines = [line for line in map(str.strip, text.split("\n")) if line]
@@ -100,7 +107,7 @@ class TfdsDataset:
             why = " ".join(str(error).split())[:200]
             raise UserError(f"--input {self._name}: there is no such split ({why}); there is {there}") from None
 
-    def _records(self, path: epath.Path) -> Iterator[bytes]:
+    def _records(self, path: epath.Path) -> Iterator[bytes | None]:
         before = self._position
         read = _array_records if ".array_record" in path.name else _tfrecords
         for size, data in read(path):
@@ -134,6 +141,11 @@ def _builder(name: str, dataset: str) -> Any:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if epath.Path(dataset).is_dir():
+            raise UserError(
+                f"--input {name}: dataset_info.json and features.json there cannot be read ({why}); get the dataset "
+                "again, or give the directory that TFDS wrote them to"
+            ) from None
         raise UserError(
             f"--input {name} is not prepared in $TFDS_DATA_DIR (or ~/tensorflow_datasets), and TFDS cannot make it "
             f"here ({why}); correct the name, or run `tfds build {dataset}` where that works and copy its directory"
@@ -146,30 +158,30 @@ def _array_records(path: epath.Path) -> Iterator[tuple[int, bytes]]:
     from array_record.python.array_record_module import ArrayRecordReader
 
     reader = ArrayRecordReader(str(path))
-    for _ in range(reader.num_records()):
-        data = reader.read()
+    for number in range(reader.num_records()):
+        try:
+            data = reader.read()
+        except RuntimeError:  # whose message goes on about chunks and their hashes
+            raise UserError(f"{path} is damaged after record {number}; {_AGAIN}") from None
         yield len(data), data
 
 
-def _tfrecords(path: epath.Path) -> Iterator[tuple[int, bytes]]:
-    """The records of a TFRecord file in order, CRC checked, with their sizes."""
+def _tfrecords(path: epath.Path) -> Iterator[tuple[int, bytes | None]]:
+    """The records of a TFRecord file in order, with their sizes; None for one whose CRC is not its content's."""
+    left = path.stat().length
     with path.open("rb") as file:
         number = 0
         while head := file.read(12):
             number += 1
-            try:
-                length, length_crc = struct.unpack("<QI", head)
-                if length_crc != _masked_crc(head[:8]):
-                    raise ValueError("length")
-                data = file.read(length)
-                (crc,) = struct.unpack("<I", file.read(4))
-                if crc != _masked_crc(data):
-                    raise ValueError("content")
-            except (struct.error, ValueError):
-                raise UserError(f"{path}, record {number} is truncated or damaged; get the dataset again") from None
-            yield length + 16, data
+            length, length_crc = struct.unpack("<QI", head.ljust(12, b"\0"))
+            left -= length + 16
+            if length_crc != masked_crc(head[:8]) or left < 0:
+                raise UserError(f"{path}, record {number} is truncated or damaged; {_AGAIN}")
+            data, crc = file.read(length), file.read(4)
+            yield length + 16, data if crc == struct.pack("<I", masked_crc(data)) else None
 
 
-def _masked_crc(data: bytes) -> int:
+def masked_crc(data: bytes) -> int:
+    """The CRC32C of `data` as TFRecord files keep it."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _CRC_MASK) & 0xFFFFFFFF

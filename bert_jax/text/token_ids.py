@@ -19,7 +19,7 @@ from bert_jax.text.special_tokens import SPECIAL_TOKENS, SpecialIds
 PREFIX = "ids:"
 
 _NAMES = ("pad", "unk", "cls", "sep", "mask")
-_MOST_IDS = 10_000_000
+MOST_IDS = 10_000_000
 _SPECIFICATION = re.compile(rf"{PREFIX}\d+(,({'|'.join(_NAMES)})=\d+)*")
 
 
@@ -43,8 +43,8 @@ class TokenIds:
 
     def __init__(self, vocab_size: int, special: Mapping[str, int], source: str) -> None:
         """`special` has the ids of pad, unk, cls, sep and mask; `source` names the vocabulary in errors."""
-        if not len(_NAMES) < vocab_size <= _MOST_IDS:
-            raise UserError(f"{source}: the vocabulary size must be between {len(_NAMES) + 1} and {_MOST_IDS:,}")
+        if not len(_NAMES) < vocab_size <= MOST_IDS:
+            raise UserError(f"{source}: the vocabulary size must be between {len(_NAMES) + 1} and {MOST_IDS:,}")
         if len(set(special.values())) < len(_NAMES) or not all(0 <= one < vocab_size for one in special.values()):
             raise UserError(
                 f"{source}: {', '.join(f'{name}={special[name]}' for name in _NAMES)} must be five different ids "

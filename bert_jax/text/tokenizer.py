@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
@@ -57,6 +58,9 @@ class _Config:
     do_lower_case: bool | None = None
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool | None = None
+    do_basic_tokenize: bool = True
+    word_tokenizer_type: str | None = None
+    subword_tokenizer_type: str | None = None
 
 
 class Tokenizer:
@@ -229,7 +233,22 @@ def _hugging_face_config(directory: epath.Path, do_lower_case: bool | None) -> _
     if not file.exists():
         return _Config(do_lower_case)
     config = read_json(file, _Config, "mend it, or give the vocabulary's own file and --do_lower_case")
+    _warn_of_other_words(config, file)
     return config if do_lower_case is None else dataclasses.replace(config, do_lower_case=do_lower_case)
+
+
+def _warn_of_other_words(config: _Config, file: epath.Path) -> None:
+    """Say so where a BERT's text was cut by a program of its language (Japanese by MeCab), or not at all."""
+    said = {
+        "do_basic_tokenize": (config.do_basic_tokenize, (True,)),
+        "word_tokenizer_type": (config.word_tokenizer_type, (None, "basic")),
+        "subword_tokenizer_type": (config.subword_tokenizer_type, (None, "wordpiece")),
+    }
+    if others := [f"{name}={value}" for name, (value, ours) in said.items() if value not in ours]:
+        logging.warning(
+            "%s says %s; text is cut here as the original BERT does, so its words and ids may be others",
+            *(file, ", ".join(others)),
+        )
 
 
 def _fingerprint(model: Model, tokens: Sequence[str], added_tokens: Sequence[AddedToken]) -> str:

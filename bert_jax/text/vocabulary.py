@@ -1,6 +1,5 @@
 """From text to a vocabulary directory: trained once, put where it belongs. Using one is tokenizer.py."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -10,9 +9,9 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import is_remote
-from bert_jax.text import suspicions
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.corpus import Corpus
+from bert_jax.text.findings import LOST_LETTERS, Found, InputReport, tell
 from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.progress import watched
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
@@ -102,14 +101,14 @@ def _settings(kind: str, lowercase: bool, strip_accents: bool | None, tokenize_c
 
 def _lines(corpus: Corpus, strips_accents: bool) -> Iterator[str]:
     """All lines; then what goes with the accents and should not is told."""
-    lost = suspicions.Found()
-    for document in watched(corpus.documents(), corpus, "reading"):
+    lost, number = Found(), 0
+    for number, document in enumerate(watched(corpus.documents(), corpus, "reading"), start=1):
         if strips_accents and loses_letters("\n".join(document.sentences).encode()):
             losing = (number for number, line in enumerate(document.sentences) if loses_letters(line.encode()))
             lost.add(document.place(next(losing)))
         yield from document.sentences
     if lost.count:
-        suspicions.tell({"suspicious": {suspicions.LOST_LETTERS: dataclasses.asdict(lost)}})
+        tell(InputReport(documents_read=number, dropped={}, suspicious={LOST_LETTERS: lost}))
 
 
 def _existing(output: epath.Path, made_by: dict[str, Any]) -> Tokenizer:

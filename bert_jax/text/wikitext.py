@@ -1,17 +1,27 @@
 """Wiki markup to paragraphs, as the paper took Wikipedia: "only the text passages", no lists, tables and headings.
 
-mwparserfromhell reads the markup; what of it is text is decided here.
+mwparserfromhell reads the markup; what of it is text is decided here, and of templates in wiki_templates.py.
 """
 
+import dataclasses
 import importlib.util
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from bert_jax.errors import UserError
+from bert_jax.text.wiki_templates import GAP, SHOWN, close_up
 
 # References and comments are half of an article's markup; without them parsing takes a third of the time.
-_UNSEEN = re.compile(r"<!--.*?-->|<ref\b[^<>]*/>|<ref\b[^<>]*>.*?</ref\s*>", re.DOTALL | re.IGNORECASE)
+_UNSEEN = re.compile(r"<!--|<ref\b[^<>]*>", re.IGNORECASE)
+_COMMENT_END = re.compile("-->")
+_REFERENCE_END = re.compile(r"</ref\s*>", re.IGNORECASE)
+# -{text}- and -{zh-hans:text;zh-hant:text}-, with flags before a bar: words that languages with several scripts have.
+_VARIANTS = re.compile(r"-\{(?!\{)(?:([A-Za-z;-]{0,100})\|)?((?:[^{}]|\{\{[^{}]*\}\})*)\}-")
+_VARIANT = re.compile(r"(?:^|;)\s*[a-z]{2,3}(?:-[a-z]+)*\s*:")
+_SHOW_NOTHING = frozenset("HTDN-")  # flags of rules for elsewhere, or that show a name
+_DEEPEST_VARIANT = 3
 _SHOWN_TAGS = frozenset(["b", "i", "u", "s", "em", "strong", "small", "big", "sub", "sup", "span", "div", "p", "font"])
 _SHOWN_TAGS |= frozenset(["center", "tt", "kbd", "var", "cite", "abbr", "q", "bdi", "del", "ins", "dfn", "blockquote"])
 _SHOWN_TAGS |= frozenset(["poem", "nowiki", "section"])
@@ -19,18 +29,7 @@ _LIST_TAGS = frozenset(["li", "dt", "dd"])  # also "*", "#", ";" and ":" at the 
 _LIST_LINE = "\0"  # marks a line that is an item of a list
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(-[a-z-]+)?|simple")
 _COMMON_NAMESPACES = frozenset(["file", "image", "media", "category"])
-
-# Templates that stand for words of the sentence around them; which of their arguments those are.
-_SHOWN_ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "lang": ("2",),
-    "transliteration": ("2",),
-    "transl": ("2",),
-    "nowrap": ("1",),
-    "nobr": ("1",),
-    "nbsp": (),
-    "convert": ("1", "2"),
-    "cvt": ("1", "2"),
-}
+_LONGEST_NAME = 100  # characters of a template's, in the report
 
 _QUOTES = re.compile(r"'{2,5}")  # bold and italic
 _SWITCH = re.compile(r"__[A-Z]{3,}__")
@@ -49,87 +48,165 @@ def check_installed(wanted_by: str) -> None:
         raise UserError(f"{wanted_by} needs mwparserfromhell; install it with pip install 'bert_jax[wiki]'")
 
 
-def paragraphs(markup: str, namespaces: frozenset[str] = frozenset()) -> list[str]:
-    """The paragraphs of a page's text, in order; `namespaces` are the wiki's own names for "Category" and the like."""
+def paragraphs(
+    markup: str, namespaces: frozenset[str] = frozenset(), left_out: Counter[str] | None = None
+) -> list[str]:
+    """The paragraphs of a page's text, in order.
+
+    `namespaces` are the wiki's own names for "Category" and the like. The names of templates that are not shown are
+    added to `left_out`. Raises UserError, without the page's place, for markup that the parser gives up on.
+    """
     import mwparserfromhell
 
-    code = mwparserfromhell.parse(_UNSEEN.sub("", markup), skip_style_tags=True)
-    text = "".join(_shown(code, namespaces | _COMMON_NAMESPACES))
-    tidied = map(_tidy, text.split("\n"))
+    wiki = _Wiki(namespaces | _COMMON_NAMESPACES, Counter() if left_out is None else left_out)
+    try:
+        code = mwparserfromhell.parse(_one_variant(_without_unseen(markup)), skip_style_tags=True)
+        text = "".join(_shown(code, wiki))
+    except (mwparserfromhell.parser.ParserError, RecursionError) as error:
+        raise UserError(f"this page cannot be parsed ({type(error).__name__}); mend or remove it") from None
+    tidied = map(_tidy, close_up(_QUOTES.sub("", text)).split("\n"))
     return [line for line in tidied if _LETTER.search(line) and not _BROKEN.search(line)]
 
 
-def _shown(code: Any, namespaces: frozenset[str]) -> Iterator[str]:
+def _without_unseen(markup: str) -> str:
+    """Markup without comments and references; of one that does not end, only its beginning goes."""
+    pieces, at = [], 0
+    endless: set[re.Pattern[str]] = set()
+    for beginning in _UNSEEN.finditer(markup):
+        if beginning.start() < at:
+            continue
+        is_comment = beginning[0] == "<!--"
+        pieces += [markup[at : beginning.start()], "" if is_comment else GAP]
+        at = beginning.end()
+        pattern = _COMMENT_END if is_comment else _REFERENCE_END
+        if not beginning[0].endswith("/>") and pattern not in endless:  # or many of them would take for ever
+            end = pattern.search(markup, at)
+            at = end.end() if end else at
+            endless |= set() if end else {pattern}
+    return close_up("".join([*pieces, markup[at:]]))
+
+
+def _one_variant(markup: str) -> str:
+    """Markup in which words that a page has in several scripts or spellings are there once, as they come first."""
+    for _ in range(_DEEPEST_VARIANT if "-{" in markup else 0):
+        markup = _VARIANTS.sub(_first_variant, markup)
+    return markup
+
+
+def _first_variant(found: re.Match[str]) -> str:
+    flags, rule = found.groups()
+    if _SHOW_NOTHING & {flag.strip() for flag in (flags or "").split(";")}:
+        return ""
+    first, *more = [*_VARIANT.finditer(rule), None]
+    if first is None or first.start() > 0:
+        return rule
+    return rule[first.end() : more[0].start() if more[0] else len(rule)].strip(" ;\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Wiki:
+    """What is known of the wiki, and what is noted of the page."""
+
+    namespaces: frozenset[str]
+    left_out: Counter[str]  # templates that are not shown
+
+
+def _shown(code: Any, wiki: _Wiki) -> Iterator[str]:
     """The pieces of text that a reader of the page sees in running text."""
     for node in code.nodes:
-        show = _NODES.get(type(node).__name__)
-        if show is not None:
-            yield from show(node, namespaces)
+        yield from _NODES[type(node).__name__](node, wiki)
 
 
-def _text(node: Any, namespaces: frozenset[str]) -> Iterator[str]:
-    del namespaces
+def _text(node: Any, wiki: _Wiki) -> Iterator[str]:
+    del wiki
     yield node.value
 
 
-def _entity(node: Any, namespaces: frozenset[str]) -> Iterator[str]:
-    del namespaces
-    yield node.normalize()
+def _entity(node: Any, wiki: _Wiki) -> Iterator[str]:
+    del wiki
+    character = node.normalize()
+    is_none = character < " " and character not in "\t\n"
+    yield GAP if is_none or "\ud800" <= character <= "\udfff" else character
 
 
-def _heading(node: Any, namespaces: frozenset[str]) -> Iterator[str]:
-    del node, namespaces
+def _heading(node: Any, wiki: _Wiki) -> Iterator[str]:
+    del node, wiki
     yield "\n"
 
 
-def _link(node: Any, namespaces: frozenset[str]) -> Iterator[str]:
-    title = str(node.title).strip()
+def _comment(node: Any, wiki: _Wiki) -> Iterator[str]:
+    del node, wiki
+    yield ""
+
+
+def _nothing(node: Any, wiki: _Wiki) -> Iterator[str]:
+    del node, wiki
+    yield GAP
+
+
+def _link(node: Any, wiki: _Wiki) -> Iterator[str]:
+    title = str(node.title)
+    if "&" in title or "{" in title:
+        title = "".join(_shown(node.title, wiki))
+    title = title.strip()
     prefix, colon, _ = title.partition(":")
-    if colon and (prefix.strip().lower() in namespaces or (node.text is None and _LANGUAGE_LINK.fullmatch(prefix))):
-        return
-    if node.text is None:
+    is_language = node.text is None and _LANGUAGE_LINK.fullmatch(prefix)
+    if colon and (prefix.strip().lower() in wiki.namespaces or is_language):
+        yield GAP
+    elif node.text is None:
         yield title.lstrip(":")
     else:
-        yield from _shown(node.text, namespaces)
+        yield from _shown(node.text, wiki)
 
 
-def _external_link(node: Any, namespaces: frozenset[str]) -> Iterator[str]:
-    if node.title is not None:
-        yield from _shown(node.title, namespaces)
+def _external_link(node: Any, wiki: _Wiki) -> Iterator[str]:
+    if node.title is None:
+        yield GAP
+    else:
+        yield from _shown(node.title, wiki)
 
 
-def _tag(node: Any, namespaces: frozenset[str]) -> Iterator[str]:
+def _tag(node: Any, wiki: _Wiki) -> Iterator[str]:
     name = str(node.tag).strip().lower()
     if name in _LIST_TAGS:
         yield _LIST_LINE
     elif name in ("br", "hr"):
         yield "\n"
     elif name in _SHOWN_TAGS and node.contents is not None:
-        yield from _shown(node.contents, namespaces)
+        yield from _shown(node.contents, wiki)
+    else:
+        yield GAP
 
 
-def _template(node: Any, namespaces: frozenset[str]) -> Iterator[str]:
-    arguments = _SHOWN_ARGUMENTS.get(str(node.name).strip().lower(), ())
-    for number, argument in enumerate(filter(node.has, arguments)):
-        yield " " if number else ""
-        yield from _shown(node.get(argument).value, namespaces)
+def _template(node: Any, wiki: _Wiki) -> Iterator[str]:
+    whole = " ".join("".join(_shown(node.name, wiki)).replace("_", " ").split())
+    function, colon, value = whole.removeprefix("Template:").partition(":")
+    name = function.lower() + colon
+    show = SHOWN.get(name)
+    if show is None:
+        wiki.left_out[name[:_LONGEST_NAME]] += 1
+        yield GAP
+        return
+    arguments = {str(param.name).strip(): "".join(_shown(param.value, wiki)) for param in node.params}
+    yield show({**arguments, "1": value} if colon else arguments)
 
 
-# Everything else (arguments, comments) is not shown.
-_NODES: dict[str, Callable[[Any, frozenset[str]], Iterator[str]]] = {
-    "Text": _text,
+_NODES: dict[str, Callable[[Any, _Wiki], Iterator[str]]] = {
+    "Argument": _nothing,
+    "Comment": _comment,
+    "ExternalLink": _external_link,
     "HTMLEntity": _entity,
     "Heading": _heading,
-    "Wikilink": _link,
-    "ExternalLink": _external_link,
     "Tag": _tag,
     "Template": _template,
+    "Text": _text,
+    "Wikilink": _link,
 }
 
 
 def _tidy(line: str) -> str:
     if _LIST_LINE in line:
         return ""
-    line = _SPACES.sub(" ", _SWITCH.sub("", _QUOTES.sub("", line)))
+    line = _SPACES.sub(" ", _SWITCH.sub("", line))
     line = _LEADING_IN_BRACKETS.sub("(", _EMPTY_BRACKETS.sub("", line))
     return _SPACE_BEFORE.sub(r"\1", line).strip()

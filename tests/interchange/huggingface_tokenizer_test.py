@@ -155,6 +155,17 @@ def test_accents_and_ideographs_are_treated_as_before(tmp_path, lowercase, strip
     assert load_tokenizer(tmp_path / "export").fingerprint == tokenizer.fingerprint
 
 
+def test_rows_that_no_text_gets_stay_rows(tmp_path):
+    tokens = [*SPECIAL_TOKENS, "\u2028", "\x85", "hello", "world", "hello", "end"]
+    (tmp_path / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+    tokenizer = load_tokenizer(tmp_path / "vocab.txt")
+    write_tokenizer(tokenizer, epath.Path(tmp_path) / "export", max_length=64)
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path / "export"))
+    assert theirs("hello world end", add_special_tokens=False)["input_ids"] == [9, 8, 10]
+    assert tokenizer.encode("hello world end") == [9, 8, 10]
+    assert load_tokenizer(tmp_path / "export").fingerprint == tokenizer.fingerprint
+
+
 def test_the_final_sigma_is_found_among_all_characters(tmp_path):
     """Where a character is the same to both without a sigma (Unicode's tables differ), it is beside one, too."""
     tokenizer = make_wordpiece(epath.Path(tmp_path), lowercase=True)

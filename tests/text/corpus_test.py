@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import lzma
-import os
 import platform
 import random
 from itertools import islice
@@ -94,25 +93,29 @@ def test_python_docs_between_files_keeps_documents_apart(tmp_path):
 
 
 def test_documents_are_streamed(tmp_path):
-    """The first document is there though a pipe's writer has not written the rest."""
-    os.mkfifo(tmp_path / "pipe")
-    descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
-    os.write(descriptor, b"First.\n\n" + b"Second, and more of it follows.\n" * 500)
-    assert next(documents([f"{tmp_path}/pipe"])) == ["First."]
-    os.close(descriptor)
+    """The first document is there before the end of the file is read, which is damaged."""
+    text = b"First.\n\n" + random.Random(0).randbytes(500_000).hex().encode()
+    (tmp_path / "text.gz").write_bytes(gzip.compress(text)[:-9])
+    found = documents([f"{tmp_path}/text.gz"])
+    assert next(found) == ["First."]
+    with pytest.raises(UserError, match=r"text\.gz is truncated or damaged after [\d,]+ bytes"):
+        list(found)
 
 
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
         (b"fine\n\nnot \xff fine\n", "text.txt", r"text\.txt, line 3 is not UTF-8 .*iconv"),
-        ("fine\n".encode("utf-16"), "text.txt", r"text\.txt, line 1 is not UTF-8"),
+        (b"\xe9t\xe9\n", "text.txt", r"text\.txt, line 1 is not UTF-8 .*iconv"),
         (gzip.compress(TEXT.encode() * 99)[:-9], "text.gz", r"text\.gz is truncated or damaged"),
         (bz2.compress(TEXT.encode() * 99)[:-9], "text.bz2", r"text\.bz2 is truncated or damaged"),
         (lzma.compress(TEXT.encode() * 99)[:-9], "text.xz", r"text\.xz is truncated or damaged"),
-        (b"no gzip", "text.gz", r"text\.gz is truncated or damaged"),
-        (b"no bzip2", "text.bz2", r"text\.bz2 is truncated or damaged"),
-        (b"no xz", "text.xz", r"text\.xz is truncated or damaged"),
+        (b"no \xff gzip", "text.gz", r"text\.gz is truncated or damaged"),
+        (b"no gzip", "text.gz", r"text\.gz is not compressed; take \.gz off its name"),
+        (b"no \xff bzip2", "text.bz2", r"text\.bz2 is truncated or damaged"),
+        (b"no bzip2", "text.bz2", r"text\.bz2 is not compressed; take \.bz2 off its name"),
+        (b"no \xff xz", "text.xz", r"text\.xz is truncated or damaged"),
+        (b"no xz", "text.xz", r"text\.xz is not compressed; take \.xz off its name"),
         (b"", "text.txt", r"there is no text in .*text\.txt"),
         (b" \n\n\n", "text.txt", r"there is no text in .*text\.txt"),
     ],

@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import re
 
 import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.text.corpus import Corpus
+from bert_jax.text.corpus_checks import CorpusChecks
+from bert_jax.text.findings import Found
 
 
 def write(path, *lines):
@@ -51,12 +54,37 @@ def test_paragraphs_are_cut_into_sentences(tmp_path):
         ('{"text": [1, "a"]}', r"line 2: 'text' is neither"),
         ('{"text": [true]}', r"line 2: 'text' is neither"),
         ('{"text": "half \\ud83d of it"}', r"line 2 has half of a surrogate pair"),
+        ("[" * 100_000, r"line 2 is not JSON \(nested too deeply\); mend or remove it"),
+        ('{"text": ' + "[" * 100_000, r"line 2 is not JSON"),
+        ('{"id": ' + "9" * 10_000 + "}", r"line 2 is not JSON"),
+        (
+            "{" + ", ".join(f'"field {n}": 1' for n in range(1000)) + "}",
+            r"no field 'text' but field 0, .{,200} \.\.\.; name",
+        ),
+        ('{"two\\nlines": 1}', r"no field 'text' but two lines; name"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, line, message):
     file = write(tmp_path / "a.jsonl", {"text": "fine \ud83d\ude00"}, line)
     with pytest.raises(UserError, match=message):
         read(file)
+    assert read(file, skip_bad_records=1) == [(["fine \U0001f600"], f"{file}:1")]
+
+
+def test_bad_records_are_told_and_one_more_than_may_be_is_an_error(tmp_path, caplog):
+    good = {"text": "Fine."}
+    file = write(tmp_path / "a.jsonl", *([good, "bad"] * 20))
+    with pytest.raises(UserError, match=r"line 40 is not JSON .*--skip_bad_records=N, 19 were left out before"):
+        read(file, skip_bad_records=19)
+    caplog.clear()
+    checks = CorpusChecks()
+    corpus = Corpus([file], skip_bad_records=20)
+    for _ in range(2):  # each time anew
+        assert len(list(corpus.documents(checks))) == 20
+    assert checks.report().dropped == {"bad records": Found(40, [f"{file}:{line}" for line in (2, 4, 6, 8, 10)])}
+    said = [record.getMessage() for record in caplog.records]
+    assert [re.search(r"line (\d+) is not JSON", line)[1] for line in said[:10]] == [str(2 * n) for n in range(1, 11)]
+    assert said[10:] == ["left out: 20 records that could not be read, the first 10 told above"] * 2
 
 
 def test_the_field_belongs_to_what_the_text_is(tmp_path):

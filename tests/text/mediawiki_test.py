@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bert_jax.errors import UserError
+from bert_jax.text import mediawiki
 from bert_jax.text.corpus import Corpus
-from bert_jax.text.suspicions import Suspicions
+from bert_jax.text.corpus_checks import CorpusChecks
 
 DUMP = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11">
   <siteinfo><namespaces><namespace key="-2">Media</namespace><namespace key="14">Kategorie</namespace>
@@ -49,15 +50,32 @@ PAGES = (
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_articles_in_order_and_the_rest_left_out(tmp_path, name, num_workers):
     file = dump(tmp_path / name, *PAGES)
-    suspicions = Suspicions()
+    checks = CorpusChecks()
     found = [
-        (document.sentences, document.place())
-        for document in Corpus([file], num_workers=num_workers).documents(suspicions)
+        (document.sentences, document.place()) for document in Corpus([file], num_workers=num_workers).documents(checks)
     ]
     assert found == [(["One & all.", "Two."], f"{file}:7"), (["Three ü 日本."], f"{file}:35")]
-    dropped = {why: found["count"] for why, found in suspicions.report()["dropped"].items()}
+    report = checks.report()
+    dropped = {why: found.count for why, found in report.dropped.items()}
     assert dropped == {"redirect": 1, "not an article": 2, "article without a paragraph": 1}
-    assert suspicions.report()["suspicious"] == {}
+    assert report.suspicious == {}
+    assert report.templates_left_out == {"only templates": 1}
+
+
+def test_a_page_that_cannot_be_read_is_told_or_left_out(tmp_path, monkeypatch):
+    def gives_up(markup, namespaces, left_out):
+        if "Bad" in markup:
+            raise UserError("this page cannot be parsed (ParserError); mend or remove it")
+        return [markup]
+
+    monkeypatch.setattr(mediawiki, "paragraphs", gives_up)
+    file = dump(tmp_path / "a.xml", page("One."), page("Bad."), page("Two."))
+    with pytest.raises(UserError, match=r"a\.xml, line 12: this page cannot be parsed .*--skip_bad_records=N"):
+        list(Corpus([file]).documents())
+    checks = CorpusChecks()
+    found = Corpus([file], skip_bad_records=1).documents(checks)
+    assert [document.sentences for document in found] == [["One."], ["Two."]]
+    assert checks.report().dropped["bad records"].places == [f"{file}:12"]
 
 
 def test_streamed(tmp_path):

@@ -1,5 +1,8 @@
 """Where documents of plain text are; how they are cut is in corpus_test.py."""
 
+import pytest
+
+from bert_jax.errors import UserError
 from bert_jax.text.corpus import Corpus
 
 
@@ -30,3 +33,15 @@ def test_position_runs_from_nothing_to_the_size(tmp_path):
     seen = [corpus.position for number, _ in enumerate(documents) if number % 10_000 == 0]
     assert seen == sorted(seen)
     assert 0 < seen[1] < seen[4] < 300_001 < seen[9] < corpus.position == 600_000
+
+
+def test_a_line_in_another_encoding_ends_its_document_and_is_left_out(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\ntwo\nth\xfcr\nfour\n\n\xfc\nfive\n")
+    found = list(Corpus([f"{tmp_path}/a.txt"], skip_bad_records=2).documents())
+    assert [(document.sentences, document.place()) for document in found] == [
+        (["one", "two"], f"{tmp_path}/a.txt:1"),
+        (["four"], f"{tmp_path}/a.txt:4"),
+        (["five"], f"{tmp_path}/a.txt:7"),
+    ]
+    with pytest.raises(UserError, match=r"a\.txt, line 6 is not UTF-8 text; .*--skip_bad_records=N, 1 were left out"):
+        list(Corpus([f"{tmp_path}/a.txt"], skip_bad_records=1).documents())

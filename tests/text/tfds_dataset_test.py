@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.text.corpus import Corpus
+from bert_jax.text.tfds_dataset import masked_crc
 
 TEXTS = [f"Document {number} begins.\n\nIt ends, 日本." for number in range(30)]
 WIKI40B = (
@@ -50,6 +52,7 @@ def datasets(tmp_path_factory):
 PROGRAM = """
 import json, sys
 from bert_jax.text.corpus import Corpus
+from bert_jax.text.tfds_dataset import masked_crc
 corpus = Corpus([sys.argv[1]], text_field=sys.argv[2])
 print(json.dumps([document.sentences for document in corpus.documents()]))
 assert corpus.position == corpus.size > 0
@@ -116,11 +119,67 @@ def test_a_dataset_that_cannot_be_made_here_is_one_line(tmp_path, monkeypatch):
         Corpus(["tfds:wiki40b/en:train"])
 
 
-def test_damage_is_named(datasets, tmp_path):
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", ["no JSON", "[" * 100_000, "{}", None])
+def test_a_damaged_description_is_one_line(datasets, tmp_path, name, content):
     shutil.copytree(datasets / "tfrecord" / "small" / "1.0.0", tmp_path / "1.0.0")
-    (file,) = (tmp_path / "1.0.0").glob("small-train.tfrecord*")
+    (tmp_path / "1.0.0" / name).unlink()
+    if content is not None:
+        (tmp_path / "1.0.0" / name).write_text(content)
+    with pytest.raises(
+        UserError, match=r"dataset_info\.json and features\.json there cannot be read .*get the dataset"
+    ):
+        Corpus([f"tfds:{tmp_path}/1.0.0:train"])
+
+
+def damaged(datasets, path, file_format, damage):
+    """A copy of the dataset; `damage` changes the bytes of its only file of train."""
+    shutil.copytree(datasets / file_format / "small" / "1.0.0", path / "1.0.0")
+    (file,) = (path / "1.0.0").glob("small-train.*")
     data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
+    damage(data)
     file.write_bytes(data)
-    with pytest.raises(UserError, match=rf"{file.name}, record \d+ is truncated or damaged"):
-        list(Corpus([f"tfds:{tmp_path}/1.0.0:train"]).documents())
+    return file
+
+
+def flip_in_a_text(data):
+    data[data.index(b"It ends") + 1] ^= 1
+
+
+def no_utf8(data):
+    """A record whose CRC is right and whose text is not UTF-8."""
+    size = struct.unpack_from("<Q", data)[0]
+    data[data.index(b"It ends")] = 0xFF
+    data[12 + size : 16 + size] = struct.pack("<I", masked_crc(bytes(data[12 : 12 + size])))
+
+
+def test_a_damaged_record_is_named_or_left_out(datasets, tmp_path):
+    for damage, message in ((flip_in_a_text, "is truncated or damaged"), (no_utf8, "is no UTF-8 text; name another")):
+        file = damaged(datasets, tmp_path / damage.__name__, "tfrecord", damage)
+        corpus = f"tfds:{file.parent}:train"
+        with pytest.raises(UserError, match=rf"{file.name}, record 1 {message}.* --skip_bad_records=N"):
+            list(Corpus([corpus]).documents())
+        assert len(list(Corpus([corpus], skip_bad_records=1).documents())) == 29
+
+
+@pytest.mark.parametrize(
+    ("file_format", "damage", "message"),
+    [
+        ("tfrecord", lambda data: data.__delitem__(slice(-9, None)), r"record 30 is truncated or damaged"),
+        ("tfrecord", lambda data: data.__setitem__(slice(0, 12), HUGE), r"record 1 is truncated or damaged"),
+        ("tfrecord", lambda data: data.clear(), r"is truncated: of 30 records 0 are there"),
+        ("array_record", lambda data: data.__delitem__(slice(-99, None)), r"is truncated: of 30 records 0 are there"),
+        (
+            "array_record",
+            lambda data: data.__setitem__(slice(120, 140), bytes(20)),
+            r"is damaged after record \d+",
+        ),
+    ],
+)
+def test_a_damaged_file_is_one_line_whatever_may_be_skipped(datasets, tmp_path, file_format, damage, message):
+    file = damaged(datasets, tmp_path, file_format, damage)
+    with pytest.raises(UserError, match=rf"{file.name}.* {message}|{file.name},? {message}.*; get the dataset again"):
+        list(Corpus([f"tfds:{file.parent}:train"], skip_bad_records=99).documents())
+
+
+HUGE = struct.pack("<Q", 2**62) + struct.pack("<I", masked_crc(struct.pack("<Q", 2**62)))

@@ -158,6 +158,25 @@ def test_a_hugging_face_directory_says_what_becomes_of_accents_and_ideographs(
     )
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (
+            {"word_tokenizer_type": "mecab", "subword_tokenizer_type": "character"},
+            "word_tokenizer_type=mecab, subword_",
+        ),
+        ({"do_basic_tokenize": False}, "do_basic_tokenize=False; text is cut here as the original BERT does"),
+        ({"word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece", "do_basic_tokenize": True}, ""),
+    ],
+)
+def test_a_hugging_face_directory_whose_words_are_cut_otherwise_is_named(tmp_path, caplog, config, told):
+    (tmp_path / "vocab.txt").write_text("\n".join(SPECIAL_TOKENS) + "\n")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    load_tokenizer(tmp_path)
+    assert (f"{tmp_path}/tokenizer_config.json says {told}" in caplog.text) == bool(told)
+    assert len(caplog.records) == bool(told)
+
+
 def test_fingerprints_of_vocabularies_made_before_stay(tmp_path):
     (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "a", "é", "##b"]) + "\n", encoding="utf-8")
     fingerprints = [load_tokenizer(tmp_path / "vocab.txt", lowercase).fingerprint for lowercase in (True, False)]

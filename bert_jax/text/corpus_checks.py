@@ -4,48 +4,45 @@ Looking is cheap, for there is as much to look at as to read: first what costs a
 it only where that finds something.
 """
 
-import dataclasses
 import re
 import string
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from absl import logging
 
-from bert_jax.errors import UserError
 from bert_jax.text.document import Document
 from bert_jax.text.duplicates import Duplicates
+from bert_jax.text.findings import (
+    CONTROL,
+    DUPLICATE,
+    EMPTY,
+    HTML,
+    JSON,
+    LONG_DOCUMENT,
+    LONG_LINE,
+    LOST_LETTERS,
+    MISREAD,
+    NO_LETTERS,
+    ONE_SENTENCE,
+    Found,
+    InputReport,
+)
 from bert_jax.text.lost_letters import loses_letters
+from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.text.unknown_words import UnknownWords
 
-ONE_SENTENCE = "documents of one sentence"
-DUPLICATE = "documents that came before"
-CONTROL = "documents with control characters"
-MISREAD = "documents with replacement characters, or UTF-8 that was read as another encoding"
-LOST_LETTERS = "documents with vowel signs or other letters that go with the accents"
-NO_LETTERS = "documents of mostly no letters"
-LONG_LINE = "documents with a very long line"
-LONG_DOCUMENT = "very long documents"
-EMPTY = "empty documents"
-
-_MEANING = {
-    ONE_SENTENCE: "most are, as if a blank line came after every sentence; a blank line ends a document, and a next "
-    "sentence needs two",
-    DUPLICATE: "they weigh more than others and may be on both sides of --holdout",
-    CONTROL: "they are dropped from the text",
-    MISREAD: "convert them to UTF-8 from the encoding that they are in",
-    LOST_LETTERS: "the vocabulary drops all combining marks; one made with build_vocab --nostrip_accents keeps them",
-    NO_LETTERS: "tables or other data among the text",
-    LONG_LINE: "a line is a sentence; --split_sentences cuts paragraphs",
-    LONG_DOCUMENT: "a blank line ends a document",
-    EMPTY: "they are left out",
-}
-
+_OF_CHARACTERS = (CONTROL, MISREAD, LOST_LETTERS, NO_LETTERS)
+_KINDS = (ONE_SENTENCE, DUPLICATE, *_OF_CHARACTERS, LONG_LINE, LONG_DOCUMENT, EMPTY, HTML, JSON)
 _LONGEST_LINE = 10_000  # characters
 _LONGEST_DOCUMENT = 10_000_000  # characters; the longest novels have three million
-_PLACES = 5  # told of each kind
 _SHARE_OF_ONE_SENTENCE = 0.5  # of the documents; fewer is how text is
 
+_TEMPLATES_NAMED = 100  # the most frequent
+_MOST_TEMPLATES = 100_000  # different names held
+
+_HTML = re.compile(r"<(!doctype html|html)\b", re.IGNORECASE)
+_JSON = re.compile(r'\[?\s*\{\s*"[^"\n]*"\s*:')
 _BYTES_TOGETHER = 1 << 18  # of documents that are searched for control characters at once
 _SAMPLES = (256, 4096)  # bytes in the middle of a document, in which letters are counted: a hint, then a closer look
 _LETTERS = string.ascii_letters.encode() + b" \n" + bytes(range(128, 256))
@@ -55,41 +52,26 @@ _LATER_CONTROL = re.compile(rb"\xc2[\x80-\x9f]")
 _READ_AS_LATIN = re.compile("Ã[\u0080-\u00bf]|â€")
 
 
-@dataclasses.dataclass
-class Found:
-    """How often, and where first."""
-
-    count: int = 0
-    places: list[str] = dataclasses.field(default_factory=list)  # "file:line"
-
-    def add(self, place: str) -> None:
-        """One more."""
-        self.count += 1
-        if len(self.places) < _PLACES:
-            self.places.append(place)
-
-
-class Suspicions:
+class CorpusChecks:
     """Looks at documents one after another."""
 
-    def __init__(self, is_text: bool = True, strips_accents: bool = False) -> None:
-        """Begin.
-
-        Args:
-            is_text: False for lines of token ids, whose characters say nothing.
-            strips_accents: whether the vocabulary drops combining marks.
-        """
-        self._is_text = is_text
-        self._strips_accents = strips_accents
+    def __init__(self, tokenizer: Tokenizer | None = None) -> None:
+        """`tokenizer`: what the text is for; without one, nothing is said of what it does not know or drops."""
+        self._is_text = tokenizer is None or tokenizer.kind != "ids"  # or else characters say nothing
+        self._strips_accents = tokenizer is not None and tokenizer.strip_accents
         self._documents = 0
         self._dropped: dict[str, Found] = {}
-        self._found = {kind: Found() for kind in _MEANING}
+        self._found = {kind: Found() for kind in _KINDS}
+        self._templates: Counter[str] = Counter()
         self._duplicates = Duplicates()
+        self._unknown = UnknownWords(tokenizer) if tokenizer is not None else None
         self._waiting: list[tuple[Document, bytes]] = []  # for _look_for_control
         self._bytes_waiting = 0
 
     def look_at(self, document: Document) -> None:
         """Take note of one document."""
+        if document.templates:
+            self._count_templates(document)
         if document.dropped:
             self._dropped.setdefault(document.dropped, Found()).add(document.place())
             if document.dropped == "empty":
@@ -104,19 +86,30 @@ class Suspicions:
             self._look_at_lengths(document)
         if self._is_text:
             self._look_at_characters(document, text, data)
+        if self._unknown is not None:
+            self._unknown.look_at(document)
         self._note_duplicates(self._duplicates.add(data, document))
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> InputReport:
         """Counts and first places: of what is suspicious, and of what was dropped."""
         self._note_duplicates(self._duplicates.rest())
         self._look_for_control()
         if self._found[ONE_SENTENCE].count <= _SHARE_OF_ONE_SENTENCE * self._documents or self._documents < 2:
             self._found[ONE_SENTENCE] = Found()
-        return {
-            "documents_read": self._documents,
-            "dropped": {why: dataclasses.asdict(found) for why, found in self._dropped.items()},
-            "suspicious": {kind: dataclasses.asdict(found) for kind, found in self._found.items() if found.count},
-        }
+        suspicious = {kind: found for kind, found in self._found.items() if found.count}
+        return InputReport(
+            documents_read=self._documents,
+            dropped=self._dropped,
+            suspicious=suspicious | (self._unknown.causes() if self._unknown else {}),
+            unknown_share=round(self._unknown.share(), 6) if self._unknown else 0.0,
+            templates_left_out=dict(self._templates.most_common(_TEMPLATES_NAMED)),
+        )
+
+    def _count_templates(self, document: Document) -> None:
+        for name, count in document.templates:
+            self._templates[name] += count
+        if len(self._templates) > _MOST_TEMPLATES:  # a wiki has some hundred thousand
+            self._templates = Counter(dict(self._templates.most_common(_MOST_TEMPLATES // 2)))
 
     def _note_duplicates(self, places: list[tuple[str, int]]) -> None:
         for file, line in places:
@@ -131,6 +124,8 @@ class Suspicions:
             self._found[LONG_DOCUMENT].add(document.place())
 
     def _look_at_characters(self, document: Document, text: str, data: bytes) -> None:
+        if text[0] in "<{[":
+            self._look_at_markup(document, text)
         if all(_has_few_letters(_middle(data, size)) for size in _SAMPLES):
             self._found[NO_LETTERS].add(document.place())
         if not text.isascii() and _is_misread(text):
@@ -141,6 +136,12 @@ class Suspicions:
         self._bytes_waiting += len(data)
         if self._bytes_waiting > _BYTES_TOGETHER:
             self._look_for_control()
+
+    def _look_at_markup(self, document: Document, text: str) -> None:
+        if _HTML.match(text):
+            self._found[HTML].add(document.place())
+        elif _JSON.match(text):
+            self._found[JSON].add(document.place())
 
     def _look_for_control(self) -> None:
         """Look at the documents that wait for it; at each of them only if there is something in any."""
@@ -160,24 +161,6 @@ class Suspicions:
             if is_it(sentence):
                 self._found[kind].add(document.place(number))
                 return
-
-
-def tell(report: dict[str, Any]) -> None:
-    """Log one warning for each kind of suspicious input in a report."""
-    for kind, found in report["suspicious"].items():
-        places = ", ".join(found["places"]) + (" ..." if found["count"] > len(found["places"]) else "")
-        logging.warning("suspicious input: %s %s (%s): %s", f"{found['count']:,}", kind, _MEANING[kind], places)
-
-
-def refuse(report: dict[str, Any]) -> None:
-    """Raise UserError, naming the first, if anything in a report is suspicious."""
-    for kind, found in report["suspicious"].items():
-        more = len(report["suspicious"]) - 1
-        raise UserError(
-            f"--strict: {found['count']:,} {kind}, the first at {found['places'][0]}"
-            + (f", and {more} other kinds of suspicious input" if more else "")
-            + "; mend the text, or leave out --strict"
-        )
 
 
 def _is_misread(text: str) -> bool:

@@ -2,27 +2,33 @@
 
 import json
 import random
+import unicodedata
 from pydoc_data.topics import topics
 
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.text import suspicions
+from bert_jax.text import findings
 from bert_jax.text.corpus import Corpus
+from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document
 from bert_jax.text.duplicates import _BATCH, Duplicates
+from bert_jax.text.findings import Found
+from bert_jax.text.special_tokens import SPECIAL_TOKENS
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.wordpiece import WordPiece
 
 GOOD = [["A first sentence of it.", f"Then the second, number {n}."] for n in range(8)]
 
 
-def report(path, documents, name="a.txt", **options):
+def report(path, documents, name="a.txt", tokenizer=None):
     """The report on a file of these documents, and the file's name."""
     file = path / name
     file.write_text("\n\n".join("\n".join(document) for document in documents) + "\n", encoding="utf-8")
-    looking = suspicions.Suspicions(**options)
+    looking = CorpusChecks(tokenizer)
     found = list(Corpus([str(file)]).documents(looking))
     assert [document.sentences for document in found] == documents  # nothing is changed
-    return looking.report()["suspicious"], file
+    return looking.report().suspicious, file
 
 
 def test_good_text_in_many_scripts_is_not_suspicious(tmp_path):
@@ -30,6 +36,8 @@ def test_good_text_in_many_scripts_is_not_suspicious(tmp_path):
     documents = [
         *GOOD,
         lines,
+        ["<mathematics> is markup of none.", "{x} is a set, and [x] a list."],
+        ["{", 'printf("words and words and words");', "}"],
         ["Naïve café: 3.14 × 2 = 6.28 (see p. 12–14), “quoted” 'text' and Âge, Ã!", "Emoji 😀👩‍👩‍👧."],
     ]
     documents += [topics[name].split("\n") for name in sorted(topics)[:20] if "\n\n" not in topics[name].strip()]
@@ -39,56 +47,64 @@ def test_good_text_in_many_scripts_is_not_suspicious(tmp_path):
 @pytest.mark.parametrize(
     ("sentences", "kind", "line"),
     [
-        (["Fine here.", "A form\x0cfeed."], suspicions.CONTROL, 2),
-        (["Fine here.", "Fine.", "A later \x85 one with é."], suspicions.CONTROL, 3),
-        (["Null \x00 byte.", "Fine."], suspicions.CONTROL, 1),
-        (["It was caf\ufffd time.", "Fine."], suspicions.MISREAD, 1),
-        (["Fine.", "It was cafÃ© time."], suspicions.MISREAD, 2),
-        (["Fine.", "Itâ€™s here."], suspicions.MISREAD, 2),
-        (["12.5 13.7 99.1 | 4,5", "---------- 12 %"], suspicions.NO_LETTERS, 1),
-        (["Fine.", "long " * 2500], suspicions.LONG_LINE, 2),
-        (["A first sentence of it.", "Then the second, number 3."], suspicions.DUPLICATE, 1),
+        (["Fine here.", "A form\x0cfeed."], findings.CONTROL, 2),
+        (["Fine here.", "Fine.", "A later \x85 one with é."], findings.CONTROL, 3),
+        (["Null \x00 byte.", "Fine."], findings.CONTROL, 1),
+        (["It was caf\ufffd time.", "Fine."], findings.MISREAD, 1),
+        (["Fine.", "It was cafÃ© time."], findings.MISREAD, 2),
+        (["Fine.", "Itâ€™s here."], findings.MISREAD, 2),
+        (["12.5 13.7 99.1 | 4,5", "---------- 12 %"], findings.NO_LETTERS, 1),
+        (["Fine.", "long " * 2500], findings.LONG_LINE, 2),
+        (["A first sentence of it.", "Then the second, number 3."], findings.DUPLICATE, 1),
+        (["<!DOCTYPE html>", "<html><body>Words in it.</body></html>"], findings.HTML, 1),
+        (["<html lang='en'>Words in it.", "And more of them."], findings.HTML, 1),
+        (['{"text": "Some words of it.", "id": "words"}', "And more."], findings.JSON, 1),
+        (["[", "{", '"text": "Some words of it and more and more."', "}", "]"], findings.JSON, 1),
     ],
 )
 def test_a_bad_document_is_found_at_its_line(tmp_path, sentences, kind, line):
     found, file = report(tmp_path, [*GOOD, [sentence.strip() for sentence in sentences]])
-    assert found == {kind: {"count": 1, "places": [f"{file}:{3 * len(GOOD) + line}"]}}
+    assert found == {kind: Found(1, [f"{file}:{3 * len(GOOD) + line}"])}
 
 
 def test_letters_that_a_vocabulary_drops_with_the_accents(tmp_path):
     documents = [*GOOD, ["Ελληνικά, naïve.", "हिन्दी में", "ไทย ที่"], ["Schön.", "ещё й"]]
-    found, file = report(tmp_path, documents, strips_accents=True)
-    place = f"{file}:{3 * len(GOOD) + 2}"
-    assert found == {suspicions.LOST_LETTERS: {"count": 1, "places": [place]}}
-    assert report(tmp_path, documents, strips_accents=False)[0] == {}
-    assert report(tmp_path, documents, strips_accents=True, is_text=False)[0] == {}
+    characters = sorted(set(unicodedata.normalize("NFD", "".join(line for one in documents for line in one).lower())))
+    tokens = [*SPECIAL_TOKENS, *characters, *(f"##{char}" for char in characters)]
+    for settings in ({"lowercase": True}, {"lowercase": False, "strip_accents": True}):
+        found, file = report(tmp_path, documents, tokenizer=Tokenizer(WordPiece(tokens, **settings)))
+        assert found[findings.LOST_LETTERS] == Found(1, [f"{file}:{3 * len(GOOD) + 2}"])
+    for settings in ({"lowercase": False}, {"lowercase": True, "strip_accents": False}):
+        found, _ = report(tmp_path, documents, tokenizer=Tokenizer(WordPiece(tokens, **settings)))
+        assert findings.LOST_LETTERS not in found
+    assert report(tmp_path, documents)[0] == {}
 
 
 def test_a_blank_line_after_every_sentence(tmp_path):
     documents = [[f"Sentence {number} stands alone."] for number in range(60)]
     found, file = report(tmp_path, documents + GOOD)
-    assert found == {suspicions.ONE_SENTENCE: {"count": 60, "places": [f"{file}:{1 + 2 * n}" for n in range(5)]}}
+    assert found == {findings.ONE_SENTENCE: Found(60, [f"{file}:{1 + 2 * n}" for n in range(5)])}
     assert report(tmp_path, documents[:5] + GOOD)[0] == {}  # some are
 
 
 def test_very_long_documents(tmp_path):
     document = [" ".join(["a line that is long enough but not too long"] * 100)] * 2500
     found, file = report(tmp_path, [document, *GOOD])
-    assert found == {suspicions.LONG_DOCUMENT: {"count": 1, "places": [f"{file}:1"]}}
+    assert found == {findings.LONG_DOCUMENT: Found(1, [f"{file}:1"])}
 
 
 def test_empty_documents_are_counted_and_dropped(tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text("\n".join(json.dumps({"text": text}) for text in ["Words. And\nmore.", "", " \n", "Other\nwords."]))
-    looking = suspicions.Suspicions()
+    looking = CorpusChecks()
     assert len(list(Corpus([str(file)]).documents(looking))) == 2
-    assert looking.report()["suspicious"] == {suspicions.EMPTY: {"count": 2, "places": [f"{file}:2", f"{file}:3"]}}
+    assert looking.report().suspicious == {findings.EMPTY: Found(2, [f"{file}:2", f"{file}:3"])}
 
 
 def test_characters_of_ids_say_nothing(tmp_path):
     documents = [[f"{n} 2 3", "4 5 6"] for n in range(9)]
-    assert report(tmp_path, documents, is_text=False)[0] == {}
-    assert report(tmp_path, documents)[0][suspicions.NO_LETTERS]["count"] == 9
+    assert report(tmp_path, documents, tokenizer=load_tokenizer("ids:99"))[0] == {}
+    assert report(tmp_path, documents)[0][findings.NO_LETTERS].count == 9
 
 
 def test_duplicates_over_many_batches_are_those_of_a_set():
@@ -115,16 +131,20 @@ def test_long_texts_that_differ_in_the_middle_alone_are_different():
 
 
 def test_warnings_and_the_strict_error_name_the_first(tmp_path, caplog):
-    looking = suspicions.Suspicions()
+    looking = CorpusChecks()
     for number in range(7):
-        looking.look_at(Document(["A form\x0cfeed.", f"And {number}."], "a.txt", range(3 * number + 1, 3 * number + 3)))
-    looking.look_at(Document(["A form\x0cfeed.", "And 0."], "b.txt", [1, 2]))
+        looking.look_at(
+            Document(["A form\x0cfeed.", f"And {number}."], "/data/a.txt", range(3 * number + 1, 3 * number + 3))
+        )
+    looking.look_at(Document(["A form\x0cfeed.", "And 0."], "/data/b.txt", [1, 2]))
     found = looking.report()
-    suspicions.tell(found)
+    findings.tell(found)
     messages = [record.getMessage() for record in caplog.records if "suspicious" in record.getMessage()]
     assert len(messages) == 2
     assert "8 documents with control characters" in messages[1]
-    assert messages[1].endswith("a.txt:1, a.txt:4, a.txt:7, a.txt:10, a.txt:13 ...")
-    with pytest.raises(UserError, match=r"--strict: 1 documents that came before, the first at b\.txt:1, and 1 other"):
-        suspicions.refuse(found)
-    suspicions.refuse({"suspicious": {}})
+    assert messages[1].endswith("(they are dropped from the text): /data/a.txt:1, 4, 7 ...")
+    with pytest.raises(
+        UserError, match=r"--strict: 1 documents that came before, the first at /data/b\.txt:1, and 1 other"
+    ):
+        findings.refuse(found)
+    findings.refuse(findings.InputReport(0, {}, {}))
