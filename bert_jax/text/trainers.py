@@ -58,6 +58,11 @@ def train_wordpiece(
     long.tell("left out: in WordPiece each is unknown")
     words = sorted(counts)
     first = [*SPECIAL_TOKENS, *_characters(words, counts, vocab_size)]
+    if 2 * len(first) > vocab_size >= len(first):
+        logging.info(
+            "single characters take %d of the %d tokens; a larger --vocab_size has more words",
+            *(len(first), vocab_size),
+        )
     # The library numbers characters in the order of a hash map and breaks ties by these numbers, so two runs would
     # differ. Given to it as "special tokens", they have their numbers beforehand.
     library = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))

@@ -67,8 +67,9 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, r
     _check_fit(path, beside, weights.config, model, records)
     _check_finite(path, weights.arrays)
     if original and with_moments:
-        moments = cut_moments(read_state(path, theirs), model.vocab_size)
+        moments = read_state(path, theirs)
     if moments:
+        moments = cut_moments(moments, model.vocab_size)
         _check_finite(f"{path}, Adam's moments", names.flatten({"mu": moments.mu, "nu": moments.nu}))
     return FirstWeights(weights.arrays, moments)
 

@@ -107,14 +107,15 @@ def test_wordpiece_has_as_many_characters_as_the_text(caplog):
 
 
 def test_wordpiece_tells_which_characters_have_no_room(caplog):
+    caplog.set_level("INFO")
     tokenizer = vocabulary.train_wordpiece(CHINESE, 1305, lowercase=True)
     assert len(set(tokenizer.tokens) & set(IDEOGRAPHS)) == 1300
     share = unknown_share(tokenizer, CHINESE)
     assert 0.3 < share < 0.4
+    assert "single characters take 1305 of the 1305 tokens" in caplog.text
     assert f"1600 characters, {100 * share:.2g}% of the text, get no token (--vocab_size=2905 has room" in caplog.text
     # What it says is true, and the text's rarest characters alone are told, too, if not as a warning.
     caplog.clear()
-    caplog.set_level("INFO")
     assert vocabulary.train_wordpiece([*CHINESE, "ж"], 2905, lowercase=True).tokens[5:] == IDEOGRAPHS
     assert "1 characters, 0.00031% of the text, get no token (they are too rare)" in caplog.text
 

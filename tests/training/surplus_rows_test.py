@@ -18,6 +18,7 @@ from bert_jax.training.workdir import read_config
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
@@ -36,10 +37,10 @@ def hugging_face(config, directory):
     return model
 
 
-def vocabulary(directory, size):
-    text = "\n".join([*SPECIAL_TOKENS, *(f"word{number}" for number in range(size - 5))])
+def vocabulary(directory, size, word="word"):
+    text = "\n".join([*SPECIAL_TOKENS, *(f"{word}{number}" for number in range(size - 5))])
     (directory / "vocab.txt").write_text(text + "\n")
-    return load_tokenizer(directory / "vocab.txt").fingerprint
+    return load_tokenizer(directory / "vocab.txt")
 
 
 @pytest.mark.parametrize("rows", [104, 128, 500])
@@ -57,20 +58,22 @@ def test_without_a_vocabulary_beside_them_only_padding_is_taken_for_it(model_con
     for rows, is_padding in [(104, True), (128, True), (224, True), (102, False), (232, False)]:
         hugging_face(dataclasses.replace(model_config, vocab_size=rows), tmp_path / str(rows))
         if is_padding:
-            assert len(read_weights(tmp_path / str(rows), False, model_config, "unknown").params[TABLES[0]]) == 101
+            assert len(read_weights(tmp_path / str(rows), False, model_config, RECORDS).params[TABLES[0]]) == 101
         else:
-            with pytest.raises(UserError, match=f"of another architecture: vocab_size={rows} .here 101.; give records"):
-                read_weights(tmp_path / str(rows), False, model_config, "unknown")
+            with pytest.raises(UserError, match=f"does not fit this run: vocab_size={rows} .here 101.; give records"):
+                read_weights(tmp_path / str(rows), False, model_config, RECORDS)
 
 
 def test_the_vocabulary_of_other_weights_is_not_padding(model_config, tmp_path):
     hugging_face(dataclasses.replace(model_config, vocab_size=104), tmp_path)
+    (tmp_path / "records").mkdir()
+    records = vocabulary(tmp_path / "records", 101, "other")
     vocabulary(tmp_path, 104)
-    with pytest.raises(UserError, match="of another architecture: vocab_size=104"):
-        read_weights(tmp_path, False, model_config, "unknown")
+    with pytest.raises(UserError, match=r"does not fit this run: vocab_size=104 \(here 101\), another vocabulary"):
+        read_weights(tmp_path, False, model_config, records)
     vocabulary(tmp_path, 101)
-    with pytest.raises(UserError, match="another vocabulary"):
-        read_weights(tmp_path, False, model_config, "unknown")
+    with pytest.raises(UserError, match="does not fit this run: another vocabulary"):
+        read_weights(tmp_path, False, model_config, records)
 
 
 def test_moments_of_surplus_rows_are_left_out_too(model_config, tmp_path):
@@ -82,7 +85,7 @@ def test_moments_of_surplus_rows_are_left_out_too(model_config, tmp_path):
             arrays[name] = draw.random(param.their_shape, np.float32)
     write_bundle(tmp_path / "model.ckpt-7", arrays)
     (tmp_path / "bert_config.json").write_text(json.dumps(to_original_config(padded)))
-    first = read_weights(tmp_path / "model.ckpt-7", True, model_config, "unknown")
+    first = read_weights(tmp_path / "model.ckpt-7", True, model_config, RECORDS)
     table = "bert/embeddings/word_embeddings"
     for ours, theirs in [
         (first.params, table),
@@ -147,4 +150,4 @@ def test_a_bert_with_added_tokens_and_padded_tables_from_text_to_export(chain, t
     np.testing.assert_allclose(after.seq_relationship_logits, before.seq_relationship_logits, rtol=0, atol=1e-5)
     # And a run goes on from that export.
     config = read_config(tmp_path / "run").model
-    assert read_weights(export, False, config, load_tokenizer(records / "tokenizer").fingerprint).params
+    assert read_weights(export, False, config, load_tokenizer(records / "tokenizer")).params
