@@ -1,6 +1,12 @@
 """Pretraining BERT with JAX: raw text to vocabulary, records, checkpoints, and weights for other frameworks."""
 
 import os
+import sys
+
+from bert_jax import ctrl_c
+
+if sys.argv[:1] == ["-m"]:  # of `python -m bert_jax.VERB`, which imports for seconds; a library leaves signals alone
+    ctrl_c.install()
 
 from bert_jax.platforms import without_absent_tpu
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from bert_jax import ctrl_c
 from bert_jax.config.command_line import check_settings
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import check_access, explained
@@ -24,6 +25,7 @@ def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | No
     That is one line; any other exception is a mistake of ours and ends in a traceback. `output` is the flag of the
     directory that is made: refused at once where none can be, and named when its disk is full.
     """
+    ctrl_c.install()  # where the verb was not started as a module
     _log_our_lines_only()
     app.run(lambda argv: _guarded(main, argv, output), flags_parser=_parse_flags)
 
@@ -50,6 +52,8 @@ def _is_worth_telling(line: python_logging.LogRecord) -> bool:
 def _tell_unraisable(error: "sys.UnraisableHookArgs") -> None:
     # When a write or a read of a checkpoint fails, Orbax closes its event loop and leaves the others unfinished: they
     # find it closed, or complain when they are thrown away.
+    if error.exc_type is KeyboardInterrupt:  # raised where nothing can be: it would be lost
+        ctrl_c.leave()
     is_orbax = inspect.iscoroutine(error.object) and "orbax" in Path(error.object.cr_code.co_filename).parts
     if str(error.exc_value) != "Event loop is closed" and not is_orbax:
         sys.__unraisablehook__(error)
@@ -85,15 +89,16 @@ def _guarded(
     main: Callable[[Sequence[str]], None], argv: Sequence[str], output: flags.FlagHolder[str | None] | None
 ) -> None:
     try:
-        check_access(sys.argv[1:])
-        check_arguments(sys.argv[1:])
-        if output is not None and output.value is not None:
-            check_place(output.value, output.name)
-        main(argv)
+        with ctrl_c.raised():
+            check_access(sys.argv[1:])
+            check_arguments(sys.argv[1:])
+            if output is not None and output.value is not None:
+                check_place(output.value, output.name)
+            main(argv)
     except UserError as error:
         _fail(str(error), status=1)
-    except KeyboardInterrupt:
-        _fail("interrupted; the same command again goes on where this one stopped", status=130)
+    except KeyboardInterrupt:  # of a training that was asked to stop, and did so in order
+        _fail(ctrl_c.LINE, status=ctrl_c.CODE)
     except Exception as error:
         logging.debug("The traceback of what follows, which --verbosity=1 shows", exc_info=error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -12,20 +12,22 @@ ROOT = Path(__file__).parent.parent
 # Room -> the rooms that it may import. A verb (a top-level module with a __main__ block) may import all of them, and a
 # room's own __main__.py the start of every verb, cli.
 MAY_IMPORT = {
-    "__init__": {"platforms"},
+    "__init__": {"platforms", "ctrl_c"},
+    "ctrl_c": set(),
     "platforms": set(),
     "errors": set(),
     "storage": {"errors"},
     "goodput": {"errors", "storage"},
-    "cli": {"errors", "config", "storage"},
+    "cli": {"ctrl_c", "errors", "config", "storage"},
     "config": {"errors", "storage"},
-    "text": {"errors", "config", "storage"},
-    "data": {"errors", "config", "text", "storage"},
+    "text": {"ctrl_c", "errors", "config", "storage"},
+    "data": {"ctrl_c", "errors", "config", "text", "storage"},
     "parallel": {"errors", "config"},
     "model": {"errors", "config", "parallel"},
     "checkpoint": {"errors", "storage", "checkpoint_files"},
     "checkpoint_files": {"errors", "storage"},
     "training": {
+        "ctrl_c",
         "errors",
         "config",
         "text",

@@ -13,6 +13,7 @@ import tqdm
 from absl import logging
 from etils import epath
 
+from bert_jax.ctrl_c import kept_from_children
 from bert_jax.data.compiled import anything_kept
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part
@@ -48,7 +49,8 @@ def build_shards(
     )
     with pool, Display(parts, options, done) as display:
         try:
-            waiting = {pool.submit(_build, part) for part in parts}
+            with kept_from_children():
+                waiting = {pool.submit(_build, part) for part in parts}
             while waiting:
                 finished, waiting = concurrent.futures.wait(
                     waiting, timeout=0.5, return_when=concurrent.futures.FIRST_EXCEPTION
@@ -74,7 +76,8 @@ def compiling() -> Iterator[None]:
         yield
         return
     process = multiprocessing.get_context("spawn").Process(target=compile_all, daemon=True)
-    process.start()
+    with kept_from_children():
+        process.start()
     try:
         yield
         process.join()

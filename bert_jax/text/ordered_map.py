@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from bert_jax.ctrl_c import kept_from_children
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -27,9 +29,9 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], num_w
     chunks = _chunks(items)
     with concurrent.futures.ProcessPoolExecutor(num_workers, context, end_with_parent) as pool:
         try:
-            waiting = collections.deque(
-                pool.submit(_apply, function, chunk) for chunk in itertools.islice(chunks, num_workers * _AHEAD)
-            )
+            first = list(itertools.islice(chunks, num_workers * _AHEAD))
+            with kept_from_children():  # the first `submit` starts all of them
+                waiting = collections.deque(pool.submit(_apply, function, chunk) for chunk in first)
             while waiting:
                 results = waiting.popleft().result()
                 waiting.extend(pool.submit(_apply, function, chunk) for chunk in itertools.islice(chunks, 1))

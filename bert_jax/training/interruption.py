@@ -19,6 +19,7 @@ from absl import logging
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from bert_jax import ctrl_c
 from bert_jax.parallel.axes import replicated
 from bert_jax.parallel.processes import RESUME
 
@@ -80,8 +81,9 @@ class Interruption:
         return self._most(jax.make_array_from_callback((self._size,), self._sharding, lambda _: here))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
         if self._here and number == signal.SIGINT:
-            signal.default_int_handler(number, frame)
+            ctrl_c.leave()
         # os.write, since a log line may be just being written where the signal came in.
         again = "already " if self._here else ""
         name = signal.Signals(number).name
@@ -90,6 +92,8 @@ class Interruption:
         self._here = self._here or number
 
     def __enter__(self) -> Self:
+        if ctrl_c.noted():  # and lost on its way here
+            raise KeyboardInterrupt
         with contextlib.suppress(ValueError):  # not in the main thread: the caller sees to signals
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self

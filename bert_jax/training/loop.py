@@ -98,7 +98,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
 
     # ---------------------------------------------------------------- train
     clock.turn(STEPS)
-    with checkpoints, jax.set_mesh(mesh), watch, Interruption(mesh) as interruption:
+    with Interruption(mesh) as interruption, checkpoints, jax.set_mesh(mesh), watch:
         logging.info(
             "%s parameters on %d x %s, mesh %s; from step %d to %d",
             f"{param_count(model):,}",
@@ -143,6 +143,9 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
                     checkpoints.wait()
                     watch.end(step)
                     interruption.leave_if_reached(step)
+
+    if interruption.reached():  # while the last checkpoint was being written
+        interruption.leave_if_reached(step)
 
     # ---------------------------------------------------------------- what is left at the end
     watch.stop_if_nothing_counted(step)
