@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import google_crc32c
 import numpy as np
+from absl import logging
 from etils import epath
 from numpy.typing import NDArray
 
@@ -155,6 +156,7 @@ class TFRecordReader:
     def _walk(self, kept: NDArray[np.int64] | None) -> NDArray[np.int64]:
         """Find the frames by walking along the shard, and keep them in the place of the index that was `kept`."""
         self._walked = True
+        logging.log_first_n(logging.INFO, "walking along %s once, to find its records", 3, self.path)
         offsets, fault = find_frames(self.path)
         if fault and self._may_be_short and self._num_records is not None:
             return as_far_as_known(offsets, kept, self._num_records, self.path.stat().length)
