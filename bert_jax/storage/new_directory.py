@@ -1,5 +1,6 @@
 """An output directory that is there whole or not at all, and in which nothing of anybody else's is ever removed."""
 
+import dataclasses
 import json
 import tempfile
 from collections.abc import Iterator
@@ -9,10 +10,16 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import absolute, is_remote, upload
+from bert_jax.storage.json_file import read_json
 from bert_jax.storage.lock import only_maker
 
 # Lists the files of an export: a directory with exactly these (or fewer) may be replaced by the next one.
 LIST = "export.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Export:
+    files: list[str]
 
 
 @contextmanager
@@ -84,15 +91,12 @@ def _listed(directory: epath.Path) -> set[str]:
     path = directory / LIST
     if not path.exists():
         return set()
-    try:
-        return {LIST, *json.loads(path.read_text())["files"]}
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} was not written by an export; give a new --output directory") from None
+    return {LIST, *read_json(path, _Export, "it is of no export, give a new --output directory").files}
 
 
 def _write_list(directory: epath.Path) -> None:
-    files = {"files": sorted(path.name for path in directory.iterdir())}
-    (directory / LIST).write_text(json.dumps(files, indent=2) + "\n")
+    export = _Export(sorted(path.name for path in directory.iterdir()))
+    (directory / LIST).write_text(json.dumps(dataclasses.asdict(export), indent=2) + "\n")
 
 
 def _upload(local: epath.Path, output: epath.Path) -> None:
