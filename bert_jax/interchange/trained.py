@@ -24,6 +24,16 @@ class Trained:
     validation: dict[str, Any]  # the held-out scores at that step or last before it; {} if there are none
 
 
+@dataclasses.dataclass(frozen=True)
+class _Description:
+    """Of a checkpoint's description what an export needs."""
+
+    config: dict[str, Any]
+    vocab_fingerprint: str
+    data: dict[str, Any]
+    versions: dict[str, Any]
+
+
 def read_trained(workdir: epath.PathLike, config: ModelConfig, vocab_fingerprint: str, step: int | None) -> Trained:
     """The checkpoint of `step`, or the newest, of the run in `workdir` with this model and vocabulary.
 
@@ -32,7 +42,10 @@ def read_trained(workdir: epath.PathLike, config: ModelConfig, vocab_fingerprint
     """
     workdir = epath.Path(workdir)
     step, params, description = read_params(workdir, _abstract_params(config), step)
-    if description["vocab_fingerprint"] != vocab_fingerprint:
+    about = check_schema(
+        description, _Description, f"what checkpoint {step} of {workdir} says of itself", "export another one (--step)"
+    )
+    if about.vocab_fingerprint != vocab_fingerprint:
         raise UserError(
             f"{workdir}/tokenizer is not the vocabulary that checkpoint {step} was trained with; "
             "restore that directory from the records"

@@ -89,12 +89,14 @@ def wait_for_workers(work: epath.Path) -> None:
 @contextlib.contextmanager
 def _held(path: Path, what: str, flag: str) -> Iterator[None]:
     made = [parent for parent in path.parents if not parent.exists()]
-    descriptor = _take(path, what, flag)
+    descriptor = None
     try:
+        descriptor = _take(path, what, flag)
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if descriptor is not None:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
         with contextlib.suppress(OSError):  # it is not empty
             for parent in made:
                 parent.rmdir()

@@ -18,6 +18,11 @@ from bert_jax.storage.lock import only_maker
 LIST = "export.json"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Export:
+    files: list[str]
+
+
 @contextmanager
 def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
     """A directory to write into, which becomes `output` when the block ends well and vanishes when it does not.
@@ -84,21 +89,16 @@ def check_replaceable(output: epath.Path) -> None:
         raise UserError(f"--output={output} holds {foreign[0]}, which no export wrote; give a new directory")
 
 
-@dataclasses.dataclass(frozen=True)
-class _List:
-    files: list[str]
-
-
 def _listed(directory: epath.Path) -> set[str]:
     path = directory / LIST
     if not path.exists():
         return set()
-    return {LIST, *read_json(path, _List, "it was not written by an export; give a new --output directory").files}
+    return {LIST, *read_json(path, _Export, "it was not written by an export; give a new --output directory").files}
 
 
 def _write_list(directory: epath.Path) -> None:
-    files = {"files": sorted(path.name for path in directory.iterdir())}
-    (directory / LIST).write_text(json.dumps(files, indent=2) + "\n")
+    export = _Export(sorted(path.name for path in directory.iterdir()))
+    (directory / LIST).write_text(json.dumps(dataclasses.asdict(export), indent=2) + "\n")
 
 
 def _upload(local: epath.Path, output: epath.Path) -> None:

@@ -66,11 +66,24 @@ def test_files_of_others_are_not_touched(tmp_path, earlier_export):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
 
 
-def test_a_foreign_list_is_no_licence(tmp_path):
+@pytest.mark.parametrize("content", ['["thesis.tex"]', '{"files": {"thesis.tex": 1}}', "{}", "[" * 100_000, "\xff"])
+def test_a_foreign_list_is_no_licence(tmp_path, content):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "export.json").write_text('["thesis.tex"]')
-    with pytest.raises(UserError, match="was not written by an export"):
+    (tmp_path / "out" / "export.json").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=r"out/export.json is .*; it was not written by an export; give a new --output"):
         write(tmp_path / "out", weights="2")
+
+
+def test_an_earlier_export_stays_until_the_next_is_whole(tmp_path):
+    """Also when a kill came between the two renamings that put a new one in its place."""
+    write(tmp_path / "out", weights="1")
+    (tmp_path / "out").rename(tmp_path / "out.export-old")
+    with pytest.raises(ZeroDivisionError), new_directory(tmp_path / "out") as aside:
+        (aside / "weights").write_text(str(1 / 0))
+    assert contents(tmp_path / "out.export-old") == {"weights": "1"}
+    write(tmp_path / "out", weights="2")
+    assert contents(tmp_path / "out") == {"weights": "2"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_file_is_no_directory(tmp_path):
