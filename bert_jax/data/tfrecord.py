@@ -7,6 +7,7 @@ record_writer.h and lib/hash/crc32c.h). Knows nothing of what is in a record.
 
 import contextlib
 import functools
+import itertools
 import os
 import struct
 import threading
@@ -99,21 +100,22 @@ class TFRecordReader:
             raise _damaged(self.path, record, "is cut off" if is_short else "is damaged (CRC mismatch)")
         return data
 
-    def sizes(self) -> np.ndarray:
-        """Bytes of each record's frame, int64, as the index has them."""
-        return np.diff(self._offsets())
+    def marks(self, records: np.ndarray) -> bytes:
+        """The length of these records' frames and the CRCs that were written behind their data, 12 bytes each.
 
-    def checksums(self, records: np.ndarray) -> bytes:
-        """The CRCs that were written behind the data of these records, 4 bytes each.
-
-        They say which records these are: damage to the data does not change them. What was cut off is left out.
+        They say which records these are: damage to the data does not change them.
         """
-        ends = self._offsets()[1:][records[records < len(self)]]
-        if len(ends) < len(self):
-            return b"".join(self._read(int(end) - _FOOTER.size, _FOOTER.size) for end in ends)
-        content = np.frombuffer(self._read(0, int(self._offsets()[-1])), np.uint8)  # of an object store: one request
-        there = ends[ends <= len(content), None]
-        return content[there - _FOOTER.size + np.arange(_FOOTER.size)].tobytes()
+        frames = self._frames(records)
+        if any(_length(frame) != len(frame) - _FRAMING for frame in frames) and self._index_was_wrong():
+            frames = self._frames(records)
+        return b"".join(struct.pack("<Q", len(frame)) + frame[-_FOOTER.size :] for frame in frames)
+
+    def _frames(self, records: np.ndarray) -> list[bytes]:
+        if len(records) < len(self):
+            return [self._frame(record) for record in records.tolist()]
+        offsets = self._offsets().tolist()
+        content = self._read(0, offsets[-1])  # of an object store: one request
+        return [content[start:end] for start, end in itertools.pairwise(offsets)]
 
     def _frame(self, record: int) -> bytes:
         """What lies where the record is by the index."""

@@ -249,6 +249,19 @@ def test_a_digest_says_which_records_these_are(tmp_path, records, monkeypatch, l
     assert len({digest(tmp_path / name) for name in ("these", "more", "turned")}) == 3
 
 
+def test_a_damaged_index_is_another_matter_than_other_records(tmp_path, records):
+    records.write_records(tmp_path, train=[9])
+    before = digest(tmp_path)
+    index = tmp_path / "index" / "bert-train-00000-of-00001.npy"
+    good = np.load(index)
+    for number in range(1, 9):
+        wrong = good.copy()
+        wrong[number] += 1
+        np.save(index, wrong)
+        assert digest(tmp_path) == before
+        assert np.load(index).tolist() == good.tolist()
+
+
 def test_a_damaged_record_is_another_matter_than_another_record(tmp_path, records):
     records.write_records(tmp_path, train=[9])
     before = digest(tmp_path)
