@@ -86,7 +86,7 @@ def test_vowels_that_go_with_the_accents_are_told_by_both_verbs(hindi, tmp_path,
         (["--input=no/such*.txt", "--output=v"], 1, "--input no/such*.txt matches no file"),
         (["--input=python-docs", "--output=v", "--kind=words"], 2, "--kind"),
         (["--input=python-docs", "--output=v", "--vocab_size=0"], 1, "--vocab_size=0 must be positive"),
-        (["--input=python-docs", "--output=v", "--vocab_size=1000000000"], 1, "must be at most 10000000"),
+        (["--input=python-docs", "--output=v", "--vocab_size=1000000000"], 2, "is not integer <= 10000000"),
         (["--input=python-docs", "--output=v", "--kind=bpe", "--strip_accents"], 1, "--kind=bpe neither drops accents"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import random
 import shutil
 import struct
@@ -145,6 +146,14 @@ BAD_STEPS = (5, 11)
 
 
 @pytest.fixture(scope="module")
+def unchecked(tmp_path_factory):
+    """The environment of a process that takes records as they are: else a weight that is NaN is refused when read."""
+    directory = tmp_path_factory.mktemp("unchecked")
+    (directory / "sitecustomize.py").write_text("from bert_jax.data import source\n\nsource.faults = lambda *_: {}\n")
+    return {"PYTHONPATH": os.pathsep.join([str(directory), os.environ["PYTHONPATH"]])}
+
+
+@pytest.fixture(scope="module")
 def poisoned(chain, tmp_path_factory):
     """Records of which two are poison, and which: one that the fifth step reads, one that the eleventh does."""
     records = tmp_path_factory.mktemp("poisoned") / "records-32"
@@ -156,10 +165,10 @@ def poisoned(chain, tmp_path_factory):
 
 
 @pytest.mark.timeout(900)
-def test_a_poisoned_record_costs_its_steps_and_no_weight(chain, poisoned, tmp_path):
+def test_a_poisoned_record_costs_its_steps_and_no_weight(chain, poisoned, unchecked, tmp_path):
     records, numbers = poisoned
     flags = [f"--config.data.records={records}"]
-    done = chain.pretrain(tmp_path, *flags)
+    done = chain.pretrain(tmp_path, *flags, **unchecked)
     told = read(tmp_path)
     assert [line["step"] for line in told] == list(BAD_STEPS)
     for line, number in zip(told, numbers, strict=True):
@@ -174,24 +183,24 @@ def test_a_poisoned_record_costs_its_steps_and_no_weight(chain, poisoned, tmp_pa
     assert lines[-1]["masked_lm_loss"] < 7
 
     flags.append("--config.train.max_skipped_steps=0")
-    stopped = chain.pretrain(tmp_path / "strict", *flags, check=False)
+    stopped = chain.pretrain(tmp_path / "strict", *flags, check=False, **unchecked)
     assert stopped.returncode == 1
     assert stopped.stderr.splitlines()[-1].startswith("error: 1 steps in a row, 5 to 5, had no finite loss or gradient")
     assert "Traceback" not in stopped.stderr
 
     flags[-1] = "--config.train.check_nans"
-    checked = chain.pretrain(tmp_path / "checked", *flags, check=False)
+    checked = chain.pretrain(tmp_path / "checked", *flags, check=False, **unchecked)
     assert checked.returncode == 1
     assert "step 5 gave no finite loss or gradient; the first to go bad: the loss: " in checked.stderr
 
 
-def test_a_run_of_which_no_step_counts_fails_in_every_start(chain, tmp_path):
+def test_a_run_of_which_no_step_counts_fails_in_every_start(chain, unchecked, tmp_path):
     records = tmp_path / "records-32"
     shutil.copytree(chain.records(32), records)
     poison(records, range(poison(records, ())))
     flags = [f"--config.data.records={records}", "--config.phases[0].steps=8"]
     for _ in range(2):
-        done = chain.pretrain(tmp_path / "train", *flags, check=False)
+        done = chain.pretrain(tmp_path / "train", *flags, check=False, **unchecked)
         assert done.returncode == 1
         last = done.stderr.splitlines()[-1]
         assert last.startswith("error: none of the 8 steps had a finite loss and gradient: all were skipped")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bert_jax.config import Config, MeshConfig, OptimizerConfig, PhaseConfig, TrainConfig
-from bert_jax.data.batches import stack
 from bert_jax.data.packing import Packing, pack, pack_records
+from bert_jax.data.schema import stack
 from bert_jax.errors import UserError
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
