@@ -347,9 +347,8 @@ def test_moments_of_our_own_run_are_those_of_its_last_checkpoint(finished_run):
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
     with Checkpoints(finished_run / "checkpoints", read_only=True) as checkpoints:
         last = checkpoints.restore(20, abstract_state(model, optimizer, shardings))
-    fingerprint = load_tokenizer(finished_run / "tokenizer").fingerprint
 
-    first = read_weights(finished_run, True, config.model, fingerprint)
+    first = read_weights(finished_run, True, config.model, load_tokenizer(finished_run / "tokenizer"))
     started = start_from(first, init_state(model, optimizer, shardings, seed=1), shardings)
 
     jax.tree.map(np.testing.assert_array_equal, started["params"], last["params"])
