@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from results import tell
 
 from bert_jax.planning.phases import PhasePlan, plan_phase, requests
-from bert_jax.planning.run import known_sizes
+from bert_jax.planning.run_plan import known_sizes
 from bert_jax.planning.topologies import GIB, parse_topology
 
 # Machine, phase, sequences a step, layers.

@@ -10,7 +10,7 @@ from step_setting import Setting, product_arrays, random_batch, setting_of_this_
 from bert_jax.config import Config, ModelConfig, PhaseConfig
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.program import make_program
+from bert_jax.training.pretraining import pretraining_program
 from bert_jax.training.state import init_state
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     setting = setting_of_this_process()
     config = run_config(setting)
     mesh = make_mesh(config.mesh)
-    program = make_program(config, mesh)
+    program = pretraining_program(config, mesh)
     state = init_state(program.model, program.optimizer, program.shardings, config.train.seed)
     batch = jax.device_put(random_batch(setting), batch_sharding(mesh))
 

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A mistake of input, flag or file; its message is one line that names the culprit and the remedy."""
+    """A mistake of input, flag or file; its message is one line that names it and the remedy."""
 
 
 class DamagedRecordError(UserError):

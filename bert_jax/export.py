@@ -12,10 +12,11 @@ from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.tensorflow import write_tensorflow
-from bert_jax.interchange.trained import read_trained
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.storage.new_directory import new_directory
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.workdir import read_config
+from bert_jax.workdir.run_directory import read_config
+from bert_jax.workdir.trained import read_trained
 
 WRITERS = {"huggingface": write_huggingface, "numpy": write_numpy, "tensorflow": write_tensorflow}
 LIBRARIES = {"huggingface": "transformers", "numpy": "numpy", "tensorflow": "tensorflow"}  # as model cards name them
@@ -39,7 +40,8 @@ def main(argv: Sequence[str]) -> None:
     model = read_config(_WORKDIR.value).model
     with new_directory(_OUTPUT.value) as aside:
         tokenizer = load_tokenizer(f"{_WORKDIR.value}/tokenizer")
-        trained = read_trained(_WORKDIR.value, model, tokenizer.fingerprint, _STEP.value)
+        abstract_params = pretraining_model(model).abstract_params
+        trained = read_trained(_WORKDIR.value, abstract_params, tokenizer.fingerprint, _STEP.value)
         WRITERS[_FORMAT.value](aside, trained, model, tokenizer)
         (aside / "README.md").write_text(model_card(trained, model, tokenizer, LIBRARIES[_FORMAT.value]))
     logging.info("exported step %d of %s to %s", trained.step, _WORKDIR.value, _OUTPUT.value)

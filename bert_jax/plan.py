@@ -11,7 +11,7 @@ from etils import epath
 from bert_jax import cli
 from bert_jax.config.command_line import define_config
 from bert_jax.planning.phases import plan_phase, requests
-from bert_jax.planning.run import RunPlan, known_sizes, packings, write_json, write_texts
+from bert_jax.planning.run_plan import RunPlan, known_sizes, packings, write_json, write_texts
 from bert_jax.planning.table import comparison_table, run_table
 from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
 from bert_jax.storage.paths import check_file, check_place
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     for topology in topologies:
         check_compiler(topology)
     config, predictions = known_sizes(_CONFIG.value, _VOCAB_SIZE.value, _PREDICTIONS.value)
-    packed = packings(config)
+    config, packed = packings(config)
     plans = []
     for topology in topologies:
         asked = requests(config, predictions, topology, packed)

@@ -11,9 +11,9 @@ from absl import flags
 from bert_jax import cli
 from bert_jax.config.command_line import define_config
 from bert_jax.parallel.processes import is_first, joined
-from bert_jax.report.page import write_report
+from bert_jax.reporting.page import write_report
 from bert_jax.storage.lock import only_run
-from bert_jax.training.loop import pretrain
+from bert_jax.training.pretraining import pretrain
 
 _CONFIG = define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, metrics, tokenizer and report.")

@@ -18,12 +18,12 @@ from etils import epath
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
-from bert_jax.checkpoint import Checkpoints
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.source import RecordSource
 from bert_jax.storage.mirror import Mirror
 from bert_jax.storage.whole_file import local_directory, replace_text, whole_file
+from bert_jax.workdir.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parent.parent
 

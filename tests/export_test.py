@@ -15,14 +15,14 @@ import pytest
 import torch
 import transformers
 
-from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import Config, ModelConfig, PhaseConfig
 from bert_jax.config.file import to_json
 from bert_jax.interchange import names
 from bert_jax.interchange.tensorflow import read_tensorflow
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.state import build_model
-from bert_jax.training.workdir import read_config
+from bert_jax.workdir.checkpoints import Checkpoints
+from bert_jax.workdir.run_directory import read_config
 
 ROOT = Path(__file__).parent.parent
 TEXT = topics["assert"]
@@ -62,7 +62,7 @@ def workdir(tmp_path_factory):
     model_config = dataclasses.replace(MODEL, vocab_size=tokenizer.vocab_size)
     config = Config(model=model_config, phases=(PhaseConfig(10, 8, 32),))
     (directory / "config.json").write_text(to_json(config))
-    model = build_model(model_config)
+    model = pretraining_model(model_config)
     checkpoints = Checkpoints(directory / "checkpoints", keep=3)
     description = {
         "config": json.loads(to_json(config)),
@@ -118,7 +118,7 @@ def test_it_computes_what_we_compute_on_real_text(workdir, exported):
     with torch.no_grad():
         tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
         theirs = transformers.BertForPreTraining.from_pretrained(exported).eval()(**tensors)
-    model = build_model(dataclasses.replace(MODEL, vocab_size=tokenizer.vocab_size))
+    model = pretraining_model(dataclasses.replace(MODEL, vocab_size=tokenizer.vocab_size))
     positions = np.tile(np.arange(32, dtype=np.int32), (len(lines), 1))
     inputs = [batch[name].astype(np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")]
     ours = jax.jit(model.apply)(make_state(model, step)["params"], *inputs, positions)
@@ -149,7 +149,7 @@ def test_an_older_checkpoint_on_request(workdir, tmp_path):
     assert "after 5 of 10 steps" in card
     assert "| loss | 8.5000 |" in card
     model = transformers.BertForPreTraining.from_pretrained(tmp_path / "hf")
-    params = make_state(build_model(dataclasses.replace(MODEL, vocab_size=model.config.vocab_size)), 5)["params"]
+    params = make_state(pretraining_model(dataclasses.replace(MODEL, vocab_size=model.config.vocab_size)), 5)["params"]
     ours = names.flatten(params)["encoder/pooler/kernel"]
     np.testing.assert_array_equal(model.bert.pooler.dense.weight.detach().numpy(), ours.T)
 
@@ -162,7 +162,7 @@ def test_an_original_bert_folder(workdir, tmp_path):
     config = read_config(workdir).model
     found = read_tensorflow(tmp_path / "one", ModelConfig())
     assert found.config == config
-    for path, array in names.flatten(make_state(build_model(config), 10)["params"]).items():
+    for path, array in names.flatten(make_state(pretraining_model(config), 10)["params"]).items():
         np.testing.assert_array_equal(found.arrays[path], array)
     assert "library_name: tensorflow" in (tmp_path / "one" / "README.md").read_text()
     tokenizers = [load_tokenizer(directory) for directory in (tmp_path / "one", workdir / "tokenizer")]
@@ -172,7 +172,7 @@ def test_an_original_bert_folder(workdir, tmp_path):
 def test_a_numpy_file(workdir, tmp_path):
     done = export(workdir, tmp_path / "out", "--format=numpy", "--step=5")
     assert done.returncode == 0, done.stderr
-    params = names.flatten(make_state(build_model(read_config(workdir).model), 5)["params"])
+    params = names.flatten(make_state(pretraining_model(read_config(workdir).model), 5)["params"])
     with np.load(tmp_path / "out" / "params.npz") as found:
         assert set(found) == params.keys()
         for path, array in params.items():

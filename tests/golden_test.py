@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 from bert_jax.config import MeshConfig, PhaseConfig
+from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.objective import mean_metrics
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import build_model, init_state, state_shardings
-from bert_jax.training.step import dropout_key, jit_train_step, train_step
+from bert_jax.training.state import init_state, state_shardings
+from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
 ROOT = Path(__file__).parent.parent
 CASES = [(path.stem, False) for path in sorted((ROOT / "configs").glob("*.py"))] + [("bert_base", True)]
@@ -63,15 +63,17 @@ def batch(step):
 def first_steps(name, dropout):
     config = reduced_config(name, dropout)
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
-    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, [PhaseConfig(steps=20)])
+    objective, optimizer = PretrainingObjective(config.model), make_optimizer(config.optimizer, [PhaseConfig(steps=20)])
+    model = objective.model()
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
     state = init_state(model, optimizer, shardings, seed=0)
-    step = train_step(model, optimizer, shardings["params"], 1, dropout_key(0, "threefry", "cpu"))
+    key = dropout_key(0, "threefry", "cpu")
+    step = train_step(objective, model, optimizer, shardings["params"], key, StepOptions())
     run = jit_train_step(step, mesh, shardings)
     seen = []
     for number in range(STEPS):
         state, sums = run(state, jax.device_put(batch(number), batch_sharding(mesh)))
-        values = mean_metrics({key: float(value) for key, value in sums.items()})
+        values = objective.means({key: float(value) for key, value in sums.items()})
         seen.append([values["masked_lm_loss"], values["next_sentence_loss"], float(sums["gradient_norm"])])
     return seen
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bert_jax.config import ModelConfig
-from bert_jax.model.flops import train_flops_per_sequence
+from bert_jax.objectives.pretraining import PretrainingObjective
 
 ROOT = Path(__file__).parent.parent
 needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
@@ -73,7 +73,7 @@ def test_flops_agree_with_the_formula(planned):
     model = ModelConfig(
         vocab_size=30_522, hidden_size=128, num_hidden_layers=1, num_attention_heads=2, intermediate_size=512
     )
-    formula = 64 * train_flops_per_sequence(model, 128, 20)
+    formula = 64 * PretrainingObjective(model).flops_per_row(128, 20)
     for made in planned[1]:
         phase = made["phases"][0]
         assert sum(phase["product_flops"].values()) == pytest.approx(formula, rel=0.02)

@@ -57,7 +57,7 @@ def main(argv):
     noting = Noting(opened.train)
     mesh = make_mesh(config.mesh)
     arrays = {}
-    batches = inputs.train_batches(dataclasses.replace(opened, train=noting), config, mesh, _FIRST_STEP.value)
+    batches = dataclasses.replace(opened, train=noting).batches(mesh, _FIRST_STEP.value)
     for step, batch in enumerate(batches, _FIRST_STEP.value):
         for name, array in batch.items():
             arrays[f"{step}/rows"], arrays[f"{step}/{name}"] = on_this_process(array)

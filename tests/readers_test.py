@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jax.sharding import SingleDeviceSharding
 
-from bert_jax.checkpoint import read_params
 from bert_jax.errors import UserError
+from bert_jax.workdir.checkpoints import read_params
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -23,7 +23,7 @@ pytestmark = [
 WRITER = """
 import sys
 import jax, numpy as np
-from bert_jax.checkpoint import Checkpoints
+from bert_jax.workdir.checkpoints import Checkpoints
 with Checkpoints(sys.argv[1], keep=int(sys.argv[2])) as checkpoints:
     for step in range(1, int(sys.argv[3])):
         state = {"params": {str(n): np.full((64, 8), step, np.float32) for n in range(8)}}

@@ -9,15 +9,16 @@ from etils import epath
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
-from bert_jax.goodput import goodput, read_starts
-from bert_jax.interchange.trained import _validation
-from bert_jax.report.charts import charts
-from bert_jax.report.page import _page, _settings
-from bert_jax.report.run import read_run
-from bert_jax.report.sentences import readable
-from bert_jax.report.verdict import results, verdict, work
+from bert_jax.reporting.charts import charts
+from bert_jax.reporting.page import _page, _settings
+from bert_jax.reporting.run_history import read_run
+from bert_jax.reporting.sentences import readable
+from bert_jax.reporting.verdict import results, verdict, work
 from bert_jax.storage.new_directory import check_replaceable
-from bert_jax.training.workdir import lines_up_to, read_config
+from bert_jax.workdir.goodput import goodput, read_starts
+from bert_jax.workdir.run_directory import read_config
+from bert_jax.workdir.step_log import lines_up_to
+from bert_jax.workdir.trained import _validation
 
 SAMPLE = {
     "tokens": ["[CLS]", "[MASK]", "b", "[SEP]"],

@@ -14,7 +14,7 @@ from absl import logging
 from etils import epath
 
 import bert_jax
-from bert_jax.data import beam_workers, report
+from bert_jax.data import beam_workers, records_report
 from bert_jax.data.examples import readable
 from bert_jax.data.manifest import MANIFEST, Manifest, Split, read_manifest, write_manifest
 from bert_jax.data.options import RecordOptions
@@ -124,13 +124,13 @@ def _finish(
     else:
         beam_workers.build_shards(output, work, waiting, options, beam_options)
     manifest = _manifest(work, cut.parts, options, plan)
-    counted = report.make_report(manifest, cut.parts, cut.input_report)
-    report.write_report(output, counted)
+    counted = records_report.make_report(manifest, cut.parts, cut.input_report)
+    records_report.write_report(output, counted)
     write_manifest(output, manifest)
     work.rmtree()
     _show_examples(output, tokenizer)
-    report.tell(counted)
-    logging.info("Records are in %s, and what was counted in %s", output, report.REPORT)
+    records_report.tell(counted)
+    logging.info("Records are in %s, and what was counted in %s", output, records_report.REPORT)
     return manifest
 
 
@@ -162,7 +162,7 @@ def _already_there(output: epath.Path, plan: dict[str, Any], strict: bool) -> Ma
     manifest = read_manifest(output)
     _check_same(output, {name: getattr(manifest, name) for name in plan}, plan)
     (output / ".parts").rmtree(missing_ok=True)
-    if strict and (input_report := report.read_input_report(output)):
+    if strict and (input_report := records_report.read_input_report(output)):
         findings.refuse(input_report)
     logging.info("%s already holds these records, complete; nothing to do", output)
     return manifest

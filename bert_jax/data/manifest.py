@@ -12,8 +12,8 @@ import msgspec
 import tensorflow_datasets as tfds
 from etils import epath
 
-from bert_jax.data.foreign import ForeignRecords, is_foreign, read_foreign
 from bert_jax.data.options import RecordOptions
+from bert_jax.data.original_shards import ForeignRecords, is_foreign, read_foreign
 from bert_jax.data.schema import record_features
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json

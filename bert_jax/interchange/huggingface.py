@@ -17,9 +17,9 @@ from bert_jax.errors import UserError
 from bert_jax.interchange import names
 from bert_jax.interchange.foreign import ForeignSettings
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.trained import Trained
 from bert_jax.storage.json_file import check_schema
 from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.workdir.trained import Trained
 
 # Settings that both sides call the same.
 SAME_NAME = (

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from bert_jax.config import ModelConfig
-from bert_jax.interchange.trained import Trained
 from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.workdir.trained import Trained
 
 _PAGE = """\
 ---

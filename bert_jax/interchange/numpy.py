@@ -8,8 +8,8 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.interchange import names
-from bert_jax.interchange.trained import Trained
 from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.workdir.trained import Trained
 
 
 def write_numpy(directory: epath.Path, trained: Trained, config: ModelConfig, tokenizer: Tokenizer) -> None:

@@ -20,9 +20,9 @@ from bert_jax.interchange import names
 from bert_jax.interchange.foreign import ForeignSettings, ForeignWeights, Size, Stored, listed, take_weights
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
-from bert_jax.interchange.trained import Trained
 from bert_jax.storage.json_file import check_schema, read_json
 from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.workdir.trained import Trained
 
 CHECKPOINT = "bert_model.ckpt"
 SETTINGS = "bert_config.json"

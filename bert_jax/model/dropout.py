@@ -10,17 +10,17 @@ def dropout(array: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """Set a share `rate` to zero and scale the rest up; without a key, the identity. `key` as in random_bits."""
     if key is None or rate == 0.0:
         return array
-    keep = keeps(random_bits(key, array.shape), rate)
-    return jnp.where(keep, array / (1.0 - rate), jnp.zeros_like(array))
+    mask = dropout_mask(random_bits(key, array.shape), rate)
+    return jnp.where(mask, array / (1.0 - rate), jnp.zeros_like(array))
 
 
-def keeps(bits: jax.Array, rate: float) -> jax.Array:
-    """Which numbers stay, from uint16 `bits`: each with probability 1 - round(2^16 rate) / 2^16."""
+def dropout_mask(bits: jax.Array, rate: float) -> jax.Array:
+    """True where a number stays, from uint16 `bits`: each with probability 1 - round(2^16 rate) / 2^16."""
     return bits >= jnp.uint16(round(rate * 2**16))
 
 
-def keeps_of_heads(key: jax.Array, shape: tuple[int, int, int, int], rate: float) -> jax.Array:
-    """Which attention weights stay: bool [batch, heads, keys, queries], each with the probability of `keeps`.
+def attention_dropout_mask(key: jax.Array, shape: tuple[int, int, int, int], rate: float) -> jax.Array:
+    """True where an attention weight stays: bool [batch, heads, keys, queries], as likely as in `dropout_mask`.
 
     With one key, the heads are the bits of a word. A bit of `drawn | words` is set with probability (1 + p) / 2 and one
     of `drawn & words` with p / 2, if it is one of `words` with p: so the binary digits of 1 - rate, last one first,
@@ -29,7 +29,7 @@ def keeps_of_heads(key: jax.Array, shape: tuple[int, int, int, int], rate: float
     heads = shape[1]
     digits = 2**16 - round(rate * 2**16)
     if key.ndim or heads > 32 or digits == 2**16:
-        return keeps(random_bits(key, shape), rate)
+        return dropout_mask(random_bits(key, shape), rate)
     places = [digits >> place & 1 for place in range(16)]
     places = places[places.index(1) :]
     dtype = next(dtype for dtype in (jnp.uint8, jnp.uint16, jnp.uint32) if heads <= jnp.iinfo(dtype).bits)

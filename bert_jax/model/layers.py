@@ -15,9 +15,10 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 from jax.experimental.layout import Layout, with_layout_constraint
 
+from bert_jax import scopes
 from bert_jax.config import ModelConfig
 from bert_jax.model.attention import attend
-from bert_jax.model.dropout import dropout, keeps_of_heads, split_key
+from bert_jax.model.dropout import attention_dropout_mask, dropout, split_key
 from bert_jax.model.layer_norm import LayerNorm
 from bert_jax.model.products import NAME, dense, product
 from bert_jax.parallel.axes import logical
@@ -71,23 +72,23 @@ class SelfAttention(nnx.Module):
         self.rate = config.attention_probs_dropout_prob
 
     def __call__(
-        self, read: jax.Array, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None
+        self, queries: jax.Array, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None
     ) -> jax.Array:
-        """What the tokens `read` take from all of `hidden`: [batch * length, embed] or [batch, length, embed].
+        """What the tokens `queries` take from all of `hidden`: [batch * length, embed] or [batch, length, embed].
 
-        score_bias float32 [batch, 1, length, 1 or queries]. Returns the shape of `read`.
+        score_bias float32 [batch, 1, length, 1 or queries]. Returns the shape of `queries`.
         """
         batch, _, length, _ = score_bias.shape
         query, key, value = (
-            self._heads(into, rows, batch)
-            for into, rows in ((self.query, read), (self.key, hidden), (self.value, hidden))
+            self._heads(into, tokens, batch)
+            for into, tokens in ((self.query, queries), (self.key, hidden), (self.value, hidden))
         )
         query = query / math.sqrt(query.shape[2])
-        keep = None
+        mask = None
         if dropout_key is not None and self.rate > 0.0:
-            keep = keeps_of_heads(dropout_key, (batch, query.shape[1], length, query.shape[3]), self.rate)
-        context = attend(query, key, value, score_bias, keep, self.rate)
-        return self._tokens(context.reshape(batch, -1, context.shape[3]), read)
+            mask = attention_dropout_mask(dropout_key, (batch, query.shape[1], length, query.shape[3]), self.rate)
+        context = attend(query, key, value, score_bias, mask, self.rate)
+        return self._tokens(context.reshape(batch, -1, context.shape[3]), queries)
 
     def _heads(self, into: nnx.Linear, hidden: jax.Array, batch: int) -> jax.Array:
         """Tokens, as rows or by sequence -> [batch, heads, head_dim, length], as `attend` takes it."""
@@ -102,9 +103,9 @@ class SelfAttention(nnx.Module):
             by_column = jnp.swapaxes(into(hidden).reshape(batch, -1, into.out_features), 1, 2)
         return by_column.reshape(batch, self.num_heads, -1, by_column.shape[2])
 
-    def _tokens(self, context: jax.Array, read: jax.Array) -> jax.Array:
-        """The output projection of [batch, heads * head_dim, queries], in the shape of `read`."""
-        if read.ndim == 3:
+    def _tokens(self, context: jax.Array, queries: jax.Array) -> jax.Array:
+        """The output projection of [batch, heads * head_dim, queries], in the shape of `queries`."""
+        if queries.ndim == 3:
             kernel, bias = _weights(self.output, context.dtype)
             return product("bhq,he->bqe", context, kernel, context.dtype) + bias.reshape(1, 1, -1)
         return self.output(jnp.swapaxes(context, 1, 2).reshape(-1, context.shape[1]))
@@ -129,22 +130,26 @@ class Layer(nnx.Module):
         self.rate = config.hidden_dropout_prob
 
     def __call__(
-        self, hidden: jax.Array, score_bias: jax.Array, dropout_key: jax.Array | None, read: jax.Array | None = None
+        self,
+        hidden: jax.Array,
+        score_bias: jax.Array,
+        dropout_key: jax.Array | None,
+        query_positions: jax.Array | None = None,
     ) -> jax.Array:
         """Hidden [batch * length, embed] or [batch, length, embed] -> the same shape; score_bias as in SelfAttention.
 
-        With `read` int32 [batch, queries], only those tokens' output is computed: queries in the place of length.
+        With query_positions int32 [batch, queries], only those tokens' output is computed: queries in length's place.
         """
         probs_key, attention_key, output_key = split_key(dropout_key, 3)
-        with jax.named_scope("attention"):
+        with jax.named_scope(scopes.ATTENTION):
             queries = hidden
-            if read is not None:
-                queries, score_bias = _tokens_at(hidden, read), _of_queries(score_bias, read)
+            if query_positions is not None:
+                queries, score_bias = _tokens_at(hidden, query_positions), _of_queries(score_bias, query_positions)
             attended = self.attention(queries, hidden, score_bias, probs_key)
             hidden = self.attention_norm(queries + dropout(attended, self.rate, attention_key))
         return self._feed_forward(hidden, output_key)
 
-    @jax.named_scope("feed_forward")
+    @jax.named_scope(scopes.FEED_FORWARD)
     def _feed_forward(self, hidden: jax.Array, dropout_key: jax.Array | None) -> jax.Array:
         fed = self.output(self.activation(self.intermediate(hidden)))
         return self.output_norm(hidden + dropout(fed, self.rate, dropout_key))

@@ -32,6 +32,7 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
 }
 
 
+LOOKED_UP = ("vocab", "position", "token_type")  # axes along which ids choose rows
 # Numbers that a device must get of an array for it to be cut over data too.
 SMALLEST_PIECE = 64
 

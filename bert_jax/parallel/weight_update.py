@@ -11,12 +11,15 @@ summed, which is slower than the layer that uses it. So equal kernels of several
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+
+from bert_jax.parallel.axes import LOOKED_UP
 
 Tree = Any  # nested dicts like the parameters
 LEAST_BYTES = 160 * 1024
@@ -31,11 +34,11 @@ def data_specs(shardings: Tree) -> Tree:
     )
 
 
-def gather(shares: Tree, shardings: Tree) -> Tree:
+def gather(shares: Tree, shardings: Tree, axes: Mapping[tuple[str, ...], tuple[str, ...]]) -> Tree:
     """Whole weights, of the same dtypes, from each replica's shares.
 
-    An embedding that is cut over its columns comes with rows of zeros at its end, up to whole tiles on each replica:
-    on TPUs, taking them off would copy the table.
+    `axes` are the parameters' logical axes, by path. A table that is looked up and is cut over its columns comes with
+    rows of zeros at its end, up to whole tiles on each replica: on TPUs, taking them off would copy the table.
     """
     paths_and_shares, tree = jax.tree_util.tree_flatten_with_path(shares)
     layouts = jax.tree.leaves(shardings)
@@ -45,7 +48,7 @@ def gather(shares: Tree, shardings: Tree) -> Tree:
         gathered = jax.lax.all_gather(jnp.stack([rows[number] for number in bundle]), "data", axis=1, tiled=True)
         for place, number in enumerate(bundle):
             path, share = paths_and_shares[number]
-            is_table = path[-1].key == "embedding"
+            is_table = axes[tuple(entry.key for entry in path)][0] in LOOKED_UP
             whole[number] = gathered[place] if is_table else _whole(gathered[place], share.shape, layouts[number])
     return jax.tree.unflatten(tree, whole)
 

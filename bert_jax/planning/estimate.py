@@ -5,10 +5,10 @@ import math
 import re
 from collections import defaultdict
 
-from bert_jax.planning.compiled import Compiled
+from bert_jax.planning.compilation import Compiled
 from bert_jax.planning.hlo import Hlo, Run, collective_bytes, group_size, kind_of_collective
 from bert_jax.planning.network import transfer_seconds
-from bert_jax.planning.parts import part_of
+from bert_jax.planning.scopes import part_of
 from bert_jax.planning.topologies import Chip, Topology
 
 NETWORK = "collectives"

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from bert_jax.training.update import SELDOM
+from bert_jax.scopes import ONCE_AN_INTERVAL
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 
@@ -88,7 +88,7 @@ class Hlo:
                 yield from self.runs(instruction.called("body") or "", times * self.turns(instruction))
             elif opcode == "call":
                 yield from self.runs(instruction.called("to_apply") or "", times)
-            elif opcode == "conditional" and SELDOM in instruction.op_name:
+            elif opcode == "conditional" and ONCE_AN_INTERVAL in instruction.op_name:
                 continue
             elif opcode == "conditional":
                 yield from max((list(self.runs(branch, times)) for branch in _branches(instruction)), key=_weight)

@@ -2,7 +2,7 @@
 
 import re
 
-from bert_jax.planning.compiled import Compiled
+from bert_jax.planning.compilation import Compiled
 from bert_jax.planning.hlo import Hlo, Instruction
 
 _NO_MEMORY_OF_THEIR_OWN = {"parameter", "constant", "bitcast", "get-tuple-element", "tuple", "iota", "partition-id"}

@@ -1,6 +1,5 @@
 """The plan of one phase: whether its step fits, where memory and time go, and if it does not fit, what would help."""
 
-import copy
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
@@ -11,8 +10,8 @@ from absl import logging
 from bert_jax.config import Config
 from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
-from bert_jax.model.flops import train_flops_per_sequence
-from bert_jax.planning.compiled import CompilationError, DoesNotFitError, Request, compile_step
+from bert_jax.objectives.pretraining import PretrainingObjective
+from bert_jax.planning.compilation import CompilationError, DoesNotFitError, Request, compile_step
 from bert_jax.planning.estimate import StepTime, step_time
 from bert_jax.planning.hlo import Hlo
 from bert_jax.planning.memory import memory_by_kind
@@ -41,8 +40,8 @@ class PhasePlan:
     def model_flops(self) -> int:
         """FLOPs of a step as papers count them (model/flops.py)."""
         config, phase = self.request.config, self.request.config.phases[self.request.phase]
-        flops = train_flops_per_sequence(config.model, phase.max_seq_length, self.request.predictions_per_row)
-        return phase.rows * flops
+        objective = PretrainingObjective(config.model)
+        return phase.rows * objective.flops_per_row(phase.max_seq_length, self.request.predictions_per_row)
 
     @property
     def seconds(self) -> float:
@@ -141,8 +140,7 @@ def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str,
 
 
 def _changed(config: Config, fsdp: int = 1, **train: Any) -> tuple[str, Config]:
-    changed = copy.deepcopy(config)
-    changed.train = dataclasses.replace(config.train, **train)
+    changed = dataclasses.replace(config, train=dataclasses.replace(config.train, **train))
     names = [f"--config.train.{name}={value}" for name, value in train.items()]
     if fsdp > 1:
         changed.mesh = dataclasses.replace(config.mesh, fsdp=fsdp, data=-1)

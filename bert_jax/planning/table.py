@@ -4,7 +4,7 @@ import math
 
 from bert_jax.planning.estimate import Collective
 from bert_jax.planning.phases import PhasePlan
-from bert_jax.planning.run import RunPlan
+from bert_jax.planning.run_plan import RunPlan
 from bert_jax.planning.topologies import GIB, Topology
 
 NOT_MEASURED = (

@@ -11,15 +11,15 @@ import jax
 from etils import epath
 
 import bert_jax
-from bert_jax.checkpoint import Checkpoints
-from bert_jax.checkpoint_files import read_description, steps_in
 from bert_jax.config import Config
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema
 from bert_jax.training.inputs import PhaseInput
+from bert_jax.training.meter import MonitorState
 from bert_jax.training.same_records import PhaseRecords
-from bert_jax.training.watch import WatchState
+from bert_jax.workdir.checkpoint_files import read_description, steps_in
+from bert_jax.workdir.checkpoints import Checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Description:
 
     step: int = 0
     owes_evaluation: bool = False  # the one of this step was interrupted
-    watch: WatchState = dataclasses.field(default_factory=WatchState)
+    watch: MonitorState = dataclasses.field(default_factory=MonitorState)
     records: list[PhaseRecords] = dataclasses.field(default_factory=list)  # of every phase
     data: PhaseRecords | None = None  # of the phase of this step: options and inputs only
 
@@ -41,11 +41,11 @@ class Description:
 
 def describe(
     config: Config,
-    opened: PhaseInput,
     records: Sequence[PhaseRecords],
+    opened: PhaseInput,
     step: int,
     owes_evaluation: bool,
-    watch: WatchState,
+    watch: MonitorState,
 ) -> dict[str, Any]:
     """The description of the checkpoint of `step`, which is in the phase `opened`."""
     return {

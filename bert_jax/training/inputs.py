@@ -1,40 +1,139 @@
-"""Where records meet the mesh: every phase's records opened and checked, and batches laid out on the devices."""
+"""Where records meet the mesh: every phase's records opened and checked, and read as global batches."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-import jax
 import numpy as np
 from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
-from bert_jax.config import Config, DataConfig, PhaseConfig
+from bert_jax.config import Config, DataConfig, ModelConfig, PhaseConfig
 from bert_jax.data.batches import evaluation_batches, record_ids, training_batches
 from bert_jax.data.manifest import Manifest, read_manifest
 from bert_jax.data.packing import PackedOrder, Packing, choose_packing, packed_batches
 from bert_jax.data.shard_cache import shard_cache
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
-from bert_jax.parallel.axes import batch_sharding
+from bert_jax.objectives.objective import Batch
+from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.paths import check_readable
-from bert_jax.training.objective import Batch
 
-_LOOKED_AT = 16  # records of each split, before the run
+_CHECKED = 16  # records of each split, before the run
 
 
 @dataclasses.dataclass(frozen=True)
 class PhaseInput:
-    """One phase with its records, and the steps of the run that are its own."""
+    """One phase with its records, and the steps of the run that are its own: a Feed (training/feed.py)."""
 
-    phase: PhaseConfig
+    phase: PhaseConfig  # with packed_rows, where they are packed
     first_step: int
-    last_step: int  # the step after its last
+    last_step: int
     manifest: Manifest
     train: RecordSource
     validation: RecordSource | None
-    packing: Packing | None = None
+    packing: Packing | None
+    seed: int  # of the order
+    type_vocab_size: int
+    read_threads: int
+    prefetch_batches: int
+    max_held_out_batches: int  # 0: all
+
+    @property
+    def batch_shape(self) -> tuple[int, int]:
+        """Rows and tokens."""
+        return self.phase.rows, self.phase.max_seq_length
+
+    @property
+    def predictions(self) -> int:
+        """Masked words of a row, at most."""
+        return self.packing.predictions_per_row if self.packing else self.manifest.max_predictions_per_seq
+
+    def batches(self, mesh: Mesh, from_step: int) -> Iterator[Batch]:
+        """See Feed. Raises UserError as `check_segments`."""
+        size = self.phase.rows
+        rows = local_rows(mesh, size)
+        for batch in self._local_batches(rows, from_step):
+            check_segments(batch, self.train, self.type_vocab_size)
+            yield on_devices(batch, rows, size, mesh)
+
+    def _local_batches(self, rows: np.ndarray, from_step: int) -> Iterator[Mapping[str, np.ndarray]]:
+        how = {
+            "first_step": from_step - self.first_step,
+            "last_step": self.phase.steps,
+            "num_threads": self.read_threads,
+            "prefetch": self.prefetch_batches,
+        }
+        if self.packing:
+            return packed_batches(self.train, self.packing, rows=rows, seed=self.seed, **how)
+        return training_batches(self.train, global_batch_size=self.phase.rows, rows=rows, seed=self.seed, **how)
+
+    def record_numbers(self, step: int) -> list[int]:
+        """See Feed."""
+        number, size = step - 1 - self.first_step, self.phase.global_batch_size
+        if self.packing:
+            rows = PackedOrder(self.train.sizes(), self.packing, self.seed).rows(number)
+            return [record for row in rows for record in row]
+        return record_ids(number, np.arange(size), size, len(self.train), self.seed).tolist()
+
+    def held_out(self, mesh: Mesh) -> Iterator[Batch] | None:
+        """See Feed. Raises UserError as `check_segments`."""
+        if not self.validation:
+            return None
+        size = self.phase.global_batch_size
+        return held_out_batches(self.validation, size, self.max_held_out_batches, self.type_vocab_size, mesh)
+
+
+def open_phases(config: Config) -> list[PhaseInput]:
+    """Open every phase's records before any device is touched; `config` is resolved, and stays as it is.
+
+    Raises:
+      UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, or hold
+        ids that the model has no row for.
+    """
+    opened: list[PhaseInput] = []
+    for phase in config.phases:
+        opened.append(_open_phase(phase, opened[-1].last_step if opened else 0, config))
+    _check_one_vocabulary(config.model, opened)
+    for source in (source for phase in opened for source in (phase.train, phase.validation) if source):
+        some = source.fetch(np.linspace(0, len(source) - 1, _CHECKED).astype(int).tolist())
+        check_segments(some, source, config.model.type_vocab_size)
+    return opened
+
+
+def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
+    """The resolved config with what its records decide: the vocabulary's size, and the rows of packed batches."""
+    model = dataclasses.replace(config.model, vocab_size=opened[0].manifest.vocab_size)
+    return dataclasses.replace(config, model=model, phases=tuple(each.phase for each in opened))
+
+
+def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInput:
+    directory = records_directory(config.data, phase)
+    check_readable(directory)
+    manifest = read_manifest(directory)
+    _check_length(directory, manifest, phase)
+    validation = open_split(directory, "validation", config.data) if "validation" in manifest.splits else None
+    if validation is None:
+        logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
+    train, seed, packing = open_split(directory, "train", config.data), config.train.seed, None
+    if config.data.packing:
+        packing = choose_packing(train.sizes(), phase.max_seq_length, phase.global_batch_size, seed, phase.packed_rows)
+        phase = dataclasses.replace(phase, packed_rows=packing.rows)
+    return PhaseInput(
+        phase=phase,
+        first_step=first_step,
+        last_step=first_step + phase.steps,
+        manifest=manifest,
+        train=train,
+        validation=validation,
+        packing=packing,
+        seed=seed,
+        type_vocab_size=config.model.type_vocab_size,
+        read_threads=config.data.read_threads,
+        prefetch_batches=config.data.prefetch_batches,
+        max_held_out_batches=config.evaluation.max_batches,
+    )
 
 
 def records_directory(data: DataConfig, phase: PhaseConfig) -> epath.Path:
@@ -42,32 +141,25 @@ def records_directory(data: DataConfig, phase: PhaseConfig) -> epath.Path:
     return epath.Path(data.records.replace("{max_seq_length}", str(phase.max_seq_length)))
 
 
-def open_phases(config: Config) -> list[PhaseInput]:
-    """Open every phase's records before any device is touched; where they are packed, set the phases' packed_rows.
+def open_split(directory: epath.Path, split: str, data: DataConfig) -> RecordSource:
+    """The records of one split, copied to this host while they are read if they are in an object store."""
+    cache = shard_cache(data.cache_directory, data.cache_gigabytes) if is_remote(directory) else None
+    return RecordSource(directory, split, data.skip_corrupt, cache)
 
-    Raises:
-      UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, or hold
-        ids that the model has no row for.
+
+def held_out_batches(
+    source: RecordSource, global_batch_size: int, max_batches: int, type_vocab_size: int, mesh: Mesh
+) -> Iterator[Batch]:
+    """The records in order, on the devices; rows that fill up the last batch are all zero. max_batches 0: all.
+
+    Raises UserError as `check_segments`.
     """
-    opened, first_step = [], 0
-    for phase in config.phases:
-        directory = records_directory(config.data, phase)
-        check_readable(directory)
-        manifest = read_manifest(directory)
-        _check_length(directory, manifest, phase)
-        held_out = open_split(directory, "validation", config.data) if "validation" in manifest.splits else None
-        if held_out is None:
-            logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
-        last_step = first_step + phase.steps
-        train = open_split(directory, "train", config.data)
-        packing = _packing(train, phase, config) if config.data.packing else None
-        opened.append(PhaseInput(phase, first_step, last_step, manifest, train, held_out, packing))
-        first_step = last_step
-    _check_one_vocabulary(config, opened)
-    for source in (source for phase in opened for source in (phase.train, phase.validation) if source):
-        some = source.fetch(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int).tolist())
-        check_segments(some, source, config.model.type_vocab_size)
-    return opened
+    rows = local_rows(mesh, global_batch_size)
+    for batch in evaluation_batches(
+        source, global_batch_size=global_batch_size, rows=rows, max_batches=max_batches or None
+    ):
+        check_segments(batch, source, type_vocab_size)
+        yield on_devices(batch, rows, global_batch_size, mesh)
 
 
 def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_vocab_size: int) -> None:
@@ -84,19 +176,6 @@ def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_v
         )
 
 
-def open_split(directory: epath.Path, split: str, data: DataConfig) -> RecordSource:
-    """The records of one split, copied to this host while they are read if they are in an object store."""
-    cache = shard_cache(data.cache_directory, data.cache_gigabytes) if is_remote(directory) else None
-    return RecordSource(directory, split, data.skip_corrupt, cache)
-
-
-def _packing(train: RecordSource, phase: PhaseConfig, config: Config) -> Packing:
-    length, size = phase.max_seq_length, phase.global_batch_size
-    packing = choose_packing(train.sizes(), length, size, config.train.seed, phase.packed_rows)
-    phase.packed_rows = packing.rows
-    return packing
-
-
 def _check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig) -> None:
     if manifest.max_seq_length != phase.max_seq_length:
         raise UserError(
@@ -105,7 +184,7 @@ def _check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig)
         )
 
 
-def _check_one_vocabulary(config: Config, opened: list[PhaseInput]) -> None:
+def _check_one_vocabulary(model: ModelConfig, opened: list[PhaseInput]) -> None:
     first = opened[0].manifest
     for other in opened:
         if other.manifest.vocab_fingerprint != first.vocab_fingerprint:
@@ -113,77 +192,9 @@ def _check_one_vocabulary(config: Config, opened: list[PhaseInput]) -> None:
                 f"{other.train.directory} and {opened[0].train.directory} were made with different vocabularies; "
                 "build the records of all phases with one --vocab"
             )
-    if config.model.vocab_size not in (0, first.vocab_size):
+    if model.vocab_size not in (0, first.vocab_size):
         raise UserError(
             f"{opened[0].train.directory} has a vocabulary of {first.vocab_size} and "
-            f"--config.model.vocab_size={config.model.vocab_size}; set it to {first.vocab_size} or 0, "
+            f"--config.model.vocab_size={model.vocab_size}; set it to {first.vocab_size} or 0, "
             "or build the records with the other vocabulary"
         )
-
-
-def train_batches(opened: PhaseInput, config: Config, mesh: Mesh, from_step: int) -> Iterator[Batch]:
-    """Global batches on the devices, from `from_step` of the run to the end of the phase.
-
-    Raises UserError as `check_segments`.
-    """
-    size = opened.phase.rows
-    rows = local_rows(mesh, size)
-    seed = config.train.seed
-    how = {
-        "first_step": from_step - opened.first_step,
-        "last_step": opened.phase.steps,
-        "num_threads": config.data.read_threads,
-        "prefetch": config.data.prefetch_batches,
-    }
-    if opened.packing:
-        batches = packed_batches(opened.train, opened.packing, rows=rows, seed=seed, **how)
-    else:
-        batches = training_batches(opened.train, global_batch_size=size, rows=rows, seed=seed, **how)
-    for batch in batches:
-        check_segments(batch, opened.train, config.model.type_vocab_size)
-        yield on_devices(batch, rows, size, mesh)
-
-
-def record_numbers(opened: PhaseInput, config: Config, step: int) -> list[int]:
-    """The numbers of the records that the run's `step`, counted from 1, reads; all rows of the global batch."""
-    number, seed, size = step - 1 - opened.first_step, config.train.seed, opened.phase.global_batch_size
-    if opened.packing:
-        rows = PackedOrder(opened.train.sizes(), opened.packing, seed).rows(number)
-        return [record for row in rows for record in row]
-    return record_ids(number, np.arange(size), size, len(opened.train), seed).tolist()
-
-
-def held_out_batches(
-    source: RecordSource, global_batch_size: int, max_batches: int, type_vocab_size: int, mesh: Mesh
-) -> Iterator[Batch]:
-    """The held-out split in order, on the devices; rows that fill up the last batch are all zero.
-
-    Raises UserError as `check_segments`.
-    """
-    rows = local_rows(mesh, global_batch_size)
-    for batch in evaluation_batches(
-        source, global_batch_size=global_batch_size, rows=rows, max_batches=max_batches or None
-    ):
-        check_segments(batch, source, type_vocab_size)
-        yield on_devices(batch, rows, global_batch_size, mesh)
-
-
-def local_rows(mesh: Mesh, global_batch_size: int) -> np.ndarray:
-    """The rows of a global batch that this process's devices hold, ascending; the only ones it reads."""
-    slices = batch_sharding(mesh).addressable_devices_indices_map((global_batch_size,)).values()
-    return np.unique(np.concatenate([np.arange(global_batch_size)[index] for index in slices]))
-
-
-def on_devices(batch: Mapping[str, np.ndarray], rows: np.ndarray, global_batch_size: int, mesh: Mesh) -> Batch:
-    """The global arrays, of which `batch` holds the `rows` of this process."""
-    sharding = batch_sharding(mesh)
-
-    def lay_out(local: np.ndarray) -> jax.Array:
-        def piece(index: tuple[slice, ...] | None) -> np.ndarray:
-            assert index is not None
-            wanted = np.arange(global_batch_size)[index[0]]
-            return local[np.searchsorted(rows, wanted)]
-
-        return jax.make_array_from_callback((global_batch_size, *local.shape[1:]), sharding, piece)
-
-    return {name: lay_out(array) for name, array in batch.items()}

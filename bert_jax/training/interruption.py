@@ -1,6 +1,6 @@
 """Being asked to stop: SIGTERM (a machine that is taken away) and SIGINT (Ctrl-C), agreed upon by all processes.
 
-Any one process of a job may get the signal, and all have to save at the same step. Each tells its signal to a small
+Any one process of a job may get the signal, and all have to save at the same step. Each sends its signal to a small
 maximum over all devices that is dispatched behind each step, and reads it when the step after is on its way, as the
 metrics are read: no step waits for it.
 """
@@ -36,36 +36,36 @@ class Interruption:
         self._here = 0  # the signal that this process has got
         self._agreed = 0  # the one that all stop for
         self._before: dict[signal.Signals, Any] = {}
-        self._told: jax.Array | None = None
+        self._sent: jax.Array | None = None
         if jax.process_count() > 1:
             self._sharding = NamedSharding(mesh, P(mesh.axis_names))
             self._size = mesh.size
             self._most = jax.jit(jnp.max, out_shardings=replicated(mesh))
 
-    def reached(self) -> bool:
-        """Whether the run is to stop. Every process asks equally often, behind a step, and hears the same."""
+    def agree(self) -> bool:
+        """Whether the run is to stop. Every process asks equally often, behind a step, and gets the same."""
         if self._agreed:
             return True
         if jax.process_count() == 1:
             self._agreed = self._here
         else:
-            before, self._told = self._told, self._tell()
+            before, self._sent = self._sent, self._send()
             self._agreed = int(before) if before is not None else 0
-        return self.is_reached
+        return self.is_requested
 
-    def until_reached(self, batches: Iterable[Any]) -> Iterator[Any]:
+    def until_requested(self, batches: Iterable[Any]) -> Iterator[Any]:
         """The batches, ending early when the run is to stop."""
         for batch in batches:
-            if self.reached():
+            if self.agree():
                 return
             yield batch
 
     @property
-    def is_reached(self) -> bool:
-        """What `reached` said last."""
+    def is_requested(self) -> bool:
+        """What `agree` gave last."""
         return bool(self._agreed)
 
-    def leave_if_reached(self, step: int) -> None:
+    def leave_if_requested(self, step: int) -> None:
         """End the process, whose `step` is saved: SystemExit with RESUME, or KeyboardInterrupt after Ctrl-C."""
         if not self._agreed:
             return
@@ -76,7 +76,7 @@ class Interruption:
         logging.info("%s: step %d is saved; exit code %d: the same command goes on from there", name, step, RESUME)
         raise SystemExit(RESUME)
 
-    def _tell(self) -> jax.Array:
+    def _send(self) -> jax.Array:
         here = np.array([self._here], np.int32)
         return self._most(jax.make_array_from_callback((self._size,), self._sharding, lambda _: here))
 

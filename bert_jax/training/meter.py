@@ -7,8 +7,6 @@ from typing import Any
 
 import jax
 
-from bert_jax.training.objective import mean_metrics
-
 
 @dataclasses.dataclass
 class Interval:
@@ -22,6 +20,15 @@ class Interval:
     input_wait: float = 0.0  # seconds
 
 
+@dataclasses.dataclass(frozen=True)
+class MonitorState:
+    """What the next lines need of the steps up to a checkpoint, in whose description it lies."""
+
+    interval: Interval = dataclasses.field(default_factory=Interval)
+    loss_spikes: int = 0  # of the interval
+    recent_losses: list[float] = dataclasses.field(default_factory=list)  # with which a spike is compared
+
+
 class Meter:
     """Takes each step's sums when the step is dispatched and reads them only when the next one is on its way.
 
@@ -31,20 +38,24 @@ class Meter:
     def __init__(
         self,
         peak_flops: float,
+        means: Callable[[Mapping[str, float]], dict[str, float]],
         see: Callable[[int, Mapping[str, float]], None] | None = None,
         interval: Interval | None = None,
     ) -> None:
-        """`peak_flops`: FLOP/s of all devices of the mesh together. `see` is shown each step and its own numbers.
+        """`peak_flops`: FLOP/s of all devices of the mesh together. `means`: the objective's, of sums.
+
+        `see` is shown each step and its own numbers.
 
         A run that goes on gives the `interval` that was open where it stopped, so that each step is in one line.
         """
-        self._peak_flops = peak_flops
+        self._peak_flops, self._means = peak_flops, means
+        self._tokens_per_step, self._flops_per_step = 0, 0
+        self._done_at: float | None = None
         self._see = see
         self._waiting: tuple[int, Mapping[str, Any], bool] | None = None
         self.interval = interval or Interval()
-        self.pause()
 
-    def start_phase(self, tokens_per_step: int, flops_per_step: int) -> None:
+    def set_step_size(self, tokens_per_step: int, flops_per_step: int) -> None:
         """Steps are of this size from now on."""
         self._tokens_per_step, self._flops_per_step = tokens_per_step, flops_per_step
         self.pause()
@@ -66,7 +77,7 @@ class Meter:
         step, sums, closes = self._waiting
         self._waiting = None
         values = {name: float(value) for name, value in jax.device_get(sums).items()}
-        self._stop_watch()
+        self._count_time()
         interval = self.interval
         if values["skipped"]:  # it is in no mean, since the weights never saw it
             interval.skipped_steps += 1
@@ -74,7 +85,7 @@ class Meter:
             interval.totals |= {name: interval.totals.get(name, 0.0) + value for name, value in values.items()}
             interval.steps += 1
         if self._see is not None:
-            self._see(step, values | mean_metrics(values))
+            self._see(step, values | self._means(values))
         return (step, self._close(values)) if closes else None
 
     def idle(self) -> bool:
@@ -87,9 +98,9 @@ class Meter:
 
     def pause(self) -> None:
         """What happens until the next step is done (compilation, evaluation) is not the steps' time."""
-        self._done_at: float | None = None
+        self._done_at = None
 
-    def _stop_watch(self) -> None:
+    def _count_time(self) -> None:
         now = time.perf_counter()
         if self._done_at is not None:
             self.interval.seconds += now - self._done_at
@@ -99,7 +110,7 @@ class Meter:
     def _close(self, last: Mapping[str, float]) -> dict[str, float]:
         """Means of the interval, but the update's norms are those of its `last` step, if they were measured there."""
         interval, self.interval = self.interval, Interval()
-        values = mean_metrics(interval.totals) if interval.steps else {}
+        values = self._means(interval.totals) if interval.steps else {}
         gradient_norms = (name for name in interval.totals if name.startswith("gradient_norm"))
         values |= {name: interval.totals[name] / interval.steps for name in gradient_norms}
         values |= {name: last[name] for name in last if name.startswith("update_norm") and last["update_norm"]}

@@ -1,48 +1,55 @@
-"""What a run computes, from its config and a mesh alone: the model, its optimizer, where the state lies, and the step.
+"""What a run computes: the model of its objective, the optimizer, where the state lies, and the step.
 
 `pretrain` runs this step; `plan` compiles the same one for devices that are only described.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import jax
 import optax
 from jax.sharding import Mesh
 
-from bert_jax.config import Config
-from bert_jax.parallel.mesh import check_batch, check_clip_pieces, check_heads
+from bert_jax.config import OptimizerConfig, PhaseConfig, TrainConfig
+from bert_jax.model.functional import Model
+from bert_jax.objectives.objective import Objective, Sums
+from bert_jax.parallel.mesh import check_batch, check_clip_pieces
 from bert_jax.training.optimizer import clip, make_optimizer
-from bert_jax.training.state import Model, State, build_model, state_shardings
-from bert_jax.training.step import Sums, dropout_key, jit_train_step, train_step
+from bert_jax.training.state import State, state_shardings
+from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
     """A run's functions; nothing is compiled or on a device before `run_step` is called."""
 
+    objective: Objective
     model: Model
     optimizer: optax.GradientTransformation
+    mesh: Mesh
     shardings: State
+    dropout_key: jax.Array
+    options: StepOptions
     run_step: Callable[..., tuple[State, Sums]]
 
 
-def make_program(config: Config, mesh: Mesh) -> Program:
-    """The program of a resolved config whose vocab_size is known.
+def make_program(
+    objective: Objective, train: TrainConfig, optimizer: OptimizerConfig, phases: Sequence[PhaseConfig], mesh: Mesh
+) -> Program:
+    """The program of a run; `phases` are resolved.
 
     Raises:
       UserError: a batch or a parameter does not divide over the mesh.
     """
-    for phase in config.phases:
-        check_batch(mesh, phase, config.train.accumulation_steps)
-    check_clip_pieces(mesh, config.optimizer.clip_pieces)
-    check_heads(mesh, config.model.num_attention_heads)
+    for phase in phases:
+        check_batch(mesh, phase, train.accumulation_steps)
+    check_clip_pieces(mesh, optimizer.clip_pieces)
     platform = mesh.devices.flat[0].platform
-    model = build_model(config.model, config.train.dtype, config.train.remat, by_sequence=platform == "tpu")
-    optimizer = make_optimizer(config.optimizer, config.phases)
-    shardings = state_shardings(model, optimizer, mesh, config.optimizer.shard_over_data)
-    key = dropout_key(config.train.seed, config.train.dropout_bits, platform)
-    pieces, cuts = config.optimizer.clip_pieces, config.train.accumulation_steps
-    step = train_step(
-        model, optimizer, shardings["params"], cuts, key, pieces, clip(config.optimizer), config.train.log_every_steps
-    )
-    return Program(model, optimizer, shardings, jit_train_step(step, mesh, shardings))
+    model = objective.model(train.dtype, train.remat, by_sequence=platform == "tpu")
+    transformation = make_optimizer(optimizer, phases)
+    shardings = state_shardings(model, transformation, mesh, optimizer.shard_over_data)
+    key = dropout_key(train.seed, train.dropout_bits, platform)
+    options = StepOptions(train.accumulation_steps, optimizer.clip_pieces, clip(optimizer), train.log_every_steps)
+    step = train_step(objective, model, transformation, shardings["params"], key, options)
+    run_step = jit_train_step(step, mesh, shardings)
+    return Program(objective, model, transformation, mesh, shardings, key, options, run_step)

@@ -5,41 +5,41 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from bert_jax.data.source import RecordSource
+from bert_jax.model.functional import Params
 from bert_jax.parallel.axes import replicated
 from bert_jax.parallel.mesh import batch_shards
-from bert_jax.text.tokenizer import Tokenizer
-from bert_jax.training.state import Model, Params
-from bert_jax.training.step import INPUTS
+from bert_jax.training.program import Program
 
 GUESSES = 5
-Rows = Mapping[str, np.ndarray]
+Rows = Mapping[str, Any]  # arrays by name
 
 
 def sample_predictions(
-    model: Model, params: Params, mesh: Mesh, source: RecordSource, tokenizer: Tokenizer, number: int
+    program: Program, params: Params, source: RecordSource, tokens: Sequence[str], number: int
 ) -> list[dict[str, Any]]:
     """The first `number` records of `source` as dicts of tokens, predictions and next sentence, ready for JSON.
+
+    `program` is that of pretraining; `tokens` are the vocabulary's.
 
     predictions: position in tokens, label (the word that was there) and the five likeliest guesses with their
     probabilities, best first.
     """
     if not number:
         return []
-    shards = batch_shards(mesh)
+    shards = batch_shards(program.mesh)
     rows = -(-number // shards) * shards  # a batch divides over the mesh; what it has too many is not shown
     records = [source[index % len(source)] for index in range(rows)]
     batch = {name: np.stack([record[name] for record in records]) for name in records[0]}
 
     def likeliest(params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array]:
-        logits = model.apply(params, *(batch[name] for name in INPUTS))
+        logits = program.model.apply(params, **program.objective.inputs(batch))
         probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits.masked_lm), GUESSES)
         return probabilities, ids, jax.nn.softmax(logits.next_sentence)[:, 0]
 
-    guesses = jax.jit(likeliest, out_shardings=replicated(mesh))(params, batch)
-    return describe(tokenizer.tokens, batch, *(np.asarray(array) for array in guesses))[: min(number, len(source))]
+    guesses = jax.jit(likeliest, out_shardings=replicated(program.mesh))(params, batch)
+    return describe(tokens, batch, *(np.asarray(array) for array in guesses))[: min(number, len(source))]
 
 
 def describe(

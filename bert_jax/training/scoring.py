@@ -4,17 +4,18 @@ import dataclasses
 
 from etils import epath
 
-from bert_jax.checkpoint import read_params
 from bert_jax.config import Config, MeshConfig
 from bert_jax.data.manifest import check_vocabulary, read_manifest
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
+from bert_jax.model.functional import param_shardings, with_shardings
+from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import batch_shards, make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.inputs import held_out_batches, open_split, records_directory
-from bert_jax.training.state import abstract_params, build_model, param_shardings
-from bert_jax.training.workdir import read_config
+from bert_jax.workdir.checkpoints import read_params
+from bert_jax.workdir.run_directory import read_config
 
 
 def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: int) -> dict[str, float]:
@@ -26,13 +27,14 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     config = read_config(workdir)
     source = _held_out(config, epath.Path(workdir), records)
     mesh = make_mesh(MeshConfig())
-    model = build_model(config.model, config.train.dtype)
+    objective = PretrainingObjective(config.model)
+    model = objective.model(config.train.dtype)
     shardings = param_shardings(model, mesh)
-    step, params, _ = read_params(workdir, abstract_params(model, shardings))
-    run = jit_evaluation_step(model, mesh, shardings, config.model.vocab_size)
+    step, params, _ = read_params(workdir, with_shardings(model.abstract_params, shardings))
+    run = jit_evaluation_step(objective, model, mesh, shardings)
     shards = batch_shards(mesh)
     batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh)
-    return {"step": step} | evaluate(run, params, batches)
+    return {"step": step} | evaluate(objective, run, params, batches)
 
 
 def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | None) -> RecordSource:

@@ -1,5 +1,6 @@
 """One training step, as a pure function for jit."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -10,19 +11,19 @@ import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from bert_jax.model.heads import PretrainingLogits
+from bert_jax import scopes
+from bert_jax.model.functional import Model, Params
+from bert_jax.objectives.objective import Batch, Objective, Sums
 from bert_jax.parallel.axes import batch_sharding, replicated
 from bert_jax.parallel.weight_update import data_specs, gather, scatter_sum
-from bert_jax.training.norms import norms_by_room
-from bert_jax.training.objective import Batch, batch_sums, batch_weights, loss_from_sums
-from bert_jax.training.state import Model, Params, State
+from bert_jax.training.norms import norms_by_group
+from bert_jax.training.state import State
 from bert_jax.training.update import update_for
 
-Sums = dict[str, jax.Array]
-# (params, (a piece of) the batch, weights of the whole, keys of its rows) -> its loss or gradient, and its sums
+# (params, (a chunk of) the batch, weights of the whole, keys of its rows) -> its loss or gradient, and its sums
 Loss = Callable[[Params, Batch, Sums, jax.Array], tuple[jax.Array, Sums]]
 Gradient = Callable[[Params, Batch, Sums, jax.Array], tuple[Params, Sums]]
-# What each platform's compiler is told of the step.
+# Of the step, by platform.
 COMPILER_OPTIONS: dict[str, dict[str, Any]] = {
     # Registers of 512 bits where there are some; small models gain most.
     "cpu": {"xla_cpu_prefer_vector_width": 512},
@@ -33,8 +34,16 @@ COMPILER_OPTIONS: dict[str, dict[str, Any]] = {
         "xla_enable_async_all_gather": True,
     },
 }
-INPUTS = ("input_ids", "input_mask", "segment_ids", "masked_lm_positions")
-PACKED_INPUTS = ("position_ids", "next_sentence_positions")  # there where a row holds several sequences
+
+
+@dataclasses.dataclass(frozen=True)
+class StepOptions:
+    """How a step goes through its global batch, and what it measures."""
+
+    accumulation_steps: int = 1  # the batch is split into this many, one after the other
+    clip_pieces: int = 1  # above 1: `clip` is applied to the gradient of each of so many, before they are summed
+    clip: optax.GradientTransformation = dataclasses.field(default_factory=optax.identity)
+    measure_every: int = 1  # steps; norms of the update are measured in the last of them, and 0 in the others
 
 
 def dropout_key(seed: int, bits: str, platform: str) -> jax.Array:
@@ -48,79 +57,68 @@ def dropout_key(seed: int, bits: str, platform: str) -> jax.Array:
 
 
 def train_step(
+    objective: Objective,
     model: Model,
     optimizer: optax.GradientTransformation,
     shardings: Params,
-    accumulation_steps: int,
     key: jax.Array,
-    clip_pieces: int = 1,
-    clip: optax.GradientTransformation | None = None,
-    measure_every: int = 1,
+    options: StepOptions,
 ) -> Callable[[State, Batch], tuple[State, Sums]]:
     """The function (state, global batch) -> (next state, sums): one update of the weights.
 
-    `shardings` are the parameters'. With `clip_pieces` above 1, `clip` is applied to the gradient of each piece, before
-    they are summed. A step whose loss or gradient is no finite number leaves weights and moments as they are, and says
-    so: sums["skipped"] is 1. Norms of the update are measured in every `measure_every`-th step and 0 in the others.
+    `shardings` are the parameters', `key` is the run's dropout key. A step whose loss or gradient is not finite leaves
+    weights and moments as they are: sums["skipped"] is 1 then.
     """
-    mesh = jax.tree.leaves(shardings)[0].mesh
-    update = update_for(optimizer, mesh.devices.flat[0].platform)
-    loss = functools.partial(piece_loss, model.apply)
-    gradient = batch_gradient(loss, model, shardings, accumulation_steps, clip_pieces, clip)
+    update = update_for(optimizer, model.groups, mesh_of(shardings).devices.flat[0].platform)
+    gradient = batch_gradient(functools.partial(chunk_loss, objective, model), objective, model, shardings, options)
 
     def step(state: State, batch: Batch) -> tuple[State, Sums]:
         gradients, sums = gradient(state["params"], batch, jax.random.fold_in(key, state["step"]))
-        with jax.named_scope("optimizer"):
-            sums |= norms_by_room("gradient_norm", gradients)
-            finite = jnp.isfinite(loss_from_sums(sums, sums)) & jnp.isfinite(sums["gradient_norm"])
+        with jax.named_scope(scopes.OPTIMIZER):
+            sums |= norms_by_group("gradient_norm", gradients, model.groups)
+            finite = jnp.isfinite(objective.loss(sums, sums)) & jnp.isfinite(sums["gradient_norm"])
             sums["skipped"] = 1.0 - finite.astype(jnp.float32)
-            measured = finite & ((state["step"] + 1) % measure_every == 0)
+            measured = finite & ((state["step"] + 1) % options.measure_every == 0)
             params, opt_state, norms = update(gradients, state["opt_state"], state["params"], finite, measured)
         return {"step": state["step"] + 1, "params": params, "opt_state": opt_state}, sums | norms
 
     return step
 
 
-def piece_loss(
-    apply: Callable[..., PretrainingLogits], params: Params, batch: Batch, weights: Sums, keys: jax.Array
+def chunk_loss(
+    objective: Objective, model: Model, params: Params, batch: Batch, weights: Sums, keys: jax.Array
 ) -> tuple[jax.Array, Sums]:
-    """Loss and sums of `batch`, which is (a piece of) the batch that has these weights; `apply` is the model's.
+    """Loss and sums of `batch`, which is (a chunk of) the batch that has these weights.
 
     keys [rows]: each row's own, of its number in the global batch, so that its dropout is the same wherever it is
     computed. The hardware generator draws one stream for all rows, since drawing many would go through a loop.
     """
     key = keys[0] if jax.random.key_impl(keys) == "rbg" else keys
-    packed = (batch[name] for name in PACKED_INPUTS if name in batch)
-    logits = apply(params, *(batch[name] for name in INPUTS), key, *packed)
-    sums = batch_sums(logits, batch)
-    return loss_from_sums(sums, weights), sums
+    sums = objective.sums(model.apply(params, **objective.inputs(batch), dropout_key=key), batch)
+    return objective.loss(sums, weights), sums
 
 
 def batch_gradient(
-    loss: Loss,
-    model: Model,
-    shardings: Params,
-    accumulation_steps: int,
-    clip_pieces: int = 1,
-    clip: optax.GradientTransformation | None = None,
+    loss: Loss, objective: Objective, model: Model, shardings: Params, options: StepOptions
 ) -> Callable[[Params, Batch, jax.Array], tuple[Params, Sums]]:
-    """The function (params, global batch, the step's dropout key) -> (gradients, sums), however the batch is cut.
+    """The function (params, global batch, the step's dropout key) -> (gradients, sums), however the batch is split.
 
-    `loss` is piece_loss of the model; what else it gives among its sums is summed over all pieces too.
+    `loss` is chunk_loss of the objective; what else it gives among its sums is summed over all chunks too.
     """
-    replicas = jax.tree.leaves(shardings)[0].mesh.shape["data"]
-    piece = jax.grad(loss, has_aux=True)
+    replicas = mesh_of(shardings).shape["data"]
+    gradient = jax.grad(loss, has_aux=True)
 
     def of_a_replica(params: Params, batch: Batch, keys: jax.Array, weights: Sums) -> tuple[Params, Sums]:
-        if clip_pieces > 1 and clip is not None:
-            return _clipped_pieces(piece, params, batch, clip_pieces // replicas, clip, keys)
-        return _accumulated(piece, params, batch, accumulation_steps, keys, weights)
+        if options.clip_pieces > 1:
+            return _clipped(gradient, objective, params, batch, options.clip_pieces // replicas, options.clip, keys)
+        return _accumulated(gradient, params, batch, options.accumulation_steps, keys, weights)
 
-    return functools.partial(_of_all_replicas, of_a_replica, model, shardings)
+    return functools.partial(_sum_over_replicas, of_a_replica, objective, model, shardings)
 
 
-def _of_all_replicas(
+def _sum_over_replicas(
     gradient: Callable[..., tuple[Params, Sums]],
+    objective: Objective,
     model: Model,
     shardings: Params,
     params: Params,
@@ -131,26 +129,26 @@ def _of_all_replicas(
 
     It is called with whole parameters, a replica's rows of the batch, their keys, and the weights of the whole batch.
     """
-    mesh = jax.tree.leaves(shardings)[0].mesh
-    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(batch["input_ids"])))
-    weights = batch_weights(batch)
+    mesh = mesh_of(shardings)
+    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(next(iter(batch.values())))))
+    weights = objective.weights(batch)
     if mesh.shape["data"] == 1:
-        return gradient(model.multiplied(params), batch, keys, weights)
-    cut, rows = data_specs(shardings), P("data")
+        return gradient(model.compute_params(params), batch, keys, weights)
+    specs, rows = data_specs(shardings), P("data")
 
     @functools.partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(cut, rows, rows, P()),
-        out_specs=(cut, P()),
+        in_specs=(specs, rows, rows, P()),
+        out_specs=(specs, P()),
         axis_names={"data"},
         check_vma=False,
     )
     def run(params: Params, *rest: Any) -> tuple[Params, Sums]:
-        with jax.named_scope("weights"):
-            whole = gather(model.multiplied(params), shardings)
+        with jax.named_scope(scopes.WEIGHTS):
+            whole = gather(model.compute_params(params), shardings, model.axes)
         gradients, sums = gradient(whole, *rest)
-        with jax.named_scope("gradients"):
+        with jax.named_scope(scopes.GRADIENTS):
             gradients = jax.tree.map(lambda array, weight: array.astype(weight.dtype), gradients, whole)
             return scatter_sum(gradients, params, shardings), jax.lax.psum(sums, "data")
 
@@ -158,20 +156,27 @@ def _of_all_replicas(
 
 
 def _accumulated(
-    gradient: Gradient, params: Params, batch: Batch, cuts: int, keys: jax.Array, weights: Sums
+    gradient: Gradient, params: Params, batch: Batch, chunks: int, keys: jax.Array, weights: Sums
 ) -> tuple[Params, Sums]:
-    """Gradient and sums of a replica's rows, computed in `cuts` pieces one after the other."""
-    if cuts == 1:
+    """Gradient and sums of a replica's rows, computed in `chunks` one after the other."""
+    if chunks == 1:
         return gradient(params, batch, weights, keys)
 
-    def piece_gradient(piece: Batch, keys: jax.Array) -> tuple[Params, Sums]:
-        return gradient(params, piece, weights, keys)
+    def chunk_gradient(chunk: Batch, keys: jax.Array) -> tuple[Params, Sums]:
+        return gradient(params, chunk, weights, keys)
 
-    return _sum_one_by_one(piece_gradient, {name: _cut(array, cuts) for name, array in batch.items()}, _cut(keys, cuts))
+    split = {name: _every_nth_row(array, chunks) for name, array in batch.items()}
+    return _sum_one_by_one(chunk_gradient, split, _every_nth_row(keys, chunks))
 
 
-def _clipped_pieces(
-    gradient: Gradient, params: Params, batch: Batch, pieces: int, clip: optax.GradientTransformation, keys: jax.Array
+def _clipped(
+    gradient: Gradient,
+    objective: Objective,
+    params: Params,
+    batch: Batch,
+    pieces: int,
+    clip: optax.GradientTransformation,
+    keys: jax.Array,
 ) -> tuple[Params, Sums]:
     """Sums over a replica's `pieces` runs of rows of each one's own gradient, of its own mean loss, clipped.
 
@@ -181,7 +186,7 @@ def _clipped_pieces(
     """
 
     def piece_gradient(piece: Batch, keys: jax.Array) -> tuple[Params, Sums]:
-        gradients, sums = gradient(params, piece, batch_weights(piece), keys)
+        gradients, sums = gradient(params, piece, objective.weights(piece), keys)
         gradients = jax.tree.map(lambda array: array.astype(jnp.float32), gradients)
         return clip.update(gradients, optax.EmptyState())[0], sums
 
@@ -189,19 +194,24 @@ def _clipped_pieces(
     return _sum_one_by_one(piece_gradient, apart, keys.reshape(pieces, -1))
 
 
-def _sum_one_by_one(function: Callable[..., Any], *pieces: Any) -> Any:
-    """Sum in float32 of `function(*piece)` over the pieces that lie along the first axis."""
+def _sum_one_by_one(function: Callable[..., Any], *chunks: Any) -> Any:
+    """Sum in float32 of `function(*chunk)` over the chunks that lie along the first axis."""
 
-    def add(total: Any, piece: Any) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, function(*piece)), None
+    def add(total: Any, chunk: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, function(*chunk)), None
 
-    shapes = jax.eval_shape(function, *jax.tree.map(lambda array: array[0], pieces))
-    return jax.lax.scan(add, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), shapes), pieces)[0]
+    shapes = jax.eval_shape(function, *jax.tree.map(lambda array: array[0], chunks))
+    return jax.lax.scan(add, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), shapes), chunks)[0]
 
 
-def _cut(array: jax.Array, cuts: int) -> jax.Array:
-    """[batch, ...] -> [cuts, batch / cuts, ...], every cuts-th row a piece: so each device keeps its own rows."""
-    return jnp.moveaxis(array.reshape(array.shape[0] // cuts, cuts, *array.shape[1:]), 1, 0)
+def _every_nth_row(array: jax.Array, chunks: int) -> jax.Array:
+    """[batch, ...] -> [chunks, batch / chunks, ...], every so many-th row a chunk: so each device keeps its rows."""
+    return jnp.moveaxis(array.reshape(array.shape[0] // chunks, chunks, *array.shape[1:]), 1, 0)
+
+
+def mesh_of(shardings: Any) -> Mesh:
+    """The mesh of a tree of NamedShardings."""
+    return jax.tree.leaves(shardings)[0].mesh
 
 
 def jit_train_step(step: Callable[..., Any], mesh: Mesh, shardings: State) -> Callable[..., tuple[State, Sums]]:

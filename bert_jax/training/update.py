@@ -3,24 +3,25 @@
 In two forms that compute the same, since compilers differ in what they make of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from bert_jax.training.norms import norms_by_room
+from bert_jax import scopes
+from bert_jax.model.functional import Path
+from bert_jax.training.norms import norms_by_group
 
 Tree = Any  # nested dicts like the parameters
 Norms = dict[str, jax.Array]
-SELDOM = "in_the_last_step_of_an_interval"  # scope of what most steps do not compute; `plan` leaves it out
 # (gradients, optimizer state, weights, finite, measured) -> (weights, optimizer state, norms of the update)
 Update = Callable[[Tree, Any, Tree, jax.Array, jax.Array], tuple[Tree, Any, Norms]]
 
 
-def update_for(optimizer: optax.GradientTransformation, platform: str) -> Update:
-    """The form that is fast on `platform`.
+def update_for(optimizer: optax.GradientTransformation, groups: Mapping[Path, str], platform: str) -> Update:
+    """The form that is fast on `platform`; `groups` are those of the norms.
 
     It gives new weights and optimizer state if `finite`, else the old ones, but the schedule counts every step of the
     run; and norms of the update if `measured`, a bool scalar like `finite`, else zeros.
@@ -30,7 +31,7 @@ def update_for(optimizer: optax.GradientTransformation, platform: str) -> Update
     def update(
         gradients: Tree, opt_state: Any, params: Tree, finite: jax.Array, measured: jax.Array
     ) -> tuple[Tree, Any, Norms]:
-        norms = _norms_if(measured, optimizer, gradients, opt_state, params)
+        norms = _norms_if(measured, optimizer, groups, gradients, opt_state, params)
         # The update has to be told that it comes after the norms (none is negative): else XLA copies what both read,
         # instead of writing over it.
         finite = finite & ~(norms["update_norm"] < 0.0)
@@ -39,14 +40,19 @@ def update_for(optimizer: optax.GradientTransformation, platform: str) -> Update
     return update
 
 
-@jax.named_scope(SELDOM)
+@jax.named_scope(scopes.ONCE_AN_INTERVAL)
 def _norms_if(
-    measured: jax.Array, optimizer: optax.GradientTransformation, gradients: Tree, opt_state: Any, params: Tree
+    measured: jax.Array,
+    optimizer: optax.GradientTransformation,
+    groups: Mapping[Path, str],
+    gradients: Tree,
+    opt_state: Any,
+    params: Tree,
 ) -> Norms:
     """Norms of the update, computed apart from it: a sum beside them keeps TPUs from making one pass of the update."""
 
     def norms_of(gradients: Tree, opt_state: Any, params: Tree) -> Norms:
-        return norms_by_room("update_norm", optimizer.update(_wide(gradients), opt_state, params)[0])
+        return norms_by_group("update_norm", optimizer.update(_wide(gradients), opt_state, params)[0], groups)
 
     operands = gradients, opt_state, params
     nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(norms_of, *operands))

@@ -15,11 +15,13 @@ from bert_jax.interchange import names
 from bert_jax.interchange.foreign import ForeignWeights
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
 from bert_jax.interchange.tensorflow import OriginalState, find_checkpoint, read_state, read_tensorflow
-from bert_jax.interchange.trained import read_moments, read_trained
+from bert_jax.model.functional import Params
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
-from bert_jax.training.state import Params, State
+from bert_jax.training.state import State
 from bert_jax.training.surplus_rows import cut_moments, cut_surplus_rows
-from bert_jax.training.workdir import read_config
+from bert_jax.workdir.run_directory import read_config
+from bert_jax.workdir.trained import read_moments, read_trained
 
 POSITIONS = "encoder/embeddings/position/embedding"
 # What may differ between the model that the weights come from and the one that goes on with them.
@@ -76,8 +78,9 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, r
 
 def _of_a_run(workdir: epath.Path, with_moments: bool) -> tuple[ForeignWeights, OriginalState | None]:
     config = read_config(workdir).model
-    trained = read_trained(workdir, config, load_tokenizer(workdir / "tokenizer").fingerprint, None)
-    moments = OriginalState(*read_moments(workdir, config, trained.step)) if with_moments else None
+    abstract_params = pretraining_model(config).abstract_params
+    trained = read_trained(workdir, abstract_params, load_tokenizer(workdir / "tokenizer").fingerprint, None)
+    moments = OriginalState(*read_moments(workdir, abstract_params, trained.step)) if with_moments else None
     return ForeignWeights(names.flatten(trained.params), config, []), moments
 
 

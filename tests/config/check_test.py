@@ -9,7 +9,8 @@ import pytest
 
 from bert_jax.config import Config, ModelConfig, PhaseConfig
 from bert_jax.errors import UserError
-from bert_jax.training.state import build_model, param_count
+from bert_jax.model.functional import param_count
+from bert_jax.model.pretraining import pretraining_model
 
 BILLION = 10**9
 
@@ -141,7 +142,7 @@ def test_the_parameters_are_counted_as_the_model_has_them():
         ModelConfig(vocab_size=101, hidden_size=32, num_hidden_layers=2, num_attention_heads=8, intermediate_size=64),
         ModelConfig(vocab_size=7, hidden_size=6, num_hidden_layers=3, num_attention_heads=2, intermediate_size=5),
     ):
-        assert config.parameters == param_count(build_model(config))
+        assert config.parameters == param_count(pretraining_model(config))
 
 
 def test_a_model_that_no_machine_holds_is_refused_before_it_is_built():

@@ -16,12 +16,12 @@ from bert_jax.interchange.huggingface import (
     to_huggingface,
     to_huggingface_config,
 )
-from bert_jax.training.state import build_model
+from bert_jax.model.pretraining import pretraining_model
 
 
 def random_params(config):
     random = np.random.default_rng(0)
-    abstract = build_model(config).abstract_params
+    abstract = pretraining_model(config).abstract_params
     return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, dtype=np.float32), abstract)
 
 

@@ -8,9 +8,9 @@ import pytest
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import to_json
 from bert_jax.interchange.model_card import model_card
-from bert_jax.interchange.trained import Trained
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.wordpiece import WordPiece
+from bert_jax.workdir.trained import Trained
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
 

@@ -8,18 +8,20 @@ import transformers
 from bert_jax.errors import UserError
 from bert_jax.interchange import names
 from bert_jax.interchange.huggingface import to_huggingface_config
-from bert_jax.training.state import build_model
+from bert_jax.model.pretraining import pretraining_model
 
 
 def random_params(config, seed=0):
     random = np.random.default_rng(seed)
-    abstract = build_model(config).abstract_params
+    abstract = pretraining_model(config).abstract_params
     return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, dtype=np.float32), abstract)
 
 
 @pytest.mark.parametrize("framework", ["huggingface", "tensorflow"])
 def test_every_parameter_of_the_model_is_in_the_table_once(model_config, framework):
-    declared = {path: leaf.shape for path, leaf in names.flatten(build_model(model_config).abstract_params).items()}
+    declared = {
+        path: leaf.shape for path, leaf in names.flatten(pretraining_model(model_config).abstract_params).items()
+    }
     table = names.parameters(model_config, framework)
     assert {param.path: param.shape for param in table} == declared
     assert len({param.name for param in table}) == len(table) == len(declared)

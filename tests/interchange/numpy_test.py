@@ -10,16 +10,16 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.interchange import names
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.trained import Trained
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.wordpiece import WordPiece
-from bert_jax.training.state import build_model
+from bert_jax.workdir.trained import Trained
 
 
 def test_weights_settings_and_tokenizer(tmp_path, model_config):
     tokenizer = Tokenizer(WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"], lowercase=False))
     random = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: random.normal(0, 1, leaf.shape), build_model(model_config).abstract_params)
+    params = jax.tree.map(lambda leaf: random.normal(0, 1, leaf.shape), pretraining_model(model_config).abstract_params)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write_numpy(epath.Path(tmp_path / name), Trained(1, params, {}, {}), model_config, tokenizer)

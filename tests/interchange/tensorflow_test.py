@@ -26,18 +26,18 @@ from bert_jax.interchange.tensorflow import (
     to_original_config,
     write_tensorflow,
 )
-from bert_jax.interchange.trained import Trained
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.added_tokens import AddedToken
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.wordpiece import WordPiece
-from bert_jax.training.state import build_model
+from bert_jax.workdir.trained import Trained
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def random_params(config, seed=0):
     random = np.random.default_rng(seed)
-    abstract = build_model(config).abstract_params
+    abstract = pretraining_model(config).abstract_params
     return jax.tree.map(lambda leaf: random.normal(0, 0.1, leaf.shape).astype(np.float32), abstract)
 
 
@@ -103,7 +103,7 @@ def test_transformers_makes_the_same_model_of_it(exported, config, params, make_
     with torch.no_grad():
         theirs = model(*map(torch.from_numpy, inputs))
     positions = np.tile(np.arange(16, dtype=np.int32), (3, 1))
-    ours = jax.jit(build_model(config).apply)(params, *inputs, positions)
+    ours = jax.jit(pretraining_model(config).apply)(params, *inputs, positions)
     np.testing.assert_allclose(ours.masked_lm, theirs.prediction_logits, rtol=0, atol=1e-5)
     np.testing.assert_allclose(ours.next_sentence, theirs.seq_relationship_logits, rtol=0, atol=1e-5)
 

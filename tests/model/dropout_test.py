@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry_2x32
 
-from bert_jax.model.dropout import dropout, keeps, keeps_of_heads, random_bits, split_key, threefry
+from bert_jax.model.dropout import attention_dropout_mask, dropout, dropout_mask, random_bits, split_key, threefry
 
 ROWS, SHAPE = 6, (6, 40, 1001)  # an odd number of them: four come from each draw
 
@@ -31,7 +31,7 @@ def test_the_share_that_is_dropped(key):
 def test_the_threshold_is_within_half_a_part_of_65536():
     every = np.arange(2**16, dtype=np.uint16)
     for rate in (0.1, 0.15, 0.5):
-        assert abs((~np.asarray(keeps(every, rate))).mean() - rate) <= 2.0**-17
+        assert abs((~np.asarray(dropout_mask(every, rate))).mean() - rate) <= 2.0**-17
 
 
 def test_bits_are_spread_evenly_over_all_sixteen(key):
@@ -73,7 +73,7 @@ def test_without_a_key_or_a_rate_nothing_happens(row_keys):
 def test_weights_of_attention_are_dropped_at_the_rate_each_by_itself(heads):
     shape = (3, heads, 40, 60)
     for rate in (0.1, 0.5, 2.0**-16):
-        kept = np.asarray(keeps_of_heads(jax.random.key(0, impl="rbg"), shape, rate), np.float64)
+        kept = np.asarray(attention_dropout_mask(jax.random.key(0, impl="rbg"), shape, rate), np.float64)
         assert kept.shape == shape
         error = 4 * np.sqrt(rate * (1 - rate) / kept.size)
         assert 1 - kept.mean() == pytest.approx(rate, abs=error)
@@ -86,9 +86,9 @@ def test_weights_of_attention_are_dropped_at_the_rate_each_by_itself(heads):
 
 def test_with_a_key_for_each_sequence_they_are_its_own_bits(row_keys):
     shape = (ROWS, 3, 7, 5)
-    expected = np.asarray(keeps(random_bits(row_keys, shape), 0.1))
-    np.testing.assert_array_equal(keeps_of_heads(row_keys, shape, 0.1), expected)
+    expected = np.asarray(dropout_mask(random_bits(row_keys, shape), 0.1))
+    np.testing.assert_array_equal(attention_dropout_mask(row_keys, shape, 0.1), expected)
 
 
 def test_a_rate_of_less_than_half_a_part_of_65536_drops_nothing():
-    assert keeps_of_heads(jax.random.key(0, impl="rbg"), (2, 4, 8, 8), 2.0**-18).all()
+    assert attention_dropout_mask(jax.random.key(0, impl="rbg"), (2, 4, 8, 8), 2.0**-18).all()

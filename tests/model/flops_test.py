@@ -8,8 +8,8 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from bert_jax.config import ModelConfig
-from bert_jax.model.flops import train_flops_per_sequence
-from bert_jax.training.state import build_model
+from bert_jax.model.pretraining import pretraining_model
+from bert_jax.objectives.pretraining import PretrainingObjective
 
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
@@ -37,11 +37,11 @@ def product_flops(jaxpr):
     ids=["base", "odd"],
 )
 def test_three_times_the_products_of_the_forward_pass(config):
-    model, length, predictions = build_model(config), 128, 20
+    model, length, predictions = pretraining_model(config), 128, 20
     ids = jax.ShapeDtypeStruct((1, length), jnp.int32)
     positions = jax.ShapeDtypeStruct((1, predictions), jnp.int32)
     program = jax.make_jaxpr(model.apply)(model.abstract_params, ids, ids, ids, positions)
-    assert train_flops_per_sequence(config, length, predictions) == 3 * product_flops(program.jaxpr)
+    assert PretrainingObjective(config).flops_per_row(length, predictions) == 3 * product_flops(program.jaxpr)
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_the_sizes_that_people_quote(size, length, predictions, gigaflops):
     hidden, unread = config.hidden_size, length - predictions - 1
     query_and_output, feed_forward, scores = 2 * 2 * hidden**2, 2 * 2 * 4 * hidden**2, 2 * 2 * length * hidden
     unmade = 3 * unread * (query_and_output + feed_forward + scores)
-    flops = train_flops_per_sequence(config, length, predictions)
+    flops = PretrainingObjective(config).flops_per_row(length, predictions)
     assert (flops + unmade) / 1e9 == pytest.approx(gigaflops, abs=0.05)

@@ -10,9 +10,9 @@ from flax import nnx
 
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.huggingface import from_huggingface, to_huggingface, to_huggingface_config
-from bert_jax.model.heads import PretrainingModel
-from bert_jax.training.objective import batch_sums, batch_weights, loss_from_sums
-from bert_jax.training.state import build_model, param_count
+from bert_jax.model.functional import param_count
+from bert_jax.model.pretraining import PretrainingModel, pretraining_model
+from bert_jax.objectives.pretraining import PretrainingObjective
 
 BATCH, LENGTH, PREDICTIONS = 6, 24, 5
 
@@ -93,14 +93,17 @@ def test_hidden_states_and_logits(case):
         theirs = torch_model(**torch_inputs(batch), output_hidden_states=True)
         pooled = torch_model.bert(**torch_inputs(batch)).pooler_output
     graph, _ = nnx.split(jax.eval_shape(lambda: PretrainingModel(config, jnp.float32, nnx.Rngs(0))))
-    ours = jax.jit(lambda params, *ids: nnx.merge(graph, params).encoder(*ids))(params, *model_inputs(batch)[:3])
-    logits = jax.jit(build_model(config).apply)(params, *model_inputs(batch))
+    encoder = nnx.merge(graph, params).encoder
+    hidden_states = jax.jit(lambda params, *ids: nnx.merge(graph, params).encoder(*ids))(
+        params, *model_inputs(batch)[:3]
+    )
+    logits = jax.jit(pretraining_model(config).apply)(params, *model_inputs(batch))
 
     here = batch["input_mask"][:, :, None]  # what is computed at padding is nobody's business
-    assert len(ours.hidden_states) == len(theirs.hidden_states) == 1 + config.num_hidden_layers
-    for our_layer, their_layer in zip(ours.hidden_states, theirs.hidden_states, strict=True):
+    assert len(hidden_states) == len(theirs.hidden_states) == 1 + config.num_hidden_layers
+    for our_layer, their_layer in zip(hidden_states, theirs.hidden_states, strict=True):
         np.testing.assert_allclose(our_layer * here, their_layer.numpy() * here, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(ours.pooled, pooled.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(encoder.pool(hidden_states[-1][:, 0]), pooled.numpy(), rtol=0, atol=1e-5)
     np.testing.assert_allclose(logits.next_sentence, theirs.seq_relationship_logits.numpy(), rtol=0, atol=1e-5)
     at_masks = np.take_along_axis(theirs.prediction_logits.numpy(), batch["masked_lm_positions"][:, :, None], axis=1)
     np.testing.assert_allclose(logits.masked_lm, at_masks, rtol=0, atol=1e-5)
@@ -110,10 +113,12 @@ def test_hidden_states_and_logits(case):
 def test_loss_and_gradients(case, by_sequence):
     config, torch_model, params, batch = case
     their_loss, their_gradients = torch_loss_and_gradients(torch_model, batch)
-    apply = build_model(config, by_sequence=by_sequence).apply
+    objective = PretrainingObjective(config)
+    apply = objective.model(by_sequence=by_sequence).apply
 
     def loss(params):
-        return loss_from_sums(batch_sums(apply(params, *model_inputs(batch)), batch), batch_weights(batch))
+        sums = objective.sums(apply(params, **objective.inputs(batch)), batch)
+        return objective.loss(sums, objective.weights(batch))
 
     our_loss, gradients = jax.jit(jax.value_and_grad(loss))(params)
     np.testing.assert_allclose(our_loss, their_loss, rtol=1e-5)
@@ -131,7 +136,7 @@ def test_dropout_is_the_same_by_sequence():
     params, batch = our_params(make_torch_model(config, 0.1), config), make_batch(config)
     keys = jax.random.split(jax.random.key(7), BATCH)
     rows, sequences = (
-        jax.jit(build_model(config, by_sequence=by_sequence).apply)(params, *model_inputs(batch), keys)
+        jax.jit(pretraining_model(config, by_sequence=by_sequence).apply)(params, *model_inputs(batch), keys)
         for by_sequence in (False, True)
     )
     np.testing.assert_allclose(rows.masked_lm, sequences.masked_lm, rtol=0, atol=1e-5)
@@ -162,7 +167,7 @@ def test_padding_changes_nothing_before_it():
     config = make_config("gelu", 2)
     params = our_params(make_torch_model(config, 0.1), config)
     batch = make_batch(config)
-    apply = jax.jit(build_model(config).apply)
+    apply = jax.jit(pretraining_model(config).apply)
     row, tokens = 1, int(batch["input_mask"][1].sum())
     assert tokens < LENGTH
     ids, mask, segments, positions = (array[row : row + 1] for array in model_inputs(batch))
@@ -181,6 +186,6 @@ LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16
     ids=["base", "large"],
 )
 def test_parameter_counts_are_the_papers(sizes, encoder, with_heads):
-    model = build_model(ModelConfig(vocab_size=30522, **sizes))
+    model = pretraining_model(ModelConfig(vocab_size=30522, **sizes))
     assert sum(leaf.size for leaf in jax.tree.leaves(model.abstract_params["encoder"])) == encoder
     assert param_count(model) == with_heads

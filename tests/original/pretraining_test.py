@@ -19,13 +19,14 @@ from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfi
 from bert_jax.data.source import RecordSource
 from bert_jax.interchange import names
 from bert_jax.interchange.tensorflow import read_state, read_tensorflow, write_tensorflow
-from bert_jax.interchange.trained import Trained
+from bert_jax.model.pretraining import pretraining_model
+from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.objective import mean_metrics
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import build_model, state_shardings
-from bert_jax.training.step import INPUTS, dropout_key, train_step
+from bert_jax.training.state import state_shardings
+from bert_jax.training.step import StepOptions, dropout_key, train_step
+from bert_jax.workdir.trained import Trained
 
 pytestmark = pytest.mark.skipif(
     not (importlib.util.find_spec("bert") and importlib.util.find_spec("tensorflow")),
@@ -61,7 +62,7 @@ def start(chain, tmp_path_factory):
     config = dataclasses.replace(MODEL, vocab_size=tokenizer.vocab_size)
     random = np.random.default_rng(0)
     params = jax.tree.map(
-        lambda leaf: random.normal(0, 0.1, leaf.shape).astype(np.float32), build_model(config).abstract_params
+        lambda leaf: random.normal(0, 0.1, leaf.shape).astype(np.float32), pretraining_model(config).abstract_params
     )
     directory = epath.Path(tmp_path_factory.mktemp("export"))
     write_tensorflow(directory, Trained(1000, params, {}, {}), config, tokenizer)
@@ -102,22 +103,23 @@ def theirs(chain, start, tmp_path_factory):
 @pytest.fixture(scope="module")
 def ours(start):
     """Our state after the same steps, and every step's means."""
-    model = build_model(start.config)
+    model = pretraining_model(start.config)
     optimizer = make_optimizer(OptimizerConfig(learning_rate=RATE, warmup_steps=WARMUP), [PhaseConfig(steps=STEPS)])
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
-    step = jax.jit(train_step(model, optimizer, shardings["params"], 1, dropout_key(0, "threefry", "cpu")))
+    key, objective = dropout_key(0, "threefry", "cpu"), PretrainingObjective(start.config)
+    step = jax.jit(train_step(objective, model, optimizer, shardings["params"], key, StepOptions()))
     state = {"step": 0, "params": start.params, "opt_state": optimizer.init(start.params)}
     told = []
     for batch in start.batches:
         state, sums = step(state, batch)
-        told.append(mean_metrics(sums))
+        told.append(objective.means(sums))
     return jax.device_get(state), told
 
 
 def test_the_same_log_probabilities(start, theirs):
-    model = build_model(start.config)
-    logits = jax.jit(model.apply)(start.params, *(start.batches[0][name] for name in INPUTS))
+    objective = PretrainingObjective(start.config)
+    logits = jax.jit(objective.model().apply)(start.params, **objective.inputs(start.batches[0]))
     with np.load(theirs / "losses.npz") as found:
         for name in ("masked_lm", "next_sentence"):
             expected = np.asarray(jax.nn.log_softmax(getattr(logits, name)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bert_jax.planning.phases import plan_phase, requests
-from bert_jax.planning.run import known_sizes
+from bert_jax.planning.run_plan import known_sizes
 from bert_jax.planning.topologies import parse_topology
 from configs import bert_large
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bert_jax.planning.compiled import Compiled
+from bert_jax.planning.compilation import Compiled
 from bert_jax.planning.estimate import NETWORK, step_time
 from bert_jax.planning.hlo import Hlo
 from bert_jax.planning.network import transfer_seconds

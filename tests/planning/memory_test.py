@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 
-from bert_jax.planning.compiled import Compiled
+from bert_jax.planning.compilation import Compiled
 from bert_jax.planning.hlo import Hlo
 from bert_jax.planning.memory import kept_for_backward, memory_by_kind
 

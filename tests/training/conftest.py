@@ -7,18 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.checkpoint import Checkpoints
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import abstract_state, build_model, state_shardings
-from bert_jax.training.workdir import read_config
+from bert_jax.training.state import abstract_state, state_shardings
+from bert_jax.workdir.checkpoints import Checkpoints
+from bert_jax.workdir.run_directory import read_config
 
 
 def final_state(workdir):
     """The last checkpoint's whole state as numpy arrays."""
     config = read_config(workdir)
     mesh = make_mesh(config.mesh, jax.devices()[:1])
-    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, config.phases)
+    model, optimizer = pretraining_model(config.model), make_optimizer(config.optimizer, config.phases)
     target = abstract_state(model, optimizer, state_shardings(model, optimizer, mesh, shard_over_data=True))
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         return jax.tree.map(np.asarray, checkpoints.restore(config.total_steps, target))

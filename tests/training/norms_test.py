@@ -1,15 +1,16 @@
-"""Norms by room against NumPy, and which parameter lives in which room."""
+"""Norms by group against NumPy, and which parameter is in which group."""
 
 import jax
 import numpy as np
 import pytest
 
-from bert_jax.training.norms import norms_by_room, room_of
-from bert_jax.training.state import build_model
+from bert_jax.model.encoder import parameter_group
+from bert_jax.model.pretraining import pretraining_model
+from bert_jax.training.norms import norms_by_group
 
 
 @pytest.mark.parametrize(
-    ("path", "room"),
+    ("path", "group"),
     [
         ("encoder/embeddings/word/embedding", "embeddings"),
         ("encoder/layer_0/attention/query/kernel", "lower_layers"),
@@ -20,17 +21,17 @@ from bert_jax.training.state import build_model
         ("next_sentence/kernel", "heads"),
     ],
 )
-def test_rooms(path, room):
-    assert room_of(tuple(path.split("/")), layers=3) == room
+def test_groups(path, group):
+    assert parameter_group(tuple(path.split("/")), num_layers=3) == group
 
 
 def test_norms_are_those_of_numpy(model_config):
     random = np.random.default_rng(0)
-    shapes = build_model(model_config).abstract_params
-    tree = jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32), shapes)
-    told = norms_by_room("length", tree)
+    model = pretraining_model(model_config)
+    tree = jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32), model.abstract_params)
+    told = norms_by_group("length", tree, model.groups)
     assert set(told) == {"length"} | {
-        f"length/{room}" for room in ("embeddings", "lower_layers", "upper_layers", "heads")
+        f"length/{group}" for group in ("embeddings", "lower_layers", "upper_layers", "heads")
     }
 
     def norm(*branches):

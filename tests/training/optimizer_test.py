@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bert_jax.config import OptimizerConfig, PhaseConfig
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.training.optimizer import decay_mask, is_decayed, learning_rate_schedule, make_optimizer
-from bert_jax.training.state import build_model
 
 STEPS = 1000
 SHAPES = {"dense": {"kernel": (6, 5), "bias": (5,)}, "norm": {"scale": (5,)}, "word": {"embedding": (11, 6)}}
@@ -224,14 +224,14 @@ def test_no_warmup_starts_at_the_full_rate():
 
 def test_decayed_is_everything_but_layer_norms_and_biases(model_config):
     """Stated here from what a parameter is, not from its name: LayerNorm's come in pairs, biases have a kernel."""
-    params = named(build_model(model_config).abstract_params)
+    params = named(pretraining_model(model_config).abstract_params)
     excluded = {name for name in params if not is_decayed(tuple(name.split("/")))}
     norms = {name for name in params if f"{name.rpartition('/')[0]}/scale" in params}
     biases = {name for name in params if name.endswith("bias") and f"{name.rpartition('/')[0]}/kernel" in params}
     assert excluded == norms | biases | {"masked_lm/output_bias"}
     # per layer 2 norms and 6 biases, one norm and bias each of embeddings/pooler, masked_lm, next_sentence's bias
     assert (len(norms), len(biases)) == (2 * (2 * 2 + 2), 2 * 6 + 3)
-    mask = named(decay_mask(build_model(model_config).abstract_params))
+    mask = named(decay_mask(pretraining_model(model_config).abstract_params))
     assert {name for name, decays in mask.items() if not decays} == excluded
     assert {
         "encoder/embeddings/word/embedding",

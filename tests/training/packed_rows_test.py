@@ -10,10 +10,9 @@ import pytest
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.data.packing import Packing, pack, pack_records
 from bert_jax.data.schema import stack
-from bert_jax.training.inputs import open_phases, record_numbers
-from bert_jax.training.objective import batch_sums, batch_weights, loss_from_sums
-from bert_jax.training.state import build_model
-from bert_jax.training.step import INPUTS, PACKED_INPUTS
+from bert_jax.model.pretraining import pretraining_model
+from bert_jax.objectives.pretraining import PretrainingObjective
+from bert_jax.training.inputs import open_phases, with_records
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS = 24
@@ -33,20 +32,18 @@ def batches(make_batch):
 
 
 def loss_and_gradient(config, params, batch):
-    model = build_model(config)
-    inputs = [batch[name] for name in INPUTS]
-    packed = [batch[name] for name in PACKED_INPUTS if name in batch]
+    objective = PretrainingObjective(config)
 
     def loss(params):
-        sums = batch_sums(model.apply(params, *inputs, None, *packed), batch)
-        return loss_from_sums(sums, batch_weights(batch)), sums
+        sums = objective.sums(objective.model().apply(params, **objective.inputs(batch)), batch)
+        return objective.loss(sums, objective.weights(batch)), sums
 
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
 
 
 def test_loss_and_gradient_are_those_of_the_unpacked_batch(model_config, batches):
     config = dataclasses.replace(model_config, initializer_range=0.3, max_position_embeddings=32)
-    params = build_model(config).init(jax.random.key(3))
+    params = pretraining_model(config).init(jax.random.key(3))
     (loss, sums), gradient = loss_and_gradient(config, params, batches[0])
     (packed_loss, packed_sums), packed_gradient = loss_and_gradient(config, params, batches[1])
     assert float(sums["next_sentence_weight"]) == ROWS
@@ -61,13 +58,11 @@ def test_loss_and_gradient_are_those_of_the_unpacked_batch(model_config, batches
 
 def test_sequences_of_a_row_do_not_see_each_other(model_config, batches):
     config = dataclasses.replace(model_config, initializer_range=0.3, max_position_embeddings=32)
-    model, packed = build_model(config), batches[1]
+    objective, packed = PretrainingObjective(config), batches[1]
+    model = objective.model()
     params = model.init(jax.random.key(3))
     changed = packed | {"input_ids": np.where(packed["input_mask"] == 2, 7, packed["input_ids"])}
-    before, after = (
-        model.apply(params, *(batch[name] for name in INPUTS), None, *(batch[name] for name in PACKED_INPUTS))
-        for batch in (packed, changed)
-    )
+    before, after = (model.apply(params, **objective.inputs(batch)) for batch in (packed, changed))
     differs = np.abs(before.next_sentence - after.next_sentence).max(-1) > 1e-5
     there = packed["next_sentence_weights"] > 0
     np.testing.assert_array_equal(differs[there], (np.arange(4) == 1)[None].repeat(len(there), 0)[there])
@@ -86,8 +81,9 @@ def test_the_records_of_a_step_fill_fewer_rows(short_records):
     config = Config(phases=(PhaseConfig(steps=50, global_batch_size=64, max_seq_length=64),))
     config.data.records, config.data.packing = str(short_records), True
     opened = open_phases(config)[0]
-    assert config.phases[0].rows == opened.packing.rows < 64
-    numbers = [len(record_numbers(opened, config, step)) for step in range(1, 51)]
+    assert with_records(config, [opened]).phases[0].rows == opened.packing.rows < 64
+    assert config.phases[0].packed_rows == 0  # what was given stays as it is
+    numbers = [len(opened.record_numbers(step)) for step in range(1, 51)]
     assert 62 < np.mean(numbers) < 66
 
 

@@ -11,7 +11,7 @@ from bert_jax.config import Config, MeshConfig, ModelConfig, OptimizerConfig, Ph
 from bert_jax.errors import UserError
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.program import make_program
+from bert_jax.training.pretraining import pretraining_program
 from bert_jax.training.state import init_state
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -43,7 +43,7 @@ def config_on(sizes, **model):
 def run(config, make_batch):
     """Each step's sums, and the last parameters, as NumPy arrays."""
     mesh = make_mesh(config.mesh, jax.devices()[: config.mesh.data * config.mesh.fsdp * config.mesh.tensor])
-    program = make_program(config, mesh)
+    program = pretraining_program(config, mesh)
     state, told = init_state(program.model, program.optimizer, program.shardings, seed=0), []
     with jax.set_mesh(mesh):
         for seed in range(STEPS):
@@ -96,7 +96,7 @@ def test_all_combinations_are_there():
 def test_a_dimension_that_does_not_divide_is_one_line_with_a_remedy(sizes, model, words):
     config = config_on(sizes, **model)
     with pytest.raises(UserError) as error:
-        make_program(config, make_mesh(config.mesh))
+        pretraining_program(config, make_mesh(config.mesh))
     assert all(word in str(error.value) for word in words)
     assert "\n" not in str(error.value)
 
@@ -105,4 +105,4 @@ def test_a_batch_that_does_not_divide_is_one_line_with_a_remedy():
     config = config_on((4, 2, 1))
     config.phases[0].global_batch_size = 12
     with pytest.raises(UserError, match=re.escape("use 8 or 16")):
-        make_program(config, make_mesh(config.mesh))
+        pretraining_program(config, make_mesh(config.mesh))

@@ -2,14 +2,13 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
-from bert_jax.checkpoint_files import write_digests
-from bert_jax.config import PhaseConfig
 from bert_jax.errors import UserError
-from bert_jax.training.inputs import PhaseInput
 from bert_jax.training.same_records import PhaseRecords, SplitRecords, check_same_records
+from bert_jax.workdir.checkpoint_files import write_digests
 
 pytestmark = pytest.mark.timeout(900)
 THESE = PhaseRecords({"random_seed": 1, "dupe_factor": 2}, [["a.txt", 10, "00"]], {"train": SplitRecords(10, "aa")})
@@ -22,7 +21,7 @@ class Source:
 
 def check(before, now, step=5, may_differ=False):
     """Of two phases of ten steps."""
-    phases = [PhaseInput(PhaseConfig(steps=10), first, first + 10, None, Source(), None) for first in (0, 10)]
+    phases = [SimpleNamespace(first_step=first, last_step=first + 10, train=Source()) for first in (0, 10)]
     check_same_records("WORKDIR", step, before, phases, now, may_differ)
 
 

@@ -12,7 +12,7 @@ from bert_jax.data.schema import RecordFormat
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.inputs import held_out_batches, open_phases, train_batches
+from bert_jax.training.inputs import held_out_batches, open_phases
 
 
 def write_records(directory, make_batch, paired):
@@ -41,7 +41,7 @@ def test_records_of_single_sentences_go_with_one_segment(tmp_path, model_config,
     config = config_of(tmp_path, model_config)
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     (opened,) = open_phases(config)
-    assert len(list(train_batches(opened, config, mesh, 0))) == 20
+    assert len(list(opened.batches(mesh, 0))) == 20
     assert len(list(held_out_batches(opened.validation, 50, 0, 1, mesh))) == 2
 
 
@@ -51,7 +51,7 @@ def test_a_pair_among_them_is_refused_with_its_batch(tmp_path, model_config, mak
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     (opened,) = open_phases(config)
     for batches in (
-        train_batches(opened, config, mesh, 0),
+        opened.batches(mesh, 0),
         held_out_batches(opened.validation, 50, 0, 1, mesh),
     ):
         with pytest.raises(UserError, match=r"records with 1 among their segment_ids.*type_vocab_size=1"):

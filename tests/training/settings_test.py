@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bert_jax.training.workdir import read_config
+from bert_jax.workdir.run_directory import read_config
 
 BILLION = 10**9
 ENDS = {

@@ -9,17 +9,11 @@ import numpy as np
 import pytest
 
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
+from bert_jax.model.functional import param_count, with_shardings
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import (
-    abstract_params,
-    abstract_state,
-    build_model,
-    init_state,
-    memory_line,
-    param_count,
-    state_shardings,
-)
+from bert_jax.training.state import abstract_state, init_state, memory_line, state_shardings
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -27,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 @pytest.fixture(scope="module")
 def make_state(model_config):
     """make_state(data, fsdp, tensor) -> the state on that many devices."""
-    model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    model, optimizer = pretraining_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
 
     @functools.cache
     def make(*sizes, seed=0):
@@ -49,7 +43,7 @@ def test_another_seed_gives_other_weights(make_state):
 
 def test_weights_are_drawn_as_in_the_original():
     """Normal of deviation 0.02 cut off at two deviations and not rescaled; LayerNorm 1 and 0; biases 0."""
-    model = build_model(ModelConfig(vocab_size=2000, hidden_size=64, num_hidden_layers=1, num_attention_heads=4))
+    model = pretraining_model(ModelConfig(vocab_size=2000, hidden_size=64, num_hidden_layers=1, num_attention_heads=4))
     params = jax.jit(model.init)(jax.random.key(0))
     drawn = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -92,7 +86,7 @@ def test_no_two_kernels_are_alike(make_state):
     ids=["base", "large"],
 )
 def test_as_many_parameters_as_the_original(size, with_heads, encoder):
-    model = build_model(ModelConfig(vocab_size=30522, **size))
+    model = pretraining_model(ModelConfig(vocab_size=30522, **size))
     assert param_count(model) == with_heads
     shapes = [leaf.shape for leaf in jax.tree.leaves(model.abstract_params["encoder"])]
     assert sum(math.prod(shape) for shape in shapes) == encoder
@@ -123,7 +117,7 @@ def test_the_state_lies_as_the_table_says(make_state):
 @pytest.mark.parametrize("lamb", [False, True])
 def test_weights_and_moments_are_cut_over_data_too_if_asked(model_config, lamb, shard_over_data, pooler):
     config = OptimizerConfig(trust_ratio=lamb, bias_correction=lamb)
-    model, optimizer = build_model(model_config), make_optimizer(config, [PhaseConfig()])
+    model, optimizer = pretraining_model(model_config), make_optimizer(config, [PhaseConfig()])
     shardings = state_shardings(model, optimizer, make_mesh(MeshConfig(2, 2, 2)), shard_over_data)
     adam = shardings["opt_state"]["adam"]
     for moment in (adam.mu["encoder"], adam.nu["encoder"], shardings["params"]["encoder"]):
@@ -135,7 +129,7 @@ def test_weights_and_moments_are_cut_over_data_too_if_asked(model_config, lamb, 
 
 def test_what_a_checkpoint_is_restored_into_is_the_state_without_its_numbers(model_config, make_state):
     state = make_state(2, 2, 2)
-    model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    model, optimizer = pretraining_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
     shardings = state_shardings(model, optimizer, make_mesh(MeshConfig(2, 2, 2)), shard_over_data=True)
     target = abstract_state(model, optimizer, shardings)
 
@@ -144,13 +138,13 @@ def test_what_a_checkpoint_is_restored_into_is_the_state_without_its_numbers(mod
         assert leaf.sharding.is_equivalent_to(real.sharding, real.ndim)
 
     jax.tree.map(check, target, state)
-    jax.tree.map(check, abstract_params(model, shardings["params"]), state["params"])
+    jax.tree.map(check, with_shardings(model.abstract_params, shardings["params"]), state["params"])
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 4, 1)], ids=str)
 @pytest.mark.parametrize("shard_over_data", [True, False])
 def test_the_log_tells_what_each_device_holds(make_state, model_config, sizes, shard_over_data):
-    model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    model, optimizer = pretraining_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
     mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: math.prod(sizes)])
     shardings = state_shardings(model, optimizer, mesh, shard_over_data)
     told = []

@@ -11,11 +11,13 @@ import optax
 import pytest
 
 from bert_jax.config import MeshConfig, OptimizerConfig, PhaseConfig
+from bert_jax.model.pretraining import pretraining_model
+from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import clip, make_optimizer
-from bert_jax.training.state import build_model, state_shardings
-from bert_jax.training.step import dropout_key, jit_train_step, train_step
+from bert_jax.training.state import state_shardings
+from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS, STEPS = 16, 3
@@ -27,20 +29,16 @@ STILL = optax.set_to_zero()  # weights stay
 class Run:
     """Everything that a few steps need, and their compilation."""
 
-    def __init__(self, model, sizes, optimizer=PAPER, *, bits="threefry", **cuts):
+    def __init__(self, config, sizes, optimizer=PAPER, *, bits="threefry", dtype="float32", remat="none", **cuts):
+        objective = PretrainingObjective(config)
+        model = objective.model(dtype, remat)
         config = OptimizerConfig(learning_rate=1e-3, warmup_steps=0, clip_pieces=cuts.get("clip_pieces", 1))
         self.mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: math.prod(sizes)])
         self.optimizer = make_optimizer(config, [PhaseConfig(steps=100)]) if optimizer is PAPER else optimizer
         self.shardings = state_shardings(model, self.optimizer, self.mesh, shard_over_data=True)
-        step = train_step(
-            model,
-            self.optimizer,
-            self.shardings["params"],
-            cuts.get("accumulation_steps", 1),
-            dropout_key(0, bits, "cpu"),
-            config.clip_pieces,
-            clip(config),
-        )
+        options = StepOptions(cuts.get("accumulation_steps", 1), config.clip_pieces, clip(config))
+        key = dropout_key(0, bits, "cpu")
+        step = train_step(objective, model, self.optimizer, self.shardings["params"], key, options)
         self.step = jit_train_step(step, self.mesh, self.shardings)
 
     def start(self, params):
@@ -64,19 +62,14 @@ def one_layer(model_config):
 
 
 @pytest.fixture(scope="module")
-def model(one_layer):
-    return build_model(one_layer)
-
-
-@pytest.fixture(scope="module")
 def without_dropout(one_layer):
-    return build_model(dataclasses.replace(one_layer, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+    return dataclasses.replace(one_layer, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
 @pytest.fixture(scope="module")
-def params(model):
+def params(one_layer):
     """Fresh weights as NumPy arrays; state_test.py sees to it that a mesh makes the same ones."""
-    return jax.tree.map(np.asarray, jax.jit(model.init)(jax.random.key(0)))
+    return jax.tree.map(np.asarray, jax.jit(pretraining_model(one_layer).init)(jax.random.key(0)))
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +78,9 @@ def batches(make_batch):
 
 
 @pytest.fixture(scope="module")
-def on_one_device(model, params, batches):
+def on_one_device(one_layer, params, batches):
     """With dropout; what every other way to compute the same is held against."""
-    return Run(model, (1, 1, 1)).steps(params, batches)
+    return Run(one_layer, (1, 1, 1)).steps(params, batches)
 
 
 def assert_same_run(ours, expected):
@@ -105,18 +98,17 @@ def assert_same_run(ours, expected):
 
 
 @pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 2, 2), (1, 1, 8)], ids=str)
-def test_eight_devices_are_one_with_dropout(model, params, batches, on_one_device, sizes):
-    assert_same_run(Run(model, sizes).steps(params, batches), on_one_device)
+def test_eight_devices_are_one_with_dropout(one_layer, params, batches, on_one_device, sizes):
+    assert_same_run(Run(one_layer, sizes).steps(params, batches), on_one_device)
 
 
 @pytest.mark.parametrize("remat", ["dots", "full"])
 def test_recomputed_layers_change_nothing(one_layer, params, batches, on_one_device, remat):
-    recomputing = build_model(one_layer, remat=remat)
-    assert_same_run(Run(recomputing, (1, 1, 1)).steps(params, batches), on_one_device)
+    assert_same_run(Run(one_layer, (1, 1, 1), remat=remat).steps(params, batches), on_one_device)
 
 
 def test_bfloat16_computes_nearly_the_same_with_float32_weights(one_layer, params, batches, on_one_device):
-    after, sums = Run(build_model(one_layer, "bfloat16"), (1, 1, 1)).steps(params, batches)
+    after, sums = Run(one_layer, (1, 1, 1), dtype="bfloat16").steps(params, batches)
     assert {leaf.dtype for leaf in jax.tree.leaves(after)} == {np.dtype(np.float32)}
     for mine, theirs in zip(sums, on_one_device[1], strict=True):
         for name in ("masked_lm_loss", "next_sentence_loss"):
@@ -129,13 +121,13 @@ def losses(run, params, batches):
 
 
 @pytest.fixture(scope="module")
-def two_pieces(model):
-    return Run(model, (1, 1, 1), STILL, accumulation_steps=2)
+def two_pieces(one_layer):
+    return Run(one_layer, (1, 1, 1), STILL, accumulation_steps=2)
 
 
 @pytest.fixture(scope="module")
-def hardware_generator(model):
-    return Run(model, (4, 2, 1), STILL, bits="rbg")
+def hardware_generator(one_layer):
+    return Run(one_layer, (4, 2, 1), STILL, bits="rbg")
 
 
 @pytest.mark.parametrize("name", ["two_pieces", "hardware_generator"])
@@ -171,10 +163,11 @@ def test_which_generator_makes_the_dropout(bits, platform, implementation):
 @pytest.fixture(scope="module")
 def restated_gradient(without_dropout):
     """restated_gradient(params, batch): of the mean loss of these rows alone, as NumPy float64."""
+    model = pretraining_model(without_dropout)
 
     def loss(params, batch):
         inputs = (batch[name] for name in ("input_ids", "input_mask", "segment_ids", "masked_lm_positions"))
-        logits = without_dropout.apply(params, *inputs)
+        logits = model.apply(params, *inputs)
         words = jnp.take_along_axis(jax.nn.log_softmax(logits.masked_lm), batch["masked_lm_ids"][..., None], axis=-1)
         labels = jnp.take_along_axis(jax.nn.log_softmax(logits.next_sentence), batch["next_sentence_labels"], axis=-1)
         weights = batch["masked_lm_weights"]
@@ -219,8 +212,8 @@ def test_pieces_are_clipped_each_by_itself_and_summed(without_dropout, params, b
     assert_used_gradient(run, params, batches[0], jax.tree.map(lambda *pieces: sum(pieces), *clipped))
 
 
-def test_clipped_pieces_do_not_depend_on_the_mesh(model, params, batches):
-    runs = (Run(model, sizes, DESCENT, clip_pieces=8) for sizes in ((1, 1, 1), (4, 2, 1)))
+def test_clipped_pieces_do_not_depend_on_the_mesh(one_layer, params, batches):
+    runs = (Run(one_layer, sizes, DESCENT, clip_pieces=8) for sizes in ((1, 1, 1), (4, 2, 1)))
     one, eight = (run.steps(params, batches[:1]) for run in runs)
     assert_same_run(eight, one)
 
@@ -238,8 +231,8 @@ def test_the_old_state_gives_its_memory_to_the_new_one(without_dropout, params, 
 
 
 @pytest.mark.parametrize("accumulation_steps", [1, 2])
-def test_a_step_without_numbers_changes_nothing_but_the_count_of_steps(model, params, batches, accumulation_steps):
-    run = Run(model, (2, 2, 2), accumulation_steps=accumulation_steps)
+def test_a_step_without_numbers_changes_nothing_but_the_count_of_steps(one_layer, params, batches, accumulation_steps):
+    run = Run(one_layer, (2, 2, 2), accumulation_steps=accumulation_steps)
     poisoned = batches[1] | {"masked_lm_weights": np.full_like(batches[1]["masked_lm_weights"], np.nan)}
     state = run.start(params)
     with jax.set_mesh(run.mesh):

@@ -13,7 +13,7 @@ from bert_jax.interchange.tensorflow import to_original_config
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.surplus_rows import TABLES
 from bert_jax.training.warm_start import read_weights
-from bert_jax.training.workdir import read_config
+from bert_jax.workdir.run_directory import read_config
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

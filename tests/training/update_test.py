@@ -9,6 +9,11 @@ from bert_jax.config import OptimizerConfig, PhaseConfig
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.update import update_for
 
+GROUPS = {
+    ("encoder", "embeddings", "kernel"): "embeddings",
+    ("encoder", "layer_0", "bias"): "lower_layers",
+    ("masked_lm", "kernel"): "heads",
+}
 SHAPES = {"encoder": {"embeddings": {"kernel": (6, 5)}, "layer_0": {"bias": (5,)}}, "masked_lm": {"kernel": (5, 3)}}
 
 
@@ -44,7 +49,7 @@ def same(ours, theirs):
 def test_a_finite_gradient_is_used(optimizer, started, platform, measured):
     params, state = started
     updates, next_state = optimizer.update(tree(2), state, params)
-    given = jax.jit(update_for(optimizer, platform))(tree(2), state, params, True, measured)
+    given = jax.jit(update_for(optimizer, GROUPS, platform))(tree(2), state, params, True, measured)
     same(given[:2], (optax.apply_updates(params, updates), next_state))
     length = np.sqrt(sum(np.square(leaf).sum() for leaf in jax.tree.leaves(updates)))
     assert float(given[2]["update_norm"]) == pytest.approx(length if measured else 0.0, rel=1e-5)
@@ -54,7 +59,7 @@ def test_a_finite_gradient_is_used(optimizer, started, platform, measured):
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])
 def test_of_another_only_the_schedule_knows(optimizer, started, platform):
     params, state = started
-    given = jax.jit(update_for(optimizer, platform))(tree(2, bad=True), state, params, False, False)
+    given = jax.jit(update_for(optimizer, GROUPS, platform))(tree(2, bad=True), state, params, False, False)
     schedule = state["rate"]
     expected = state | {"rate": schedule._replace(count=schedule.count + 1)}
     jax.tree.map(np.testing.assert_array_equal, given[:2], (params, expected))

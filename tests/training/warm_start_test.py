@@ -10,7 +10,6 @@ import pytest
 import safetensors.torch
 import torch
 
-from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
@@ -18,13 +17,16 @@ from bert_jax.interchange import names
 from bert_jax.interchange.huggingface import from_huggingface
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
-from bert_jax.interchange.trained import read_trained
+from bert_jax.model.functional import param_shardings
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import abstract_state, build_model, init_state, param_shardings, state_shardings
+from bert_jax.training.state import abstract_state, init_state, state_shardings
 from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
-from bert_jax.training.workdir import read_config
+from bert_jax.workdir.checkpoints import Checkpoints
+from bert_jax.workdir.run_directory import read_config
+from bert_jax.workdir.trained import read_trained
 
 RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 transformers = pytest.importorskip("transformers")
@@ -46,7 +48,7 @@ def hugging_face(config, directory):
 
 
 def fresh_params(config, mesh):
-    model = build_model(config)
+    model = pretraining_model(config)
     shardings = param_shardings(model, mesh)
     return jax.jit(model.init, out_shardings=shardings)(jax.random.key(1)), shardings
 
@@ -233,7 +235,7 @@ def test_records_of_ids_go_on_from_the_originals_encoder(chain, tmp_path):
     config = ModelConfig(591, **sizes, max_position_embeddings=64)
     directory = write_vocabulary(tmp_path / "molecules", 591, special=(0, 11, 12, 13, 14))
     (directory / "bert_config.json").write_text(json.dumps(to_original_config(config)))
-    params = jax.device_get(build_model(config).init(jax.random.key(3)))
+    params = jax.device_get(pretraining_model(config).init(jax.random.key(3)))
     arrays = names.to_theirs(params, config, "tensorflow") | {"output_weights": np.zeros((12, 32), np.float32)}
     write_bundle(directory / "model.ckpt-5", {name: one for name, one in arrays.items() if "cls/" not in name})
 
@@ -253,7 +255,12 @@ def test_records_of_ids_go_on_from_the_originals_encoder(chain, tmp_path):
 
 def test_a_run_whose_weights_went_bad_is_not_gone_on_from(chain, finished_run, tmp_path):
     config = read_config(finished_run).model
-    trained = read_trained(finished_run, config, load_tokenizer(finished_run / "tokenizer").fingerprint, None)
+    trained = read_trained(
+        finished_run,
+        pretraining_model(config).abstract_params,
+        load_tokenizer(finished_run / "tokenizer").fingerprint,
+        None,
+    )
     trained.params["encoder"]["layer_0"]["output"]["kernel"] = np.full((64, 32), np.nan, np.float32)
     for name in ("config.json", "tokenizer"):
         (shutil.copytree if name == "tokenizer" else shutil.copy)(finished_run / name, tmp_path / name)
@@ -267,7 +274,7 @@ def test_a_run_whose_weights_went_bad_is_not_gone_on_from(chain, finished_run, t
 
 def test_moments_are_taken_over_on_request(model_config, tmp_path):
     mesh = make_mesh(MeshConfig(2, 2, 2), jax.devices()[:8])
-    model, optimizer = build_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    model, optimizer = pretraining_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
     state = init_state(model, optimizer, shardings, seed=0)
     draw = np.random.default_rng(0)
@@ -294,7 +301,7 @@ def flat(state):
 
 
 def test_moments_may_grow_in_length_and_are_numbers_too(model_config, tmp_path):
-    model = build_model(model_config)
+    model = pretraining_model(model_config)
     arrays = names.to_theirs(jax.device_get(model.init(jax.random.key(0))), model_config, "tensorflow")
     slots = {f"{name}/{slot}": abs(array) for name, array in arrays.items() for slot in ("adam_m", "adam_v")}
     write_bundle(tmp_path / "model.ckpt-7", {**arrays, **slots, "global_step": np.array(7, np.int64)})
@@ -343,7 +350,7 @@ def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):
 def test_moments_of_our_own_run_are_those_of_its_last_checkpoint(finished_run):
     config = from_dict(json.loads((finished_run / "config.json").read_text()), "config.json")
     mesh = make_mesh(MeshConfig(2, 1, 1), jax.devices()[:2])
-    model, optimizer = build_model(config.model), make_optimizer(config.optimizer, config.phases)
+    model, optimizer = pretraining_model(config.model), make_optimizer(config.optimizer, config.phases)
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
     with Checkpoints(finished_run / "checkpoints", read_only=True) as checkpoints:
         last = checkpoints.restore(20, abstract_state(model, optimizer, shardings))

@@ -1,0 +1,64 @@
+"""The encoder's first part, from ids to vectors, and the same table as output layer."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bert_jax import scopes
+from bert_jax.config import ModelConfig
+from bert_jax.model.dropout import dropout
+from bert_jax.model.layer_norm import LayerNorm
+from bert_jax.model.layers import kernel_init
+from bert_jax.model.products import product
+from bert_jax.parallel.axes import constrain, logical
+
+# The logit of a row that is no token: its probability is 0 and so is its gradient, in float32 exactly.
+NO_TOKEN = -1e9
+
+
+class Embeddings(nnx.Module):
+    """Sum of word, position and token-type embedding, normalised."""
+
+    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        def table(size: int, axis: str) -> nnx.Embed:
+            init = logical(kernel_init(config), axis, "embed")
+            return nnx.Embed(size, config.hidden_size, embedding_init=init, dtype=dtype, rngs=rngs)
+
+        self.word = table(config.vocab_size, "vocab")
+        self.position = table(config.max_position_embeddings, "position")
+        self.token_type = table(config.type_vocab_size, "token_type")
+        self.norm = LayerNorm(config, dtype, rngs)
+        self.rate = config.hidden_dropout_prob
+
+    @jax.named_scope(scopes.EMBEDDINGS)
+    def __call__(
+        self,
+        input_ids: jax.Array,
+        segment_ids: jax.Array,
+        dropout_key: jax.Array | None,
+        position_ids: jax.Array | None = None,
+    ) -> jax.Array:
+        """input_ids, segment_ids, position_ids (default: 0, 1, ...) int32 [batch, length] -> [batch, length, embed]."""
+        words = jnp.take(whole_table(self.word), input_ids, axis=0)
+        token_types = jnp.take(whole_table(self.token_type), segment_ids, axis=0)
+        positions = whole_table(self.position)
+        positions = positions[None, : input_ids.shape[1]] if position_ids is None else positions[position_ids]
+        return dropout(self.norm(words + token_types + positions), self.rate, dropout_key)
+
+
+def whole_table(embed: nnx.Embed) -> jax.Array:
+    """The table in its activation dtype, gathered over fsdp: looked up in pieces, XLA would copy the batch instead."""
+    return constrain(embed.embedding[...].astype(embed.dtype), "vocab", "embed_out")
+
+
+def tied_logits(hidden: jax.Array, table: jax.Array, bias: jax.Array) -> jax.Array:
+    """Hidden states [rows, embed], the word embedding [table rows, embed], bias [vocab] -> logits [rows, table rows].
+
+    The table may have more rows than the vocabulary has tokens, where it was gathered (parallel/weight_update.py): no
+    such row is ever predicted.
+    """
+    logits = product("re,ve->rv", hidden, table.astype(hidden.dtype), jnp.float32)
+    bias = jnp.pad(bias, (0, len(table) - len(bias)), constant_values=NO_TOKEN)
+    # The bias as a product with ones: so its gradient is one, too, and no sum over rows, for which XLA's CPU compiler
+    # takes ten times as long.
+    return logits + jnp.ones((len(hidden), 1)) @ bias[None]

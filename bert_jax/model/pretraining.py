@@ -1,0 +1,70 @@
+"""BERT with its two pretraining heads (google-research/bert run_pretraining.py:240-305)."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bert_jax import scopes
+from bert_jax.config import ModelConfig
+from bert_jax.model.encoder import Encoder, parameter_group
+from bert_jax.model.functional import Model, functional
+from bert_jax.model.heads import MaskedLmHead
+from bert_jax.model.layers import linear
+
+
+class PretrainingLogits(NamedTuple):
+    """Unnormalised log-probabilities, float32."""
+
+    masked_lm: jax.Array  # [batch, predictions, vocab]
+    next_sentence: jax.Array  # [batch, 2], or packed [batch, n, 2]; 0: B follows A, 1: B is from another document
+
+
+class PretrainingModel(nnx.Module):
+    """From a batch's ids to logits. Labels and loss are not its business."""
+
+    def __init__(
+        self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs, remat: str = "none", by_sequence: bool = False
+    ) -> None:
+        self.encoder = Encoder(config, dtype, remat, rngs, by_sequence)
+        self.masked_lm = MaskedLmHead(config, dtype, rngs)
+        self.next_sentence = linear(config, (config.hidden_size, 2), ("embed", "label"), dtype, rngs)
+
+    def __call__(
+        self,
+        input_ids: jax.Array,
+        attention_mask: jax.Array,
+        segment_ids: jax.Array,
+        masked_lm_positions: jax.Array,
+        dropout_key: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        cls_positions: jax.Array | None = None,
+    ) -> PretrainingLogits:
+        """int32 [batch, length] three times and [batch, predictions]. No dropout without a key.
+
+        Rows of several sequences (data/packing.py) have position_ids [batch, length] and cls_positions [batch, n], the
+        first token of each; else it is at 0.
+        """
+        first = jnp.zeros((len(input_ids), 1), jnp.int32) if cls_positions is None else cls_positions
+        # The loss reads the masked words and the first token, so the last layer makes no others.
+        queries = jnp.concatenate([masked_lm_positions, first], axis=1)
+        states = self.encoder(input_ids, attention_mask, segment_ids, dropout_key, position_ids, queries)[-1]
+        masked, first = jnp.split(states, [masked_lm_positions.shape[1]], axis=1)
+        pooled = self.encoder.pool(first[:, 0] if cls_positions is None else first)
+        masked_lm = self.masked_lm(masked, self.encoder.embeddings.word.embedding[...])
+        with jax.named_scope(scopes.NEXT_SENTENCE):
+            return PretrainingLogits(masked_lm, self.next_sentence(pooled).astype(jnp.float32))
+
+
+def pretraining_model(
+    config: ModelConfig, dtype: str = "float32", remat: str = "none", by_sequence: bool = False
+) -> Model:
+    """The model as pure functions. `by_sequence` changes the shape of the layers' activations only (encoder.py)."""
+
+    def build(rngs: nnx.Rngs) -> PretrainingModel:
+        return PretrainingModel(config, jnp.dtype(dtype), rngs, remat, by_sequence)
+
+    group = functools.partial(parameter_group, num_layers=config.num_hidden_layers)
+    return functional(build, jnp.dtype(dtype), group)

@@ -1,0 +1,133 @@
+"""BERT's pretraining objective: masked words and next sentences (arXiv 1810.04805, run_pretraining.py)."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from bert_jax import scopes
+from bert_jax.config import ModelConfig
+from bert_jax.model.flops import encoder_flops, masked_lm_flops, next_sentence_flops
+from bert_jax.model.functional import Model
+from bert_jax.model.pretraining import PretrainingLogits, pretraining_model
+from bert_jax.objectives.objective import Batch, Sums
+from bert_jax.objectives.pretraining_metrics import METRICS
+
+# In the original's denominator (run_pretraining.py:281), where it keeps a batch without masked words finite.
+EPSILON = 1e-5
+INPUTS = {  # argument of the model -> feature of the records
+    "input_ids": "input_ids",
+    "attention_mask": "input_mask",
+    "segment_ids": "segment_ids",
+    "masked_lm_positions": "masked_lm_positions",
+}
+PACKED_INPUTS = {
+    "position_ids": "position_ids",
+    "cls_positions": "next_sentence_positions",
+}  # of several sequences a row
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingObjective:
+    """The mean loss of the masked words plus the mean loss of the next-sentence labels."""
+
+    config: ModelConfig
+    metrics = METRICS
+
+    def model(self, dtype: str = "float32", remat: str = "none", by_sequence: bool = False) -> Model:
+        """BERT with both heads."""
+        return pretraining_model(self.config, dtype, remat, by_sequence)
+
+    def inputs(self, batch: Batch) -> dict[str, jax.Array]:
+        """See PretrainingModel."""
+        packed = {argument: batch[name] for argument, name in PACKED_INPUTS.items() if name in batch}
+        return {argument: batch[name] for argument, name in INPUTS.items()} | packed
+
+    def weights(self, batch: Batch) -> Sums:
+        """How many masked words and how many sequences a batch has."""
+        return {
+            "masked_lm_weight": batch["masked_lm_weights"].sum(),
+            "next_sentence_weight": sequence_weights(batch).sum(),
+        }
+
+    @jax.named_scope(scopes.LOSS)
+    def sums(self, outputs: PretrainingLogits, batch: Batch) -> Sums:
+        """Sums of loss (nats) and of right predictions, and their counts."""
+        words, weights = batch["masked_lm_ids"], batch["masked_lm_weights"]
+        labels, sequences = batch["next_sentence_labels"], sequence_weights(batch)
+        relations = outputs.next_sentence.reshape(*labels.shape, 2)
+        word_loss = optax.softmax_cross_entropy_with_integer_labels(outputs.masked_lm, words)
+        label_loss = optax.softmax_cross_entropy_with_integer_labels(relations, labels)
+        return {
+            "masked_lm_loss": (word_loss * weights).sum(),
+            "masked_lm_correct": (_is_best(outputs.masked_lm, words) * weights).sum(),
+            "next_sentence_loss": (label_loss * sequences).sum(),
+            "next_sentence_correct": (_is_best(relations, labels) * sequences).sum(),
+            **self.weights(batch),
+        }
+
+    def loss(self, sums: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]) -> jax.Array:
+        """Mean masked-word loss plus mean next-sentence loss (run_pretraining.py:148)."""
+        masked_lm = sums["masked_lm_loss"] / (weights["masked_lm_weight"] + EPSILON)
+        return masked_lm + sums["next_sentence_loss"] / jnp.maximum(weights["next_sentence_weight"], 1.0)
+
+    def means(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Losses in nats, accuracies as shares."""
+        words = max(float(sums["masked_lm_weight"]), EPSILON)
+        rows = max(float(sums["next_sentence_weight"]), EPSILON)
+        masked_lm_loss, next_sentence_loss = sums["masked_lm_loss"] / words, sums["next_sentence_loss"] / rows
+        return {
+            "loss": float(masked_lm_loss + next_sentence_loss),
+            "masked_lm_loss": float(masked_lm_loss),
+            "masked_lm_accuracy": float(sums["masked_lm_correct"] / words),
+            "next_sentence_loss": float(next_sentence_loss),
+            "next_sentence_accuracy": float(sums["next_sentence_correct"] / rows),
+        }
+
+    def label_counts(self, batch: Batch) -> Sums:
+        """Of masked words [vocab] and of next-sentence labels [2]."""
+        words = jnp.zeros(self.config.vocab_size).at[batch["masked_lm_ids"]].add(batch["masked_lm_weights"])
+        labels = jnp.zeros(2).at[batch["next_sentence_labels"]].add(sequence_weights(batch))
+        return {"masked_lm_labels": words, "next_sentence_labels": labels}
+
+    def baselines(self, counts: Mapping[str, Any]) -> dict[str, float]:
+        """unigram_loss is the entropy of the masked words' own distribution: no prediction without context is better.
+
+        unigram_accuracy is the share of the commonest. majority_next_sentence_* are the same of the labels.
+        """
+        unigram_loss, unigram_accuracy = context_free_baseline(counts["masked_lm_labels"])
+        majority_loss, majority_accuracy = context_free_baseline(counts["next_sentence_labels"])
+        return {
+            "unigram_loss": unigram_loss,
+            "unigram_accuracy": unigram_accuracy,
+            "majority_next_sentence_loss": majority_loss,
+            "majority_next_sentence_accuracy": majority_accuracy,
+        }
+
+    def flops_per_row(self, length: int, predictions: int) -> int:
+        """Forward and backward pass on a row; the first token is read beside the predictions (model/flops.py)."""
+        encoder = encoder_flops(self.config, length, queries=min(predictions + 1, length))
+        return 3 * (encoder + masked_lm_flops(self.config, predictions) + next_sentence_flops(self.config))
+
+
+def sequence_weights(batch: Batch) -> jax.Array:
+    """1.0 for a sequence, 0.0 where a row that only fills up a batch has none; float32 [batch, sequences of a row]."""
+    if "next_sentence_weights" in batch:  # rows of several sequences
+        return batch["next_sentence_weights"]
+    return batch["input_mask"][:, :1].astype(jnp.float32)
+
+
+def _is_best(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Whether no logit is above the label's: the maximum is known from the loss, an argmax would be one more pass."""
+    of_labels = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return of_labels >= logits.max(axis=-1)
+
+
+def context_free_baseline(counts: np.ndarray) -> tuple[float, float]:
+    """Entropy in nats, and the largest share, of a distribution given by its counts."""
+    shares = counts[counts > 0] / max(counts.sum(), 1.0)
+    return float(-(shares * np.log(shares)).sum()), float(shares.max(initial=0.0))

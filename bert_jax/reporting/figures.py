@@ -1,0 +1,205 @@
+"""The curves of a run, drawn with matplotlib: as SVG for the page, as a picture file for anything else.
+
+Colours have names, so that the page can show the same drawing in others when it is dark.
+"""
+
+import io
+import re
+from types import MappingProxyType
+
+import matplotlib as mpl
+from etils import epath
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from bert_jax.errors import UserError
+from bert_jax.reporting.charts import Chart, Points, charts
+from bert_jax.reporting.run_history import Run
+
+# Every value differs from every other: in SVG it is replaced by the CSS variable of that name.
+COLOURS = MappingProxyType(
+    {
+        "paper": "#fffefc",
+        "ink": "#22262e",
+        "faint": "#6b7280",
+        "grid": "#e9e7e2",
+        "train": "#9db3cf",
+        "held-out": "#1d5bbf",
+        "floor": "#b4530f",
+    }
+)
+_MOST_POINTS = 300  # of a curve; more cannot be seen and only make the page heavy
+
+
+def svg(chart: Chart, width: float, height: float) -> str:
+    """The chart as an <svg> element to stand in a page: colours are CSS variables, text is text.
+
+    Args:
+      chart: What to draw.
+      width: In inches of 72 points; text is 9 points.
+      height: Likewise.
+    """
+    # The salt makes ids the same in every run and different for every drawing of a page.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{chart.metric.title} {width}"}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.add_subplot(), chart)
+        text = io.StringIO()
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
+    element = text.getvalue()[text.getvalue().index("<svg") :]
+    element = re.sub(r'<g id="[^"]*"', "<g", element)
+    element = re.sub(
+        r' width="[^"]*pt" height="[^"]*pt"', f' role="img" aria-label="{chart.metric.title}"', element, count=1
+    )
+    for name, colour in COLOURS.items():
+        element = element.replace(colour, f"var(--{name})")
+    return element
+
+
+def check_picture(path: epath.PathLike) -> None:
+    """Raise UserError on a --picture whose name does not say which kind it is to be, or that is no file."""
+    kind = epath.Path(path).suffix.removeprefix(".")
+    if kind not in Figure().canvas.get_supported_filetypes():
+        raise UserError(f"--picture={path} does not say what to draw; give a name that ends in .svg or .png")
+    if epath.Path(path).is_dir():
+        raise UserError(f"--picture={path} is a directory; give a file")
+
+
+def save_picture(run: Run, path: epath.PathLike) -> None:
+    """The loss and the two accuracies side by side, as the kind of file that the name's ending says (.png, .svg)."""
+    path = epath.Path(path)
+    drawn = [chart for chart in charts(run) if chart.metric.floor]
+    figure = Figure(figsize=(4.4 * len(drawn), 3.4), facecolor=COLOURS["paper"])
+    figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.15, wspace=0.05)
+    for number, chart in enumerate(drawn):
+        axes = figure.add_subplot(1, len(drawn), number + 1)
+        draw(axes, chart)
+        axes.set_title(chart.metric.title, loc="left", color=COLOURS["ink"], fontsize=11, pad=24)
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.removeprefix("."), dpi=200)
+    path.write_bytes(content.getvalue())
+
+
+def draw(axes: Axes, chart: Chart) -> None:
+    """Draw the chart into `axes`."""
+    _frame(axes, chart)
+    train, held_out = _thin(chart.train), _thin(chart.held_out)
+    if train:
+        axes.plot(*zip(*train, strict=True), color=COLOURS["train"], linewidth=1.6, label="training", zorder=3)
+    if held_out:
+        axes.plot(
+            *zip(*held_out, strict=True),
+            color=COLOURS["held-out"],
+            linewidth=1.8,
+            marker="o",
+            markersize=3.5 if len(held_out) < 40 else 0,
+            label="held-out",
+            clip_on=False,  # the last dot is on the edge
+            zorder=4,
+        )
+        _end_value(axes, held_out[-1], chart.metric.said(held_out[-1][1]))
+    _vertical_range(axes, chart)
+    if chart.floor:
+        _floor(axes, chart)
+    _phases(axes, chart)
+    if train and held_out:
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=2,
+            frameon=False,
+            labelcolor=COLOURS["ink"],
+            fontsize=9,
+            borderaxespad=0.2,
+            borderpad=0,
+            handlelength=1.4,
+        )
+
+
+def _frame(axes: Axes, chart: Chart) -> None:
+    axes.set_facecolor("none")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(COLOURS["grid"])
+    axes.tick_params(colors=COLOURS["faint"], labelsize=9, length=0, pad=5)
+    axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: chart.metric.tick(value)))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: _steps(step)))
+    axes.set_xlim(0, max(1, chart.last_step))
+    axes.set_xlabel("step", color=COLOURS["faint"], fontsize=9, loc="right", labelpad=1)
+
+
+def _vertical_range(axes: Axes, chart: Chart) -> None:
+    """A little air around all that is drawn."""
+    values = [value for points in (chart.train, chart.held_out, chart.floor) for _, value in points]
+    low, high = min(values), max(values)
+    low = 0 if chart.metric.from_zero else low
+    air = 0.08 * (high - low) or 0.1 * abs(high) or 1
+    axes.set_ylim(0 if chart.metric.from_zero else low - air, high + air)
+
+
+def _end_value(axes: Axes, point: tuple[int, float], text: str) -> None:
+    axes.annotate(
+        text,
+        point,
+        xytext=(6, 0),
+        textcoords="offset points",
+        color=COLOURS["held-out"],
+        fontsize=10,
+        fontweight="bold",
+        va="center",
+        annotation_clip=False,
+    )
+
+
+def _floor(axes: Axes, chart: Chart) -> None:
+    """A dashed line from edge to edge: between evaluations and beyond them the floor stays as last told."""
+    steps, values = zip(*chart.floor, strict=True)
+    steps, values = (0, *steps, chart.last_step), (values[0], *values, values[-1])
+    axes.step(steps, values, where="pre", color=COLOURS["floor"], linewidth=1.3, linestyle=(0, (4, 3)), zorder=2)
+    axes.annotate(
+        f"{chart.metric.floor_title} {chart.metric.said(values[-1])}",
+        (chart.last_step, values[-1]),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        color=COLOURS["floor"],
+        fontsize=9,
+        ha="right",
+        va="bottom",
+        zorder=5,
+        bbox={"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 0.5},
+    )
+
+
+def _phases(axes: Axes, chart: Chart) -> None:
+    for begun, name in chart.phases:
+        axes.axvline(begun, color=COLOURS["faint"], linewidth=0.8, zorder=1)
+        axes.annotate(
+            f"{name} →",
+            (begun, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            color=COLOURS["faint"],
+            fontsize=8,
+            ha="center",
+        )
+
+
+def _thin(points: Points) -> Points:
+    """At most `_MOST_POINTS` points, each the mean of as many neighbours; the last one stays itself."""
+    size = -(-len(points) // _MOST_POINTS)
+    if size <= 1:
+        return points
+    cuts = [points[start : start + size] for start in range(0, len(points) - 1, size)]
+    means = [(cut[len(cut) // 2][0], sum(value for _, value in cut) / len(cut)) for cut in cuts]
+    return [*means, points[-1]]
+
+
+def _steps(step: float) -> str:
+    if step < 10_000:
+        return f"{step:,.0f}"
+    return f"{step / 1e6:g}M" if step >= 1e6 else f"{step / 1e3:g}k"

@@ -1,0 +1,89 @@
+"""A pretraining run as its workdir tells it: config, metrics, samples and starts. Judges nothing."""
+
+import dataclasses
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from etils import epath
+
+from bert_jax.errors import UserError
+from bert_jax.reporting.run_files import read_metrics, read_run_config, read_samples
+from bert_jax.storage.cloud import absolute
+from bert_jax.workdir.goodput import Start, read_starts
+
+_PAUSE = 20  # times the usual: a longer gap between two lines is a run that was stopped, not one that trains
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run: `lines` of metrics.jsonl and `samples` of samples.json as they are written, oldest first."""
+
+    name: str
+    config: dict[str, Any]
+    lines: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+    starts: list[Start] = dataclasses.field(default_factory=list)  # as runs.jsonl tells them
+
+    def points(self, split: str, metric: str) -> list[tuple[int, float]]:
+        """(step, value) wherever the metric was told and was a number."""
+        return [(line["step"], line[metric]) for line in self._of(split) if line.get(metric) is not None]
+
+    def final(self, split: str, metric: str) -> float | None:
+        """The value of the split's last line; None if it was not told or not a number."""
+        lines = self._of(split)
+        return lines[-1].get(metric) if lines else None
+
+    def diverged(self) -> bool:
+        """Whether a split's last line has a loss that is no number."""
+        last_lines = [lines[-1] for lines in (self._of("train"), self._of("validation")) if lines]
+        return any(line.get("masked_lm_loss", 0.0) is None for line in last_lines)
+
+    def last_step(self) -> int:
+        """Steps done, as far as the log goes."""
+        return max((line["step"] for line in self.lines), default=0)
+
+    def phases(self) -> list[tuple[int, dict[str, Any]]]:
+        """(steps before it, its settings) of each phase of the config."""
+        begun, phases = 0, []
+        for phase in self.config.get("phases", ()):
+            phases.append((begun, phase))
+            begun += phase["steps"]
+        return phases
+
+    def tokens(self) -> int:
+        """Tokens trained on up to the last step, padding included."""
+        return sum(
+            min(phase["steps"], max(0, self.last_step() - begun))
+            * (phase.get("packed_rows") or phase["global_batch_size"])
+            * phase["max_seq_length"]
+            for begun, phase in self.phases()
+        )
+
+    def seconds(self) -> float:
+        """Time from the first line to the last one, without the time between being stopped and going on."""
+        gaps = [after["time"] - before["time"] for before, after in pairwise(self.lines)]
+        longest = _PAUSE * max(1.0, median(gaps)) if gaps else 0.0
+        return sum(gap for gap in gaps if gap <= longest)
+
+    def _of(self, split: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["split"] == split]
+
+
+def read_run(workdir: epath.PathLike) -> Run:
+    """The run in `workdir`, which may be still going on.
+
+    Raises:
+      UserError: it holds none, or a file of it is damaged.
+    """
+    workdir = epath.Path(workdir)
+    for name in ("config.json", "metrics.jsonl"):
+        if not (workdir / name).exists():
+            raise UserError(f"{workdir} has no {name}; give the --workdir of a run of bert_jax.pretrain")
+    return Run(
+        name="/".join(absolute(workdir).parts[-2:]),  # a workdir is often just called "train"
+        config=read_run_config(workdir / "config.json"),
+        lines=read_metrics(workdir / "metrics.jsonl"),
+        samples=read_samples(workdir / "samples.json"),
+        starts=read_starts(workdir),
+    )

@@ -1,0 +1,120 @@
+"""A pretraining run: its records, first weights and directory checked and set up, then trained (loop.py)."""
+
+import functools
+import json
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+
+from bert_jax.config import Config
+from bert_jax.model.functional import Params
+from bert_jax.objectives.pretraining import PretrainingObjective
+from bert_jax.parallel.mesh import check_heads, make_mesh
+from bert_jax.parallel.peak import peak_flops
+from bert_jax.storage.whole_file import replace_text
+from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.description import describe, newest_description
+from bert_jax.training.inputs import PhaseInput, open_phases, with_records
+from bert_jax.training.loop import train
+from bert_jax.training.optimizer import learning_rate_schedule
+from bert_jax.training.program import Program, make_program
+from bert_jax.training.report_thread import Report
+from bert_jax.training.run import Log, Run
+from bert_jax.training.same_records import check_same_records, records_of
+from bert_jax.training.samples import sample_predictions
+from bert_jax.training.state import State, init_state
+from bert_jax.training.warm_start import FirstWeights, read_weights, start_from
+from bert_jax.training.weights_and_biases import WeightsAndBiases
+from bert_jax.workdir import run_directory
+from bert_jax.workdir.goodput import Clock
+from bert_jax.workdir.metrics_log import MetricsLog
+
+
+def pretrain(config: Config, directory: epath.PathLike, report: Report | None = None) -> None:
+    """Train to the end of the last phase, going on from the newest checkpoint in `directory` if there is one.
+
+    `report(directory)` is called beside the training after each evaluation.
+
+    Raises:
+      UserError: config, records, mesh or directory do not fit together (before a device computes anything), or as
+        loop.train does.
+      SystemExit, KeyboardInterrupt: as loop.train does.
+    """
+    directory = epath.Path(directory)
+    is_main = jax.process_index() == 0
+
+    # ---------------------------------------------------------------- everything that can be wrong, first
+    config.check()
+    config = config.resolved()
+    phases = open_phases(config)
+    config = with_records(config, phases)
+    program = pretraining_program(config, make_mesh(config.mesh))
+    first_weights = None
+    if config.init_from and not run_directory.has_checkpoint(directory):
+        records_tokenizer = load_tokenizer(phases[0].train.directory / "tokenizer")
+        first_weights = read_weights(config.init_from, config.init_moments, config.model, records_tokenizer)
+    fingerprint = phases[0].manifest.vocab_fingerprint
+    run_directory.check_same_run(directory, config, fingerprint)
+    records = [records_of(opened) for opened in phases]
+    newest, may_differ = newest_description(directory), config.data.allow_other_records
+    check_same_records(directory, newest.step, newest.records_of(phases), phases, records, may_differ)
+    if is_main:
+        run_directory.claim(directory, config, phases[0].train.directory / "tokenizer", fingerprint)
+    clock = Clock(directory if is_main else None)
+
+    # ---------------------------------------------------------------- what the loop is given
+    run = Run(
+        directory=directory,
+        train=config.train,
+        evaluation=config.evaluation,
+        profile=config.profile,
+        program=program,
+        feeds=phases,
+        # All at once, now: a device that is asked for one while a step runs on it answers after the step.
+        learning_rates=np.asarray(
+            learning_rate_schedule(config.optimizer, config.phases)(np.arange(config.total_steps))
+        ),
+        peak_flops=peak_flops(jax.local_devices()[0], config.train.dtype) * program.mesh.size,
+        first_state=functools.partial(_first_state, program, config.train.seed, first_weights),
+        describe=functools.partial(describe, config, records),
+        open_logs=functools.partial(_open_logs, config, directory) if is_main else lambda step: [],
+        finish=functools.partial(_write_samples, program, phases[-1], directory, config.evaluation.report_sentences),
+    )
+    train(run, clock, report)
+
+
+def pretraining_program(config: Config, mesh: Mesh) -> Program:
+    """What the run of a resolved config computes, whose vocab_size is known; `plan` compiles the same.
+
+    Raises:
+      UserError: a batch, a parameter or the attention heads do not divide over the mesh.
+    """
+    check_heads(mesh, config.model.num_attention_heads)
+    objective = PretrainingObjective(config.model)
+    return make_program(objective, config.train, config.optimizer, config.phases, mesh)
+
+
+def _first_state(program: Program, seed: int, first_weights: FirstWeights | None) -> State:
+    state = init_state(program.model, program.optimizer, program.shardings, seed)
+    return start_from(first_weights, state, program.shardings) if first_weights else state
+
+
+def _open_logs(config: Config, directory: epath.Path, step: int) -> Sequence[Log]:
+    logs: list[Log] = [MetricsLog(directory, step)]
+    if config.train.wandb:
+        logs.append(WeightsAndBiases(config.train.wandb, directory, config))
+    return logs
+
+
+def _write_samples(program: Program, phase: PhaseInput, directory: epath.Path, number: int, params: Params) -> None:
+    """A few held-out sentences with the model's predictions, for the report."""
+    if not phase.validation:
+        return
+    tokens = load_tokenizer(phase.train.directory / "tokenizer").tokens
+    # Every process takes part in computing them.
+    samples = sample_predictions(program, params, phase.validation, tokens, number)
+    if jax.process_index() == 0:
+        replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))

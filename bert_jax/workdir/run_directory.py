@@ -1,0 +1,66 @@
+"""The directory of a run: its resolved config and tokenizer, written once and compared ever after."""
+
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from bert_jax.config import Config
+from bert_jax.config.file import differences, from_dict, to_json
+from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
+from bert_jax.storage.whole_file import replace_text
+from bert_jax.text.tokenizer import DESCRIPTION, load_tokenizer
+from bert_jax.workdir.checkpoint_files import is_torn
+
+
+def claim(workdir: epath.PathLike, config: Config, tokenizer_directory: epath.PathLike, fingerprint: str) -> None:
+    """Make `workdir` this run's, or see that it is already.
+
+    Raises:
+      UserError: it belongs to a run of another config or vocabulary; nothing in it is changed then.
+    """
+    workdir = epath.Path(workdir)
+    if (workdir / "config.json").exists():
+        check_same_run(workdir, config, fingerprint)
+        logging.info("going on in %s", workdir)
+    elif has_checkpoint(workdir):
+        raise UserError(f"{workdir} has checkpoints and no config.json; restore that file, or give another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    if not (workdir / "tokenizer" / DESCRIPTION).exists():  # which is written last
+        load_tokenizer(tokenizer_directory).save(workdir / "tokenizer")
+    replace_text(workdir / "config.json", to_json(config))
+
+
+def has_checkpoint(workdir: epath.PathLike) -> bool:
+    """Whether a run has saved anything there."""
+    directory = epath.Path(workdir) / "checkpoints"
+    return directory.exists() and any(entry.name.isdigit() and not is_torn(entry) for entry in directory.iterdir())
+
+
+def check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> None:
+    """Raise UserError if `workdir` belongs to a run of another config or vocabulary."""
+    if not (workdir / "config.json").exists():
+        return
+    changed = differences(read_config(workdir), config)
+    if changed:
+        longer = f" (for more steps: with --config.init_from={workdir} --config.init_moments=true)"
+        raise UserError(
+            f"{workdir} was started with {'; '.join(changed)}: give the same values to go on, or another --workdir"
+            f"{longer if any('.steps=' in change for change in changed) else ''}"
+        )
+    if (workdir / "tokenizer" / DESCRIPTION).exists() and load_tokenizer(
+        workdir / "tokenizer"
+    ).fingerprint != fingerprint:
+        raise UserError(
+            f"{workdir} was started on records of another vocabulary than --config.data.records has now; "
+            "give the same records to go on, or another --workdir"
+        )
+
+
+def read_config(workdir: epath.PathLike) -> Config:
+    """The resolved config of the run in `workdir`; UserError if there is none, or one that no run has."""
+    path = epath.Path(workdir) / "config.json"
+    if not path.exists():
+        raise UserError(f"{workdir} holds no run (no config.json); give the --workdir of `python -m bert_jax.pretrain`")
+    return from_dict(read_json(path, Any, "restore it, or start a new --workdir"), str(path))

@@ -1,0 +1,133 @@
+"""The objective against float64 NumPy, and that it does not depend on how a batch is cut."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bert_jax.config import ModelConfig
+from bert_jax.model.pretraining import PretrainingLogits
+from bert_jax.objectives.pretraining import PretrainingObjective
+
+ROWS, VOCAB = 12, 101
+SUMS = [f"{task}_{what}" for task in ("masked_lm", "next_sentence") for what in ("loss", "correct", "weight")]
+objective = PretrainingObjective(ModelConfig(vocab_size=VOCAB))
+batch_sums = jax.jit(objective.sums)
+
+
+@pytest.fixture
+def batch(make_batch):
+    return make_batch(ROWS, seed=3)
+
+
+@pytest.fixture
+def logits(batch):
+    random = np.random.default_rng(4)
+    words = random.normal(0, 3, (*batch["masked_lm_ids"].shape, VOCAB)).astype(np.float32)
+    words[::2, 0, 7] = 1e4  # certain, and mostly wrong: log-sum-exp must not overflow
+    return PretrainingLogits(words, random.normal(0, 2, (ROWS, 2)).astype(np.float32))
+
+
+def log_softmax(logits):
+    shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def restated_sums(logits, batch):
+    """Word by word, in float64."""
+    sums = dict.fromkeys(SUMS, 0.0)
+    words, sentences = log_softmax(logits.masked_lm), log_softmax(logits.next_sentence)
+    for row in range(len(batch["input_ids"])):
+        for slot, word in enumerate(batch["masked_lm_ids"][row]):
+            weight = float(batch["masked_lm_weights"][row, slot])
+            sums["masked_lm_loss"] -= weight * words[row, slot, word]
+            sums["masked_lm_correct"] += weight * (words[row, slot].argmax() == word)
+            sums["masked_lm_weight"] += weight
+        if batch["input_mask"][row].any():
+            label = batch["next_sentence_labels"][row, 0]
+            sums["next_sentence_loss"] -= sentences[row, label]
+            sums["next_sentence_correct"] += sentences[row].argmax() == label
+            sums["next_sentence_weight"] += 1
+    return sums
+
+
+def rows(tree, chosen):
+    return jax.tree.map(lambda array: array[chosen], tree)
+
+
+def assert_close(ours, expected):
+    assert ours.keys() == expected.keys()
+    for name in expected:
+        # Sums of some 50 float32 terms.
+        np.testing.assert_allclose(np.asarray(ours[name]), expected[name], rtol=1e-6, err_msg=name)
+
+
+def test_sums_are_those_of_a_count_by_hand(logits, batch):
+    assert_close(batch_sums(logits, batch), restated_sums(logits, batch))
+
+
+def test_the_loss_is_mean_word_loss_plus_mean_sentence_loss(logits, batch):
+    sums = restated_sums(logits, batch)
+    words = sums["masked_lm_loss"] / (sums["masked_lm_weight"] + 1e-5)
+    ours = objective.loss(batch_sums(logits, batch), objective.weights(batch))
+    assert float(ours) == pytest.approx(words + sums["next_sentence_loss"] / ROWS, rel=1e-6)
+
+
+@pytest.mark.parametrize("pieces", [[6, 6], [3, 4, 5], [1] * 12, [5, 0, 7]])
+def test_pieces_add_up_to_the_whole_however_it_is_cut(logits, batch, pieces):
+    order = np.random.default_rng(len(pieces)).permutation(ROWS)
+    cuts = np.split(order, np.cumsum(pieces)[:-1])
+    parts = [(rows(logits, cut), rows(batch, cut)) for cut in cuts]
+    total = jax.tree.map(lambda *sums: sum(sums), *(batch_sums(*part) for part in parts))
+    assert_close(total, restated_sums(logits, batch))
+    weights = objective.weights(batch)
+    losses = [float(objective.loss(batch_sums(*part), weights)) for part in parts]
+    assert sum(losses) == pytest.approx(float(objective.loss(batch_sums(logits, batch), weights)), rel=1e-6)
+
+
+def test_rows_that_fill_up_a_batch_weigh_nothing(logits, batch):
+    def padded(array):
+        return np.concatenate([array, np.zeros((4, *array.shape[1:]), array.dtype)])
+
+    filled = {name: padded(array) for name, array in batch.items()}
+    some_logits = PretrainingLogits(
+        np.concatenate([logits.masked_lm, np.full((4, *logits.masked_lm.shape[1:]), 5.0, np.float32)]),
+        np.concatenate([logits.next_sentence, np.full((4, 2), -5.0, np.float32)]),
+    )
+    assert_close(batch_sums(some_logits, filled), restated_sums(logits, batch))
+    gradient = jax.grad(lambda logits: objective.loss(batch_sums(logits, filled), objective.weights(filled)))(
+        some_logits
+    )
+    assert not np.asarray(gradient.masked_lm)[ROWS:].any()
+    assert not np.asarray(gradient.next_sentence)[ROWS:].any()
+    assert np.asarray(gradient.next_sentence)[:ROWS].all()
+
+
+def test_empty_slots_weigh_nothing(logits, batch):
+    empty = batch["masked_lm_weights"] == 0
+    assert empty.any()
+    changed = batch | {"masked_lm_ids": np.where(empty, 9, batch["masked_lm_ids"])}
+    assert_close(batch_sums(logits, changed), restated_sums(logits, batch))
+
+
+def test_a_batch_without_masked_words_is_finite(logits, batch):
+    bare = batch | {"masked_lm_weights": np.zeros_like(batch["masked_lm_weights"])}
+    sums = batch_sums(logits, bare)
+    assert jnp.isfinite(objective.loss(sums, objective.weights(bare)))
+    assert objective.means(sums)["masked_lm_loss"] == 0.0
+
+
+def test_means_for_people(logits, batch):
+    sums = restated_sums(logits, batch)
+    means = objective.means(batch_sums(logits, batch))
+    words = sums["masked_lm_weight"]
+    assert means == pytest.approx(
+        {
+            "loss": sums["masked_lm_loss"] / words + sums["next_sentence_loss"] / ROWS,
+            "masked_lm_loss": sums["masked_lm_loss"] / words,
+            "masked_lm_accuracy": sums["masked_lm_correct"] / words,
+            "next_sentence_loss": sums["next_sentence_loss"] / ROWS,
+            "next_sentence_accuracy": sums["next_sentence_correct"] / ROWS,
+        },
+        rel=1e-6,
+    )

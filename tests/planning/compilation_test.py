@@ -1,0 +1,59 @@
+import pytest
+
+from bert_jax.config import Config, MeshConfig, PhaseConfig
+from bert_jax.errors import UserError
+from bert_jax.planning.compilation import CompilationError, Request, compile_step
+from bert_jax.planning.topologies import parse_topology
+
+CHILDREN = {
+    "crashes": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "hangs": "import time; time.sleep(600)",
+    "fails": "raise RuntimeError('the flag is unknown')",
+    "says_nothing": "",
+}
+
+
+@pytest.fixture
+def request_(model_config):
+    config = Config(model=model_config, phases=(PhaseConfig(global_batch_size=8, max_seq_length=16),))
+    return Request(config, 0, 4, parse_topology("cpu:2"))
+
+
+@pytest.fixture
+def child(tmp_path, monkeypatch):
+    """child(name) -> a module that `python -m` finds, with that misbehaviour."""
+
+    def make(name):
+        (tmp_path / f"{name}.py").write_text(CHILDREN[name])
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        return name
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "limit_seconds", "message"),
+    [
+        ("crashes", 60, r"^the compiler crashed \(SIGSEGV\)$"),
+        ("hangs", 0.5, "^the compiler took longer than 0.5 s$"),
+        ("fails", 60, "^the compiler ended with status 1: RuntimeError: the flag is unknown$"),
+        ("says_nothing", 60, "^the compiler ended with status 0: no word$"),
+    ],
+)
+def test_a_child_without_a_result(request_, child, name, limit_seconds, message):
+    with pytest.raises(CompilationError, match=message):
+        compile_step(request_, limit_seconds, child(name))
+
+
+def test_the_real_child_compiles_for_the_cpu(request_):
+    compiled = compile_step(request_, 200)
+    assert "ENTRY" in compiled.text
+    assert compiled.flops["attention"] > 0
+    assert compiled.bytes["temporaries"] > 0
+    assert compiled.host_flops > 1e8
+
+
+def test_a_mesh_that_does_not_fit_is_the_users_to_mend(request_):
+    request_.config.mesh = MeshConfig(data=3)
+    with pytest.raises(UserError, match="does not fit 2 device"):
+        compile_step(request_, 200)

@@ -1,0 +1,71 @@
+"""Tokens as a reader gets them: joined, with the masked ones told apart."""
+
+import pytest
+
+from bert_jax.reporting.sentences import readable
+
+
+def shown(sample):
+    """The sentences as plain text, masked pieces in brackets."""
+    return [
+        "".join(" " * p.space + (f"[{p.text}]" if p.masked else p.text) for p in sentence)
+        for sentence in readable(sample).sentences
+    ]
+
+
+def words(text):
+    return {"tokens": text.split(), "predictions": []}
+
+
+def prediction(position, label, *guesses):
+    return {"position": position, "label": label, "guesses": [[guess, 0.1] for guess in guesses]}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ("[CLS] deci ##mal ##s [SEP] two words [SEP] [PAD]", ["decimals", "two words"]),
+        ("[CLS] it doesn ' t stop , does it ? [SEP]", ["it doesn't stop, does it?"]),
+        ("[CLS] join ( path , [ a ] ) . [SEP]", ["join (path, [a])."]),
+        ("[CLS] a built - in named max _ seq _ length and / or b [SEP]", ["a built-in named max_seq_length and/or b"]),
+        ("[CLS] the ' x ' option [SEP]", ["the ' x ' option"]),
+        ("[CLS] ▁the ▁deci mal ▁( x ) [SEP]", ["the decimal (x)"]),
+        ("<s> Ġthe Ġdeci mal , Ġa </s> <pad>", ["the decimal, a"]),
+        ("[CLS] ## [SEP]", ["##"]),
+    ],
+)
+def test_tokens_are_joined_to_words(tokens, expected):
+    assert shown(words(tokens)) == expected
+
+
+def test_a_masked_place_shows_the_word_that_was_there():
+    sample = words("[CLS] a [MASK] [MASK] string banana here [SEP] [MASK] [SEP]")
+    sample["predictions"] = [
+        prediction(2, "deci", "deci", "b"),
+        prediction(3, "##mal", "x", "##mal"),
+        prediction(5, "goes", "y", "z"),
+        prediction(8, "[SEP]", "y", "z"),  # a model may have been asked for anything
+    ]
+    assert shown(sample) == ["a [deci][mal] string [goes] here", "[[SEP]]"]
+    masked = readable(sample).masked
+    assert [mask.number for mask in masked] == [1, 2, 3, 4]
+    assert [mask.text for mask in masked] == ["deci", "-mal", "goes", "[SEP]"]
+    assert [mask.seen for mask in masked] == ["", "", "banana", ""]
+    assert [mask.verdict for mask in masked] == ["first", "among", "missed", "missed"]
+    assert [(guess.text, guess.right) for guess in masked[1].guesses] == [("x", False), ("-mal", True)]
+
+
+def test_next_sentence():
+    sample = words("[CLS] a [SEP] b [SEP]")
+    assert readable(sample).is_next is None
+    assert readable(sample | {"next_sentence": {"label": "next", "probability_next": 0.7}}).is_next is True
+    assert readable(sample | {"next_sentence": {"label": "random", "probability_next": 0.7}}).is_next is False
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.0, "0%"), (0.0049, "<1%"), (0.0051, "1%"), (0.314, "31%"), (1.0, "100%")]
+)
+def test_shares_as_people_say_them(share, said):
+    sample = words("[CLS] [MASK] [SEP]")
+    sample["predictions"] = [{"position": 1, "label": "a", "guesses": [["a", share]]}]
+    assert readable(sample).masked[0].guesses[0].percent == said
