@@ -59,6 +59,8 @@ def _tell_unraisable(error: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(error)
 
 
+_LONGEST, _END = 1200, 300  # characters of an error, and of its end
+
 _PLAIN_WORDS = {
     r"flag --(\w+)=None: Flag --\1 must have a value other than None\.": r"--\1 is missing, give it a value;",
     r"invalid literal for int\(\) with base 10: ('.*')": r"\1 is not a whole number; give one, without a point",
@@ -110,5 +112,7 @@ def _guarded(
 
 
 def _fail(message: str, status: int) -> None:
+    if len(message) > _LONGEST:  # it quotes a name or a library that quotes a file: what matters is at both ends
+        message = f"{message[: _LONGEST - _END]} ... {message[-_END:]}"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(status)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_jax import cli
+from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.figures import check_picture, save_picture
 from bert_jax.reporting.page import write_report
 from bert_jax.reporting.run_history import read_run
@@ -27,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
         check_picture(_PICTURE.value)
     print(f"report: {write_report(_WORKDIR.value, _OUTPUT.value)}")
     if _PICTURE.value:
-        save_picture(read_run(_WORKDIR.value), _PICTURE.value)
+        save_picture(read_run(_WORKDIR.value), METRICS, _PICTURE.value)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ def main(argv):
     config = _CONFIG.value
     if _TROUBLE.value == "user":
         raise UserError("the thing is broken; mend it")
+    if _TROUBLE.value == "long":
+        raise UserError(f"FILE cannot be read (token `{'n' * 100_000}`); give another")
     if _TROUBLE.value == "disk":
         builtins.left_behind = write_fragment()  # as Orbax does; it goes when the interpreter does
         raise OSError(errno.ENOSPC, "No space left on device", "/a/file")
@@ -151,6 +153,13 @@ def test_phases_may_be_counted_from_the_last_and_a_config_file_may_be_given_apar
 
 def test_a_mistake_of_the_users_is_one_line(run):
     assert_one_line(run(TINY, "--workdir=x", "--trouble=user"), 1, "the thing is broken; mend it")
+
+
+def test_a_line_that_quotes_a_file_stays_short_and_keeps_both_ends(run):
+    done = run(TINY, "--workdir=x", "--trouble=long")
+    assert_one_line(done, 1, "error: FILE cannot be read (token `nnn", "nnn`); give another")
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(line) < 1300
 
 
 def test_a_full_disk_is_one_line(run):

@@ -17,6 +17,7 @@ class Metric:
     baseline: str = ""  # name of the metric that is reached without learning from context
     baseline_title: str = ""
     baseline_short_name: str = ""
+    has_chart: bool = True
     digits: int = 3  # in a line of progress
     in_progress: Literal["never", "log", "bar"] = "never"  # "bar": beside a progress bar too, which has little room
 

@@ -5,6 +5,7 @@ Colours have names, so that the page can show the same drawing in others when it
 
 import io
 import re
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bert_jax.errors import UserError
+from bert_jax.objectives.metrics import Metric
 from bert_jax.reporting.charts import Chart, Points, charts
 from bert_jax.reporting.run_history import Run
 
@@ -41,7 +43,7 @@ def svg(chart: Chart, width: float, height: float) -> str:
       height: Likewise.
     """
     # The salt makes ids the same in every run and different for every drawing of a page.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{chart.metric.title} {width}"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{chart.curve.title} {width}"}):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.add_subplot(), chart)
         text = io.StringIO()
@@ -50,7 +52,7 @@ def svg(chart: Chart, width: float, height: float) -> str:
     element = text.getvalue()[text.getvalue().index("<svg") :]
     element = re.sub(r'<g id="[^"]*"', "<g", element)
     element = re.sub(
-        r' width="[^"]*pt" height="[^"]*pt"', f' role="img" aria-label="{chart.metric.title}"', element, count=1
+        r' width="[^"]*pt" height="[^"]*pt"', f' role="img" aria-label="{chart.curve.title}"', element, count=1
     )
     for name, colour in COLOURS.items():
         element = element.replace(colour, f"var(--{name})")
@@ -66,16 +68,16 @@ def check_picture(path: epath.PathLike) -> None:
         raise UserError(f"--picture={path} is a directory; give a file")
 
 
-def save_picture(run: Run, path: epath.PathLike) -> None:
-    """The loss and the two accuracies side by side, as the kind of file that the name's ending says (.png, .svg)."""
+def save_picture(run: Run, metrics: Sequence[Metric], path: epath.PathLike) -> None:
+    """The metrics that have a floor side by side, as the kind of file that the name's ending says (.png, .svg)."""
     path = epath.Path(path)
-    drawn = [chart for chart in charts(run) if chart.metric.floor]
+    drawn = [chart for chart in charts(run, metrics) if chart.curve.floor]
     figure = Figure(figsize=(4.4 * len(drawn), 3.4), facecolor=COLOURS["paper"])
     figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.15, wspace=0.05)
     for number, chart in enumerate(drawn):
         axes = figure.add_subplot(1, len(drawn), number + 1)
         draw(axes, chart)
-        axes.set_title(chart.metric.title, loc="left", color=COLOURS["ink"], fontsize=11, pad=24)
+        axes.set_title(chart.curve.title, loc="left", color=COLOURS["ink"], fontsize=11, pad=24)
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix.removeprefix("."), dpi=200)
     path.write_bytes(content.getvalue())
@@ -98,7 +100,7 @@ def draw(axes: Axes, chart: Chart) -> None:
             clip_on=False,  # the last dot is on the edge
             zorder=4,
         )
-        _end_value(axes, held_out[-1], chart.metric.said(held_out[-1][1]))
+        _end_value(axes, held_out[-1], chart.curve.format(held_out[-1][1]))
     _vertical_range(axes, chart)
     if chart.floor:
         _floor(axes, chart)
@@ -125,7 +127,7 @@ def _frame(axes: Axes, chart: Chart) -> None:
     axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: chart.metric.tick(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: chart.curve.tick(value)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: _steps(step)))
     axes.set_xlim(0, max(1, chart.last_step))
@@ -136,9 +138,9 @@ def _vertical_range(axes: Axes, chart: Chart) -> None:
     """A little air around all that is drawn."""
     values = [value for points in (chart.train, chart.held_out, chart.floor) for _, value in points]
     low, high = min(values), max(values)
-    low = 0 if chart.metric.from_zero else low
+    low = 0 if chart.curve.from_zero else low
     air = 0.08 * (high - low) or 0.1 * abs(high) or 1
-    axes.set_ylim(0 if chart.metric.from_zero else low - air, high + air)
+    axes.set_ylim(0 if chart.curve.from_zero else low - air, high + air)
 
 
 def _end_value(axes: Axes, point: tuple[int, float], text: str) -> None:
@@ -156,12 +158,12 @@ def _end_value(axes: Axes, point: tuple[int, float], text: str) -> None:
 
 
 def _floor(axes: Axes, chart: Chart) -> None:
-    """A dashed line from edge to edge: between evaluations and beyond them the floor stays as last told."""
+    """A dashed line from edge to edge: between evaluations and beyond them the floor stays as last logged."""
     steps, values = zip(*chart.floor, strict=True)
     steps, values = (0, *steps, chart.last_step), (values[0], *values, values[-1])
     axes.step(steps, values, where="pre", color=COLOURS["floor"], linewidth=1.3, linestyle=(0, (4, 3)), zorder=2)
     axes.annotate(
-        f"{chart.metric.floor_title} {chart.metric.said(values[-1])}",
+        f"{chart.curve.floor_title} {chart.curve.format(values[-1])}",
         (chart.last_step, values[-1]),
         xytext=(-2, 3),
         textcoords="offset points",

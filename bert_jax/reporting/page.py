@@ -8,14 +8,15 @@ from etils import epath
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.charts import Chart, charts
+from bert_jax.reporting.facts import results, work
 from bert_jax.reporting.figures import COLOURS, svg
+from bert_jax.reporting.pretraining_page import HEADLINE, verdict
 from bert_jax.reporting.run_history import Run, read_run
 from bert_jax.reporting.sentences import readable
-from bert_jax.reporting.verdict import results, verdict, work
 from bert_jax.storage.whole_file import replace_text
 
-_MAIN_METRIC = "masked_lm_loss"
 _WIDE, _NARROW, _HALF = (9.0, 3.4), (4.6, 3.4), (4.6, 2.7)  # inches; a page's column is about 9 of them
 
 
@@ -39,17 +40,18 @@ def _page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = charts(run)
-    main_chart = next((chart for chart in drawn if chart.metric.name == _MAIN_METRIC), None)
-    return templates.get_template("page.html").render(
+    drawn = charts(run, METRICS)
+    main_chart = next((chart for chart in drawn if chart.curve.name == HEADLINE.name), None)
+    return templates.get_template("pretraining_page.html").render(
         name=run.name,
         colours=COLOURS,
         verdict=verdict(run),
-        results=results(run),
+        results=results(run, METRICS),
         work=work(run),
         has_floor=bool(main_chart and main_chart.floor),
+        main_title=HEADLINE.title,
         main_chart=[_drawing(main_chart, _WIDE), _drawing(main_chart, _NARROW)] if main_chart else [],
-        charts=[(chart.metric.title, _drawing(chart, _HALF)) for chart in drawn if chart is not main_chart],
+        charts=[(chart.curve.title, _drawing(chart, _HALF)) for chart in drawn if chart is not main_chart],
         samples=[readable(sample) for sample in run.samples],
         settings=_settings(run.config),
         versions=_versions(),
@@ -73,10 +75,10 @@ def _settings(config: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]
             single[name] = value
     if single:
         groups["run"] = single
-    return [(name, [(key, _said(value)) for key, value in group.items()]) for name, group in groups.items()]
+    return [(name, [(key, _formatted(value)) for key, value in group.items()]) for name, group in groups.items()]
 
 
-def _said(value: Any) -> str:
+def _formatted(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -86,10 +88,10 @@ def _said(value: Any) -> str:
 
 def _versions() -> str:
     """What is installed where the report is written."""
-    said = []
+    versions = []
     for package in ("bert_jax", "jax", "flax", "optax"):
         try:
-            said.append(f"{package} {version(package)}")
+            versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:  # run from a source tree that is not installed
             continue
-    return ", ".join([*said, f"Python {platform.python_version()}"])
+    return ", ".join([*versions, f"Python {platform.python_version()}"])

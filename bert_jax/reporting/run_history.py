@@ -1,4 +1,4 @@
-"""A pretraining run as its workdir tells it: config, metrics, samples and starts. Judges nothing."""
+"""A run as its workdir has it: config, metrics, samples and starts. Judges nothing."""
 
 import dataclasses
 from itertools import pairwise
@@ -8,7 +8,8 @@ from typing import Any
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.reporting.run_files import read_metrics, read_run_config, read_samples
+from bert_jax.reporting.run_files import read_metrics, read_run_config
+from bert_jax.reporting.sentences import read_samples
 from bert_jax.storage.cloud import absolute
 from bert_jax.workdir.goodput import Start, read_starts
 
@@ -23,21 +24,21 @@ class Run:
     config: dict[str, Any]
     lines: list[dict[str, Any]]
     samples: list[dict[str, Any]]
-    starts: list[Start] = dataclasses.field(default_factory=list)  # as runs.jsonl tells them
+    starts: list[Start] = dataclasses.field(default_factory=list)  # as in runs.jsonl
 
     def points(self, split: str, metric: str) -> list[tuple[int, float]]:
-        """(step, value) wherever the metric was told and was a number."""
+        """(step, value) wherever the metric was logged and was a number."""
         return [(line["step"], line[metric]) for line in self._of(split) if line.get(metric) is not None]
 
     def final(self, split: str, metric: str) -> float | None:
-        """The value of the split's last line; None if it was not told or not a number."""
+        """The value of the split's last line; None if it was not logged or not a number."""
         lines = self._of(split)
         return lines[-1].get(metric) if lines else None
 
-    def diverged(self) -> bool:
-        """Whether a split's last line has a loss that is no number."""
+    def diverged(self, metric: str) -> bool:
+        """Whether a split's last line has no number for the metric, which is null there."""
         last_lines = [lines[-1] for lines in (self._of("train"), self._of("validation")) if lines]
-        return any(line.get("masked_lm_loss", 0.0) is None for line in last_lines)
+        return any(line.get(metric, 0.0) is None for line in last_lines)
 
     def last_step(self) -> int:
         """Steps done, as far as the log goes."""

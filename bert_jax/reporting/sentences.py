@@ -4,6 +4,12 @@ import dataclasses
 from collections.abc import Container, Sequence
 from typing import Any
 
+from etils import epath
+
+from bert_jax.errors import UserError
+from bert_jax.reporting.run_files import REMEDY, Count, Number
+from bert_jax.storage.json_file import check_schema, read_json
+
 _NOT_SHOWN = frozenset({"[CLS]", "[PAD]", "<s>", "<pad>"})
 _SEPARATORS = frozenset({"[SEP]", "</s>"})
 _MASKS = frozenset({"[MASK]", "<mask>"})
@@ -12,6 +18,26 @@ _WORD_STARTS = ("Ġ", "▁")  # how byte-level BPE and SentencePiece write the s
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%’”_-/")
 _NO_SPACE_AFTER = frozenset("([{‘“_-/")
 _AFTER_APOSTROPHE = frozenset({"s", "t", "re", "ll", "ve", "m", "d"})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prediction:
+    position: Count
+    label: str
+    guesses: list[tuple[str, Number]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _NextSentence:
+    label: str
+    probability_next: Number
+
+
+@dataclasses.dataclass(frozen=True)
+class _StoredSample:
+    tokens: list[str]
+    predictions: list[_Prediction]
+    next_sentence: _NextSentence | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,3 +172,14 @@ def _alone(token: str, marks_words: bool) -> str:
     """A token as it stands by itself: a leading hyphen says that it continues a word."""
     text = _text(token, marks_words)
     return f"-{text}" if _continues(token, marks_words) and text.isalnum() else text
+
+
+def read_samples(path: epath.Path) -> list[dict[str, Any]]:
+    """The records of samples.json; none if the run has not ended."""
+    if not path.exists():
+        return []
+    samples = read_json(path, list[dict[str, Any]], REMEDY)
+    for sample in check_schema(samples, list[_StoredSample], str(path), REMEDY):
+        if any(prediction.position >= len(sample.tokens) for prediction in sample.predictions):
+            raise UserError(f"{path} is damaged: a prediction is of no token; {REMEDY}")
+    return samples

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bert_jax.reporting.charts import METRICS, charts
+from bert_jax.objectives.pretraining_metrics import METRICS
+from bert_jax.reporting.charts import charts
 from bert_jax.reporting.figures import COLOURS, save_picture, svg
 from bert_jax.reporting.run_history import Run
 
@@ -45,7 +46,7 @@ def curve(element, name):
 
 
 def test_curve_floor_and_phase_are_drawn_and_named(run):
-    loss = svg(charts(run)[0], 6, 3)
+    loss = svg(charts(run, METRICS)[0], 6, 3)
     assert {"training", "held-out", "unigram floor 5.88", "5.15", "512 tokens →", "step", "1,000"} <= set(texts(loss))
     train, floor = curve(loss, "train"), curve(loss, "floor")
     assert len(train) == 100
@@ -58,13 +59,13 @@ def test_curve_floor_and_phase_are_drawn_and_named(run):
 
 def test_colours_are_variables_that_a_page_can_set(run):
     assert len(set(COLOURS.values())) == len(COLOURS)
-    drawn = svg(charts(run)[0], 6, 3)
+    drawn = svg(charts(run, METRICS)[0], 6, 3)
     assert not [colour for colour in re.findall(r"#[0-9a-f]{6}\b", drawn) if colour != "#000000"]
     assert {"train", "held-out", "floor", "ink", "faint", "grid"} <= set(re.findall(r"var\(--([a-z-]+)\)", drawn))
 
 
 def test_drawings_of_one_page_do_not_share_ids(run):
-    drawings = [svg(chart, width, 3) for chart in charts(run) for width in (4.6, 9.0)]
+    drawings = [svg(chart, width, 3) for chart in charts(run, METRICS) for width in (4.6, 9.0)]
     ids = [set(re.findall(r'\bid="([^"]+)"', drawing)) for drawing in drawings]
     assert sum(map(len, ids)) == len(set().union(*ids)) > 0
     for drawing, own in zip(drawings, ids, strict=True):
@@ -73,7 +74,7 @@ def test_drawings_of_one_page_do_not_share_ids(run):
 
 def test_a_long_run_is_thinned_and_keeps_its_end():
     lines = [line("train", s, learning_rate=2 + math.sin(s / 1000) if s < 99_999 else 0) for s in range(100_000)]
-    drawn = svg(charts(Run("run", {}, lines, []))[0], 6, 3)
+    drawn = svg(charts(Run("run", {}, lines, []), METRICS)[0], 6, 3)
     points = curve(drawn, "train")
     assert 200 < len(points) < 400
     assert points[-1][1] == max(y for _, y in points)  # down to 0 at the very last step
@@ -83,12 +84,12 @@ def test_a_long_run_is_thinned_and_keeps_its_end():
 @pytest.mark.parametrize("steps", [0, 1, 7])
 def test_one_point_can_be_drawn(steps):
     one = Run("run", {}, [line("validation", steps, masked_lm_loss=9.0, unigram_loss=9.0)], [])
-    assert "9.00" in texts(svg(charts(one)[0], 4, 3))
+    assert "9.00" in texts(svg(charts(one, METRICS)[0], 4, 3))
 
 
 def test_a_picture_file(run, tmp_path):
-    save_picture(run, tmp_path / "curves.png")
-    save_picture(run, tmp_path / "curves.svg")
+    save_picture(run, METRICS, tmp_path / "curves.png")
+    save_picture(run, METRICS, tmp_path / "curves.svg")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     titles = re.findall(r"<!-- (.*?) -->", (tmp_path / "curves.svg").read_text())
@@ -97,16 +98,17 @@ def test_a_picture_file(run, tmp_path):
 
 SAME_AGAIN = """
 import sys
+from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.charts import charts
 from bert_jax.reporting.figures import svg
 from bert_jax.reporting.run_history import Run
 lines = [{"split": "train", "step": s, "time": 0.0, "masked_lm_loss": 9.0 - s} for s in range(5)]
-sys.stdout.write(svg(charts(Run("run", {}, lines, []))[0], 6, 3))
+sys.stdout.write(svg(charts(Run("run", {}, lines, []), METRICS)[0], 6, 3))
 """
 
 
 def test_same_run_same_bytes_in_another_process():
     lines = [line("train", s, masked_lm_loss=9.0 - s) for s in range(5)]
-    here = svg(charts(Run("run", {}, lines, []))[0], 6, 3)
+    here = svg(charts(Run("run", {}, lines, []), METRICS)[0], 6, 3)
     there = subprocess.run([sys.executable, "-c", SAME_AGAIN], capture_output=True, text=True, check=True).stdout
     assert here == there

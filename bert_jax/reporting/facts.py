@@ -1,12 +1,12 @@
-"""What a run came to, in words and in a few numbers, for a reader who has never seen one."""
+"""What a run came to in a few numbers, whatever its objective."""
 
 import dataclasses
+from collections.abc import Sequence
 from statistics import median
 
+from bert_jax.objectives.metrics import Metric
 from bert_jax.reporting.run_history import Run
 from bert_jax.workdir.goodput import STEPS, goodput
-
-_LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,41 +18,17 @@ class Fact:
     beside: str = ""
 
 
-def verdict(run: Run) -> str:
-    """One sentence: the last held-out loss against the unigram floor."""
-    loss = run.final("validation", "masked_lm_loss")
-    floor = run.final("validation", "unigram_loss")
-    if run.diverged():
-        return "The loss is no longer a number: this run has diverged."
-    if loss is None or floor is None:
-        return f"{run.last_step():,} steps are done; nothing held out has been evaluated yet."
-    numbers = f"its held-out loss is {loss:.2f} nats"
-    if loss < floor - _LEVEL:
-        return f"The model reads context: {numbers}, {floor - loss:.2f} below the {floor:.2f} of the unigram floor."
-    if loss <= floor + _LEVEL:
-        return f"The model knows how common each word is, and no more yet: {numbers}, the unigram floor {floor:.2f}."
-    return f"The model has learnt little yet: {numbers}, {loss - floor:.2f} above the {floor:.2f} of the unigram floor."
-
-
-def results(run: Run) -> list[Fact]:
-    """The last held-out numbers beside what needs no learning; what was not told is left out."""
-    rows = [
-        ("Masked words, loss", "masked_lm_loss", _nats, "unigram floor", "unigram_loss"),
-        ("Masked words, right", "masked_lm_accuracy", _percent, "always the commonest", "unigram_accuracy"),
-        (
-            "Next sentence, right",
-            "next_sentence_accuracy",
-            _percent,
-            "always the commoner",
-            "majority_next_sentence_accuracy",
-        ),
-    ]
-    told = []
-    for name, metric, unit, floor_name, floor_metric in rows:
-        value, floor = run.final("validation", metric), run.final("validation", floor_metric)
+def results(run: Run, metrics: Sequence[Metric]) -> list[Fact]:
+    """The last held-out numbers beside what needs no learning; what was not logged is left out."""
+    facts = []
+    for metric in (metric for metric in metrics if metric.has_chart):
+        unit = _percent if metric.unit == "share" else _nats
+        value, floor = run.final("validation", metric.name), run.final("validation", metric.baseline)
         if value is not None:
-            told.append(Fact(name, unit(value), f"{floor_name} {unit(floor)}" if floor is not None else ""))
-    return told
+            facts.append(
+                Fact(metric.title, unit(value), f"{metric.baseline_title} {unit(floor)}" if floor is not None else "")
+            )
+    return facts
 
 
 def work(run: Run) -> list[Fact]:
@@ -95,12 +71,12 @@ def compact(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two units that say most."""
+    """Seconds in the two largest units."""
     whole = round(seconds)
     units = [("d", whole // 86400), ("h", whole // 3600 % 24), ("min", whole // 60 % 60), ("s", whole % 60)]
-    said = [f"{amount} {unit}" for unit, amount in units]
+    amounts = [f"{amount} {unit}" for unit, amount in units]
     first = next((at for at, (_, amount) in enumerate(units) if amount), len(units) - 1)
-    return " ".join(said[first : first + 2])
+    return " ".join(amounts[first : first + 2])
 
 
 def _nats(value: float) -> str:

@@ -1,0 +1,23 @@
+"""What a pretraining run came to, in one sentence, for a reader who has never seen one."""
+
+from bert_jax.objectives.pretraining_metrics import METRICS
+from bert_jax.reporting.run_history import Run
+
+HEADLINE = METRICS[0]
+_LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
+
+
+def verdict(run: Run) -> str:
+    """One sentence: the last held-out loss against the unigram floor."""
+    loss = run.final("validation", HEADLINE.name)
+    floor = run.final("validation", HEADLINE.baseline)
+    if run.diverged(HEADLINE.name):
+        return "The loss is no longer a number: this run has diverged."
+    if loss is None or floor is None:
+        return f"{run.last_step():,} steps are done; nothing held out has been evaluated yet."
+    numbers = f"its held-out loss is {loss:.2f} nats"
+    if loss < floor - _LEVEL:
+        return f"The model reads context: {numbers}, {floor - loss:.2f} below the {floor:.2f} of the unigram floor."
+    if loss <= floor + _LEVEL:
+        return f"The model knows how common each word is, and no more yet: {numbers}, the unigram floor {floor:.2f}."
+    return f"The model has learnt little yet: {numbers}, {loss - floor:.2f} above the {floor:.2f} of the unigram floor."
