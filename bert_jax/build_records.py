@@ -48,7 +48,7 @@ flags.DEFINE_alias("do_whole_word_mask", "whole_word_mask")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Build what the flags say."""
+    """Build what the flags ask for."""
     del argv
     options = RecordOptions(**{option.name: option.value for option in _OPTIONS})
     beam = parse_beam_options(_RUNNER.value, _BEAM_OPTIONS.value, _NUM_WORKERS.value)

@@ -31,7 +31,7 @@ def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | No
 
 
 def _log_our_lines_only() -> None:
-    """Log lines as "12:34:56 text": ours from INFO up, the libraries' (Orbax tells of every file) from WARNING up."""
+    """Log lines as "12:34:56 text": ours from INFO up, the libraries' (Orbax logs every file) from WARNING up."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
@@ -45,7 +45,7 @@ def _log_our_lines_only() -> None:
 def _is_worth_telling(line: python_logging.LogRecord) -> bool:
     if line.pathname.startswith(str(Path(__file__).parent)):
         return True
-    # What these log as an error they also raise or try again, and then it is told as one line.
+    # What these log as an error they also raise or try again, and then it is one line.
     return line.levelno >= python_logging.WARNING and not {"orbax", "asyncio", "gcsfs"} & set(Path(line.pathname).parts)
 
 

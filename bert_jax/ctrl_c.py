@@ -20,7 +20,7 @@ LINE = "interrupted; the same command again goes on where this one stopped"
 class _State:
     raises = False  # the first Ctrl-C is to be a KeyboardInterrupt
     noted = False  # there was one
-    told = False
+    printed = False
 
 
 def install() -> None:
@@ -62,8 +62,8 @@ def leave() -> None:
 
 
 def _tell() -> None:
-    if not _State.told:
-        _State.told = True
+    if not _State.printed:
+        _State.printed = True
         with contextlib.suppress(OSError):
             os.write(2, f"error: {LINE}\n".encode())
 

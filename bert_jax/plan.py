@@ -24,7 +24,7 @@ _VOCAB_SIZE = flags.DEFINE_integer(
 _PREDICTIONS = flags.DEFINE_integer(
     "max_predictions_per_seq", 0, "Masked words of one; 0: the records', else 20 at 128 and 76 at 512 tokens.", 0, 10**6
 )
-_PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price of a chip for an hour, to tell the cost.", 0, 1e9)
+_PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price of a chip for an hour, for the cost.", 0, 1e9)
 _JSON = flags.DEFINE_string("json", None, "File to write the plan into, as JSON.")
 _HLO_DIR = flags.DEFINE_string("hlo_dir", None, "Directory to write each phase's compiled text into, as PHASE.txt.")
 _MINUTES = flags.DEFINE_float("compile_minutes", 20, "Time limit of one compilation.", 0.01, 1e6)

@@ -21,7 +21,7 @@ flags.mark_flag_as_required("workdir")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Write the page and say where it is."""
+    """Write the page and print where it is."""
     del argv
     check_file(_OUTPUT.value, "output", b"<!DOCTYPE html>")
     if _PICTURE.value:

@@ -16,7 +16,7 @@ GRADIENTS = "gradients"  # summed after it
 # Of what only the last step of an interval computes: `plan` leaves it out.
 ONCE_AN_INTERVAL = "once_an_interval"
 
-# Scope -> the part of the model under which `plan` tells it; the innermost scope of an operation decides.
+# Scope -> the part of the model under which `plan` lists it; the innermost scope of an operation decides.
 PARTS = {
     EMBEDDINGS: "embeddings",
     ATTENTION: "attention",

@@ -1,4 +1,4 @@
-"""The check of all settings: a value is of its field's type and in its range, or one line says what to give.
+"""The check of all settings: a value is of its field's type and in its range, or one line names the remedy.
 
 A range stands where the field is declared: `Annotated[int, Meta(ge=1, le=512)]`, or `Literal["none", "full"]`. The same
 declaration is the schema of config.json (file.py).
@@ -18,7 +18,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 def check_fields(settings: Any, source: str) -> None:
     """Check each field of a dataclass of settings, and of those that it holds.
 
-    `source` is what stands before a setting's name: "--config.", or "config.json: " for one that a file says.
+    `source` is what stands before a setting's name: "--config.", or "config.json: " for one that stands in a file.
 
     Raises:
       UserError: on the first value that is of another type or out of its range.

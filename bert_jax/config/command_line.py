@@ -1,6 +1,7 @@
 """The flag --config: a Python file whose get_config() returns the run's config, and --config.group.key=value.
 
-ml_collections' config_flags reads it. What it would end with a traceback on, or read as something else, is said before.
+ml_collections' config_flags reads it. What it would end with a traceback on, or read as something else, is refused
+before.
 """
 
 import dataclasses

@@ -19,8 +19,8 @@ class OptimizerConfig:
     epsilon: Annotated[float, Meta(ge=1e-30, le=1)] = 1e-6  # added outside the square root
     weight_decay: Annotated[float, Meta(ge=0, le=100)] = 0.01  # on all but LayerNorm and biases
     clip_norm: Annotated[float, Meta(ge=0, le=1e9)] = 1.0  # global norm of the gradient; 0 turns clipping off
-    # cut the batch into so many, clip the gradient of each, then sum; the original: TPU cores
+    # split the batch into so many, clip the gradient of each, then sum; the original: TPU cores
     clip_pieces: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     bias_correction: bool = False  # the original has none
     trust_ratio: bool = False  # LAMB (arXiv 1904.00962): scale each parameter's step to the parameter's own length
-    shard_over_data: bool = True  # optimizer state is cut over the data axis too (weight-update sharding)
+    shard_over_data: bool = True  # optimizer state is sharded over the data axis too (weight-update sharding)

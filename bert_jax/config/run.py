@@ -18,7 +18,7 @@ Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 @dataclasses.dataclass
 class PhaseConfig:
-    """A stretch of training at one sequence length; all phases share one learning-rate schedule unless they say so."""
+    """A stretch of training at one sequence length; all phases have one learning-rate schedule, or their own."""
 
     steps: Annotated[int, Meta(ge=1, le=MOST_STEPS)] = 1000
     global_batch_size: Rows = 256  # sequences a step, over all hosts and accumulation steps
@@ -70,7 +70,7 @@ class Config:
     def check(self, source: str = "--config.") -> None:
         """Raise UserError on the first value that cannot be, naming it and the remedy.
 
-        `source` stands before a setting's name: that of the flag, or of the file that says it.
+        `source` stands before a setting's name: that of the flag, or of the file that has it.
         """
         check_fields(self, source)
         remedy = "give --config.init_from the workdir of another run, or an original-BERT checkpoint"
@@ -81,7 +81,7 @@ class Config:
         self.mesh.check(f"{source}mesh.")
         for number, phase in enumerate(self.phases):
             _check_phase(f"{source}phases[{number}].", phase, self)
-            _check_cuts(source, number, self)
+            _check_splits(source, number, self)
         steps = self.resolved().total_steps
         remedy = f"all phases together would have {steps} steps, more than {MOST_STEPS}; give fewer"
         require(steps <= MOST_STEPS, f"{source}scale", self.scale, remedy)
@@ -102,12 +102,12 @@ def _check_phase(source: str, phase: PhaseConfig, config: Config) -> None:
     require(config.data.packing or not phase.packed_rows, f"{source}packed_rows", phase.packed_rows, remedy)
 
 
-def _check_cuts(source: str, number: int, config: Config) -> None:
-    cut, pieces, packing = config.train.accumulation_steps, config.optimizer.clip_pieces, config.data.packing
+def _check_splits(source: str, number: int, config: Config) -> None:
+    accumulation, pieces, packing = config.train.accumulation_steps, config.optimizer.clip_pieces, config.data.packing
     rows, name = config.phases[number].global_batch_size, f"{source}phases[{number}].global_batch_size"
-    require(rows % cut == 0, name, rows, f"give a multiple of train.accumulation_steps={cut}")
+    require(rows % accumulation == 0, name, rows, f"give a multiple of train.accumulation_steps={accumulation}")
     require(rows % pieces == 0, name, rows, f"give a multiple of optimizer.clip_pieces={pieces}")
     remedy = "it goes with optimizer.clip_pieces=1 only"
     require(pieces == 1 or not packing, f"{source}data.packing", packing, remedy)
     remedy = f"leave it 1: a device takes its optimizer.clip_pieces={pieces} one after the other anyway"
-    require(pieces == 1 or cut == 1, f"{source}train.accumulation_steps", cut, remedy)
+    require(pieces == 1 or accumulation == 1, f"{source}train.accumulation_steps", accumulation, remedy)

@@ -1,4 +1,4 @@
-"""How the steps are run: on which devices, in which numbers, what is told and kept of them."""
+"""How the steps are run: on which devices, in which numbers, what is logged and kept of them."""
 
 import dataclasses
 import re
@@ -19,7 +19,7 @@ class TrainConfig:
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0  # initial weights, order of the records, dropout
     # of activations and matrix products; weights and optimizer are float32
     dtype: Literal["float32", "bfloat16"] = "float32"
-    # a global batch is cut into this many, one after the other
+    # a global batch is split into this many, one after the other
     accumulation_steps: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     # what of a layer the backward pass computes again, to save memory: "full" is all of it, "dots" all but the
     # products with weights
@@ -33,7 +33,7 @@ class TrainConfig:
     # this many in a row without finite loss and gradient; one more stops the run
     max_skipped_steps: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 10
     check_nans: bool = False  # stop at the first such step and name the layer that went bad; waits for every step
-    # deviations (by MAD) over the last steps' median loss that are told; 0: none is
+    # deviations (by MAD) over the last steps' median loss that are logged; 0: none is
     spike_threshold: Annotated[float, Meta(ge=0, le=1e9)] = 10.0
     wandb: str = ""  # Weights & Biases project that gets the metrics too; needs the extra [wandb]
 
@@ -69,8 +69,8 @@ class MeshConfig:
     """Devices along each axis of the mesh; their product is the number of devices. -1: all that are left."""
 
     data: Axis = -1  # copies of the model, each with its rows of the batch
-    fsdp: Axis = 1  # rows of the batch too, and weights are cut
-    tensor: Axis = 1  # attention heads and feed-forward are cut
+    fsdp: Axis = 1  # rows of the batch too, and weights are sharded
+    tensor: Axis = 1  # attention heads and feed-forward are sharded
 
     def check(self, source: str = "--config.mesh.") -> None:
         """Raise UserError on a number of devices that is none."""

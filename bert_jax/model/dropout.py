@@ -44,7 +44,7 @@ def random_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """uint16 of `shape`, whose first dimension is a multiple of the batch.
 
     `key` is one key, or one for each sequence of the batch: [batch]. Then a sequence's bits do not depend on what else
-    is in the batch, nor on how that is cut over devices.
+    is in the batch, nor on how that is sharded over devices.
     """
     if key.ndim == 0:
         return jax.random.bits(key, shape, jnp.uint16)

@@ -47,7 +47,7 @@ class Embeddings(nnx.Module):
 
 
 def whole_table(embed: nnx.Embed) -> jax.Array:
-    """The table in its activation dtype, gathered over fsdp: looked up in pieces, XLA would copy the batch instead."""
+    """The table in its activation dtype, gathered over fsdp: looked up in shards, XLA would copy the batch instead."""
     return constrain(embed.embedding[...].astype(embed.dtype), "vocab", "embed_out")
 
 

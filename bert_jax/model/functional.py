@@ -56,7 +56,7 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module], dtype: jnp.dtype, group:
     axes = {tuple(map(str, path)): variable.get_metadata()["axes"] for path, variable in nnx.to_flat_state(variables)}
 
     def module(params: Params) -> nnx.Module:
-        # Shares of a weight that is cut over data, too, come together here: else the compiler may move activations.
+        # Shards of a weight that is sharded over data, too, come together here: else the compiler may move activations.
         whole = jax.tree_util.tree_map_with_path(lambda path, leaf: constrain(leaf, *axes[path_of(path)]), params)
         return nnx.merge(graph, whole)
 

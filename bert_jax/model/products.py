@@ -86,18 +86,18 @@ def _on_cpu(subscripts: str, dtype: DTypeLike, left: jax.Array, right: jax.Array
 def _in_order(array: jax.Array, letters: Sequence[str], wanted: Sequence[str]) -> jax.Array:
     """Transposed, if need be, and not only in name: else XLA makes a product of another form, a slow or impossible one.
 
-    It does not if a dimension is cut in two on the way. Where none is even, bfloat16 becomes float32, which has no such
-    products.
+    It does not if a dimension is split in two on the way. Where none is even, bfloat16 becomes float32, which has no
+    such products.
     """
     order = [letters.index(letter) for letter in wanted]
     if order == sorted(order):
         return array
     moved = [axis for place, axis in enumerate(order) if axis != place]
-    cut = next((axis for axis in reversed(moved) if array.shape[axis] % 2 == 0 and array.shape[axis] > 2), None)
-    if cut is None:
+    split = next((axis for axis in reversed(moved) if array.shape[axis] % 2 == 0 and array.shape[axis] > 2), None)
+    if split is None:
         return jnp.transpose(array.astype(jnp.float32), order)
-    shape = (*array.shape[:cut], 2, array.shape[cut] // 2, *array.shape[cut + 1 :])
-    axes = [part for axis in order for part in ((cut, cut + 1) if axis == cut else (axis + (axis > cut),))]
+    shape = (*array.shape[:split], 2, array.shape[split] // 2, *array.shape[split + 1 :])
+    axes = [part for axis in order for part in ((split, split + 1) if axis == split else (axis + (axis > split),))]
     return jnp.transpose(array.reshape(shape), axes).reshape([array.shape[axis] for axis in order])
 
 

@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import BATCH_AXES
 
-# Logical axis -> mesh axis. The vocabulary is not cut over tensor: 30522 divides by 2 and by nothing larger that is
+# Logical axis -> mesh axis. The vocabulary is not sharded over tensor: 30522 divides by 2 and by nothing larger that is
 # a power of two, and the head reads only the masked positions, a few percent of the work.
 RULES: dict[str, str | tuple[str, ...] | None] = {
     "batch": BATCH_AXES,
@@ -33,8 +33,8 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
 
 
 LOOKED_UP = ("vocab", "position", "token_type")  # axes along which ids choose rows
-# Numbers that a device must get of an array for it to be cut over data too.
-SMALLEST_PIECE = 64
+# Numbers that a device must get of an array for it to be sharded over data too.
+SMALLEST_SHARD = 64
 
 
 def logical(init: Callable[..., jax.Array], *axes: str) -> Callable[..., Any]:
@@ -83,7 +83,7 @@ def over_data_too(mesh: Mesh, sharding: NamedSharding, shape: tuple[int, ...]) -
     exactness. arXiv 2004.13336 describes the technique; parallel/weight_update.py uses what is laid out here.
     """
     parts = mesh.shape["data"]
-    if parts == 1 or math.prod(shape) < SMALLEST_PIECE * parts:
+    if parts == 1 or math.prod(shape) < SMALLEST_SHARD * parts:
         return sharding
     spec = list(sharding.spec) + [None] * (len(shape) - len(sharding.spec))
     for dim, (size, entry) in enumerate(zip(shape, spec, strict=True)):

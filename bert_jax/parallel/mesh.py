@@ -40,7 +40,7 @@ def _axis_sizes(config: MeshConfig, num_devices: int) -> tuple[int, ...]:
 
 
 def batch_shards(mesh: Mesh) -> int:
-    """How many pieces a global batch is cut into."""
+    """Into how many shards the rows of a global batch are split."""
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 

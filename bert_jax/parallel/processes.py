@@ -1,4 +1,4 @@
-"""One job of several processes: each host of a TPU slice, each task of a Slurm job, or processes told by flags.
+"""One job of several processes: each host of a TPU slice, each task of a Slurm job, or processes given by flags.
 
 A process that dies takes the job down within --peer_timeout_seconds, and the same commands again go on. How a process
 learns of the death of another is the runtime's affair: a collective fails, or it only waits, until the coordinator
@@ -71,7 +71,7 @@ def joined() -> Iterator[None]:
 
 def is_first() -> bool:
     """Whether this is the job's first process, which writes what is written once; call within `joined`."""
-    # One process knows that without JAX, which would start its devices to tell.
+    # One process knows that without JAX, which would start its devices to know it.
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
@@ -115,4 +115,4 @@ def connect() -> None:
             "give --coordinator_address, --num_processes and --process_id"
         ) from error
     if jax.process_index() > 0:
-        logging.set_verbosity(logging.WARNING)  # process 0 tells of the job's progress
+        logging.set_verbosity(logging.WARNING)  # process 0 logs the job's progress

@@ -70,7 +70,7 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class TooLarge:
-    """Of result.json: the step does not fit. NaN where the compiler does not say."""
+    """Of result.json: the step does not fit. NaN where the compiler gives none."""
 
     sizes: dict[str, int]
     used_bytes: float
@@ -107,7 +107,7 @@ class DoesNotFitError(Exception):
     def __init__(self, sizes: dict[str, int], used_bytes: float, limit_bytes: float) -> None:
         super().__init__("the step does not fit the device's memory")
         self.sizes = sizes  # parameters, optimizer state, batch
-        self.used_bytes, self.limit_bytes = used_bytes, limit_bytes  # NaN where the compiler does not say
+        self.used_bytes, self.limit_bytes = used_bytes, limit_bytes  # NaN where the compiler gives none
 
 
 def compile_step(request: Request, limit_seconds: float, child: str = "bert_jax.planning.compile_worker") -> Compiled:
@@ -150,7 +150,7 @@ def _run(command: list[str], environment: dict[str, str], directory: Path, limit
 
 
 def _reason(log: Path) -> str:
-    """The last exception in a log, or its last line; what JAX says of its traceback follows the exception."""
+    """The last exception in a log, or its last line; what JAX adds about its traceback follows the exception."""
     lines = log.read_text().strip().splitlines() or ["no word"]
     exceptions = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt)\b", line)]
     return (exceptions or lines)[-1][:300]

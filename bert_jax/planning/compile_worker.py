@@ -85,7 +85,7 @@ def _local_bytes(tree: Any) -> int:
 
 
 def _refused(message: str, sizes: dict[str, int]) -> Result:
-    """What the compiler says where it does not compile: the step is too large, or something of its own."""
+    """What becomes of a refusal by the compiler: the step is too large, or something of its own."""
     if "RESOURCE_EXHAUSTED" not in message:
         return Result(compiler_error=message.splitlines()[0][:300])
     units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -49,7 +49,7 @@ class StepTime:
 
 
 def step_time(compiled: Compiled, hlo: Hlo, topology: Topology) -> StepTime:
-    """The step on this topology. A CPU's compiler says no times: there it is FLOPs at the rate that this host shows."""
+    """The step on this topology. A CPU's compiler gives no times: they are FLOPs at the rate that this host shows."""
     if topology.chip:
         return _Timeline(topology, topology.chip).run(hlo)
     parts = {part: flops / (compiled.host_flops or math.nan) for part, flops in compiled.flops.items()}

@@ -103,7 +103,7 @@ class Hlo:
                 yield from self.scheduled(body)
 
     def turns(self, loop: Instruction) -> int:
-        """How often a loop's body runs: what its condition compares with, where the text does not say it."""
+        """How often a loop's body runs: what its condition compares with, where the text does not have it."""
         known = re.search(r'known_trip_count":\s*\{"n":"(\d+)"', loop.rest)
         if known:
             return int(known[1])
@@ -152,7 +152,7 @@ def collective_bytes(collective: Instruction) -> int:
 
 
 def group_size(collective: Instruction) -> int:
-    """How many devices exchange; 0 if the text says that all do."""
+    """How many devices exchange; 0 if, by the text, all do."""
     rest = collective.rest
     if named := re.search(r"replica_groups=mesh\[([^\]]*)\]\s*\{([^}]*)\}", rest):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", named[1]))
@@ -177,7 +177,7 @@ def _parse(line: str) -> Instruction | None:
 
 
 def _split_shape(text: str) -> tuple[str, str]:
-    """`text` cut after the shape it begins with, which is a tuple in parentheses or has no space."""
+    """`text` split after the shape it begins with, which is a tuple in parentheses or has no space."""
     if not text.startswith("("):
         shape, _, after = text.partition(" ")
         return shape, after

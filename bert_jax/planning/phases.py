@@ -26,7 +26,7 @@ class PhasePlan:
 
     request: Request
     memory: dict[str, int]  # by kind; where it does not fit, only what is known
-    memory_needed: float  # NaN where the compiler does not say
+    memory_needed: float  # NaN where the compiler gives none
     memory_limit: float
     problem: str = ""  # why there is no time; "" if there is one
     remedy: str = ""  # settings with which it fits
@@ -117,23 +117,23 @@ def _remedy(request: Request, too_large: DoesNotFitError, limit_seconds: float) 
 
 
 def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str, Config]]:
-    """Settings that may help, the cheapest first: recompute, cut the batch, cut the weights."""
+    """Settings that may help, the cheapest first: recompute, accumulate, shard the weights."""
     state = error.sizes["parameters"] + error.sizes["optimizer state"]
     gradients = error.sizes["parameters"]
-    room = max(error.limit_bytes - state - gradients, error.limit_bytes / 16)
-    too_much = (error.used_bytes - state) / room  # of what is held for a whole batch; NaN is never less
+    memory_left = max(error.limit_bytes - state - gradients, error.limit_bytes / 16)
+    too_much = (error.used_bytes - state) / memory_left  # of what is held for a whole batch; NaN is never less
     rows = math.gcd(*(phase.rows for phase in request.config.phases)) * request.config.mesh.tensor
-    cuts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
-    enough = [cut for cut in cuts if cut >= too_much] or cuts[-1:]
+    counts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
+    enough = [count for count in counts if count >= too_much] or counts[-1:]
     may_cut = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1
     may_recompute = request.config.train.remat != "full"
     if may_recompute and not too_much > 8:
         yield _changed(request.config, remat="full")
     if may_cut:
-        for cut in enough[:2]:
-            yield _changed(request.config, accumulation_steps=cut)
-        for cut in [cut for cut in cuts if cut >= too_much / 4][:1] if may_recompute else []:
-            yield _changed(request.config, accumulation_steps=cut, remat="full")
+        for count in enough[:2]:
+            yield _changed(request.config, accumulation_steps=count)
+        for count in [count for count in counts if count >= too_much / 4][:1] if may_recompute else []:
+            yield _changed(request.config, accumulation_steps=count, remat="full")
     for fsdp in (2, 4, 8, 16, 32):
         if request.config.mesh.fsdp == 1 and request.topology.devices % fsdp == 0 and state > error.limit_bytes / 4:
             yield _changed(request.config, fsdp=fsdp)

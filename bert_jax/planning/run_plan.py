@@ -92,7 +92,7 @@ def _manifest(config: Config, phase: PhaseConfig) -> Manifest | None:
     try:
         return read_manifest(directory) if directory.is_dir() else None
     except UserError:
-        return None  # another length's, or unfinished: pretrain will say so
+        return None  # another length's, or unfinished: pretrain will refuse it
 
 
 def papers_predictions(length: int) -> int:

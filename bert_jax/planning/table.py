@@ -12,7 +12,7 @@ NOT_MEASURED = (
     "factor of two of a real machine's time. Evaluation, checkpoints and starting are not in it."
 )
 NOT_MODELLED = (
-    "This host's compiler says no times: they are FLOPs over the matrix-multiplication rate that the host shows, less "
+    "This host's compiler gives no times: they are FLOPs over the matrix-multiplication rate that the host shows, less "
     "than any real step takes. Memory is the compiler's, for all devices together in this host's memory."
 )
 

@@ -60,7 +60,7 @@ def svg(chart: Chart, width: float, height: float) -> str:
 
 
 def check_picture(path: epath.PathLike) -> None:
-    """Raise UserError on a --picture whose name does not say which kind it is to be, or that is no file."""
+    """Raise UserError on a --picture whose name does not end in its kind, or that is no file."""
     kind = epath.Path(path).suffix.removeprefix(".")
     if kind not in Figure().canvas.get_supported_filetypes():
         raise UserError(f"--picture={path} does not say what to draw; give a name that ends in .svg or .png")
@@ -69,7 +69,7 @@ def check_picture(path: epath.PathLike) -> None:
 
 
 def save_picture(run: Run, metrics: Sequence[Metric], path: epath.PathLike) -> None:
-    """The metrics that have a floor side by side, as the kind of file that the name's ending says (.png, .svg)."""
+    """The metrics that have a floor side by side, as the kind of file that the name ends in (.png, .svg)."""
     path = epath.Path(path)
     drawn = [chart for chart in charts(run, metrics) if chart.curve.floor]
     figure = Figure(figsize=(4.4 * len(drawn), 3.4), facecolor=COLOURS["paper"])
@@ -196,8 +196,8 @@ def _thin(points: Points) -> Points:
     size = -(-len(points) // _MOST_POINTS)
     if size <= 1:
         return points
-    cuts = [points[start : start + size] for start in range(0, len(points) - 1, size)]
-    means = [(cut[len(cut) // 2][0], sum(value for _, value in cut) / len(cut)) for cut in cuts]
+    groups = [points[start : start + size] for start in range(0, len(points) - 1, size)]
+    means = [(group[len(group) // 2][0], sum(value for _, value in group) / len(group)) for group in groups]
     return [*means, points[-1]]
 
 

@@ -14,7 +14,7 @@ _NOT_SHOWN = frozenset({"[CLS]", "[PAD]", "<s>", "<pad>"})
 _SEPARATORS = frozenset({"[SEP]", "</s>"})
 _MASKS = frozenset({"[MASK]", "<mask>"})
 _WORD_STARTS = ("Ġ", "▁")  # how byte-level BPE and SentencePiece write the space before a word
-# WordPiece keeps no spaces; these say where print has none.
+# WordPiece keeps no spaces; before or after these, print has none.
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%’”_-/")
 _NO_SPACE_AFTER = frozenset("([{‘“_-/")
 _AFTER_APOSTROPHE = frozenset({"s", "t", "re", "ll", "ve", "m", "d"})
@@ -50,7 +50,7 @@ class Guess:
 
     @property
     def percent(self) -> str:
-        """The share as people say it."""
+        """The share as people write it."""
         return "<1%" if 0 < self.share < 0.005 else f"{100 * self.share:.0f}%"
 
 
@@ -148,7 +148,7 @@ def _joined(words: Sequence[tuple[str, Masked | None]], marks_words: bool) -> li
 
 
 def _spaced(texts: Sequence[str], at: int) -> bool:
-    """Whether print has a space before the word at `at`, where the tokens do not tell."""
+    """Whether print has a space before the word at `at`, where the tokens do not show it."""
     before, text, after = texts[at - 1], texts[at], texts[at + 1] if at + 1 < len(texts) else ""
     if text in _NO_SPACE_BEFORE or before in _NO_SPACE_AFTER:
         return False
@@ -169,7 +169,7 @@ def _text(token: str, marks_words: bool) -> str:
 
 
 def _alone(token: str, marks_words: bool) -> str:
-    """A token as it stands by itself: a leading hyphen says that it continues a word."""
+    """A token as it stands by itself: a leading hyphen: it continues a word."""
     text = _text(token, marks_words)
     return f"-{text}" if _continues(token, marks_words) and text.isalnum() else text
 

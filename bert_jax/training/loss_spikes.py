@@ -7,7 +7,7 @@ from statistics import median
 
 from absl import logging
 
-_WINDOW, _FEWEST = 128, 32  # steps whose losses a spike is compared with; fewer say nothing
+_WINDOW, _FEWEST = 128, 32  # steps whose losses a spike is compared with; fewer are no basis
 _SPREAD = 1.4826  # of a normal distribution: its deviation over its median absolute deviation
 
 

@@ -49,7 +49,7 @@ class Progress:
 
     def update(self, step: int, values: Mapping[str, float] | None = None) -> None:
         """`step` steps are done; `values`, named as in metrics.jsonl, are shown, if any."""
-        if self._start is None:  # after compilation, which says nothing about the steps to come
+        if self._start is None:  # after compilation, which is no measure of the steps to come
             self._start = (step, self._clock())
         if self._bar is not None:
             self._bar.update(step - self._bar.n)

@@ -1,4 +1,4 @@
-"""The records of a run stay the same over all its starts, or the user says that they may change.
+"""The records of a run stay the same over all its starts, or the user allows that they change.
 
 What they are lies in each checkpoint's description, and is compared before a run goes on: other records come in another
 order, and what was held out before may be trained on.
@@ -57,18 +57,18 @@ def check_same_records(
     Raises:
       UserError: some differ, and they may not.
     """
-    told = [
+    changed = [
         f"{opened.train.directory} had {', '.join(changes)}"
         for opened, then, there in zip(phases, before, now, strict=True)
         if then is not None and opened.first_step < step and (changes := _changes(then, there))
     ]
-    if told and not may_differ:
+    if changed and not may_differ:
         raise UserError(
-            f"{workdir} was trained up to step {step} on other records: {'; '.join(told)}; give the same records to go "
-            "on, another --workdir, or --config.data.allow_other_records=true to go on with those that are there now"
+            f"{workdir} was trained up to step {step} on other records: {'; '.join(changed)}; give the same records to "
+            "go on, another --workdir, or --config.data.allow_other_records=true to go on with those that are there now"
         )
-    if told:
-        logging.warning("going on after step %d with other records: %s", step, "; ".join(told))
+    if changed:
+        logging.warning("going on after step %d with other records: %s", step, "; ".join(changed))
 
 
 def _changes(then: PhaseRecords, now: PhaseRecords) -> list[str]:

@@ -18,7 +18,7 @@ State = dict[str, Any]
 def state_shardings(model: Model, optimizer: optax.GradientTransformation, mesh: Mesh, shard_over_data: bool) -> State:
     """A tree like the state, of shardings. What the optimizer keeps for each parameter lies as the parameter does.
 
-    With `shard_over_data` both are cut over the data axis too: each replica keeps and updates its share only.
+    With `shard_over_data` both are sharded over the data axis too: each replica keeps and updates its shard only.
     """
     params = param_shardings(model, mesh, shard_over_data)
     opt_state = optax.tree.map_params(
@@ -43,10 +43,10 @@ def abstract_state(model: Model, optimizer: optax.GradientTransformation, shardi
 
 def init_state(model: Model, optimizer: optax.GradientTransformation, shardings: State, seed: int) -> State:
     """Fresh weights from `seed`, the same bits on any mesh; zeroed moments; step 0."""
-    # Drawn as they lie without the data axis, then cut: where a compiler vectorises a narrow share otherwise than a
+    # Drawn as they lie without the data axis, then sharded: where a compiler vectorises a narrow shard otherwise than a
     # whole row, the last bit differs.
-    uncut = jax.tree.map(without_data, shardings["params"])
-    make = jax.jit(model.init, out_shardings=uncut)
+    unsharded = jax.tree.map(without_data, shardings["params"])
+    make = jax.jit(model.init, out_shardings=unsharded)
     params = jax.device_put(make(jax.random.key(seed, impl="threefry2x32")), shardings["params"])
     return {
         "step": jax.device_put(np.int32(0), shardings["step"]),

@@ -28,7 +28,7 @@ COMPILER_OPTIONS: dict[str, dict[str, Any]] = {
     # Registers of 512 bits where there are some; small models gain most.
     "cpu": {"xla_cpu_prefer_vector_width": 512},
     "tpu": {
-        # A replica draws bits for its own rows; else each draws those of the whole batch and keeps its share.
+        # A replica draws bits for its own rows; else each draws those of the whole batch and keeps its own.
         "xla_tpu_spmd_rng_bit_generator_unsafe": True,
         # Weights are gathered while the layers before them compute; else all of them before the first layer.
         "xla_enable_async_all_gather": True,

@@ -32,7 +32,7 @@ def update_for(optimizer: optax.GradientTransformation, groups: Mapping[Path, st
         gradients: Tree, opt_state: Any, params: Tree, finite: jax.Array, measured: jax.Array
     ) -> tuple[Tree, Any, Norms]:
         norms = _norms_if(measured, optimizer, groups, gradients, opt_state, params)
-        # The update has to be told that it comes after the norms (none is negative): else XLA copies what both read,
+        # The update has to depend on the norms (none is negative): else XLA copies what both read,
         # instead of writing over it.
         finite = finite & ~(norms["update_norm"] < 0.0)
         return *updated(optimizer, gradients, opt_state, params, finite), norms

@@ -22,7 +22,7 @@ DESCRIPTION = "description/metadata"  # JSON that lies beside the arrays, as Orb
 # Orbax writes these two after everything else, the digests too; nothing of a state is in them.
 _METADATA, _COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
 _TEMPORARY = ".orbax-checkpoint-tmp"  # in a directory's name: not written to its end
-# One of these is in every description that was written since there are digests; the first says so.
+# One of these is in every description that was written since there are digests; the first names them.
 _SINCE_DIGESTS = ("digests", "owes_evaluation")
 _PIECE = 1 << 22  # bytes read at a time
 _THREADS = 4

@@ -106,7 +106,7 @@ class Checkpoints:
             raise
 
     def restore(self, step: int, target: Tree) -> Tree:
-        """The state of `step`, laid out as `target` (ShapeDtypeStructs with shardings) says.
+        """The state of `step`, laid out as `target` (ShapeDtypeStructs with shardings) gives it.
 
         `target` may leave out branches, say opt_state: they are not read.
 
@@ -140,7 +140,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Close; an error that is on its way is not covered by what closing then says."""
+        """Close; an error that is on its way is not covered by what closing then raises."""
         try:
             self.close()
         except Exception:

@@ -25,7 +25,7 @@ STEPS = "steps"
 KINDS = (STEPS, "start", "compilation", "evaluation", "checkpoints", "waiting for input", "waiting for the host", "end")
 
 
-Time = Annotated[float, Meta(ge=-1e12, le=1e12)]  # seconds; a number, where a file may say infinity
+Time = Annotated[float, Meta(ge=-1e12, le=1e12)]  # seconds; a number, where a file may hold infinity
 
 
 @dataclasses.dataclass

@@ -1,4 +1,4 @@
-"""Shares of weights on eight replicas: gathered they are the weights; of gradients each gets its share of the sum."""
+"""Shards of weights on eight replicas: gathered they are the weights; of gradients each gets its shard of the sum."""
 
 import functools
 
@@ -16,11 +16,17 @@ from bert_jax.parallel.weight_update import LEAST_BYTES, data_specs, gather, sca
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 REPLICAS = 8
+AXES = {
+    ("rows", "kernel"): ("embed", "mlp"),
+    ("heads", "kernel"): ("embed", "heads"),
+    ("words", "embedding"): ("vocab", "embed"),
+    ("norm", "scale"): ("embed",),
+}
 SHAPES = {
     "rows": {"kernel": (64, 24)},
     "heads": {"kernel": (5, 3, 64)},  # only its last dimension divides, and its 15 rows do not
     "words": {"embedding": (101, 32)},
-    "norm": {"scale": (32,)},  # too small to be cut
+    "norm": {"scale": (32,)},  # too small to be sharded
 }
 FILLED = 128  # rows of the word table: 101, up to a multiple of 8 rows on each of 8 replicas
 
@@ -44,7 +50,7 @@ def on_replicas(function, shardings, out_specs):
     return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=(specs,), out_specs=out_specs(specs), check_vma=False))
 
 
-def test_where_the_shares_are(shardings):
+def test_where_the_shards_are(shardings):
     specs = data_specs(shardings)
     assert specs["rows"]["kernel"] == P("data", None)
     assert specs["heads"]["kernel"] == P(None, None, "data")
@@ -52,8 +58,8 @@ def test_where_the_shares_are(shardings):
     assert specs["norm"]["scale"] == P()
 
 
-def test_gathered_shares_are_the_weights(weights, shardings):
-    whole = on_replicas(functools.partial(gather, shardings=shardings), shardings, lambda _: P())(weights)
+def test_gathered_shards_are_the_weights(weights, shardings):
+    whole = on_replicas(functools.partial(gather, shardings=shardings, axes=AXES), shardings, lambda _: P())(weights)
     table = np.asarray(whole["words"].pop("embedding"))
     np.testing.assert_array_equal(table[:101], weights["words"]["embedding"])
     assert table.shape == (FILLED, 32)
@@ -62,25 +68,27 @@ def test_gathered_shares_are_the_weights(weights, shardings):
     jax.tree.map(np.testing.assert_array_equal, {path: whole[path] for path in expected}, expected)
 
 
-def test_each_replica_gets_its_share_of_the_sum(weights, shardings):
+def test_each_replica_gets_its_shard_of_the_sum(weights, shardings):
     """Replica r's gradient is r + 1 times the weight, so the sum is 36 times it."""
 
-    def summed(shares):
+    def summed(shards):
         times = jax.lax.axis_index("data") + 1.0
-        gradients = jax.tree.map(lambda leaf: leaf * times, gather(shares, shardings))
-        return scatter_sum(gradients, shares, shardings)
+        gradients = jax.tree.map(lambda leaf: leaf * times, gather(shards, shardings, AXES))
+        return scatter_sum(gradients, shards, shardings)
 
     sums = on_replicas(summed, shardings, lambda specs: specs)(weights)
     jax.tree.map(lambda ours, leaf: np.testing.assert_allclose(ours, 36 * leaf, rtol=1e-5), sums, weights)
 
 
 def test_equal_kernels_are_gathered_together_until_they_are_large_enough():
-    """20 kernels whose share is a fifth of what a TPU gathers well make 4 gathers; one as large as that, one alone."""
+    """20 kernels whose shard is a fifth of what a TPU gathers well make 4 gathers; one as large as that, one alone."""
     mesh = make_mesh(MeshConfig(data=REPLICAS))
     columns = 128
     rows = LEAST_BYTES // (4 * columns)
-    shapes = [(rows // 5 * REPLICAS, columns)] * 20 + [(rows * REPLICAS, columns)]
-    shardings = [{"kernel": over_data_too(mesh, NamedSharding(mesh, P()), shape)} for shape in shapes]
-    shares = [{"kernel": jax.ShapeDtypeStruct(shape, jnp.float32)} for shape in shapes]
-    step = on_replicas(functools.partial(gather, shardings=shardings), shardings, lambda _: P())
-    assert str(jax.make_jaxpr(step)(shares)).count("= all_gather[") == 5
+    shapes = {f"kernel_{number}": (rows // 5 * REPLICAS, columns) for number in range(20)}
+    shapes |= {"large": (rows * REPLICAS, columns)}
+    shardings = {name: over_data_too(mesh, NamedSharding(mesh, P()), shape) for name, shape in shapes.items()}
+    shards = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    axes = {(name,): ("embed", "mlp") for name in shapes}
+    step = on_replicas(functools.partial(gather, shardings=shardings, axes=axes), shardings, lambda _: P())
+    assert str(jax.make_jaxpr(step)(shards)).count("= all_gather[") == 5
