@@ -11,8 +11,7 @@ from etils import epath
 from numpy.typing import NDArray
 
 from bert_jax.data.array_file import read_array, write_array
-
-SMALLEST_FRAME = 16  # bytes, those of a record without data
+from bert_jax.storage.tfrecord_frame import FRAMING_BYTES
 
 
 def index_path(shard: epath.PathLike) -> epath.Path:
@@ -41,7 +40,7 @@ def replace_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:
 
 def is_possible(offsets: NDArray[np.int64]) -> bool:
     """Whether any shard could have this index: frames one after the other from its beginning."""
-    return len(offsets) > 0 and offsets[0] == offsets.min() == 0 and bool((np.diff(offsets) >= SMALLEST_FRAME).all())
+    return len(offsets) > 0 and offsets[0] == offsets.min() == 0 and bool((np.diff(offsets) >= FRAMING_BYTES).all())
 
 
 def as_far_as_known(

@@ -2,10 +2,9 @@
 
 import codecs
 import re
-import struct
 
 from bert_jax.errors import UserError
-from bert_jax.text.tfds_dataset import masked_crc
+from bert_jax.storage.tfrecord_frame import HEADER_BYTES, data_length
 
 HEAD_BYTES = 1024  # of a file, by which it is told
 
@@ -96,7 +95,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _is_tfrecord(head: bytes) -> bool:
-    return len(head) > 12 and struct.unpack_from("<I", head, 8)[0] == masked_crc(head[:8])
+    return len(head) > HEADER_BYTES and data_length(head) is not None
 
 
 def _utf16_without_mark(head: bytes) -> str:
