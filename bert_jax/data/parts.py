@@ -23,7 +23,9 @@ from bert_jax.errors import UserError
 from bert_jax.storage.json_file import decode_json
 from bert_jax.storage.whole_file import local_directory
 
-_LEAST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
+PARTS = ".parts"  # the directory of part files in that of the records, until these are complete
+
+_FEWEST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
 _OTHER_FILES = 200  # that a process may have open beside the parts
 
 
@@ -108,7 +110,7 @@ class _Dealer:
 
     def deal(self, document: list[str]) -> None:
         position = _position(document, self._options.random_seed)
-        self._smallest = heapq.nsmallest(_LEAST_DOCUMENTS, [*self._smallest, position])
+        self._smallest = heapq.nsmallest(_FEWEST_DOCUMENTS, [*self._smallest, position])
         held_out = position < self._options.holdout
         part = -1 if held_out else self._next_part
         line = json.dumps(document, ensure_ascii=False).encode()
@@ -125,26 +127,26 @@ class _Dealer:
     def check(self, inputs: str) -> None:
         *train, held_out = self._documents
         num_train, documents = sum(train), sum(self._documents)
-        if documents < _LEAST_DOCUMENTS:
+        if documents < _FEWEST_DOCUMENTS:
             raise UserError(
                 f"{inputs} holds one document only, and next-sentence examples need two or more; "
                 "separate documents by blank lines"
             )
-        if self._options.holdout and held_out < _LEAST_DOCUMENTS:
+        if self._options.holdout and held_out < _FEWEST_DOCUMENTS:
             enough = (math.floor(max(self._smallest) * 1000) + 1) / 1000
             raise UserError(
                 f"--holdout={self._options.holdout} holds out {held_out} of {documents} documents and two are "
                 f"needed; use --holdout={enough} or more, or 0"
             )
-        if num_train < _LEAST_DOCUMENTS:
+        if num_train < _FEWEST_DOCUMENTS:
             raise UserError(
                 f"--holdout={self._options.holdout} leaves {num_train} of {documents} documents for training and "
                 "two are needed; use less, or give more documents"
             )
-        if min(train) < _LEAST_DOCUMENTS:
+        if min(train) < _FEWEST_DOCUMENTS:
             raise UserError(
                 f"--num_parts={len(train)} leaves parts with fewer than two of {num_train} training documents; "
-                f"use --num_parts={num_train // _LEAST_DOCUMENTS} or fewer"
+                f"use --num_parts={num_train // _FEWEST_DOCUMENTS} or fewer"
             )
 
     def _open(self, part: Part) -> IO[bytes]:

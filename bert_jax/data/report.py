@@ -58,7 +58,7 @@ def read_input_report(output: epath.Path) -> InputReport | None:
     return read_json(path, _Report, "build the records again").input if path.exists() else None
 
 
-def tell(report: dict[str, Any]) -> None:
+def log_report(report: dict[str, Any]) -> None:
     """Log the report."""
     for split, counts in report["splits"].items():
         fields = {field.name for field in dataclasses.fields(Statistics)}

@@ -77,7 +77,7 @@ class InputReport(msgspec.Struct, omit_defaults=True):
     templates_left_out: dict[str, int] = msgspec.field(default_factory=dict)  # of wikis' pages, the most frequent
 
 
-def tell(report: InputReport) -> None:
+def warn(report: InputReport) -> None:
     """Log one warning for each kind of suspicious input."""
     for kind, found in report.suspicious.items():
         unknown = f"; {report.unknown_share:.1%} of a sample's tokens are [UNK]" if kind in _MEANING_UNKNOWN else ""

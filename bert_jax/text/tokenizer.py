@@ -111,6 +111,11 @@ class Tokenizer:
         """The ids of `text`. No special tokens are added, and their spelling in `text` is ordinary text."""
         return self._added.encode(text, self._model.encode) if self._added else self._model.encode(text)
 
+    def check(self, text: str) -> None:
+        """Raise UserError, without the place of `text`, if it cannot be encoded; only a line of ids may be wrong."""
+        if isinstance(self._model, TokenIds):
+            self._model.check(text)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text of `ids`; not always the very text that was encoded."""
         runs = itertools.groupby(ids, lambda token_id: token_id >= self.first_added_id)

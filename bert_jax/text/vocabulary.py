@@ -13,7 +13,7 @@ from bert_jax.storage.lock import only_maker
 from bert_jax.storage.new_directory import first_directory
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.corpus import Corpus
-from bert_jax.text.findings import LOST_LETTERS, Found, InputReport, tell
+from bert_jax.text.findings import LOST_LETTERS, Found, InputReport, warn
 from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.progress import watched
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
@@ -113,7 +113,7 @@ def _lines(corpus: Corpus, strips_accents: bool) -> Iterator[str]:
             lost.add(document.place(next(losing)))
         yield from document.sentences
     if lost.count:
-        tell(InputReport(documents_read=number, dropped={}, suspicious={LOST_LETTERS: lost}))
+        warn(InputReport(documents_read=number, dropped={}, suspicious={LOST_LETTERS: lost}))
 
 
 def _existing(output: epath.Path, made_by: dict[str, Any]) -> Tokenizer:

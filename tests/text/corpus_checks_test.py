@@ -139,7 +139,7 @@ def test_warnings_and_the_strict_error_name_the_first(tmp_path, caplog):
         )
     looking.look_at(Document(["A form\x0cfeed.", "And 0."], "/data/b.txt", [1, 2]))
     found = looking.report()
-    findings.tell(found)
+    findings.warn(found)
     messages = [record.getMessage() for record in caplog.records if "suspicious" in record.getMessage()]
     assert len(messages) == 2
     assert "8 documents with control characters" in messages[1]
@@ -160,7 +160,7 @@ def test_a_report_of_an_earlier_version_is_still_read_and_told(caplog):
     }
     report = check_schema(old, findings.InputReport, "plan.json", "build again")
     assert findings.as_json(report) == old
-    findings.tell(report)
+    findings.warn(report)
     assert "1 documents of a kind" in caplog.text
     with pytest.raises(UserError, match="--strict: 1 documents of a kind, the first at a:2"):
         findings.refuse(report)
