@@ -54,7 +54,7 @@ def unpacked(corpus, instances, rules):
         start, end = instances.predictions_start[number : number + 2]
         positions = instances.positions[start:end]
         labels = tokens[positions].tolist()
-        tokens[positions] = instances.shown[start:end]
+        tokens[positions] = instances.replacements[start:end]
         second_length = int(segments[B_END] - segments[B_START]) + 1
         segment_ids = [0] * (length - second_length) + [1] * second_length
         is_random_next = bool(instances.is_random_next[number])

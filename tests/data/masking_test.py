@@ -22,14 +22,14 @@ def masker(**options):
     """A function that hides some of a list of tokens."""
     settings = {"masked_lm_prob": 0.15, "max_predictions_per_seq": 20, **options}
     rules = masking_rules(max_seq_length=128, vocab_size=VOCAB, special_ids=SPECIAL, **settings)
-    positions, shown = np.zeros(128, np.int32), np.zeros(128, np.int32)
+    positions, replacements = np.zeros(128, np.int32), np.zeros(128, np.int32)
 
     def masked(tokens, state):
-        hidden = mask(np.array(tokens, np.int32), rules, state, positions, shown)
+        num_masked = mask(np.array(tokens, np.int32), rules, state, positions, replacements)
         seen = list(tokens)
-        for position, token in zip(positions[:hidden], shown[:hidden], strict=True):
+        for position, token in zip(positions[:num_masked], replacements[:num_masked], strict=True):
             seen[position] = int(token)
-        return Masked(seen, positions[:hidden].tolist(), [tokens[position] for position in positions[:hidden]])
+        return Masked(seen, positions[:num_masked].tolist(), [tokens[position] for position in positions[:num_masked]])
 
     return masked
 
