@@ -1,9 +1,9 @@
 """What takes long, done by an Apache Beam pipeline: on a cluster (Dataflow, Spark, Flink), or on Beam's local runner.
 
 Two pipelines. One cleans MediaWiki dumps, a file an element, which takes some three times as long as all that follows.
-The other makes shards, a part an element. What lies between, cutting text into parts, is done where the job is started:
-documents are dealt out in their order, at some 85 MB/s, which is a twentieth of the work of the shards at dupe factor
-10. Everything is handed over in OUTPUT/.parts, so that every worker must see OUTPUT.
+The other makes shards, a part an element. Between them text is cut into parts where the job is started: documents go to
+parts in their order, so that shards equal those made without Beam, at some 85 MB/s, a twentieth of the work of the
+shards at dupe factor 10. Workers get and leave everything in OUTPUT/.parts, so every worker must see OUTPUT.
 
 Beam may work on an element again after a failure or a success, and on one element at two places at once. So a worker
 writes on its own disk, copies that beside OUTPUT's files under a name that nobody else uses, and renames it last. All
@@ -46,7 +46,7 @@ BEAM_OPTIONS_HELP = (
 )
 
 _MISTAKE = ".mistake"  # ends the name of the file in which a worker leaves a UserError
-_SECONDS_BETWEEN_LOOKS = 10  # for what is finished; a look lists a directory that may be in a bucket
+_SECONDS_BETWEEN_LISTINGS = 10  # of what is finished, in a directory that may be in a bucket
 
 
 def parse_beam_options(runner: str, given: str, num_workers: int) -> Any:
@@ -98,14 +98,14 @@ class BeamWorkers:
         cleaned = {dump: work / f"{_digest(dump.identity())}.cleaned" for dump in corpus.dumps}
         waiting = [(str(absolute(dump.file.path)), path.name) for dump, path in cleaned.items() if not path.exists()]
 
-        def look() -> None:
+        def log_progress() -> None:
             left = sum(not path.exists() for path in cleaned.values())
             logging.info("%d of %d files of dumps are cleaned", len(cleaned) - left, len(cleaned))
 
         if waiting:
-            look()
+            log_progress()
             work.mkdir(parents=True, exist_ok=True)
-            self._run(work, waiting, clean_dump, look, str(absolute(work)))
+            self._run(work, waiting, clean_dump, log_progress, str(absolute(work)))
         for dump, path in cleaned.items():
             corpus.replace(dump, CleanedDump(dump, path))
 
@@ -113,10 +113,10 @@ class BeamWorkers:
         """See Workers; UserError also if the pipeline failed."""
         work = output / PARTS
         waiting = {part.done_file: part for part in parts}
-        done = [0, 0]  # bytes of text gone through, instances
+        done = [0, 0]  # bytes of text processed, instances
         with Display(parts, options, done) as display:
 
-            def look() -> None:
+            def log_progress() -> None:
                 for path in work.glob("*.done.json"):
                     part = waiting.pop(path.name, None)
                     built = read_built(work, part) if part else None
@@ -125,7 +125,7 @@ class BeamWorkers:
                         done[1] += built.shard.num_records
                 display.show(len(parts) - len(waiting))
 
-            self._run(work, list(parts), build_part, look, str(absolute(output)), options)
+            self._run(work, list(parts), build_part, log_progress, str(absolute(output)), options)
         if any(read_built(work, part) is None for part in parts):
             raise UserError("the Beam pipeline ended before all shards were made; run the same command again to go on")
 
@@ -134,15 +134,15 @@ class BeamWorkers:
         work: epath.Path,
         elements: list[Any],
         function: Callable[..., None],
-        look: Callable[[], None],
+        log_progress: Callable[[], None],
         *arguments: Any,
     ) -> None:
-        """Have workers call `function(element, *arguments)` for each of `elements`; `look` is called now and then."""
+        """Have workers call `function(element, *arguments)` for each of `elements`, and log the progress meanwhile."""
         import apache_beam as beam
 
         for path in work.glob(f"*{_MISTAKE}"):  # of an earlier run
             path.unlink()
-        with _repeated(look), _failures_explained(), beam.Pipeline(options=self._options) as pipeline:
+        with _repeated(log_progress), _failures_explained(), beam.Pipeline(options=self._options) as pipeline:
             collection = pipeline | "elements" >> beam.Create(elements)
             # Or else a runner takes all of them as one bundle, to one worker.
             spread = collection | "spread" >> beam.Reshuffle()
@@ -194,13 +194,13 @@ def _failures_explained() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _repeated(look: Callable[[], None]) -> Iterator[None]:
-    """Call `look` every few seconds while the block runs: runners do not come back before the end."""
+def _repeated(function: Callable[[], None]) -> Iterator[None]:
+    """Call `function` every few seconds while the block runs: runners return at the end only."""
     ended = threading.Event()
 
     def repeat() -> None:
-        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            look()
+        while not ended.wait(_SECONDS_BETWEEN_LISTINGS):
+            function()
 
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()

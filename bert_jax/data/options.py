@@ -4,7 +4,7 @@ import dataclasses
 
 from bert_jax.errors import UserError
 
-_GOOD_PART = 0.9  # of the predictions that masked_lm_prob asks for
+_ENOUGH = 0.9  # of the predictions that masked_lm_prob asks for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,9 @@ class RecordOptions:
         _check_between("holdout", self.holdout, 0.0, 0.9)
 
     def advice(self) -> str:
-        """What hides far less than was asked for, with the number to give; "" if nothing does."""
+        """A warning if far fewer tokens are masked than was asked for, with the number to give; "" if not."""
         asked = round(self.max_seq_length * self.masked_lm_prob)
-        if self.max_predictions_per_seq >= _GOOD_PART * asked:
+        if self.max_predictions_per_seq >= _ENOUGH * asked:
             return ""
         share = self.max_predictions_per_seq / self.max_seq_length
         return (

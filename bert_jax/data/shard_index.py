@@ -1,6 +1,6 @@
 """The index of a shard: index/<shard>.npy beside it holds, as int64, where each record's frame starts and, last, ends.
 
-It spares whoever opens a shard walking along it, and may be lost or damaged: all that it says is in the shard itself.
+It saves a walk along the shard when that is opened, and may be lost or damaged: all that it holds is in the shard.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def write_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:
 
 
 def replace_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:
-    """Keep an index that was found by walking along the shard, if the place is writable; tell if another was there."""
+    """Keep an index that was found by walking along the shard, if it can be written; warn if it replaces another."""
     if index_path(shard).exists():
         logging.warning("%s does not agree with its shard and is made anew", index_path(shard))
     with contextlib.suppress(OSError):

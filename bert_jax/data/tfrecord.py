@@ -63,7 +63,7 @@ class TFRecordReader:
     """The records of one shard by number. Opened at the first read; safe to use from several threads.
 
     Of a shard in an object store, the records are fetched one by one until there is a copy on this host (`copy`). Its
-    index is a help and no authority: one that does not agree with the shard is made anew, and told.
+    index only saves time: one that does not agree with the shard is made anew, with a warning.
 
     Raises:
       DamagedRecordError: a record is damaged or cut off; named by file and number.
@@ -100,10 +100,10 @@ class TFRecordReader:
             raise _damaged(self.path, record, "is cut off" if is_short else "is damaged (CRC mismatch)")
         return data
 
-    def marks(self, records: np.ndarray) -> bytes:
+    def checksums(self, records: np.ndarray) -> bytes:
         """The length of these records' frames and the CRCs that were written behind their data, 12 bytes each.
 
-        They say which records these are: damage to the data does not change them.
+        They identify the records: damage to the data does not change them.
         """
         frames = self._frames(records)
         if any(data_length(frame) != len(frame) - FRAMING_BYTES for frame in frames) and self._index_was_wrong():
@@ -118,7 +118,7 @@ class TFRecordReader:
         return [content[start:end] for start, end in itertools.pairwise(offsets)]
 
     def _frame(self, record: int) -> bytes:
-        """What lies where the record is by the index."""
+        """The bytes where the record is by the index."""
         start, end = map(int, self._offsets()[record : record + 2])
         return self._read(start, end - start) if end > start else b""  # nowhere: the shard is cut off
 

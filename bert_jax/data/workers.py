@@ -14,7 +14,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.ctrl_c import kept_from_children
-from bert_jax.data.compiled import anything_kept
+from bert_jax.data.compiled import is_cached
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import PARTS, Part
 from bert_jax.data.shards import build_shard, compile_all
@@ -62,7 +62,7 @@ class LocalWorkers:
             )
         # Not fork: threads of the libraries that are loaded here would not survive it.
         context = multiprocessing.get_context("spawn")
-        done = context.Array("q", 2)  # bytes of text gone through, instances
+        done = context.Array("q", 2)  # bytes of text processed, instances
         processes = max(1, min(self._num_workers, len(parts)))
         arguments = str(output), options, done
         with (
@@ -98,7 +98,7 @@ def _run(pool: concurrent.futures.ProcessPoolExecutor, parts: Sequence[Part], di
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
     """While the block runs, let another process compile what the workers will run, if that was never done here."""
-    if anything_kept():
+    if is_cached():
         yield
         return
     process = multiprocessing.get_context("spawn").Process(target=compile_all, daemon=True)
@@ -140,15 +140,15 @@ def _count(size: int, instances: int) -> None:
 
 
 def passes(part: Part, options: RecordOptions) -> int:
-    """How often the text of a part is gone through: once to tokenize it, and once for each copy."""
+    """How often the text of a part is processed: once to tokenize it, and once for each copy."""
     return 1 + (options.dupe_factor if part.split == "train" else 1)
 
 
 class Display:
-    """A bar where someone watches, a line now and then where not."""
+    """A progress bar on a terminal, elsewhere a line in the log now and then."""
 
     def __init__(self, parts: Sequence[Part], options: RecordOptions, done: Any) -> None:
-        """Begin to show; `done` is read at each `show`: bytes of text gone through so far, and instances."""
+        """Begin; `done` is read at each `show`: bytes of text processed so far, and instances."""
         self._bytes = sum(part.bytes for part in parts)
         self._work = sum(part.bytes * passes(part, options) for part in parts)
         self._num_parts = len(parts)
