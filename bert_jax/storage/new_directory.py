@@ -30,7 +30,7 @@ def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
     An earlier export in `output` is replaced whole. What a killed run left beside `output` goes too.
 
     Raises:
-      UserError: `output` is a file, holds one that no export wrote, or is being written by another process; said
+      UserError: `output` is a file, holds one that no export wrote, or is being written by another process; raised
         before the block begins.
     """
     output = absolute(output)

@@ -40,7 +40,7 @@ def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
                 aside.unlink(missing_ok=True)  # before the next writer has it
                 raise
     except OSError as error:
-        if error.filename in (None, str(aside)):  # a write that fails does not say where
+        if error.filename in (None, str(aside)):  # a write that fails does not name the file
             error.filename = str(path)
         raise
 

@@ -1,7 +1,7 @@
 """`tfds:NAME/CONFIG:SPLIT`: the text of a TensorFlow Datasets dataset, read without TensorFlow.
 
-TFDS says which files hold the split and with which schema; their records are read here, TFRecord or ArrayRecord, and of
-each tf.train.Example its text field. TFDS_DATA_DIR says where datasets are (default: ~/tensorflow_datasets), or the
+TFDS finds the files of the split and their schema; their records are read here, TFRecord or ArrayRecord, and of each
+tf.train.Example its text field. TFDS_DATA_DIR is where datasets are (default: ~/tensorflow_datasets), or the
 name is a dataset's own directory, local or gs://. What is not there yet is downloaded if TFDS can do that here.
 """
 
@@ -20,7 +20,7 @@ PREFIX = "tfds:"
 
 _NAME = re.compile(rf"{PREFIX}(?P<dataset>.+):(?P<split>[a-zA-Z_]\w*(\[[^]]*\])?)")
 _AGAIN = "get the dataset again"
-# wiki40b marks its parts by lines of their own, each but a paragraph followed by a line of heading.
+# wiki40b marks its sections by lines of their own, each but a paragraph followed by a line of heading.
 _WIKI40B_HEADING = re.compile(r"_START_(?:ARTICLE|SECTION)_\n[^\n]*")
 _WIKI40B_MARKS = re.compile(r"_START_PARAGRAPH_|_NEWLINE_")
 

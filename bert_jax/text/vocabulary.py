@@ -61,7 +61,7 @@ def build_vocabulary(
         return _existing(output, made_by)
     strips_accents = kind == "wordpiece" and settings.get("strip_accents", lowercase)
     with only_maker(output):
-        if _is_taken(output):  # by a process that had it until now
+        if _is_taken(output):  # by a process that had the lock until now
             return _existing(output, made_by)
         lines = _lines(corpus, strips_accents)
         tokenizer = Tokenizer(_TRAINERS[kind](lines, vocab_size, lowercase, **settings), made_by)
@@ -75,15 +75,15 @@ def build_vocabulary(
 
 
 def describe(tokenizer: Tokenizer, corpus: Corpus) -> str:
-    """One line on a vocabulary: its size, some of its tokens, and how finely it cuts the first documents."""
+    """One line on a vocabulary: its size, some of its tokens, and its tokens per word in the first documents."""
     first = islice(corpus.documents(), 100)
     sample = [sentence for document in first for sentence in document.sentences]
-    pieces = [token_id for line in sample for token_id in tokenizer.encode(line)]
+    ids = [token_id for line in sample for token_id in tokenizer.encode(line)]
     words = sum(len(line.split()) for line in sample)
-    unknown = pieces.count(tokenizer.unk_id) / max(1, len(pieces))
+    unknown = ids.count(tokenizer.unk_id) / max(1, len(ids))
     examples = tokenizer.tokens[len(SPECIAL_TOKENS) :: max(1, tokenizer.vocab_size // 8)][-6:]
     return (
-        f"{tokenizer.vocab_size} tokens such as {' '.join(examples)}; {len(pieces) / max(1, words):.2f} tokens per "
+        f"{tokenizer.vocab_size} tokens such as {' '.join(examples)}; {len(ids) / max(1, words):.2f} tokens per "
         f"white-space separated word and {unknown:.2%} unknown tokens in the first {len(sample)} lines"
     )
 
@@ -105,7 +105,7 @@ def _settings(kind: str, lowercase: bool, strip_accents: bool | None, tokenize_c
 
 
 def _lines(corpus: Corpus, strips_accents: bool) -> Iterator[str]:
-    """All lines; then what goes with the accents and should not is told."""
+    """All lines; at their end a warning if letters are dropped with the accents."""
     lost, number = Found(), 0
     for number, document in enumerate(watched(corpus.documents(), corpus, "reading"), start=1):
         if strips_accents and loses_letters("\n".join(document.sentences).encode()):
