@@ -71,6 +71,7 @@ class _Plan:
 
 
 def _plan(corpus: Corpus, tokenizer: Tokenizer, options: RecordOptions) -> dict[str, Any]:
+    # --skip_bad_records and --strict are not in it: they change whether records are made, not what they hold.
     plan = {
         "options": dataclasses.asdict(options),
         "inputs": corpus.identity(),

@@ -170,7 +170,7 @@ def _put_entry(out: NDArray[np.uint8], at: int, feature: int, packed: _Packed) -
     size = packed.sizes[feature]
     at = _put_field(out, at, _FIRST, _entry_size(feature, size))  # Features.feature
     at = _put_field(out, at, _FIRST, _NAME_SIZES[feature])  # key
-    for byte in range(_NAME_SIZES[feature]):
+    for byte in range(_NAME_SIZES[feature]):  # a loop, since Numba compiles slice = slice for seconds
         out[at + byte] = _NAME_BYTES[feature, byte]
     at += _NAME_SIZES[feature]
     at = _put_field(out, at, _SECOND, _field_size(_field_size(size)))  # value

@@ -50,12 +50,7 @@ def train_wordpiece(
     tokenize_chinese_chars: bool = True,
 ) -> WordPiece:
     """Train WordPiece on words as the original splits them: the special tokens, characters, then longer pieces."""
-    splitter = WordPiece(SPECIAL_TOKENS, lowercase, strip_accents, tokenize_chinese_chars)
-    long = LongWords(LONGEST_WORD)
-    counts: Counter[str] = Counter()
-    for line in lines:
-        counts.update(long.without_long(splitter.words(line)))
-    long.warn("left out: in WordPiece each is unknown")
+    counts = _count_words(lines, WordPiece(SPECIAL_TOKENS, lowercase, strip_accents, tokenize_chinese_chars))
     words = sorted(counts)
     first = [*SPECIAL_TOKENS, *_characters(words, counts, vocab_size)]
     if 2 * len(first) > vocab_size >= len(first):
@@ -78,6 +73,15 @@ def train_wordpiece(
     vocabulary = library.get_vocab()
     tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     return WordPiece(tokens, lowercase, strip_accents, tokenize_chinese_chars)
+
+
+def _count_words(lines: Iterable[str], splitter: WordPiece) -> Counter[str]:
+    long = LongWords(LONGEST_WORD)
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(long.without_long(splitter.words(line)))
+    long.warn("left out: in WordPiece each is unknown")
+    return counts
 
 
 def _characters(words: list[str], counts: Counter[str], vocab_size: int) -> list[str]:

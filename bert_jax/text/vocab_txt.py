@@ -35,7 +35,7 @@ def read_vocab_txt(path: epath.Path) -> list[str]:
 
 
 def warn_of_duplicates(tokens: Sequence[str], path: epath.Path) -> None:
-    """Log one warning if a token has several ids."""
+    """Log one warning if a token has several ids. The last is its id in texts, as in google-research/bert."""
     last = {token: token_id for token_id, token in enumerate(tokens)}
     again = [token_id for token_id, token in enumerate(tokens) if last[token] != token_id]
     if again:

@@ -8,7 +8,6 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.lock import only_maker
 from bert_jax.storage.new_directory import first_directory
 from bert_jax.text.byte_bpe import ByteBPE
@@ -59,18 +58,13 @@ def build_vocabulary(
     }
     if _is_taken(output):
         return _existing(output, made_by)
-    strips_accents = kind == "wordpiece" and settings.get("strip_accents", lowercase)
     with only_maker(output):
         if _is_taken(output):  # by a process that had the lock until now
             return _existing(output, made_by)
-        lines = _lines(corpus, strips_accents)
-        tokenizer = Tokenizer(_TRAINERS[kind](lines, vocab_size, lowercase, **settings), made_by)
+        tokenizer = Tokenizer(_trained(corpus, kind, vocab_size, lowercase, settings), made_by)
         check_size(tokenizer.vocab_size, vocab_size)
-        if is_remote(output):  # where each file appears whole, and vocabulary.json, the last of them, completes it
-            tokenizer.save(output)
-        else:
-            with first_directory(output) as aside:
-                tokenizer.save(aside)
+        with first_directory(output) as directory:
+            tokenizer.save(directory)
     return tokenizer
 
 
@@ -102,6 +96,13 @@ def _settings(kind: str, lowercase: bool, strip_accents: bool | None, tokenize_c
             "nor parts ideographs; leave them out"
         )
     return {}
+
+
+def _trained(
+    corpus: Corpus, kind: str, vocab_size: int, lowercase: bool, settings: dict[str, bool]
+) -> WordPiece | ByteBPE | Unigram:
+    strips_accents = kind == "wordpiece" and settings.get("strip_accents", lowercase)
+    return _TRAINERS[kind](_lines(corpus, strips_accents), vocab_size, lowercase, **settings)
 
 
 def _lines(corpus: Corpus, strips_accents: bool) -> Iterator[str]:

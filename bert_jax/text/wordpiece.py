@@ -97,6 +97,7 @@ class WordPiece:
 
     def unusual_settings(self) -> dict[str, bool]:
         """Those of strip_accents and tokenize_chinese_chars that are not the original's."""
+        # Only those, so that the fingerprints of vocabularies made before there were these settings stay the same.
         settings = {}
         if self.strip_accents != self.lowercase:
             settings["strip_accents"] = self.strip_accents
