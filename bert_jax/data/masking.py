@@ -40,7 +40,7 @@ def masking_rules(
         max_seq_length: tokens.
         vocab_size: how many ids there are.
         special_ids: [CLS], [SEP] and [MASK].
-        masked_lm_prob: the share of a sequence's tokens, [CLS] and [SEP] counted, that are masked.
+        masked_lm_prob: the fraction of a sequence's tokens, [CLS] and [SEP] counted, that are masked.
         max_predictions_per_seq: never more than this.
         continues_word: per id, whether it continues the word before it; given for whole-word masking.
     """

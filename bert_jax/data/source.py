@@ -47,11 +47,11 @@ class RecordSource:
     ) -> None:
         """Open `split` ("train" or "validation"), of which up to `skip_corrupt` damaged records may be skipped.
 
-        Shards of an object store are copied into `cache`, if it is given, as far as it has room.
+        Shards of an object store are copied into `cache`, if it is given, as far as they fit.
 
         Raises:
           UserError: the split is not there; a shard is missing, or has another size or number of records than
-            records.json says, unless what is cut off may be skipped; or records are not as long as that says.
+            in records.json, unless what is cut off may be skipped; or records are not as long as it has them.
         """
         self.directory = epath.Path(directory)
         self.manifest = read_manifest(directory)
@@ -179,7 +179,7 @@ class RecordSource:
         return reader
 
     def _check_length(self) -> None:
-        """Check that the first record or the last is as long as records.json says: both are hardly ever damaged."""
+        """Check that the first record or the last is as long as in records.json: both are hardly ever damaged."""
         stated, found = (self.manifest.max_seq_length, self.manifest.max_predictions_per_seq), []
         for record in (0, len(self) - 1):
             reader, number = self._place(record)

@@ -32,7 +32,7 @@ class Statistics:
     replaced: int = 0  # predictions whose input is another token
     longest_document: int = 0  # tokens
     shortest_document: int = 0  # tokens, at least 1; 0 if there is no document
-    # Instances by their share of max_seq_length: bin i of FILL_BINS holds those above i / 20 and up to (i + 1) / 20.
+    # Instances by the fraction of max_seq_length that they fill: bin i counts those over i / 20 and up to (i + 1) / 20.
     fill: Annotated[list[int], msgspec.Meta(min_length=FILL_BINS, max_length=FILL_BINS)] = dataclasses.field(
         default_factory=lambda: [0] * FILL_BINS
     )

@@ -172,13 +172,13 @@ class Display:
         now = time.monotonic()
         if self._bar.disable and now - self._logged >= _LOG_SECONDS:
             self._logged = now
-            elapsed, share = now - self._started, max(1, size) / max(1, self._work)
+            elapsed, fraction = now - self._started, max(1, size) / max(1, self._work)
             logging.info(
                 "%d of %d parts, %.0f%%, %s instances, %.2f MB/s of text, %.0f s to go",
                 num_finished,
                 self._num_parts,
-                100 * share,
+                100 * fraction,
                 f"{instances:,}",
-                share * self._bytes / 1e6 / elapsed,
-                elapsed / share - elapsed,
+                fraction * self._bytes / 1e6 / elapsed,
+                elapsed / fraction - elapsed,
             )

@@ -14,7 +14,7 @@ class Document(NamedTuple):
     lines: Sequence[int]  # the line of `file`, from 1, where each sentence is; where there are no lines, the record
     dropped: str = ""  # why the document is left out; then it has no sentences and one line
     mistake: str = ""  # a message that names file and line, if it is left out because it cannot be read
-    templates: Sequence[tuple[str, int]] = ()  # of a wiki's page: which are not shown, and how often
+    templates: Sequence[tuple[str, int]] = ()  # of a wiki's page: those left out, and how often
 
     def place(self, sentence: int = 0) -> str:
         """Where a sentence is, as "file:line"; the last line of `file` for what runs on in the next file."""

@@ -16,14 +16,14 @@ _SECONDS_BETWEEN_LOG_LINES = 10
 def watched(documents: Iterator[Document], corpus: Corpus, doing: str) -> Iterator[Document]:
     """The same documents of `corpus`; `doing` names the work in the log, as in "cutting"."""
     size, started = corpus.size, time.monotonic()
-    shown, text, number = started, 0, 0
+    logged, text, number = started, 0, 0
     with tqdm(total=size or None, desc=doing, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
         for number, document in enumerate(documents, start=1):
             yield document
             text += sum(map(len, document.sentences))
             now = time.monotonic()
-            if now - shown > (_SECONDS_BETWEEN_LOG_LINES if bar.disable else 0.5):
-                shown = now
+            if now - logged > (_SECONDS_BETWEEN_LOG_LINES if bar.disable else 0.5):
+                logged = now
                 bar.update(corpus.position - bar.n)
                 bar.set_postfix_str(f"{number:,} documents, {text / 1e6 / (now - started):.1f} MB/s of text")
                 if bar.disable:

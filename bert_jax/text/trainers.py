@@ -103,17 +103,17 @@ def _characters(words: list[str], counts: Counter[str], vocab_size: int) -> list
     fitting = sum(size <= vocab_size for size in size_of) - 1
     common = wanted[: max(fitting, _ALPHABET)]
     if left_out := by_count[len(common) :]:
-        share = sum(characters[character] for character in left_out) / characters.total()
-        _log_left_out(len(left_out), share, size_of[-1] if len(common) < len(wanted) else None)
+        fraction = sum(characters[character] for character in left_out) / characters.total()
+        _log_left_out(len(left_out), fraction, size_of[-1] if len(common) < len(wanted) else None)
     return sorted(common) + [f"##{character}" for character in sorted(later.intersection(common))]
 
 
-def _log_left_out(number: int, share: float, enough: int | None) -> None:
+def _log_left_out(number: int, fraction: float, enough: int | None) -> None:
     """Log how many characters no token has, and which --vocab_size would do, if one would."""
     logging.log(
         logging.WARNING if enough else logging.INFO,
         "%d characters, %.2g%% of the text, get no token (%s); a word with one of them is unknown",
-        *(number, 100 * share, f"--vocab_size={enough} has room for them" if enough else "they are too rare"),
+        *(number, 100 * fraction, f"--vocab_size={enough} has room for them" if enough else "they are too rare"),
     )
 
 
