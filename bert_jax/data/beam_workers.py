@@ -45,7 +45,7 @@ BEAM_OPTIONS_HELP = (
     "and have bert_jax: in its image (--sdk_container_image, --environment_config), or as a wheel (--extra_package)."
 )
 
-_MISTAKE = ".mistake"  # ends the name of the file in which a worker leaves a UserError
+_USER_ERROR = ".mistake"  # ends the name of the file in which a worker leaves a UserError
 _SECONDS_BETWEEN_LISTINGS = 10  # of what is finished, in a directory that may be in a bucket
 
 
@@ -140,14 +140,14 @@ class BeamWorkers:
         """Have workers call `function(element, *arguments)` for each of `elements`, and log the progress meanwhile."""
         import apache_beam as beam
 
-        for path in work.glob(f"*{_MISTAKE}"):  # of an earlier run
+        for path in work.glob(f"*{_USER_ERROR}"):  # of an earlier run
             path.unlink()
         with _repeated(log_progress), _failures_explained(), beam.Pipeline(options=self._options) as pipeline:
             collection = pipeline | "elements" >> beam.Create(elements)
             # Or else a runner takes all of them as one bundle, to one worker.
             spread = collection | "spread" >> beam.Reshuffle()
             _ = spread | function.__name__ >> beam.Map(function, *arguments)
-        for path in sorted(work.glob(f"*{_MISTAKE}")):
+        for path in sorted(work.glob(f"*{_USER_ERROR}")):
             raise UserError(path.read_text())
 
 
@@ -223,9 +223,9 @@ def _attempt(work: epath.Path, name: str) -> Iterator[tuple[epath.Path, epath.Pa
         try:
             yield here, aside
         except UserError as error:
-            mistake = here / f"{name}{_MISTAKE}"
-            mistake.write_text(str(error))
-            _hand_over(mistake, aside, work)
+            file = here / f"{name}{_USER_ERROR}"
+            file.write_text(str(error))
+            _hand_over(file, aside, work)
 
 
 def _hand_over(file: epath.Path, aside: epath.Path, directory: epath.Path) -> None:

@@ -151,7 +151,7 @@ def test_warnings_and_the_strict_error_name_the_first(tmp_path, caplog):
     findings.refuse(findings.InputReport(0, {}, {}))
 
 
-def test_a_report_of_an_earlier_version_is_still_read_and_told(caplog):
+def test_a_report_of_an_earlier_version_is_still_read_and_logged(caplog):
     """As records_report.json and plan.json had it before there were unknown words, examples and templates."""
     old = {"documents_read": 2, "dropped": {"empty": {"count": 1, "places": ["a:1"]}}}
     old["suspicious"] = {

@@ -71,7 +71,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, line, message):
     assert read(file, skip_bad_records=1) == [(["fine \U0001f600"], f"{file}:1")]
 
 
-def test_bad_records_are_told_and_one_more_than_may_be_is_an_error(tmp_path, caplog):
+def test_bad_records_are_logged_and_one_more_than_may_be_is_an_error(tmp_path, caplog):
     good = {"text": "Fine."}
     file = write(tmp_path / "a.jsonl", *([good, "bad"] * 20))
     with pytest.raises(UserError, match=r"line 40 is not JSON .*--skip_bad_records=N, 19 were left out before"):

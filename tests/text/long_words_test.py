@@ -38,7 +38,7 @@ def test_only_long_words_are_touched():
     ]
 
 
-def test_words_are_left_out_and_told_once(caplog):
+def test_words_are_left_out_and_logged_once(caplog):
     long = LongWords(5)
     assert long.without_long(["a", "abcdef", "abcde"]) == ["a", "abcde"]
     assert long.without_long(["a"]) == ["a"]
