@@ -97,12 +97,12 @@ def test_text_that_the_vocabulary_does_not_know(files):
 def test_a_cap_on_masked_words_that_takes_most_of_them(files):
     said = run(files, max_seq_length=512, dupe_factor=1).stderr
     assert (
-        "--max_predictions_per_seq=20 hides at most 3.9% of a sequence of 512 tokens, where --masked_lm_prob=0.15 asks "
+        "--max_predictions_per_seq=20 masks at most 3.9% of a sequence of 512 tokens, where --masked_lm_prob=0.15 asks "
         "for 15.0%; give --max_predictions_per_seq=77" in said
     )
-    assert said.index("hides at most") < said.index("Cutting")
+    assert said.index("masks at most") < said.index("Cutting")
     for output, flags in enumerate([{}, {"max_seq_length": 512, "max_predictions_per_seq": 76}]):
-        assert "hides at most" not in run(files, output=files / str(output), dupe_factor=1, **flags).stderr
+        assert "masks at most" not in run(files, output=files / str(output), dupe_factor=1, **flags).stderr
 
 
 def test_a_finding_is_told_once_and_counted_at_the_end(files):

@@ -24,7 +24,8 @@ def start(verb, *flags):
 
 
 def wait_for(path, process):
-    while not path.exists():
+    # The holder's name is written once the lock is held: where there is none yet, the file is open but not locked.
+    while not path.exists() or not path.stat().st_size:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.001)
 

@@ -1,9 +1,9 @@
 """What takes long, done by an Apache Beam pipeline: on a cluster (Dataflow, Spark, Flink), or on Beam's local runner.
 
 Two pipelines. One cleans MediaWiki dumps, a file an element, which takes some three times as long as all that follows.
-The other makes shards, a part an element. What lies between, cutting text into parts, is done where the job is started:
-documents are dealt out in their order, at some 85 MB/s, which is a twentieth of the work of the shards at dupe factor
-10. Everything is handed over in OUTPUT/.parts, so that every worker must see OUTPUT.
+The other makes shards, a part an element. Between them text is cut into parts where the job is started: documents go to
+parts in their order, so that shards equal those made without Beam, at some 85 MB/s, a twentieth of the work of the
+shards at dupe factor 10. Workers get and leave everything in OUTPUT/.parts, so every worker must see OUTPUT.
 
 Beam may work on an element again after a failure or a success, and on one element at two places at once. So a worker
 writes on its own disk, copies that beside OUTPUT's files under a name that nobody else uses, and renames it last. All
@@ -26,7 +26,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.data.options import RecordOptions
-from bert_jax.data.parts import Part
+from bert_jax.data.parts import PARTS, Part
 from bert_jax.data.shards import build_shard, read_built
 from bert_jax.data.workers import Display, passes
 from bert_jax.errors import UserError
@@ -45,8 +45,8 @@ BEAM_OPTIONS_HELP = (
     "and have bert_jax: in its image (--sdk_container_image, --environment_config), or as a wheel (--extra_package)."
 )
 
-_MISTAKE = ".mistake"  # ends the name of the file in which a worker leaves a UserError
-_SECONDS_BETWEEN_LOOKS = 10  # for what is finished; a look lists a directory that may be in a bucket
+_USER_ERROR = ".mistake"  # ends the name of the file in which a worker leaves a UserError
+_SECONDS_BETWEEN_LISTINGS = 10  # of what is finished, in a directory that may be in a bucket
 
 
 def parse_beam_options(runner: str, given: str, num_workers: int) -> Any:
@@ -64,12 +64,16 @@ def parse_beam_options(runner: str, given: str, num_workers: int) -> Any:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError:
         raise UserError("--runner=beam needs apache-beam; install it with pip install 'bert_jax[beam]'") from None
-    here = [f"--direct_num_workers={num_workers}", "--direct_running_mode=multi_processing"]
-    quiet = ["--default_sdk_harness_log_level=ERROR"]
+    # Beam's local runner, with its workers' log left out.
+    default = [
+        f"--direct_num_workers={num_workers}",
+        "--direct_running_mode=multi_processing",
+        "--default_sdk_harness_log_level=ERROR",
+    ]
     usage = io.StringIO()
     try:
         with contextlib.redirect_stderr(usage):
-            options = PipelineOptions(shlex.split(given) or [*here, *quiet])
+            options = PipelineOptions(shlex.split(given) or default)
             options.get_all_options()  # reads all of them
             apache_beam.Pipeline(options=options)  # asks the runner what it demands
     except (ValueError, ImportError, AttributeError, SystemExit) as error:
@@ -78,25 +82,73 @@ def parse_beam_options(runner: str, given: str, num_workers: int) -> Any:
     return options
 
 
-def clean_dumps(corpus: Corpus, work: epath.Path, beam_options: Any) -> None:
-    """Have the dumps of `corpus` cleaned, those that are not yet, and `corpus` read what came out.
+class BeamWorkers:
+    """The workers of a Beam runner. Beam takes what takes long, and leaves the cutting to where the job starts."""
 
-    Raises:
-      UserError: a dump is malformed, or the pipeline failed. Dumps that are cleaned stay so.
-    """
-    cleaned = {dump: work / f"{_digest(dump.identity())}.cleaned" for dump in corpus.dumps}
-    waiting = [(str(absolute(dump.file.path)), path.name) for dump, path in cleaned.items() if not path.exists()]
+    def __init__(self, beam_options: Any) -> None:
+        """`beam_options`: as parse_beam_options gives them."""
+        self._options = beam_options
 
-    def look() -> None:
-        left = sum(not path.exists() for path in cleaned.values())
-        logging.info("%d of %d files of dumps are cleaned", len(cleaned) - left, len(cleaned))
+    def clean_dumps(self, corpus: Corpus, work: epath.Path) -> None:
+        """Have the dumps of `corpus` cleaned, those that are not yet, and `corpus` read what came out.
 
-    if waiting:
-        look()
-        work.mkdir(parents=True, exist_ok=True)
-        _run(beam_options, work, waiting, clean_dump, look, str(absolute(work)))
-    for dump, path in cleaned.items():
-        corpus.replace(dump, CleanedDump(dump, path))
+        Raises:
+          UserError: a dump is malformed, or the pipeline failed. Dumps that are cleaned stay so.
+        """
+        cleaned = {dump: work / f"{_digest(dump.identity())}.cleaned" for dump in corpus.dumps}
+        waiting = [(str(absolute(dump.file.path)), path.name) for dump, path in cleaned.items() if not path.exists()]
+
+        def log_progress() -> None:
+            left = sum(not path.exists() for path in cleaned.values())
+            logging.info("%d of %d files of dumps are cleaned", len(cleaned) - left, len(cleaned))
+
+        if waiting:
+            log_progress()
+            work.mkdir(parents=True, exist_ok=True)
+            self._run(work, waiting, clean_dump, log_progress, str(absolute(work)))
+        for dump, path in cleaned.items():
+            corpus.replace(dump, CleanedDump(dump, path))
+
+    def build_shards(self, output: epath.Path, parts: Sequence[Part], options: RecordOptions) -> None:
+        """See Workers; UserError also if the pipeline failed."""
+        work = output / PARTS
+        waiting = {part.done_file: part for part in parts}
+        done = [0, 0]  # bytes of text processed, instances
+        with Display(parts, options, done) as display:
+
+            def log_progress() -> None:
+                for path in work.glob("*.done.json"):
+                    part = waiting.pop(path.name, None)
+                    built = read_built(work, part) if part else None
+                    if part and built:
+                        done[0] += part.bytes * passes(part, options)
+                        done[1] += built.shard.num_records
+                display.show(len(parts) - len(waiting))
+
+            self._run(work, list(parts), build_part, log_progress, str(absolute(output)), options)
+        if any(read_built(work, part) is None for part in parts):
+            raise UserError("the Beam pipeline ended before all shards were made; run the same command again to go on")
+
+    def _run(
+        self,
+        work: epath.Path,
+        elements: list[Any],
+        function: Callable[..., None],
+        log_progress: Callable[[], None],
+        *arguments: Any,
+    ) -> None:
+        """Have workers call `function(element, *arguments)` for each of `elements`, and log the progress meanwhile."""
+        import apache_beam as beam
+
+        for path in work.glob(f"*{_USER_ERROR}"):  # of an earlier run
+            path.unlink()
+        with _repeated(log_progress), _failures_explained(), beam.Pipeline(options=self._options) as pipeline:
+            collection = pipeline | "elements" >> beam.Create(elements)
+            # Or else a runner takes all of them as one bundle, to one worker.
+            spread = collection | "spread" >> beam.Reshuffle()
+            _ = spread | function.__name__ >> beam.Map(function, *arguments)
+        for path in sorted(work.glob(f"*{_USER_ERROR}")):
+            raise UserError(path.read_text())
 
 
 def clean_dump(names: tuple[str, str], work_name: str) -> None:
@@ -111,35 +163,9 @@ def clean_dump(names: tuple[str, str], work_name: str) -> None:
         _hand_over(here / names[1], aside, work)
 
 
-def build_shards(
-    output: epath.Path, work: epath.Path, parts: Sequence[Part], options: RecordOptions, beam_options: Any
-) -> None:
-    """Make the shard of each of `parts` in a Beam pipeline, and wait for its end.
-
-    Raises:
-      UserError: of a worker, or because the pipeline failed. Shards that are finished stay.
-    """
-    waiting = {part.done_file: part for part in parts}
-    done = [0, 0]  # bytes of text gone through, instances
-    with Display(parts, options, done) as display:
-
-        def look() -> None:
-            for path in work.glob("*.done.json"):
-                part = waiting.pop(path.name, None)
-                built = read_built(work, part) if part else None
-                if part and built:
-                    done[0] += part.bytes * passes(part, options)
-                    done[1] += built.shard.num_records
-            display.show(len(parts) - len(waiting))
-
-        _run(beam_options, work, list(parts), build_part, look, str(absolute(output)), str(absolute(work)), options)
-    if any(read_built(work, part) is None for part in parts):
-        raise UserError("the Beam pipeline ended before all shards were made; run the same command again to go on")
-
-
-def build_part(part: Part, output_name: str, work_name: str, options: RecordOptions) -> None:
+def build_part(part: Part, output_name: str, options: RecordOptions) -> None:
     """Make the shard of one part: what a worker does, any number of times, also at once."""
-    output, work = epath.Path(output_name), epath.Path(work_name)
+    output, work = epath.Path(output_name), epath.Path(output_name) / PARTS
     if not (work / part.file).exists():
         raise FileNotFoundError(f"{work / part.file}: --output must be where every Beam worker sees it")
     if read_built(work, part) is not None:
@@ -155,44 +181,26 @@ def build_part(part: Part, output_name: str, work_name: str, options: RecordOpti
         _hand_over(here / part.done_file, aside, work)
 
 
-def _run(
-    beam_options: Any,
-    work: epath.Path,
-    elements: list[Any],
-    function: Callable[..., None],
-    look: Callable[[], None],
-    *arguments: Any,
-) -> None:
-    """Have workers call `function(element, *arguments)` for each of `elements`; `look` is called now and then."""
-    import apache_beam as beam
-
-    for path in work.glob(f"*{_MISTAKE}"):  # of an earlier run
-        path.unlink()
-    with _repeated(look):
-        try:
-            with beam.Pipeline(options=beam_options) as pipeline:
-                collection = pipeline | "elements" >> beam.Create(elements)
-                # Or else a runner takes all of them as one bundle, to one worker.
-                spread = collection | "spread" >> beam.Reshuffle()
-                _ = spread | function.__name__ >> beam.Map(function, *arguments)
-        except Exception as error:  # each runner has its own, with the traceback of the worker in its text
-            logging.error("%s", error)
-            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            raise UserError(
-                f"the Beam pipeline failed ({lines[-1].strip()}); run the same command again to go on"
-            ) from error
-    for path in sorted(work.glob(f"*{_MISTAKE}")):
-        raise UserError(path.read_text())
+@contextlib.contextmanager
+def _failures_explained() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # each runner has its own, with the traceback of the worker in its text
+        logging.error("%s", error)
+        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise UserError(
+            f"the Beam pipeline failed ({lines[-1].strip()}); run the same command again to go on"
+        ) from error
 
 
 @contextlib.contextmanager
-def _repeated(look: Callable[[], None]) -> Iterator[None]:
-    """Call `look` every few seconds while the block runs: runners do not come back before the end."""
+def _repeated(function: Callable[[], None]) -> Iterator[None]:
+    """Call `function` every few seconds while the block runs: runners return at the end only."""
     ended = threading.Event()
 
     def repeat() -> None:
-        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            look()
+        while not ended.wait(_SECONDS_BETWEEN_LISTINGS):
+            function()
 
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
@@ -215,9 +223,9 @@ def _attempt(work: epath.Path, name: str) -> Iterator[tuple[epath.Path, epath.Pa
         try:
             yield here, aside
         except UserError as error:
-            mistake = here / f"{name}{_MISTAKE}"
-            mistake.write_text(str(error))
-            _hand_over(mistake, aside, work)
+            file = here / f"{name}{_USER_ERROR}"
+            file.write_text(str(error))
+            _hand_over(file, aside, work)
 
 
 def _hand_over(file: epath.Path, aside: epath.Path, directory: epath.Path) -> None:

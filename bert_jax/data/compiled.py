@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-# To start from in compiled functions: what a plain 0 is passed to is compiled for that constant, and then once more.
+# A counter that is passed on starts from this: Numba compiles a function for a literal 0, and then again for integers.
 ZERO: Any = np.int64(0)
 
 _SETTINGS: Any = numba.config
@@ -22,23 +22,23 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     The machine code is kept in this package's __pycache__, or in the user's cache if that is not writable. If that
     is not writable either, every process compiles for itself, which takes it some seconds.
     """
-    of_others = _SETTINGS.CACHE_DIR
+    others = _SETTINGS.CACHE_DIR
     _SETTINGS.CACHE_DIR = str(_CACHE)
     try:
         return numba.njit(function, cache=True)
-    except RuntimeError:  # no place that is writable
+    except RuntimeError:  # no cache directory that is writable
         return numba.njit(function)
     finally:
-        _SETTINGS.CACHE_DIR = of_others
+        _SETTINGS.CACHE_DIR = others
 
 
-def anything_kept() -> bool:
-    """Whether there is machine code of these sources beside them, so that most likely nothing has to be compiled."""
+def is_cached() -> bool:
+    """Whether there is machine code of these sources in the package, so that most likely nothing has to be compiled."""
     return any(_CACHE.glob("*/*.nbi"))
 
 
 def _digest_of_sources() -> str:
-    # Numba looks whether a function's own file has changed, but not the files of the functions that it calls.
+    # Numba notices changes in a function's own file, but not in the files of the functions that it calls.
     sources = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
     return hashlib.sha256(b"".join(source for source in sources if b"@compiled" in source)).hexdigest()[:16]
 

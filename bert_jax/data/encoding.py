@@ -79,31 +79,32 @@ def _encode(
     out: NDArray[np.uint8],
     ends: NDArray[np.int64],
 ) -> None:
-    """Write the records of the instances of these `numbers` to `out`, one after another, and where they end.
+    """Write the records of the instances of these `numbers` to `out`, one after another, and where each ends.
 
-    `tokens` and `packed` are room to work in.
+    `tokens` and `packed` are buffers, allocated once.
     """
     at = ZERO
-    for place, number in enumerate(numbers):
+    for record, number in enumerate(numbers):
         segments = instances.segments[number]
         length = lay_out(corpus_tokens, segments, masking, tokens)
         start, stop = instances.predictions_start[number], instances.predictions_start[number + 1]
-        _pack_predictions(tokens, instances.positions[start:stop], instances.shown[start:stop], max_predictions, packed)
+        positions, replacements = instances.positions[start:stop], instances.replacements[start:stop]
+        _pack_predictions(tokens, positions, replacements, max_predictions, packed)
         _pack_sequence(tokens, length, segments[B_END] - segments[B_START] + 1, packed)
         _pack_ones(_NEXT_SENTENCE, ZERO, ZERO + instances.is_random_next[number], ZERO + 1, packed)
         at = _put_example(out, at, packed)
-        ends[place] = at
+        ends[record] = at
 
 
 @compiled
 def _pack_predictions(
     tokens: NDArray[np.int32],
     positions: NDArray[np.int32],
-    shown: NDArray[np.int32],
+    replacements: NDArray[np.int32],
     length: int,
     packed: _Packed,
 ) -> None:
-    """Pack positions, labels and weights, and put into `tokens` what is shown there."""
+    """Pack positions, labels and weights, and put the replacements into `tokens`."""
     labels_size = positions_size = ZERO
     packed.content[_WEIGHTS, : 4 * length] = 0
     for number in range(len(positions)):
@@ -112,7 +113,7 @@ def _pack_predictions(
         positions_size = _put_varint(packed.content[_POSITIONS], positions_size, position)
         for byte in range(4):
             packed.content[_WEIGHTS, 4 * number + byte] = _ONE[byte]
-        tokens[position] = shown[number]
+        tokens[position] = replacements[number]
     padding = length - len(positions)
     _pad(_LABELS, labels_size, padding, packed)
     _pad(_POSITIONS, positions_size, padding, packed)
@@ -121,7 +122,7 @@ def _pack_predictions(
 
 @compiled
 def _pack_sequence(tokens: NDArray[np.int32], length: int, second_length: int, packed: _Packed) -> None:
-    """Pack the features that are as long as the sequence, whose second segment has so many tokens with its [SEP]."""
+    """Pack the features of the sequence's length; `second_length` is that of B and its [SEP]."""
     size = ZERO
     for number in range(length):
         size = _put_varint(packed.content[_INPUT_IDS], size, tokens[number])
@@ -132,7 +133,7 @@ def _pack_sequence(tokens: NDArray[np.int32], length: int, second_length: int, p
 
 @compiled
 def _pad(feature: int, size: int, padding: int, packed: _Packed) -> None:
-    """Let so many zeros follow on what is packed of a feature."""
+    """Append `padding` zeros to what is packed of a feature."""
     packed.content[feature, size : size + padding] = 0
     packed.sizes[feature] = size + padding
 
@@ -169,7 +170,7 @@ def _put_entry(out: NDArray[np.uint8], at: int, feature: int, packed: _Packed) -
     size = packed.sizes[feature]
     at = _put_field(out, at, _FIRST, _entry_size(feature, size))  # Features.feature
     at = _put_field(out, at, _FIRST, _NAME_SIZES[feature])  # key
-    for byte in range(_NAME_SIZES[feature]):
+    for byte in range(_NAME_SIZES[feature]):  # a loop, since Numba compiles slice = slice for seconds
         out[at + byte] = _NAME_BYTES[feature, byte]
     at += _NAME_SIZES[feature]
     at = _put_field(out, at, _SECOND, _field_size(_field_size(size)))  # value

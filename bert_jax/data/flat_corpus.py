@@ -1,4 +1,4 @@
-"""Tokenized documents in flat arrays: four bytes a token, and what compiled functions read fast."""
+"""Tokenized documents in flat arrays: four bytes a token, and fast to read in compiled functions."""
 
 import array
 from collections.abc import Iterable, Sequence

@@ -2,8 +2,9 @@
 
 The same draws from one generator, in the same order, as create_training_instances of the original
 create_pretraining_data.py, on token ids instead of strings: equal text, vocabulary, options and seed give the
-original's instances in the original's order. The steps are compiled functions over flat arrays. An instance does not
-hold its tokens but says where in the corpus they are. Nothing here reads or writes files.
+original's instances in the original's order. Each draw depends on the one before it, and most of them shuffle
+candidates for masks, so the steps are compiled loops and not NumPy's operations on whole arrays. An instance holds not
+its tokens but their range in the corpus, so that it takes about 180 bytes. Nothing here reads or writes files.
 """
 
 from typing import Any, NamedTuple
@@ -23,13 +24,13 @@ A_START, A_END, B_START, B_END = range(4)
 
 
 class Instances(NamedTuple):
-    """[CLS] A [SEP] B [SEP] with some tokens hidden, by number: where A and B are in the corpus, and the masks."""
+    """Sequences [CLS] A [SEP] B [SEP]: the ranges of A and B in the corpus, and the predictions."""
 
     segments: NDArray[np.int64]  # [instances, 4], in tokens of the corpus
     is_random_next: NDArray[np.bool_]  # B is not what follows A, but comes from another document
-    predictions_start: NDArray[np.int64]  # in the arrays of predictions, and where the last one's end
-    positions: NDArray[np.int32]  # predictions: of a hidden token in its sequence, ascending
-    shown: NDArray[np.int32]  # predictions: the id that stands there instead
+    predictions_start: NDArray[np.int64]  # [instances + 1], in the two arrays below
+    positions: NDArray[np.int32]  # [predictions], of a masked token in its sequence, ascending
+    replacements: NDArray[np.int32]  # [predictions], the input id at that position: [MASK], the token itself or another
 
 
 class Rules(NamedTuple):
@@ -54,13 +55,13 @@ def make_rules(options: RecordOptions, tokenizer: Tokenizer) -> Rules:
 
 
 def no_instances() -> Instances:
-    """What `append` adds to."""
+    """An empty array of each kind, for `append` to add to."""
     return Instances(
         segments=np.empty((0, 4), np.int64),
         is_random_next=np.empty(0, np.bool_),
         predictions_start=np.zeros(1, np.int64),
         positions=np.empty(0, np.int32),
-        shown=np.empty(0, np.int32),
+        replacements=np.empty(0, np.int32),
     )
 
 
@@ -72,22 +73,22 @@ def make_instances(corpus: Corpus, rules: Rules, state: State) -> Instances:
     """
     most = len(corpus.sentence_starts) - 1  # each instance uses up a sentence
     most_predictions = most * int(rules.masking.num_predictions.max())
-    # Memory that is never touched costs nothing, so these may be far too large.
-    room = Instances(
+    # Memory that is never written costs nothing, so these may be far too large.
+    buffers = Instances(
         segments=np.empty((most, 4), np.int64),
         is_random_next=np.empty(most, np.bool_),
         predictions_start=np.zeros(most + 1, np.int64),
         positions=np.empty(most_predictions, np.int32),
-        shown=np.empty(most_predictions, np.int32),
+        replacements=np.empty(most_predictions, np.int32),
     )
-    made = _of_documents(corpus, rules, state, room)
-    predictions = room.predictions_start[made]
+    made = _of_documents(corpus, rules, state, buffers)
+    predictions = buffers.predictions_start[made]
     return Instances(
-        segments=room.segments[:made],
-        is_random_next=room.is_random_next[:made],
-        predictions_start=room.predictions_start[: made + 1],
-        positions=room.positions[:predictions],
-        shown=room.shown[:predictions],
+        segments=buffers.segments[:made],
+        is_random_next=buffers.is_random_next[:made],
+        predictions_start=buffers.predictions_start[: made + 1],
+        positions=buffers.positions[:predictions],
+        replacements=buffers.replacements[:predictions],
     )
 
 
@@ -95,25 +96,29 @@ def append(instances: Instances, more: Instances) -> None:
     """Add `more` at the end of `instances`, in place: at no time are they in memory twice."""
     predictions_start = more.predictions_start[1:] + instances.predictions_start[-1]
     arrays: tuple[NDArray[Any], ...] = instances
-    pieces: tuple[NDArray[Any], ...] = more._replace(predictions_start=predictions_start)
-    for array, piece in zip(arrays, pieces, strict=True):
+    added: tuple[NDArray[Any], ...] = more._replace(predictions_start=predictions_start)
+    for array, new in zip(arrays, added, strict=True):
         length = len(array)
-        array.resize((length + len(piece), *array.shape[1:]), refcheck=False)
-        array[length:] = piece
+        array.resize((length + len(new), *array.shape[1:]), refcheck=False)
+        array[length:] = new
+
+
+def lengths(instances: Instances) -> NDArray[np.int64]:
+    """Tokens of each instance, [CLS] and [SEP] included: [instances]."""
+    segments = instances.segments
+    return segments[:, A_END] - segments[:, A_START] + segments[:, B_END] - segments[:, B_START] + 3
 
 
 def sizes(instances: Instances) -> NDArray[np.int64]:
-    """Tokens, [CLS] and [SEP] included, and predictions of each instance: [instances, 2]."""
-    segments = instances.segments
-    tokens = segments[:, A_END] - segments[:, A_START] + segments[:, B_END] - segments[:, B_START] + 3
-    return np.stack([tokens, np.diff(instances.predictions_start)], axis=1)
+    """Tokens and predictions of each instance: [instances, 2]."""
+    return np.stack([lengths(instances), np.diff(instances.predictions_start)], axis=1)
 
 
 @compiled
 def lay_out(
     corpus_tokens: NDArray[np.int32], segments: NDArray[np.int64], masking: MaskingRules, tokens: NDArray[np.int32]
 ) -> int:
-    """Write [CLS] A [SEP] B [SEP], nothing hidden, to the front of `tokens`; return how many tokens that is."""
+    """Write [CLS] A [SEP] B [SEP], not masked, to the front of `tokens`; return its length."""
     tokens[0] = masking.cls_id
     length = 1
     for token in range(segments[A_START], segments[A_END]):
@@ -129,23 +134,23 @@ def lay_out(
 
 
 @compiled
-def _of_documents(corpus: Corpus, rules: Rules, state: State, room: Instances) -> int:
-    """Write all instances of one copy to `room`; return how many they are."""
+def _of_documents(corpus: Corpus, rules: Rules, state: State, buffers: Instances) -> int:
+    """Write all instances of one copy to `buffers`; return their number."""
     tokens = np.empty(rules.max_seq_length, np.int32)
     made = ZERO
     for number in range(len(corpus.document_starts)):
-        made = _of_document(corpus, number, rules, state, room, made, tokens)
+        made = _of_document(corpus, number, rules, state, buffers, made, tokens)
     return made
 
 
 @compiled
 def _of_document(
-    corpus: Corpus, number: int, rules: Rules, state: State, room: Instances, made: int, tokens: NDArray[np.int32]
+    corpus: Corpus, number: int, rules: Rules, state: State, buffers: Instances, made: int, tokens: NDArray[np.int32]
 ) -> int:
-    """create_instances_from_document(): write a document's instances to `room` from `made` on; return where they end.
+    """create_instances_from_document(): write a document's instances from `made` on; return where they end.
 
-    Draws the document's target length; then for each chunk of sentences where A ends and whether B is random, the
-    place of a random B, what is truncated, and the masks.
+    Draws, in this order, the document's target length; then for each chunk of sentences the end of A, whether B is
+    random, the start of a random B, what is truncated, and the masks.
     """
     sentence_starts = corpus.sentence_starts
     start, stop = corpus.document_starts[number], corpus.document_ends[number]
@@ -156,7 +161,7 @@ def _of_document(
     while start < stop:
         end = _chunk_end(sentence_starts, start, stop, target)
         first_end = random_between(state, start + 1, end - 1) if end - start >= 2 else start + 1
-        segments = room.segments[made]
+        segments = buffers.segments[made]
         segments[A_START], segments[A_END] = sentence_starts[start], sentence_starts[first_end]
         is_random_next = end - start == 1 or random_float(state) < 0.5
         if is_random_next:
@@ -165,14 +170,22 @@ def _of_document(
         else:
             segments[B_START], segments[B_END] = sentence_starts[first_end], sentence_starts[end]
             start = end
+        buffers.is_random_next[made] = is_random_next
         truncate(segments, max_tokens, state)
-        length = lay_out(corpus.tokens, segments, rules.masking, tokens)
-        at = room.predictions_start[made]
-        hidden = mask(tokens[:length], rules.masking, state, room.positions[at:], room.shown[at:])
-        room.is_random_next[made] = is_random_next
+        _add_masks(corpus, rules, state, buffers, made, tokens)
         made += 1
-        room.predictions_start[made] = at + hidden
     return made
+
+
+@compiled
+def _add_masks(
+    corpus: Corpus, rules: Rules, state: State, buffers: Instances, number: int, tokens: NDArray[np.int32]
+) -> None:
+    """Write the predictions of the last instance so far, the `number`th; `tokens` is a buffer for its sequence."""
+    length = lay_out(corpus.tokens, buffers.segments[number], rules.masking, tokens)
+    at = buffers.predictions_start[number]
+    num_masked = mask(tokens[:length], rules.masking, state, buffers.positions[at:], buffers.replacements[at:])
+    buffers.predictions_start[number + 1] = at + num_masked
 
 
 @compiled
@@ -186,15 +199,15 @@ def _chunk_end(sentence_starts: NDArray[np.int64], start: int, stop: int, target
 
 @compiled
 def _random_segment(corpus: Corpus, number: int, target: int, state: State, segments: NDArray[np.int64]) -> None:
-    """Let B be sentences of at least `target` tokens, or up to the end, from a document other than `number`."""
+    """Set B to sentences of at least `target` tokens, or up to the end, of a document other than `number`."""
     other = number
-    for _ in range(10):  # with few documents it may stay the same one; so the original
+    for _ in range(10):  # so the original: with few documents it may stay the same one
         other = random_below(state, len(corpus.document_starts))
         if other != number:
             break
     start, stop = corpus.document_starts[other], corpus.document_ends[other]
     start += random_below(state, stop - start)
-    # The original adds a sentence before it looks whether it has enough, and so does _chunk_end.
+    # The original adds a sentence before it compares the length with the target, and so does _chunk_end.
     end = _chunk_end(corpus.sentence_starts, start, stop, target)
     segments[B_START], segments[B_END] = corpus.sentence_starts[start], corpus.sentence_starts[end]
 

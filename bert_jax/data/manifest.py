@@ -1,4 +1,4 @@
-"""A records directory describes itself: records.json says what is in it, from what, and how it was made.
+"""records.json, the description of a records directory: what is in it, of what it was made, and how.
 
 The manifest is written last, so a directory that has one is complete. TFDS's own metadata is written beside
 it, so that tfds.builder_from_directory opens the same shards.
@@ -80,7 +80,7 @@ def read_manifest(directory: epath.PathLike) -> Manifest:
 
     Raises:
       UserError: there is no such directory, it holds no finished records, or records of another schema version; or what
-        records.json says does not go together, or not with the vocabulary beside it. RecordSource looks at the shards.
+        records.json holds is contradictory, or contradicts the vocabulary beside it. RecordSource checks the shards.
     """
     directory = epath.Path(directory)
     path = directory / MANIFEST
@@ -110,7 +110,7 @@ def check_vocabulary(directory: epath.PathLike, manifest: Manifest, size: int, f
 
 
 def _check(path: epath.Path, manifest: Manifest) -> None:
-    """Check that what a manifest says goes together; UserError if not."""
+    """Check that a manifest does not contradict itself; UserError if it does."""
     if manifest.schema_version != SCHEMA_VERSION:
         raise UserError(
             f"{path} is of schema version {manifest.schema_version}, and this bert_jax reads {SCHEMA_VERSION}; "
@@ -131,7 +131,7 @@ def _check(path: epath.Path, manifest: Manifest) -> None:
 def _check_tokenizer(directory: epath.Path, manifest: Manifest) -> None:
     """Check that the vocabulary that lies beside records is theirs; UserError if not."""
     beside = directory / "tokenizer"
-    if not beside.exists():  # told where it is needed
+    if not beside.exists():  # an error where it is needed
         return
     found = load_tokenizer(beside)
     if (found.vocab_size, found.fingerprint) != (manifest.vocab_size, manifest.vocab_fingerprint):

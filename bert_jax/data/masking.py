@@ -1,7 +1,7 @@
-"""Which tokens a model has to guess, and what it sees in their places.
+"""Which tokens are masked, and the input ids that replace them.
 
 The same draws from the same generator as create_masked_lm_predictions of the original create_pretraining_data.py,
-on ids instead of strings: equal seeds give equal masks. Compiled, since this is where nearly all draws are made.
+on ids instead of strings: equal seeds give equal masks. Nearly all draws of a build are made here.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from bert_jax.data.mersenne_twister import State, random_below, random_float, sh
 
 
 class MaskingRules(NamedTuple):
-    """What is hidden, and by what."""
+    """What decides the masks of a sequence."""
 
-    num_predictions: NDArray[np.int32]  # by the length of a sequence, [CLS] and [SEP] counted
-    continues_word: NDArray[np.bool_]  # by id: whether the token is hidden only together with the one before it
+    num_predictions: NDArray[np.int32]  # most masked tokens, by the length of a sequence with [CLS] and [SEP]
+    continues_word: NDArray[np.bool_]  # by id: whether the token is masked only together with the one before it
     cls_id: int
-    sep_id: int  # neither of the two is ever hidden
+    sep_id: int  # neither of the two is ever masked
     mask_id: int
     vocab_size: int  # replacements are drawn from all ids, special tokens included, as in the original
 
@@ -40,7 +40,7 @@ def masking_rules(
         max_seq_length: tokens.
         vocab_size: how many ids there are.
         special_ids: [CLS], [SEP] and [MASK].
-        masked_lm_prob: the share of a sequence's tokens, [CLS] and [SEP] counted, that are hidden.
+        masked_lm_prob: the fraction of a sequence's tokens, [CLS] and [SEP] counted, that are masked.
         max_predictions_per_seq: never more than this.
         continues_word: per id, whether it continues the word before it; given for whole-word masking.
     """
@@ -57,35 +57,35 @@ def mask(
     rules: MaskingRules,
     state: State,
     positions: NDArray[np.int32],
-    shown: NDArray[np.int32],
+    replacements: NDArray[np.int32],
 ) -> int:
-    """Choose what to hide of `tokens`, a whole [CLS] A [SEP] B [SEP]; return how many tokens that is.
+    """Choose tokens to mask of `tokens`, a whole [CLS] A [SEP] B [SEP]; return their number.
 
-    Their `positions`, ascending, and the ids `shown` there are written to the front of these two arrays. One shuffle
-    of the words is drawn, and then what is shown for each token in turn.
+    Their `positions`, ascending, and their `replacements` are written to the front of these two arrays. One shuffle of
+    the words is drawn, and then each masked token's replacement in turn.
     """
     candidates, word_starts = _words(tokens, rules)
     order = np.arange(len(word_starts) - 1)
     shuffle(state, order)
     limit = rules.num_predictions[len(tokens)]
-    replacements = np.full(len(tokens), -1, np.int32)  # by position; -1: not hidden
-    hidden = 0
+    by_position = np.full(len(tokens), -1, np.int32)  # replacements; -1: not masked
+    num_masked = 0
     for word in order:
-        if hidden >= limit:
+        if num_masked >= limit:
             break
         start, end = word_starts[word], word_starts[word + 1]
-        if hidden + end - start > limit:
+        if num_masked + end - start > limit:
             continue  # a shorter word may still fit
         for position in candidates[start:end]:
-            replacements[position] = _replacement(tokens[position], rules, state)
-        hidden += end - start
-    _gather(replacements, positions, shown)
-    return hidden
+            by_position[position] = _replacement(tokens[position], rules, state)
+        num_masked += end - start
+    _gather(by_position, positions, replacements)
+    return num_masked
 
 
 @compiled
 def _words(tokens: NDArray[np.int32], rules: MaskingRules) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Positions that may be hidden, and where in them each word starts and the last one ends."""
+    """Positions that may be masked, and where in them each word starts and the last one ends."""
     candidates = np.empty(len(tokens), np.int32)
     word_starts = np.empty(len(tokens) + 1, np.int32)
     num_candidates = num_words = 0
@@ -104,7 +104,7 @@ def _words(tokens: NDArray[np.int32], rules: MaskingRules) -> tuple[NDArray[np.i
 
 @compiled
 def _replacement(token: int, rules: MaskingRules, state: State) -> int:
-    """What is shown instead of `token`: [MASK] (80 %), itself (10 %) or any token (10 %)."""
+    """The input id in place of `token`: [MASK] (80 %), itself (10 %) or any token (10 %)."""
     if random_float(state) < 0.8:
         return rules.mask_id
     if random_float(state) < 0.5:
@@ -113,10 +113,10 @@ def _replacement(token: int, rules: MaskingRules, state: State) -> int:
 
 
 @compiled
-def _gather(replacements: NDArray[np.int32], positions: NDArray[np.int32], shown: NDArray[np.int32]) -> None:
-    """The positions that have a replacement, and the replacements."""
+def _gather(by_position: NDArray[np.int32], positions: NDArray[np.int32], replacements: NDArray[np.int32]) -> None:
+    """Write the positions that have a replacement, and the replacements, to the front of the two arrays."""
     found = 0
-    for position, replacement in enumerate(replacements):
+    for position, replacement in enumerate(by_position):
         if replacement >= 0:
-            positions[found], shown[found] = position, replacement
+            positions[found], replacements[found] = position, replacement
             found += 1

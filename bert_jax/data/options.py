@@ -4,7 +4,7 @@ import dataclasses
 
 from bert_jax.errors import UserError
 
-_GOOD_PART = 0.9  # of the predictions that masked_lm_prob asks for
+_ENOUGH = 0.9  # of the predictions that masked_lm_prob asks for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class RecordOptions:
     whole_word_mask: bool = False
     random_seed: int = 12345
     num_parts: int = 1
-    holdout: float = 0.0  # share of the documents
+    holdout: float = 0.0  # fraction of the documents
     split_sentences: bool = False
 
     def check(self) -> None:
@@ -35,13 +35,13 @@ class RecordOptions:
         _check_between("holdout", self.holdout, 0.0, 0.9)
 
     def advice(self) -> str:
-        """What hides far less than was asked for, with the number to give; "" if nothing does."""
+        """A warning if far fewer tokens are masked than was asked for, with the number to give; "" if not."""
         asked = round(self.max_seq_length * self.masked_lm_prob)
-        if self.max_predictions_per_seq >= _GOOD_PART * asked:
+        if self.max_predictions_per_seq >= _ENOUGH * asked:
             return ""
-        share = self.max_predictions_per_seq / self.max_seq_length
+        fraction = self.max_predictions_per_seq / self.max_seq_length
         return (
-            f"--max_predictions_per_seq={self.max_predictions_per_seq} hides at most {share:.1%} of a sequence of "
+            f"--max_predictions_per_seq={self.max_predictions_per_seq} masks at most {fraction:.1%} of a sequence of "
             f"{self.max_seq_length} tokens, where --masked_lm_prob={self.masked_lm_prob} asks for "
             f"{self.masked_lm_prob:.1%}; give --max_predictions_per_seq={asked}"
         )

@@ -1,8 +1,8 @@
-"""Shards that another program wrote, such as the original create_pretraining_data.py: found, measured and checked.
+"""Shards that another program wrote, such as the original create_pretraining_data.py: found, counted and checked.
 
 They lie in a directory as *.tfrecord* (those with "validation" in their names are held out), and their vocabulary in
-its tokenizer/, where a bare vocab.txt will do. What a records directory of ours says of itself is found out here by
-looking: the sizes in the first record, the number of records by walking each shard once, which leaves its index.
+its tokenizer/, where a bare vocab.txt will do. What records.json holds for shards of ours is found here in the shards:
+the sizes in the first record, the number of records by walking along each once, which leaves its index.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ def is_foreign(directory: epath.Path) -> bool:
 
 
 def read_foreign(directory: epath.Path) -> ForeignRecords:
-    """Look at the shards in `directory`.
+    """Find out what the shards in `directory` hold.
 
     Raises:
       UserError: the vocabulary is not the shards'; or a shard is damaged, empty, not of BERT's records or of others.
@@ -54,7 +54,7 @@ def read_foreign(directory: epath.Path) -> ForeignRecords:
                 f"{shard} holds records of {sizes[0]} tokens and {sizes[1]} predictions, and {shards[0].name} of "
                 f"{first[0]} and {first[1]}; put them into directories of their own"
             )
-    assert first is not None, "is_foreign says that there are shards"
+    assert first is not None, "is_foreign has found shards"
     return ForeignRecords(*first, tokenizer, num_records)
 
 

@@ -1,4 +1,4 @@
-"""Several sequences in a row, so that few of a row's places are padding (arXiv 2107.02027).
+"""Several sequences in a row, so that little of a row is padding (arXiv 2107.02027).
 
 The order of the sequences is that of batches.py, and a window of it is packed into the rows of a few steps: which
 sequences are in which row of which step is a pure function of the seed and the step here too. A row's attention is kept
@@ -69,11 +69,11 @@ def choose_packing(sizes: np.ndarray, max_seq_length: int, global_batch_size: in
         predictions_per_row=max(int(window[row, 1].sum()) for window, rows in packed for row in rows),
         max_seq_length=max_seq_length,
     )
-    _tell(packing, needed, float(np.mean([window[:, 0].mean() for window in windows])))
+    _log_packing(packing, needed, float(np.mean([window[:, 0].mean() for window in windows])))
     return packing
 
 
-def _tell(packing: Packing, needed: int, mean_tokens: float) -> None:
+def _log_packing(packing: Packing, needed: int, mean_tokens: float) -> None:
     before = mean_tokens / packing.max_seq_length
     logging.info(
         "packing: %d sequences a step in %d rows of %d tokens, %.1f%% filled where one a row fills %.1f%%",
@@ -90,7 +90,7 @@ def _tell(packing: Packing, needed: int, mean_tokens: float) -> None:
 
 
 def pack(sizes: np.ndarray, packing: Packing) -> list[list[int]]:
-    """Put each sequence, the longest first, into the fullest row that has room for it; a new row if none has.
+    """Put each sequence, the longest first, into the fullest row that it fits into; a new row if there is none.
 
     Best-fit decreasing: within 22 % of the fewest rows that could hold them, and far closer when some are short.
 
@@ -103,31 +103,31 @@ def pack(sizes: np.ndarray, packing: Packing) -> list[list[int]]:
     """
     rows: list[list[int]] = []
     predictions: list[int] = []  # of each row
-    with_room: list[list[int]] = [[] for _ in range(packing.max_seq_length + 1)]  # room in tokens -> rows
+    rows_by_free: list[list[int]] = [[] for _ in range(packing.max_seq_length + 1)]  # free tokens -> rows
     for sequence in np.argsort(-sizes[:, 0], kind="stable").tolist():
         tokens, predicted = sizes[sequence].tolist()
-        found = _fullest(with_room, tokens, predicted, predictions, packing)
-        room, row = found or (packing.max_seq_length, len(rows))
+        found = _fullest(rows_by_free, tokens, predicted, predictions, packing)
+        free, row = found or (packing.max_seq_length, len(rows))
         if found:
-            with_room[room].remove(row)
+            rows_by_free[free].remove(row)
         else:
             rows.append([])
             predictions.append(0)
         rows[row].append(sequence)
         predictions[row] += predicted
         if len(rows[row]) < packing.sequences_per_row:
-            with_room[room - tokens].append(row)
+            rows_by_free[free - tokens].append(row)
     return rows
 
 
 def _fullest(
-    with_room: list[list[int]], tokens: int, predicted: int, predictions: list[int], packing: Packing
+    rows_by_free: list[list[int]], tokens: int, predicted: int, predictions: list[int], packing: Packing
 ) -> tuple[int, int] | None:
-    """The room and the number of the fullest row that can take so many tokens and predictions."""
-    for room in range(tokens, packing.max_seq_length):
-        for row in with_room[room]:
+    """The free tokens and the number of the fullest row that so many tokens and predictions fit into."""
+    for free in range(tokens, packing.max_seq_length):
+        for row in rows_by_free[free]:
             if predictions[row] + predicted <= packing.predictions_per_row:
-                return room, row
+                return free, row
     return None
 
 
@@ -142,20 +142,20 @@ class PackedOrder:
     def rows(self, step: int) -> list[list[int]]:
         """The numbers of the records in each row of the global batch at `step`.
 
-        Sequences of a window that find no place in its rows, a few in thousands, are left out this once.
+        Sequences of a window that do not fit into its rows, a few in thousands, are left out this once.
         """
-        window, place = divmod(step, self._packing.window_steps)
-        return self._window(window)[place * self._packing.rows :][: self._packing.rows]
+        window, window_step = divmod(step, self._packing.window_steps)
+        return self._window(window)[window_step * self._packing.rows :][: self._packing.rows]
 
     def _pack_window(self, window: int) -> list[list[int]]:
         """The rows of a window, in random order, so that every step has long sequences and short ones."""
         ids = _window_ids(self._packing, window, len(self._sizes), self._seed)
         sizes = self._sizes[ids]
         fullest = sorted(pack(sizes, self._packing), key=lambda row: -sizes[row, 0].sum())
-        number = self._packing.rows * self._packing.window_steps
-        rows = [ids[row].tolist() for row in fullest[:number]] + [[] for _ in range(number - len(fullest))]
-        order = np.random.RandomState(_window_seed(self._seed, window)).permutation(number)
-        return [rows[place] for place in order]
+        num_rows = self._packing.rows * self._packing.window_steps
+        rows = [ids[row].tolist() for row in fullest[:num_rows]] + [[] for _ in range(num_rows - len(fullest))]
+        order = np.random.RandomState(_window_seed(self._seed, window)).permutation(num_rows)
+        return [rows[number] for number in order]
 
 
 def packed_batches(
@@ -185,7 +185,7 @@ def pack_records(records: Sequence[Mapping[str, np.ndarray]], packing: Packing) 
     """One row of the records' features, one sequence after the other; what is not filled is 0.
 
     Beside the records' own features there are position_ids, which begin at 0 with each sequence, and for each sequence
-    next_sentence_positions, its first token's place, and next_sentence_weights. input_mask numbers the sequences, from
+    next_sentence_positions, that of its first token, and next_sentence_weights. input_mask numbers the sequences, from
     1.
     """
     tokens, predictions, sequences = packing.max_seq_length, packing.predictions_per_row, packing.sequences_per_row
@@ -197,14 +197,14 @@ def pack_records(records: Sequence[Mapping[str, np.ndarray]], packing: Packing) 
     start = predicted = 0
     for number, record in enumerate(records):
         length, count = int(record["input_mask"].sum()), int(record["masked_lm_weights"].sum())
-        place, guesses = slice(start, start + length), slice(predicted, predicted + count)
-        row["input_ids"][place] = record["input_ids"][:length]
-        row["input_mask"][place] = number + 1
-        row["segment_ids"][place] = record["segment_ids"][:length]
-        row["position_ids"][place] = np.arange(length)
-        row["masked_lm_positions"][guesses] = record["masked_lm_positions"][:count] + start
-        row["masked_lm_ids"][guesses] = record["masked_lm_ids"][:count]
-        row["masked_lm_weights"][guesses] = 1.0
+        tokens_here, predictions_here = slice(start, start + length), slice(predicted, predicted + count)
+        row["input_ids"][tokens_here] = record["input_ids"][:length]
+        row["input_mask"][tokens_here] = number + 1
+        row["segment_ids"][tokens_here] = record["segment_ids"][:length]
+        row["position_ids"][tokens_here] = np.arange(length)
+        row["masked_lm_positions"][predictions_here] = record["masked_lm_positions"][:count] + start
+        row["masked_lm_ids"][predictions_here] = record["masked_lm_ids"][:count]
+        row["masked_lm_weights"][predictions_here] = 1.0
         row["next_sentence_positions"][number] = start
         row["next_sentence_labels"][number] = record["next_sentence_labels"][0]
         row["next_sentence_weights"][number] = float(length > 0)  # a damaged record that is skipped has no token

@@ -1,7 +1,8 @@
-"""A corpus cut into part files, one document a line, from each of which one shard is made.
+"""A corpus cut into parts, each a file with a document on each line, of which one shard is made.
 
-Training documents are dealt out in turn; documents that are held out go to one part of their own. Which those are
-depends on their text and the seed alone, not on the order of the input or the number of parts.
+Training documents go to the parts in turn (round-robin), so that the corpus is read once and no worker holds more than
+a part. Documents that are held out go to a part of their own. Which those are depends on a hash of their text and the
+seed, not on the order of the input or the number of parts.
 """
 
 import contextlib
@@ -23,8 +24,10 @@ from bert_jax.errors import UserError
 from bert_jax.storage.json_file import decode_json
 from bert_jax.storage.whole_file import local_directory
 
-_LEAST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
-_OTHER_FILES = 200  # that a process may have open beside the parts
+PARTS = ".parts"  # the directory of part files in that of the records, until these are complete
+
+_FEWEST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
+_OTHER_FILES = 200  # that a process may have open beside those of the parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """What its files' names begin with."""
+        """The beginning of its files' names."""
         return f"{self.split}-{self.number:05d}"
 
     @property
@@ -49,14 +52,14 @@ class Part:
 
     @property
     def done_file(self) -> str:
-        """The name of the file that says what its finished shard holds."""
+        """The name of the file that describes its finished shard."""
         return f"{self.name}.done.json"
 
 
 def cut_into_parts(
     directory: epath.Path, corpus: Iterable[list[str]], options: RecordOptions, inputs: str
 ) -> list[Part]:
-    """Write the documents of `corpus` to part files in `directory`, and say how many went where.
+    """Write the documents of `corpus` to part files in `directory`; returns the parts that have any.
 
     `inputs` names the corpus in errors. Raises UserError if a part would have fewer than two documents.
     """
@@ -69,7 +72,7 @@ def cut_into_parts(
 
 
 def read_part(directory: epath.Path, part: Part) -> Iterator[list[str]]:
-    """Yield the part's documents, each a list of sentences; UserError if they are not those that were dealt to it."""
+    """Yield the part's documents, each a list of sentences; UserError if their number is not that of the part."""
     path, remedy, number = directory / part.file, "delete --output and build the records again", 0
     if not path.exists():
         raise UserError(f"{path} is missing; {remedy}")
@@ -81,7 +84,7 @@ def read_part(directory: epath.Path, part: Part) -> Iterator[list[str]]:
 
 
 class _Dealer:
-    """Deals documents out to open part files."""
+    """Deals documents to open part files."""
 
     def __init__(self, directory: epath.Path, options: RecordOptions) -> None:
         self._options = options
@@ -90,7 +93,7 @@ class _Dealer:
         self._documents = [0] * len(self._parts)
         self._bytes = [0] * len(self._parts)
         self._next_part = 0
-        self._smallest: list[float] = []  # positions of the documents that are held out first
+        self._smallest: list[float] = []  # hashes, of the documents that would be held out first
         self._directory = directory
         self._files: list[IO[bytes]] = []
         self._stack = contextlib.ExitStack()
@@ -107,9 +110,9 @@ class _Dealer:
         self._stack.close()
 
     def deal(self, document: list[str]) -> None:
-        position = _position(document, self._options.random_seed)
-        self._smallest = heapq.nsmallest(_LEAST_DOCUMENTS, [*self._smallest, position])
-        held_out = position < self._options.holdout
+        hashed = _hash(document, self._options.random_seed)
+        self._smallest = heapq.nsmallest(_FEWEST_DOCUMENTS, [*self._smallest, hashed])
+        held_out = hashed < self._options.holdout
         part = -1 if held_out else self._next_part
         line = json.dumps(document, ensure_ascii=False).encode()
         self._files[part].write(line + b"\n")
@@ -125,26 +128,26 @@ class _Dealer:
     def check(self, inputs: str) -> None:
         *train, held_out = self._documents
         num_train, documents = sum(train), sum(self._documents)
-        if documents < _LEAST_DOCUMENTS:
+        if documents < _FEWEST_DOCUMENTS:
             raise UserError(
                 f"{inputs} holds one document only, and next-sentence examples need two or more; "
                 "separate documents by blank lines"
             )
-        if self._options.holdout and held_out < _LEAST_DOCUMENTS:
+        if self._options.holdout and held_out < _FEWEST_DOCUMENTS:
             enough = (math.floor(max(self._smallest) * 1000) + 1) / 1000
             raise UserError(
                 f"--holdout={self._options.holdout} holds out {held_out} of {documents} documents and two are "
                 f"needed; use --holdout={enough} or more, or 0"
             )
-        if num_train < _LEAST_DOCUMENTS:
+        if num_train < _FEWEST_DOCUMENTS:
             raise UserError(
                 f"--holdout={self._options.holdout} leaves {num_train} of {documents} documents for training and "
                 "two are needed; use less, or give more documents"
             )
-        if min(train) < _LEAST_DOCUMENTS:
+        if min(train) < _FEWEST_DOCUMENTS:
             raise UserError(
                 f"--num_parts={len(train)} leaves parts with fewer than two of {num_train} training documents; "
-                f"use --num_parts={num_train // _LEAST_DOCUMENTS} or fewer"
+                f"use --num_parts={num_train // _FEWEST_DOCUMENTS} or fewer"
             )
 
     def _open(self, part: Part) -> IO[bytes]:
@@ -166,7 +169,7 @@ def _allow_open_files(number: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _position(document: list[str], seed: int) -> float:
-    """A document's place in [0, 1): those below --holdout are held out."""
+def _hash(document: list[str], seed: int) -> float:
+    """A hash of a document, uniform in [0, 1): those below --holdout are held out."""
     digest = hashlib.sha256("\n".join([str(seed), *document]).encode()).digest()
     return int.from_bytes(digest[:7], "big") / 2**56

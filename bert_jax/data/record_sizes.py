@@ -27,7 +27,7 @@ def write_sizes(shard: epath.PathLike, sizes: np.ndarray) -> None:
 
 
 def read_sizes(shard: epath.PathLike, num_records: int, most: tuple[int, int]) -> NDArray[np.int32] | None:
-    """What `write_sizes` kept; None if there is nothing or, which is told, it cannot be the sizes of these records.
+    """What `write_sizes` kept; None if there is nothing or, with a warning, if it cannot be the sizes of these records.
 
     `most` is how many tokens and predictions a record may have.
     """
@@ -42,7 +42,7 @@ def read_sizes(shard: epath.PathLike, num_records: int, most: tuple[int, int]) -
 
 
 def remove_sizes(shard: epath.PathLike) -> None:
-    """Have the sizes of the records of `shard` found again at the next start, if the place is writable."""
+    """Have the sizes of the records of `shard` found again at the next start, if the file can be removed."""
     with contextlib.suppress(OSError):
         sizes_path(shard).unlink()
 

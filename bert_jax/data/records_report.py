@@ -1,4 +1,4 @@
-"""What build_records tells at its end: in the log, and as records_report.json beside the shards."""
+"""What build_records reports at its end: in the log, and as records_report.json beside the shards."""
 
 import dataclasses
 import json
@@ -19,29 +19,29 @@ from bert_jax.text.unknown_words import SUSPICIOUS_SHARE
 REPORT = "records_report.json"
 
 _BAR = 40  # characters of the longest bar
-_TEMPLATES_TOLD = 5
+_LOGGED_TEMPLATES = 5
 _MOST_RANDOM_NEXT = 0.6  # of the instances; the original means a half
 
 
 @dataclasses.dataclass
 class _Report:
-    """What is read of a records_report.json."""
+    """The part of records_report.json that is read again."""
 
     input: InputReport
 
 
 def make_report(manifest: Manifest, parts: Iterable[Part], input_report: InputReport) -> dict[str, Any]:
     """Everything that was counted."""
-    dealt = dict.fromkeys(manifest.splits, 0)
+    documents = dict.fromkeys(manifest.splits, 0)
     for part in parts:
-        dealt[part.split] += part.documents
+        documents[part.split] += part.documents
     splits = {}
     for split, counts in manifest.statistics.items():
         statistics = Statistics(**counts)
         splits[split] = {
             **counts,
             **_shares(statistics, manifest.max_seq_length),
-            "documents_without_a_token": dealt[split] - statistics.documents,
+            "documents_without_a_token": documents[split] - statistics.documents,
         }
     return {"input": as_json(input_report), "max_seq_length": manifest.max_seq_length, "splits": splits}
 
@@ -53,12 +53,12 @@ def write_report(output: epath.Path, report: dict[str, Any]) -> None:
 
 
 def read_input_report(output: epath.Path) -> InputReport | None:
-    """What the report beside finished records says of their text; None for records made before there were reports."""
+    """The report on the text of finished records; None for records made before there were reports."""
     path = output / REPORT
     return read_json(path, _Report, "build the records again").input if path.exists() else None
 
 
-def tell(report: dict[str, Any]) -> None:
+def log_report(report: dict[str, Any]) -> None:
     """Log the report."""
     for split, counts in report["splits"].items():
         fields = {field.name for field in dataclasses.fields(Statistics)}
@@ -75,7 +75,7 @@ def tell(report: dict[str, Any]) -> None:
         logging.info("%s: how full the sequences are\n%s", split, _chart(statistics, report["max_seq_length"]))
     for why, found in report["input"]["dropped"].items():
         logging.info("left out: %s, %s", f"{found['count']:,}", why)
-    _tell_templates(report["input"].get("templates_left_out", {}))
+    _log_templates(report["input"].get("templates_left_out", {}))
     if suspicious := report["input"]["suspicious"]:
         logging.warning(
             "suspicious input: %s", "; ".join(f"{one['count']:,} {kind}" for kind, one in suspicious.items())
@@ -96,9 +96,9 @@ def _warn(split: str, statistics: Statistics) -> None:
         )
 
 
-def _tell_templates(counts: dict[str, int]) -> None:
+def _log_templates(counts: dict[str, int]) -> None:
     if counts:
-        most = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:_TEMPLATES_TOLD])
+        most = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:_LOGGED_TEMPLATES])
         logging.info("left out: templates, most often %s; %s counts the first %d", most, REPORT, len(counts))
 
 

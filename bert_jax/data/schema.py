@@ -104,10 +104,10 @@ def faults(records: Mapping[str, np.ndarray], vocab_size: int) -> dict[int, str]
     found: dict[int, str] = {}
     for name, end in (ends | {"next_sentence_labels": 2}).items():
         values = records[name]
-        unsigned = values.view(np.uint32)  # of which a negative number is one of the largest: one look for both
+        unsigned = values.view(np.uint32)  # negative numbers become the largest: one comparison for both ends
         if unsigned.max(initial=0) >= end:
-            for row, place in np.argwhere(unsigned >= end).tolist():
-                found.setdefault(row, f"{name} holds {values[row, place]}, which is not from 0 to {end - 1}")
+            for row, column in np.argwhere(unsigned >= end).tolist():
+                found.setdefault(row, f"{name} holds {values[row, column]}, which is not from 0 to {end - 1}")
     tokens = _ones(records, "input_mask", found)
     _ones(records, "masked_lm_weights", found)
     on_padding = (records["masked_lm_positions"] >= tokens) & (records["masked_lm_weights"] > 0)

@@ -1,9 +1,9 @@
-"""Copies of an object store's shards on this host's disk, made in the background while records are read already.
+"""Copies of an object store's shards on this host's disk, made in the background while training reads records.
 
 Training reads records from all over the set. One record from an object store is one request, some tens of milliseconds;
-from a disk it is microseconds. So every shard is copied once, in its own time; until it is there its records are
-fetched one by one, many at once. Shards that the cache has no room for are always read so: nothing that this run reads
-is ever thrown out for another shard of it, because with a random order there would be no end to it.
+from a disk it is microseconds. So every shard is copied once; until it is there its records are fetched one by one,
+many at once. Records of shards that do not fit into the cache are always read so: no shard of this run is evicted for
+another one, because with a random order there would be no end to it.
 """
 
 import contextlib
@@ -36,34 +36,34 @@ class ShardCache:
     def __init__(self, directory: Path, most_bytes: float) -> None:
         """Keep at most `most_bytes`, and leave half of the disk's free space free."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._directory, self._wanted, self._room = directory, dict[Path, int](), 0.0
-        self._room = min(most_bytes, self._used() + shutil.disk_usage(directory).free / 2)
+        self._directory, self._wanted, self._most_bytes = directory, dict[Path, int](), 0.0
+        self._most_bytes = min(most_bytes, self._used() + shutil.disk_usage(directory).free / 2)
         self._waiting: queue.SimpleQueue[tuple[epath.Path, Path]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     def want(self, shard: epath.Path, size: int, changed: int) -> Path | None:
-        """Where the copy of a shard of `size` bytes, last changed at `changed`, will be; None if there is no room."""
+        """Where the copy of a shard of `size` bytes, last changed at `changed`, will be; None if it does not fit."""
         name = hashlib.sha256(f"{shard}|{size}|{changed}".encode()).hexdigest()[:32]
         copy = self._directory / f"{name}.tfrecord"
         with self._lock:
             if copy in self._wanted:
                 return copy
-            if sum(self._wanted.values()) + size > self._room:
+            if sum(self._wanted.values()) + size > self._most_bytes:
                 return None
             self._wanted[copy] = size
             if not copy.exists():
-                self._make_room()
+                self._evict_others()
                 self._waiting.put((shard, copy))
                 self._start()
         return copy
 
-    def _make_room(self) -> None:
-        """Delete copies that others made, the oldest first, until what this process wants has room."""
+    def _evict_others(self) -> None:
+        """Delete copies that others made, the oldest first, until those that this process wants fit."""
         others = [(file.stat(), file) for file in self._directory.iterdir() if file not in self._wanted]
         used = sum(self._wanted.values()) + sum(status.st_size for status, _ in others)
         for status, file in sorted(others, key=lambda other: other[0].st_mtime):
-            if used <= self._room:
+            if used <= self._most_bytes:
                 return
             file.unlink(missing_ok=True)
             used -= status.st_size

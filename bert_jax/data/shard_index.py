@@ -1,6 +1,6 @@
 """The index of a shard: index/<shard>.npy beside it holds, as int64, where each record's frame starts and, last, ends.
 
-It spares whoever opens a shard walking along it, and may be lost or damaged: all that it says is in the shard itself.
+It saves a walk along the shard when that is opened, and may be lost or damaged: all that it holds is in the shard.
 """
 
 import contextlib
@@ -11,8 +11,7 @@ from etils import epath
 from numpy.typing import NDArray
 
 from bert_jax.data.array_file import read_array, write_array
-
-SMALLEST_FRAME = 16  # bytes, those of a record without data
+from bert_jax.storage.tfrecord_frame import FRAMING_BYTES
 
 
 def index_path(shard: epath.PathLike) -> epath.Path:
@@ -32,7 +31,7 @@ def write_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:
 
 
 def replace_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:
-    """Keep an index that was found by walking along the shard, if the place is writable; tell if another was there."""
+    """Keep an index that was found by walking along the shard, if it can be written; warn if it replaces another."""
     if index_path(shard).exists():
         logging.warning("%s does not agree with its shard and is made anew", index_path(shard))
     with contextlib.suppress(OSError):
@@ -41,7 +40,7 @@ def replace_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:
 
 def is_possible(offsets: NDArray[np.int64]) -> bool:
     """Whether any shard could have this index: frames one after the other from its beginning."""
-    return len(offsets) > 0 and offsets[0] == offsets.min() == 0 and bool((np.diff(offsets) >= SMALLEST_FRAME).all())
+    return len(offsets) > 0 and offsets[0] == offsets.min() == 0 and bool((np.diff(offsets) >= FRAMING_BYTES).all())
 
 
 def as_far_as_known(

@@ -30,7 +30,7 @@ from bert_jax.text.tokenizer import Tokenizer
 
 _RECORDS = 4096  # written between two reports of progress
 
-# Told, every so often, of bytes of text that were gone through (once to tokenize, once a copy) and of new instances.
+# Called every so often with the new bytes of text that were processed (once to tokenize, once a copy) and instances.
 Progress = Callable[[int, int], None]
 
 
@@ -66,13 +66,12 @@ def build_shard(
     The same options and text give the same bytes. Raises UserError if too few documents hold any token.
     """
     if part.split == "validation":
-        options = dataclasses.replace(options, dupe_factor=1)
+        options = dataclasses.replace(options, dupe_factor=1)  # one set of masks, so that evaluations compare
+    rules = make_rules(options, tokenizer)
     state = state_of(random.Random(options.random_seed))
     corpus = shuffled(_tokenized(parts_directory, part, tokenizer, progress), state)
-    statistics = Statistics()
+    statistics, instances = Statistics(), no_instances()
     statistics.add_corpus(corpus, tokenizer.unk_id)
-    rules = make_rules(options, tokenizer)
-    instances = no_instances()
     for _ in range(options.dupe_factor):
         copy = make_instances(corpus, rules, state)
         statistics.add_instances(copy, corpus, tokenizer.mask_id, options.max_seq_length)

@@ -23,8 +23,8 @@ from bert_jax.errors import DamagedRecordError, UserError
 from bert_jax.storage.cloud import is_remote
 
 _REQUESTS = 32  # at a time, to an object store
-_MANY = 1000  # records in memory while sizes are found
-_ALL, _SOME = 2**16, 2**10  # so many records are looked at for a digest, and of more than that so many
+_BATCH = 1000  # records in memory while sizes are found
+_DIGESTED_ALL, _DIGESTED_SOME = 2**16, 2**10  # records: up to the first number all are in a digest, of more the second
 
 _From = TypeVar("_From")
 _To = TypeVar("_To")
@@ -47,11 +47,11 @@ class RecordSource:
     ) -> None:
         """Open `split` ("train" or "validation"), of which up to `skip_corrupt` damaged records may be skipped.
 
-        Shards of an object store are copied into `cache`, if it is given, as far as it has room.
+        Shards of an object store are copied into `cache`, if it is given, as far as they fit.
 
         Raises:
           UserError: the split is not there; a shard is missing, or has another size or number of records than
-            records.json says, unless what is cut off may be skipped; or records are not as long as that says.
+            in records.json, unless what is cut off may be skipped; or records are not as long as it has them.
         """
         self.directory = epath.Path(directory)
         self.manifest = read_manifest(directory)
@@ -64,7 +64,7 @@ class RecordSource:
         self._format = RecordFormat(self.manifest.max_seq_length, self.manifest.max_predictions_per_seq)
         self._ends = np.array(list(itertools.accumulate(shard.num_records for shard in shards)))
         self._skip_corrupt = skip_corrupt
-        self._readers = list(_shown(self._map(self._reader, shards), "shards", len(shards)))
+        self._readers = list(_with_bar(self._map(self._reader, shards), "shards", len(shards)))
         self._lock = threading.Lock()
         self._sizes: np.ndarray | None = None  # when somebody has asked for them
         self.skipped: set[int] = set()
@@ -86,7 +86,9 @@ class RecordSource:
         if not records:
             return self._format.zeros(0)
         batch = stack(list(self._map(self._read, records)))
-        for row, fault in faults(batch, self.manifest.vocab_size).items():  # of all at once, for that costs nothing
+        for row, fault in faults(
+            batch, self.manifest.vocab_size
+        ).items():  # of the whole batch: one check costs as much as of a few records
             self._skip(records[row], self._damaged(records[row], fault))
             for values in batch.values():
                 values[row] = 0
@@ -112,22 +114,26 @@ class RecordSource:
 
         Of how many they are, and of the lengths and CRCs that were written with them; of many records, with some.
         """
-        chosen = np.arange(len(self)) if len(self) <= _ALL else np.linspace(0, len(self) - 1, _SOME).astype(np.int64)
+        chosen = np.arange(len(self))
+        if len(self) > _DIGESTED_ALL:
+            chosen = np.linspace(0, len(self) - 1, _DIGESTED_SOME).astype(np.int64)
         shards = np.split(chosen, np.searchsorted(chosen, self._ends[:-1]))
         starts = [0, *self._ends[:-1].tolist()]
 
-        def marks(shard: int) -> bytes:
-            return self._readers[shard].marks(shards[shard] - starts[shard])
+        def checksums(shard: int) -> bytes:
+            return self._readers[shard].checksums(shards[shard] - starts[shard])
 
         digest = hashlib.sha256(str(len(self)).encode())
-        for found in _shown(self._map(marks, range(len(self._readers))), "looking at records", len(self._readers)):
+        for found in _with_bar(
+            self._map(checksums, range(len(self._readers))), "looking at records", len(self._readers)
+        ):
             digest.update(found)
         return digest.hexdigest()[:16]
 
     def _all_sizes(self, anew: bool = False) -> np.ndarray:
         most = self.manifest.max_seq_length, self.manifest.max_predictions_per_seq
         found, start = [], 0
-        for reader in _shown(self._readers, "sizes", len(self._readers)):
+        for reader in _with_bar(self._readers, "sizes", len(self._readers)):
             end = start + len(reader)
             kept = None if anew else read_sizes(reader.path, len(reader), most)
             found.append(self._found_sizes(reader.path, start, end) if kept is None else kept)
@@ -136,18 +142,18 @@ class RecordSource:
 
     def _found_sizes(self, path: epath.Path, start: int, end: int) -> np.ndarray:
         logging.log_first_n(logging.INFO, "reading %s once, for the sizes of its records", 3, path)
-        pieces = (range(first, min(first + _MANY, end)) for first in range(start, end, _MANY))
-        sizes = np.concatenate([np.zeros((0, 2), np.int32), *(sizes_of(self.fetch(piece)) for piece in pieces)])
+        batches = (range(first, min(first + _BATCH, end)) for first in range(start, end, _BATCH))
+        sizes = np.concatenate([np.zeros((0, 2), np.int32), *(sizes_of(self.fetch(batch)) for batch in batches)])
         if sizes[:, 0].all():  # no record was skipped
-            with contextlib.suppress(OSError):  # a place that is not writable
+            with contextlib.suppress(OSError):  # a directory that is not writable
                 write_sizes(path, sizes)
         return sizes
 
     def _check_sizes(self, records: Sequence[int], found: np.ndarray) -> None:
-        """Check that records are as large as was believed when they were packed; one that is skipped has no token."""
+        """Check the sizes by which records were packed; one that is skipped has no token."""
         assert self._sizes is not None
-        believed = self._sizes[list(records)]
-        for row in np.flatnonzero((found != believed).any(1) & (found[:, 0] > 0)).tolist():
+        expected = self._sizes[list(records)]
+        for row in np.flatnonzero((found != expected).any(1) & (found[:, 0] > 0)).tolist():
             reader, number = self._place(records[row])
             remove_sizes(reader.path)
             raise UserError(
@@ -169,20 +175,20 @@ class RecordSource:
             check_size(path, status.length, shard.bytes)
         copy = self._cache.want(path, status.length, status.mtime) if self._cache else None
         reader = TFRecordReader(path, bool(self._skip_corrupt), copy, shard.num_records)
-        len(reader)  # which looks at its index
+        len(reader)  # reads its index
         return reader
 
     def _check_length(self) -> None:
-        """Check that the first record or the last is as long as records.json says: both are not damaged by chance."""
-        said, found = (self.manifest.max_seq_length, self.manifest.max_predictions_per_seq), []
+        """Check that the first record or the last is as long as in records.json: both are hardly ever damaged."""
+        stated, found = (self.manifest.max_seq_length, self.manifest.max_predictions_per_seq), []
         for record in (0, len(self) - 1):
             reader, number = self._place(record)
-            with contextlib.suppress(UserError):  # of a damaged one, told when it is read
+            with contextlib.suppress(UserError):  # of a damaged one: raised when it is read
                 found.append(record_sizes(reader[number]))
-        if found and said not in found:
+        if found and stated not in found:
             raise UserError(
                 f"{self.directory} holds records of {found[0][0]} tokens and {found[0][1]} predictions and its "
-                f"records.json says {said[0]} and {said[1]}; restore that, or build the records again"
+                f"records.json says {stated[0]} and {stated[1]}; restore that, or build the records again"
             )
 
     def _read(self, record: int) -> dict[str, np.ndarray]:
@@ -227,6 +233,6 @@ class RecordSource:
             logging.warning("skipped, %d of at most %d: %s", len(self.skipped), self._skip_corrupt, error)
 
 
-def _shown(items: Iterable[_To], name: str, number: int) -> Iterable[_To]:
-    """The items, with a bar where someone watches."""
+def _with_bar(items: Iterable[_To], name: str, number: int) -> Iterable[_To]:
+    """The items, with a progress bar on a terminal."""
     return tqdm.tqdm(items, name, number, leave=False, disable=not sys.stderr.isatty())

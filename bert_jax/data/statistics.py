@@ -1,4 +1,4 @@
-"""What a shard was made of and what is in it, counted; and the summary in words."""
+"""Counts of a shard's text and records, and their summary as a line of text."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bert_jax.data.compiled import compiled
 from bert_jax.data.flat_corpus import Corpus
-from bert_jax.data.instances import A_END, A_START, B_END, B_START, Instances
+from bert_jax.data.instances import A_END, A_START, B_START, Instances, lengths
 
 FILL_BINS = 20
 
@@ -27,12 +27,12 @@ class Statistics:
     random_next: int = 0  # instances whose second segment is from elsewhere
     filled: int = 0  # tokens of all instances, [CLS] and [SEP] included
     predictions: int = 0
-    masked: int = 0  # predictions that see [MASK]
-    kept: int = 0  # predictions that see the token itself
-    replaced: int = 0  # predictions that see another token
+    masked: int = 0  # predictions whose input is [MASK]
+    kept: int = 0  # predictions whose input is the token itself
+    replaced: int = 0  # predictions whose input is another token
     longest_document: int = 0  # tokens
     shortest_document: int = 0  # tokens, at least 1; 0 if there is no document
-    # Instances by their share of max_seq_length: bin i of FILL_BINS holds those above i / 20 and up to (i + 1) / 20.
+    # Instances by the fraction of max_seq_length that they fill: bin i counts those over i / 20 and up to (i + 1) / 20.
     fill: Annotated[list[int], msgspec.Meta(min_length=FILL_BINS, max_length=FILL_BINS)] = dataclasses.field(
         default_factory=lambda: [0] * FILL_BINS
     )
@@ -49,15 +49,14 @@ class Statistics:
 
     def add_instances(self, instances: Instances, corpus: Corpus, mask_id: int, max_seq_length: int) -> None:
         """Count a shard's instances, or some of them."""
-        segments = instances.segments
-        lengths = segments[:, A_END] - segments[:, A_START] + segments[:, B_END] - segments[:, B_START] + 3
-        bins = np.bincount((FILL_BINS * lengths - 1) // max_seq_length, minlength=FILL_BINS)
+        tokens = lengths(instances)
+        bins = np.bincount((FILL_BINS * tokens - 1) // max_seq_length, minlength=FILL_BINS)
         self.fill = [count + more for count, more in zip(self.fill, bins.tolist(), strict=True)]
-        self.instances += len(lengths)
+        self.instances += len(tokens)
         self.random_next += int(np.count_nonzero(instances.is_random_next))
-        self.filled += int(lengths.sum())
-        predictions = len(instances.shown)
-        masked = int(np.count_nonzero(instances.shown == mask_id))
+        self.filled += int(tokens.sum())
+        predictions = len(instances.replacements)
+        masked = int(np.count_nonzero(instances.replacements == mask_id))
         kept = _count_kept(instances, corpus.tokens, mask_id)
         self.predictions += predictions
         self.masked += masked
@@ -65,7 +64,7 @@ class Statistics:
         self.replaced += predictions - masked - kept
 
     def summary(self, max_seq_length: int) -> str:
-        """The counts as one readable line of shares."""
+        """The counts as one line of text."""
         predictions = max(1, self.predictions)
         return (
             f"{self.documents:,} documents, {self.sentences:,} sentences, {self.tokens:,} tokens "
@@ -78,9 +77,9 @@ class Statistics:
         )
 
 
-def total(parts: Iterable[Statistics]) -> Statistics:
+def total(shards: Iterable[Statistics]) -> Statistics:
     """The counts over several shards together."""
-    shards = [shard for shard in parts if shard.documents]
+    shards = [shard for shard in shards if shard.documents]
     counts = {
         field.name: sum(getattr(shard, field.name) for shard in shards)
         for field in dataclasses.fields(Statistics)
@@ -94,13 +93,13 @@ def total(parts: Iterable[Statistics]) -> Statistics:
 
 @compiled
 def _count_kept(instances: Instances, corpus_tokens: NDArray[np.int32], mask_id: int) -> int:
-    """How many predictions see the token that they are to guess, which is not [MASK]."""
+    """The number of predictions whose input is their own label, unless that is [MASK]."""
     kept = 0
     for number in range(len(instances.segments)):
         segments = instances.segments[number]
         second = segments[A_END] - segments[A_START] + 2  # the position at which B starts
         for prediction in range(instances.predictions_start[number], instances.predictions_start[number + 1]):
-            position, shown = instances.positions[prediction], instances.shown[prediction]
+            position, replacement = instances.positions[prediction], instances.replacements[prediction]
             start = segments[A_START] - 1 if position < second else segments[B_START] - second
-            kept += shown == corpus_tokens[start + position] and shown != mask_id
+            kept += replacement == corpus_tokens[start + position] and replacement != mask_id
     return kept

@@ -1,12 +1,9 @@
 """TFRecord shards: written whole with an index (shard_index.py), read at random access with every CRC checked.
 
-A shard is a sequence of frames: length (uint64), CRC of the length (uint32), data, CRC of the data (uint32),
-all little-endian. The CRC is CRC-32C, rotated right by 15 bits plus 0xa282ead8 (tensorflow/core/lib/io/
-record_writer.h and lib/hash/crc32c.h). Knows nothing of what is in a record.
+A shard is a sequence of frames (storage/tfrecord_frame.py). Knows nothing of what is in a record.
 """
 
 import contextlib
-import functools
 import itertools
 import os
 import struct
@@ -15,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import google_crc32c
 import numpy as np
 from absl import logging
 from etils import epath
@@ -24,11 +20,15 @@ from numpy.typing import NDArray
 from bert_jax.data.shard_index import as_far_as_known, is_possible, read_index, replace_index, write_index
 from bert_jax.errors import DamagedRecordError, UserError
 from bert_jax.storage.cloud import is_remote, read_range
+from bert_jax.storage.tfrecord_frame import (
+    FOOTER_BYTES,
+    FRAMING_BYTES,
+    HEADER_BYTES,
+    data_length,
+    frame_data,
+    pack_frame,
+)
 from bert_jax.storage.whole_file import whole_file
-
-_HEADER = struct.Struct("<QI")
-_FOOTER = struct.Struct("<I")
-_FRAMING = _HEADER.size + _FOOTER.size  # bytes of a frame that are not data
 
 
 def shard_name(split: str, shard: int, num_shards: int) -> str:
@@ -45,7 +45,7 @@ class TFRecordWriter:
 
     def write(self, data: bytes) -> None:
         """Append one record."""
-        frame = b"".join((_header(len(data)), data, _FOOTER.pack(_masked_crc(data))))
+        frame = pack_frame(data)
         self._file.write(frame)
         self.offsets.append(self.offsets[-1] + len(frame))
 
@@ -63,7 +63,7 @@ class TFRecordReader:
     """The records of one shard by number. Opened at the first read; safe to use from several threads.
 
     Of a shard in an object store, the records are fetched one by one until there is a copy on this host (`copy`). Its
-    index is a help and no authority: one that does not agree with the shard is made anew, and told.
+    index only saves time: one that does not agree with the shard is made anew, with a warning.
 
     Raises:
       DamagedRecordError: a record is damaged or cut off; named by file and number.
@@ -91,24 +91,24 @@ class TFRecordReader:
 
     def __getitem__(self, record: int) -> bytes:
         frame = self._frame(record)
-        data = _data(frame)
-        if data is None and _length(frame) != len(frame) - _FRAMING and self._index_was_wrong():
+        data = frame_data(frame)
+        if data is None and data_length(frame) != len(frame) - FRAMING_BYTES and self._index_was_wrong():
             frame = self._frame(record)
-            data = _data(frame)
+            data = frame_data(frame)
         if data is None:
-            is_short = len(frame) < _FRAMING or (_length(frame) or 0) > len(frame) - _FRAMING
+            is_short = len(frame) < FRAMING_BYTES or (data_length(frame) or 0) > len(frame) - FRAMING_BYTES
             raise _damaged(self.path, record, "is cut off" if is_short else "is damaged (CRC mismatch)")
         return data
 
-    def marks(self, records: np.ndarray) -> bytes:
+    def checksums(self, records: np.ndarray) -> bytes:
         """The length of these records' frames and the CRCs that were written behind their data, 12 bytes each.
 
-        They say which records these are: damage to the data does not change them.
+        They identify the records: damage to the data does not change them.
         """
         frames = self._frames(records)
-        if any(_length(frame) != len(frame) - _FRAMING for frame in frames) and self._index_was_wrong():
+        if any(data_length(frame) != len(frame) - FRAMING_BYTES for frame in frames) and self._index_was_wrong():
             frames = self._frames(records)
-        return b"".join(struct.pack("<Q", len(frame)) + frame[-_FOOTER.size :] for frame in frames)
+        return b"".join(struct.pack("<Q", len(frame)) + frame[-FOOTER_BYTES:] for frame in frames)
 
     def _frames(self, records: np.ndarray) -> list[bytes]:
         if len(records) < len(self):
@@ -118,7 +118,7 @@ class TFRecordReader:
         return [content[start:end] for start, end in itertools.pairwise(offsets)]
 
     def _frame(self, record: int) -> bytes:
-        """What lies where the record is by the index."""
+        """The bytes where the record is by the index."""
         start, end = map(int, self._offsets()[record : record + 2])
         return self._read(start, end - start) if end > start else b""  # nowhere: the shard is cut off
 
@@ -180,14 +180,14 @@ def find_frames(path: epath.Path) -> tuple[NDArray[np.int64], str]:
     with path.open("rb") as file:
         while offsets[-1] < size and not fault:
             file.seek(offsets[-1])
-            header = file.read(_HEADER.size)
-            length = _length(header)
+            header = file.read(HEADER_BYTES)
+            length = data_length(header)
             if length is None:
-                fault = "is cut off" if len(header) < _HEADER.size else "is damaged (CRC mismatch)"
-            elif offsets[-1] + length + _FRAMING > size:
+                fault = "is cut off" if len(header) < HEADER_BYTES else "is damaged (CRC mismatch)"
+            elif offsets[-1] + length + FRAMING_BYTES > size:
                 fault = "is cut off"
             else:
-                offsets.append(offsets[-1] + length + _FRAMING)
+                offsets.append(offsets[-1] + length + FRAMING_BYTES)
     return np.array(offsets, np.int64), fault
 
 
@@ -205,29 +205,3 @@ def check_size(path: epath.Path, size: int, expected: int) -> None:
 
 def _damaged(path: epath.Path, record: int, how: str) -> DamagedRecordError:
     return DamagedRecordError(f"{path}: record {record} {how}; rebuild that shard with build_records or restore it")
-
-
-def _data(frame: bytes) -> bytes | None:
-    """What is in a frame; None if it is not whole."""
-    if len(frame) < _FRAMING or _length(frame) != len(frame) - _FRAMING:
-        return None
-    data, (crc,) = frame[_HEADER.size : -_FOOTER.size], _FOOTER.unpack(frame[-_FOOTER.size :])
-    return data if crc == _masked_crc(data) else None
-
-
-def _length(frame: bytes) -> int | None:
-    """The number of bytes of data that the beginning of a frame tells; None if it is damaged."""
-    if len(frame) < _HEADER.size:
-        return None
-    length, crc = _HEADER.unpack_from(frame)
-    return length if crc == _masked_crc(frame[:8]) else None
-
-
-@functools.lru_cache(maxsize=10_000)  # records have few different lengths
-def _header(length: int) -> bytes:
-    return _HEADER.pack(length, _masked_crc(struct.pack("<Q", length)))
-
-
-def _masked_crc(data: bytes) -> int:
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

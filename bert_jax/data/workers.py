@@ -7,72 +7,98 @@ import multiprocessing.connection
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import tqdm
 from absl import logging
 from etils import epath
 
 from bert_jax.ctrl_c import kept_from_children
-from bert_jax.data.compiled import anything_kept
+from bert_jax.data.compiled import is_cached
 from bert_jax.data.options import RecordOptions
-from bert_jax.data.parts import Part
+from bert_jax.data.parts import PARTS, Part
 from bert_jax.data.shards import build_shard, compile_all
 from bert_jax.errors import UserError
 from bert_jax.storage.lock import hold_as_worker
+from bert_jax.text.corpus import Corpus
 from bert_jax.text.ordered_map import end_with_parent
 from bert_jax.text.tokenizer import load_tokenizer
 
 _LOG_SECONDS = 10
 
 
-def build_shards(
-    output: epath.Path, work: epath.Path, parts: Sequence[Part], options: RecordOptions, num_workers: int
-) -> None:
-    """Make the shard of each of `parts`, `num_workers` at a time.
+class Workers(Protocol):
+    """Who does what takes long in a build: LocalWorkers, or BeamWorkers of beam_workers.py."""
 
-    Raises:
-      UserError: of a worker, or because one was killed. Shards that are finished stay.
-    """
-    if options.num_parts < num_workers:
-        logging.info(
-            "Each part is the work of one process, so --num_parts=%d leaves some of %d workers idle; "
-            "with as many parts all of them work (other parts are other records)",
-            options.num_parts,
-            num_workers,
-        )
-    # Not fork: threads of the libraries that are loaded here would not survive it.
-    context = multiprocessing.get_context("spawn")
-    done = context.Array("q", 2)  # bytes of text gone through, instances
-    pool = concurrent.futures.ProcessPoolExecutor(
-        max(1, min(num_workers, len(parts))), context, _start_worker, (str(output), str(work), options, done)
-    )
-    with pool, Display(parts, options, done) as display:
-        try:
-            with kept_from_children():
-                waiting = {pool.submit(_build, part) for part in parts}
-            while waiting:
-                finished, waiting = concurrent.futures.wait(
-                    waiting, timeout=0.5, return_when=concurrent.futures.FIRST_EXCEPTION
-                )
-                for future in finished:
-                    future.result()
-                display.show(len(parts) - len(waiting))
-        except concurrent.futures.process.BrokenProcessPool:
-            raise UserError(
-                "a worker process was killed, perhaps for want of memory; run the same command again to go on, "
-                "with a smaller --num_workers, or use more --num_parts from the start"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
+    def clean_dumps(self, corpus: Corpus, work: epath.Path) -> None:
+        """Have the MediaWiki dumps of `corpus` cleaned into `work`, unless that is done while they are read."""
+
+    def build_shards(self, output: epath.Path, parts: Sequence[Part], options: RecordOptions) -> None:
+        """Make the shards of `parts`, whose files are in `output`'s work directory.
+
+        Raises:
+          UserError: of a worker, or because one was killed. Shards that are finished stay.
+        """
+
+
+class LocalWorkers:
+    """Processes on this host, one part at a time each."""
+
+    def __init__(self, num_workers: int) -> None:
+        self._num_workers = num_workers
+
+    def clean_dumps(self, corpus: Corpus, work: epath.Path) -> None:
+        """Nothing: a dump's own processes clean its pages while they are read."""
+        del corpus, work
+
+    def build_shards(self, output: epath.Path, parts: Sequence[Part], options: RecordOptions) -> None:
+        """See Workers."""
+        if options.num_parts < self._num_workers:
+            logging.info(
+                "Each part is the work of one process, so --num_parts=%d leaves some of %d workers idle; "
+                "with as many parts all of them work (other parts are other records)",
+                options.num_parts,
+                self._num_workers,
+            )
+        # Not fork: threads of the libraries that are loaded here would not survive it.
+        context = multiprocessing.get_context("spawn")
+        done = context.Array("q", 2)  # bytes of text processed, instances
+        processes = max(1, min(self._num_workers, len(parts)))
+        arguments = str(output), options, done
+        with (
+            concurrent.futures.ProcessPoolExecutor(processes, context, _start_worker, arguments) as pool,
+            Display(parts, options, done) as display,
+        ):
+            _run(pool, parts, display)
+
+
+def _run(pool: concurrent.futures.ProcessPoolExecutor, parts: Sequence[Part], display: "Display") -> None:
+    """Have `pool` make the shards; on an error the processes end at once."""
+    try:
+        with kept_from_children():
+            waiting = {pool.submit(_build, part) for part in parts}
+        while waiting:
+            finished, waiting = concurrent.futures.wait(
+                waiting, timeout=0.5, return_when=concurrent.futures.FIRST_EXCEPTION
+            )
+            for future in finished:
+                future.result()
+            display.show(len(parts) - len(waiting))
+    except concurrent.futures.process.BrokenProcessPool:
+        raise UserError(
+            "a worker process was killed, perhaps for want of memory; run the same command again to go on, "
+            "with a smaller --num_workers, or use more --num_parts from the start"
+        ) from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
 
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
     """While the block runs, let another process compile what the workers will run, if that was never done here."""
-    if anything_kept():
+    if is_cached():
         yield
         return
     process = multiprocessing.get_context("spawn").Process(target=compile_all, daemon=True)
@@ -95,10 +121,10 @@ class _Worker:
     done: Any
 
 
-def _start_worker(output: str, work: str, options: RecordOptions, done: Any) -> None:
+def _start_worker(output: str, options: RecordOptions, done: Any) -> None:
     end_with_parent()
-    hold_as_worker(epath.Path(work))
-    _Worker.output, _Worker.work = epath.Path(output), epath.Path(work)
+    _Worker.output, _Worker.work = epath.Path(output), epath.Path(output) / PARTS
+    hold_as_worker(_Worker.work)
     _Worker.options, _Worker.done = options, done
     _Worker.tokenizer = load_tokenizer(_Worker.output / "tokenizer")
 
@@ -114,15 +140,15 @@ def _count(size: int, instances: int) -> None:
 
 
 def passes(part: Part, options: RecordOptions) -> int:
-    """How often the text of a part is gone through: once to tokenize it, and once for each copy."""
+    """How often the text of a part is processed: once to tokenize it, and once for each copy."""
     return 1 + (options.dupe_factor if part.split == "train" else 1)
 
 
 class Display:
-    """A bar where someone watches, a line now and then where not."""
+    """A progress bar on a terminal, elsewhere a line in the log now and then."""
 
     def __init__(self, parts: Sequence[Part], options: RecordOptions, done: Any) -> None:
-        """Begin to show; `done` is read at each `show`: bytes of text gone through so far, and instances."""
+        """Begin; `done` is read at each `show`: bytes of text processed so far, and instances."""
         self._bytes = sum(part.bytes for part in parts)
         self._work = sum(part.bytes * passes(part, options) for part in parts)
         self._num_parts = len(parts)
@@ -146,13 +172,13 @@ class Display:
         now = time.monotonic()
         if self._bar.disable and now - self._logged >= _LOG_SECONDS:
             self._logged = now
-            elapsed, share = now - self._started, max(1, size) / max(1, self._work)
+            elapsed, fraction = now - self._started, max(1, size) / max(1, self._work)
             logging.info(
                 "%d of %d parts, %.0f%%, %s instances, %.2f MB/s of text, %.0f s to go",
                 num_finished,
                 self._num_parts,
-                100 * share,
+                100 * fraction,
                 f"{instances:,}",
-                share * self._bytes / 1e6 / elapsed,
-                elapsed / share - elapsed,
+                fraction * self._bytes / 1e6 / elapsed,
+                elapsed / fraction - elapsed,
             )

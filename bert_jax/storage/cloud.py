@@ -19,7 +19,7 @@ from bert_jax.errors import UserError
 _BUCKET = re.compile(r"gs://([^/,\s'\"]+)")
 _OF_URL = re.compile(r"(?:v1/|: )b/([^/?\s]+)(?:/o(?:/|\?name=)([^?\s&\"]*))?")  # in an address of Google's API
 _IS_OURS = re.compile(r"gs://|\bgcs|aiohttp|google\.auth|storage/v1/|: b/\S")
-# What says so in messages of gcsfs, of its libraries and of TensorStore; the first that is found counts.
+# Patterns in messages of gcsfs, of its libraries and of TensorStore -> what they mean; the first that matches counts.
 _MEANINGS = {
     r"Please install gcsfs": "needs gcsfs; pip install 'bert_jax[gcs]'",
     r"Forbidden|\b403\b|PERMISSION_DENIED": (
@@ -94,7 +94,7 @@ def digests_under(directory: epath.PathLike) -> dict[str, list[int]]:
 
 
 def check_access(arguments: Iterable[str]) -> None:
-    """Ask once for each bucket that `arguments` name, so that what cannot be reached is said before any work.
+    """Ask once for each bucket that `arguments` name, so that what cannot be reached is an error before any work.
 
     Raises:
       UserError: gcsfs is not installed, or the bucket is not there, not ours to list, or does not answer.

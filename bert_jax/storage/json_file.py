@@ -16,10 +16,10 @@ Schema = TypeVar("Schema")
 
 
 def read_json(path: epath.PathLike, schema: type[Schema], remedy: str) -> Schema:
-    """The content of a JSON file as `schema`; `remedy` ends the message, say "build the records again".
+    """The content of a JSON file as `schema`; `remedy` ends the message, as in "build the records again".
 
     Raises:
-      UserError: it is not JSON, or not as the schema says; names the file, the place in it and the remedy.
+      UserError: it is not JSON, or does not fit the schema; names the file, the place in it and the remedy.
       OSError: it cannot be read.
     """
     return decode_json(epath.Path(path).read_bytes(), schema, str(path), remedy)

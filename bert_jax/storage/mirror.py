@@ -35,7 +35,7 @@ class Mirror:
             self._thread.start()
 
     def flush(self) -> None:
-        """Return when the object store has what there is, as far as it can be reached; what it cannot get is said."""
+        """Return when the object store has what there is, as far as it can be reached; log what it lacks."""
         try:
             self._update()
         except Exception as error:

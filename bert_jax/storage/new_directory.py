@@ -30,7 +30,7 @@ def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
     An earlier export in `output` is replaced whole. What a killed run left beside `output` goes too.
 
     Raises:
-      UserError: `output` is a file, holds one that no export wrote, or is being written by another process; said
+      UserError: `output` is a file, holds one that no export wrote, or is being written by another process; raised
         before the block begins.
     """
     output = absolute(output)
@@ -58,9 +58,13 @@ def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
 def first_directory(output: epath.PathLike) -> Iterator[epath.Path]:
     """The same for an `output` that is absent or empty, and of which only one is ever made.
 
-    The caller holds it (lock.only_maker).
+    The caller holds it (lock.only_maker), and writes last the file that completes it: in an object store the files
+    appear one by one.
     """
     output = epath.Path(output)
+    if is_remote(output):
+        yield output
+        return
     with _aside(output.with_name(f"{output.name}.partial")) as aside:
         yield aside
         if output.exists():

@@ -1,4 +1,4 @@
-"""Local paths that a user gave: what the system says of them is one line with the path, the reason and the remedy."""
+"""Local paths that a user gave: the system's errors as one line with the path, the reason and the remedy."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ _REMEDIES = {
     errno.EMFILE: "allow more of them (ulimit -n)",
     errno.EIO: "check that disk, or give a path on another",
 }
-# As TensorStore says it: Failed to open: "/a/b": Permission denied [os_error_code='13']
+# In TensorStore's words: Failed to open: "/a/b": Permission denied [os_error_code='13']
 _OF_TENSORSTORE = re.compile(r"\"(/[^\"]*)\"[^\"]*\[os_error_code='(\d+)'")
 
 
@@ -45,7 +45,7 @@ def _line(path: str, code: int) -> str:
 
 
 def check_readable(directory: epath.PathLike) -> None:
-    """Raise UserError on a directory of which the system does not tell what is in it: it would seem to be empty."""
+    """Raise UserError on a directory that this account may not list: it would seem to be empty."""
     if is_remote(directory) or not os.path.isdir(directory):  # noqa: PTH112
         return
     try:
@@ -77,7 +77,7 @@ def check_arguments(arguments: Iterable[str]) -> None:
 
 
 def check_place(path: epath.PathLike, flag: str) -> None:
-    """Raise UserError if no directory can be made or be at `path`, the value of `flag`; said before the work for it.
+    """Raise UserError if no directory can be made or be at `path`, the value of `flag`; called before the work for it.
 
     One that is there is let alone: what is to be in it may be in it already, and then nothing is written.
     """

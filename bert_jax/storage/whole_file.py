@@ -12,20 +12,25 @@ from bert_jax.storage.cloud import is_remote, upload
 from bert_jax.storage.lock import only_writer
 
 
-@contextlib.contextmanager
-def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
+def whole_file(path: epath.PathLike) -> contextlib.AbstractContextManager[BinaryIO]:
     """Open a file that gets its name `path` when the block ends well, and is removed when it does not.
 
     Of two processes that write the same file, the second waits for the first.
     """
-    path = epath.Path(path)
-    if is_remote(path):
-        # On a local disk first: an object that is written bit by bit is made of what there is when that is interrupted.
-        with tempfile.NamedTemporaryFile() as file:
-            yield cast(BinaryIO, file)
-            file.flush()
-            upload(file.name, path)
-        return
+    return _uploaded(epath.Path(path)) if is_remote(path) else _renamed(epath.Path(path))
+
+
+@contextlib.contextmanager
+def _uploaded(path: epath.Path) -> Iterator[BinaryIO]:
+    # On a local disk first: an object that is written bit by bit is made of what there is when that is interrupted.
+    with tempfile.NamedTemporaryFile() as file:
+        yield cast(BinaryIO, file)
+        file.flush()
+        upload(file.name, path)
+
+
+@contextlib.contextmanager
+def _renamed(path: epath.Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # No dot but the first, so that no glob for shards (*.tfrecord*) finds a shard that is being written.
     aside = path.with_name(f".tmp-{path.name.replace('.', '-')}")
@@ -40,7 +45,7 @@ def whole_file(path: epath.PathLike) -> Iterator[BinaryIO]:
                 aside.unlink(missing_ok=True)  # before the next writer has it
                 raise
     except OSError as error:
-        if error.filename in (None, str(aside)):  # a write that fails does not say where
+        if error.filename in (None, str(aside)):  # a write that fails does not name the file
             error.filename = str(path)
         raise
 

@@ -1,6 +1,6 @@
-"""Tokens added to a finished vocabulary, as by Hugging Face's add_tokens: found in a text before the rest of it is cut.
+"""Tokens added to a finished vocabulary, as by Hugging Face's add_tokens: found before other text is tokenized.
 
-Its directories tell of them in up to three files, which are read here. The five special tokens stand among them there;
+Its directories list them in up to three files, which are read here. The five special tokens are among them there;
 in a text, their spelling is ordinary text for us.
 """
 
@@ -37,7 +37,7 @@ class AddedToken:
 
 
 class AddedTokens:
-    """Added tokens and the other text, told apart by the `tokenizers` library."""
+    """Tells added tokens from other text by means of the `tokenizers` library."""
 
     def __init__(self, tokens: Sequence[AddedToken], normalize: Callable[[str], str]) -> None:
         """Look for `tokens`; `normalize` makes text what the vocabulary's pieces are spelt in."""
@@ -54,13 +54,13 @@ class AddedTokens:
                 ids.append(token_id)
                 continue
             normal = self._normalize(written) if self._normalized else written
-            for other_id, piece in self._normalized.split(normal):
-                ids.extend(encode(piece) if other_id is None else [other_id])
+            for other_id, substring in self._normalized.split(normal):
+                ids.extend(encode(substring) if other_id is None else [other_id])
         return ids
 
 
 class _Finder:
-    """Cuts a text into added tokens and what is between them."""
+    """Splits a text into added tokens and what is between them."""
 
     def __init__(self, tokens: dict[str, AddedToken]) -> None:
         self._library = tokenizers.Tokenizer(tokenizers.models.WordLevel({_OTHER_TEXT: 0}, unk_token=_OTHER_TEXT))
@@ -79,7 +79,7 @@ class _Finder:
         return len(self._id_of) > 1
 
     def split(self, text: str) -> list[tuple[int | None, str]]:
-        """The pieces of `text`, each with its id if it is an added token."""
+        """The substrings of `text`, each with its id if it is an added token."""
         if not self:
             return [(None, text)]
         found = self._library.encode(text, add_special_tokens=False)
@@ -92,7 +92,7 @@ def check_added(
     """Those of the `found` tokens that are looked for in texts, in the order of their ids: all but the `special` ones.
 
     Args:
-        found: what a file says.
+        found: the added tokens of a file.
         tokens: the vocabulary to which they are added.
         special: the ids of the five special tokens in it.
         source: names it in errors.
@@ -139,7 +139,7 @@ class _SpecialTokensMap:
 
 
 def read_added_tokens(path: epath.Path) -> list[AddedToken]:
-    """What a Hugging Face directory or a tokenizer.json says; of a token in several files, what the first says."""
+    """The added tokens of a Hugging Face directory or a tokenizer.json; a token in several files is as in the first."""
     if not path.is_dir():
         return _of_tokenizer_json(path)
     found: dict[tuple[int, str], AddedToken] = {}
@@ -160,16 +160,18 @@ def _of_tokenizer_json(file: epath.Path) -> list[AddedToken]:
 
 def _of_tokenizer_config(file: epath.Path) -> list[AddedToken]:
     decoder = read_json(file, _TokenizerConfig, _REMEDY).added_tokens_decoder if file.exists() else {}
-    return [check_schema({**said, "id": int(key)}, AddedToken, str(file), _REMEDY) for key, said in decoder.items()]
+    return [
+        check_schema({**settings, "id": int(key)}, AddedToken, str(file), _REMEDY) for key, settings in decoder.items()
+    ]
 
 
 def _of_added_tokens_json(file: epath.Path) -> list[AddedToken]:
-    """Ids are all that it says, and the file beside it which are special: those are found as they are written."""
+    """It holds ids alone, and the file beside it which tokens are special: those are found as they are written."""
     names = file.parent / "special_tokens_map.json"
     if not file.exists():
         return []
-    said = read_json(names, _SpecialTokensMap, _REMEDY).additional_special_tokens if names.exists() else []
-    special = {one if isinstance(one, str) else one.get("content") for one in said}
+    additional = read_json(names, _SpecialTokensMap, _REMEDY).additional_special_tokens if names.exists() else []
+    special = {one if isinstance(one, str) else one.get("content") for one in additional}
     ids = read_json(file, dict[str, Annotated[int, msgspec.Meta(ge=0)]], _REMEDY)
     return [
         AddedToken(token_id, content, normalized=content not in special, special=content in special)

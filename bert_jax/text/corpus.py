@@ -34,10 +34,10 @@ INPUT_HELP = (
 TEXT_FIELD_HELP = "The field of .jsonl files and of TFDS' examples that holds the text."
 SKIP_BAD_RECORDS_HELP = (
     "How many records that cannot be read to leave out: lines that are not UTF-8 or not the JSON that is expected, "
-    "damaged examples, pages that no parser understands. Each is told; one more ends the run."
+    "damaged examples, pages that no parser understands. Each is logged; one more ends the run."
 )
 
-_TOLD = 10  # of the bad records that are left out
+_LOGGED = 10  # of the bad records that are left out
 _COMPRESSED = r"(\.(gz|bz2|xz))?"
 _JSON_LINES = re.compile(rf".*\.(jsonl|ndjson|jsonlines){_COMPRESSED}", re.IGNORECASE)
 # Dumps in several files are called enwiki-20240601-pages-articles1.xml-p1p41242.bz2.
@@ -45,7 +45,7 @@ _MEDIAWIKI = re.compile(rf".*\.xml(-p\d+p\d+[^.]*)?{_COMPRESSED}", re.IGNORECASE
 
 
 class Corpus:
-    """Everything that `inputs` name; it may be gone through more than once, but not twice at a time.
+    """Everything that `inputs` name; it may be read more than once, but not twice at a time.
 
     Attributes:
         name: the inputs, for messages.
@@ -63,12 +63,12 @@ class Corpus:
 
         Args:
             inputs: files or globs of them, `tfds:NAME/CONFIG:SPLIT`, and `python-docs`, in the order in which they
-                are read. Names tell what a file is: .jsonl, .xml (a MediaWiki dump), anything else plain text.
-            split_sentences: cut every line into sentences (for text that has paragraphs on its lines).
+                are read. Names decide what a file is: .jsonl, .xml (a MediaWiki dump), anything else plain text.
+            split_sentences: split every line into sentences (for text that has paragraphs on its lines).
             text_field: which field of JSON Lines and of TFDS' examples holds the text.
             num_workers: processes that clean the pages of a MediaWiki dump.
-            skip_bad_records: how many records that cannot be read may be left out, each time the corpus is gone
-                through; see SKIP_BAD_RECORDS_HELP.
+            skip_bad_records: how many records that cannot be read may be left out, each time the corpus is
+                read; see SKIP_BAD_RECORDS_HELP.
 
         Raises:
             UserError: there is no such file or dataset, or what reads it is not installed.
@@ -76,7 +76,7 @@ class Corpus:
         self.name = ", ".join(inputs)
         self._split_sentences = split_sentences
         self._skip_bad_records = skip_bad_records
-        self._told: set[str] = set()  # of bad records
+        self._logged: set[str] = set()  # messages on bad records
         self._sources = _sources(inputs, text_field, num_workers)
 
     @property
@@ -111,7 +111,7 @@ class Corpus:
         return [part for source in self._sources for part in source.identity()]
 
     def documents(self, checks: CorpusChecks | None = None) -> Iterator[Document]:
-        """Yield each document, its sentences stripped and none of them empty; `checks` looks at all.
+        """Yield each document, its sentences stripped and none of them empty; all of them go to `checks`, too.
 
         Raises:
             UserError: a file is truncated, malformed or no text, more records than may be skipped cannot be read, or
@@ -124,12 +124,13 @@ class Corpus:
                 self._skip(document.mistake, bad)
             found = _split(document) if self._split_sentences else document
             if checks is not None:
-                checks.look_at(found)
+                checks.check(found)
             if not found.dropped:
                 empty = False
                 yield found
-        if bad > _TOLD:
-            logging.warning("left out: %s records that could not be read, the first %d told above", f"{bad:,}", _TOLD)
+        if bad > _LOGGED:
+            what = "left out: %s records that could not be read, the first %d logged above"
+            logging.warning(what, f"{bad:,}", _LOGGED)
         if empty:
             raise UserError(f"there is no text in {self.name}; give files that hold some with --input")
 
@@ -139,8 +140,8 @@ class Corpus:
         if number > limit:
             before = f", {limit} were left out before" if limit else ""
             raise UserError(f"{mistake}; or leave out up to N such records with --skip_bad_records=N{before}")
-        if mistake not in self._told and len(self._told) < _TOLD:
-            self._told.add(mistake)
+        if mistake not in self._logged and len(self._logged) < _LOGGED:
+            self._logged.add(mistake)
             logging.warning("left out: %s", mistake)
 
 
@@ -152,7 +153,7 @@ def documents(inputs: Sequence[str], split_sentences: bool = False) -> Iterator[
 
 def _sources(inputs: Sequence[str], text_field: str, num_workers: int) -> list[Source]:
     sources: list[Source] = []
-    plain: list[InputFile] = []  # plain files that follow one another are one source, for a document may run on
+    plain: list[InputFile] = []  # plain files in a row are one source: a document may run on
     for given in inputs:
         if given == python_docs.NAME:
             sources += [*_plain_text(plain), python_docs.PythonDocs()]
@@ -189,7 +190,7 @@ def _split(document: Document) -> Document:
     sentences: list[str] = []
     lines: list[int] = []
     for number, paragraph in enumerate(document.sentences):
-        # English rules; sentencex has them for many languages, but a corpus does not say which one it is in.
+        # English rules; sentencex has them for many languages, but nothing says which one a corpus is in.
         found = [sentence.strip() for sentence in sentencex.segment("en", paragraph) if not sentence.isspace()]
         sentences += found
         lines += [document.lines[min(number, len(document.lines) - 1)]] * len(found)

@@ -1,7 +1,7 @@
-"""What in a corpus is probably a mistake: looked for while it is read, told with file and line; nothing is changed.
+"""Checks of a corpus for what is probably a mistake, made while it is cut; they never change the records.
 
-Looking is cheap, for there is as much to look at as to read: first what costs a nanosecond a byte or less, and more of
-it only where that finds something.
+They are cheap, since all of the text goes through them: first what costs a nanosecond a byte or less, and more only
+where that finds something.
 """
 
 import re
@@ -44,7 +44,7 @@ _MOST_TEMPLATES = 100_000  # different names held
 _HTML = re.compile(r"<(!doctype html|html)\b", re.IGNORECASE)
 _JSON = re.compile(r'\[?\s*\{\s*"[^"\n]*"\s*:')
 _BYTES_TOGETHER = 1 << 18  # of documents that are searched for control characters at once
-_SAMPLES = (256, 4096)  # bytes in the middle of a document, in which letters are counted: a hint, then a closer look
+_SAMPLES = (256, 4096)  # bytes of a document's middle whose letters are counted; the second if the first has few
 _LETTERS = string.ascii_letters.encode() + b" \n" + bytes(range(128, 256))
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")  # the last: U+0080 to U+009F
 _LATER_CONTROL = re.compile(rb"\xc2[\x80-\x9f]")
@@ -53,11 +53,11 @@ _READ_AS_LATIN = re.compile("Ã[\u0080-\u00bf]|â€")
 
 
 class CorpusChecks:
-    """Looks at documents one after another."""
+    """Checks documents one after another."""
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
-        """`tokenizer`: what the text is for; without one, nothing is said of what it does not know or drops."""
-        self._is_text = tokenizer is None or tokenizer.kind != "ids"  # or else characters say nothing
+        """`tokenizer`: what the text is for; without one, unknown words and dropped letters are not looked for."""
+        self._is_text = tokenizer is None or tokenizer.kind != "ids"  # or else characters have no meaning
         self._strips_accents = tokenizer is not None and tokenizer.strip_accents
         self._documents = 0
         self._dropped: dict[str, Found] = {}
@@ -65,11 +65,11 @@ class CorpusChecks:
         self._templates: Counter[str] = Counter()
         self._duplicates = Duplicates()
         self._unknown = UnknownWords(tokenizer) if tokenizer is not None else None
-        self._waiting: list[tuple[Document, bytes]] = []  # for _look_for_control
+        self._waiting: list[tuple[Document, bytes]] = []  # for _check_control
         self._bytes_waiting = 0
 
-    def look_at(self, document: Document) -> None:
-        """Take note of one document."""
+    def check(self, document: Document) -> None:
+        """Count what is suspicious in one document, with its place."""
         if document.templates:
             self._count_templates(document)
         if document.dropped:
@@ -83,17 +83,17 @@ class CorpusChecks:
         if len(document.sentences) == 1:
             self._found[ONE_SENTENCE].add(document.place())
         if len(data) > _LONGEST_LINE:
-            self._look_at_lengths(document)
+            self._check_lengths(document)
         if self._is_text:
-            self._look_at_characters(document, text, data)
+            self._check_characters(document, text, data)
         if self._unknown is not None:
-            self._unknown.look_at(document)
+            self._unknown.sample(document)
         self._note_duplicates(self._duplicates.add(data, document))
 
     def report(self) -> InputReport:
         """Counts and first places: of what is suspicious, and of what was dropped."""
         self._note_duplicates(self._duplicates.rest())
-        self._look_for_control()
+        self._check_control()
         if self._found[ONE_SENTENCE].count <= _SHARE_OF_ONE_SENTENCE * self._documents or self._documents < 2:
             self._found[ONE_SENTENCE] = Found()
         suspicious = {kind: found for kind, found in self._found.items() if found.count}
@@ -115,7 +115,7 @@ class CorpusChecks:
         for file, line in places:
             self._found[DUPLICATE].add(f"{file}:{line}")
 
-    def _look_at_lengths(self, document: Document) -> None:
+    def _check_lengths(self, document: Document) -> None:
         for number, sentence in enumerate(document.sentences):
             if len(sentence) > _LONGEST_LINE:
                 self._found[LONG_LINE].add(document.place(number))
@@ -123,9 +123,9 @@ class CorpusChecks:
         if sum(map(len, document.sentences)) > _LONGEST_DOCUMENT:
             self._found[LONG_DOCUMENT].add(document.place())
 
-    def _look_at_characters(self, document: Document, text: str, data: bytes) -> None:
+    def _check_characters(self, document: Document, text: str, data: bytes) -> None:
         if text[0] in "<{[":
-            self._look_at_markup(document, text)
+            self._check_markup(document, text)
         if all(_has_few_letters(_middle(data, size)) for size in _SAMPLES):
             self._found[NO_LETTERS].add(document.place())
         if not text.isascii() and _is_misread(text):
@@ -135,16 +135,16 @@ class CorpusChecks:
         self._waiting.append((document, data))
         self._bytes_waiting += len(data)
         if self._bytes_waiting > _BYTES_TOGETHER:
-            self._look_for_control()
+            self._check_control()
 
-    def _look_at_markup(self, document: Document, text: str) -> None:
+    def _check_markup(self, document: Document, text: str) -> None:
         if _HTML.match(text):
             self._found[HTML].add(document.place())
         elif _JSON.match(text):
             self._found[JSON].add(document.place())
 
-    def _look_for_control(self) -> None:
-        """Look at the documents that wait for it; at each of them only if there is something in any."""
+    def _check_control(self) -> None:
+        """Search the waiting documents for control characters, one by one only if there are any in all together."""
         together = np.frombuffer(b"\n".join(data for _, data in self._waiting), np.uint8)
         line_ends = sum(len(document.sentences) for document, _ in self._waiting) - 1
         is_anywhere = np.count_nonzero(together < ord(" ")) > line_ends

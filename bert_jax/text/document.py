@@ -1,4 +1,4 @@
-"""What every source of text gives: documents, and where they are from. The sources are files of their own."""
+"""A document and its place in the input, and the interface of the sources that give them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +14,7 @@ class Document(NamedTuple):
     lines: Sequence[int]  # the line of `file`, from 1, where each sentence is; where there are no lines, the record
     dropped: str = ""  # why the document is left out; then it has no sentences and one line
     mistake: str = ""  # a message that names file and line, if it is left out because it cannot be read
-    templates: Sequence[tuple[str, int]] = ()  # of a wiki's page: which are not shown, and how often
+    templates: Sequence[tuple[str, int]] = ()  # of a wiki's page: those left out, and how often
 
     def place(self, sentence: int = 0) -> str:
         """Where a sentence is, as "file:line"; the last line of `file` for what runs on in the next file."""
@@ -22,12 +22,12 @@ class Document(NamedTuple):
 
 
 def unreadable(file: str, line: int, mistake: str) -> Document:
-    """What a source gives in the place of a record that cannot be read; whether that ends all is the corpus' to say."""
+    """What a source gives for a record that cannot be read; the corpus alone decides whether that ends the run."""
     return Document([], file, [line], BAD_RECORD, mistake)
 
 
 def not_utf8(file: str, line: int) -> Document:
-    """In the place of a line in another encoding."""
+    """What a source gives for a line in another encoding."""
     mistake = f"{file}, line {line} is not UTF-8 text; convert it, for example with iconv -f latin1 -t UTF-8"
     return unreadable(file, line, mistake)
 
@@ -44,7 +44,7 @@ class Source(Protocol):
         """Bytes read so far."""
 
     def identity(self) -> list[list[Any]]:
-        """What tells this input apart from another, wherever it lies: a list for each file."""
+        """What distinguishes this input from another, in whatever directory: a list for each file."""
 
     def documents(self) -> Iterator[Document]:
         """The documents in order, those that cannot be read as `unreadable`; UserError for a file that cannot."""

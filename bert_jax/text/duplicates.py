@@ -1,11 +1,11 @@
-"""Which documents have been seen before: eight bytes for each different one, however many there are."""
+"""Documents that were read before, found by eight bytes for each different one."""
 
 import google_crc32c
 import numpy as np
 
 from bert_jax.text.document import Document
 
-_BATCH = 1 << 16  # documents that are compared and put away at once
+_BATCH = 1 << 16  # documents that are compared and stored at once
 _END = 64  # bytes of a document's start and end that are hashed in full
 
 
@@ -18,7 +18,7 @@ class Duplicates:
         self._places: list[tuple[str, int]] = []
 
     def add(self, data: bytes, document: Document) -> list[tuple[str, int]]:
-        """Take note of a document, `data` its text; now and then the places of duplicates among those before."""
+        """Add a document, `data` its text; at the end of each batch returns the places of the duplicates in it."""
         self._hashes.append(_digest(data))
         self._places.append((document.file, document.lines[0]))
         return self.rest() if len(self._hashes) == _BATCH else []
@@ -34,10 +34,10 @@ class Duplicates:
             is_new = self._known[found] != different
         again = np.ones(len(hashes), bool)
         again[first[is_new]] = False
-        self._put_away(different[is_new])
+        self._store(different[is_new])
         return [places[number] for number in np.flatnonzero(again)]
 
-    def _put_away(self, hashes: np.ndarray) -> None:
+    def _store(self, hashes: np.ndarray) -> None:
         # Both in place: neither the larger array nor the sort needs the memory a second time.
         before = len(self._known)
         self._known.resize(before + len(hashes), refcheck=False)

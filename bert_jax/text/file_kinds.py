@@ -1,13 +1,12 @@
-"""What a file is that is no text, told by its first bytes, so that a message can name it and say what to do."""
+"""Files that are no text, recognized by their first bytes, so that a message can name the kind and the remedy."""
 
 import codecs
 import re
-import struct
 
 from bert_jax.errors import UserError
-from bert_jax.text.tfds_dataset import masked_crc
+from bert_jax.storage.tfrecord_frame import HEADER_BYTES, data_length
 
-HEAD_BYTES = 1024  # of a file, by which it is told
+HEAD_BYTES = 1024  # of a file, by which its kind is recognized
 
 _TO_TEXT = "save what it says as plain text, and give that"
 _TO_JSONL = "write its text as JSON Lines, say with pandas' to_json(orient='records', lines=True), and give that"
@@ -42,7 +41,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"\xff\xfe|\xfe\xff", "UTF-16", "convert it with iconv -f UTF-16 -t UTF-8"),
 )
 _PATTERNS = tuple((re.compile(magic), kind, remedy) for magic, kind, remedy in _MAGIC)
-# What is read here if the name says so, and the command that undoes it.
+# Compressed files, which are read if their names end so, and the command that decompresses them.
 _COMPRESSED = (
     (re.compile(rb"\x1f\x8b\x08"), "gz", "gunzip"),
     (re.compile(rb"BZh[1-9]1AY&SY"), "bz2", "bunzip2"),
@@ -96,7 +95,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _is_tfrecord(head: bytes) -> bool:
-    return len(head) > 12 and struct.unpack_from("<I", head, 8)[0] == masked_crc(head[:8])
+    return len(head) > HEADER_BYTES and data_length(head) is not None
 
 
 def _utf16_without_mark(head: bytes) -> str:
@@ -109,7 +108,7 @@ def _utf16_without_mark(head: bytes) -> str:
 
 def _is_utf8(head: bytes) -> bool:
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # a character may be cut in two at its end
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # its end may be in the middle of a character
     except UnicodeDecodeError:
         return False
     return True

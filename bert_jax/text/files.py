@@ -1,4 +1,4 @@
-"""One file of a corpus: found, decompressed, cut into lines, and its bytes counted. What lines mean is the sources'."""
+"""One file of a corpus: found, decompressed, split into lines, its bytes counted. Sources decide what lines mean."""
 
 import bz2
 import codecs
@@ -19,7 +19,7 @@ from bert_jax.text.file_kinds import HEAD_BYTES, check_is_compressed, check_is_n
 
 _DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _END_BYTES = 1 << 16  # of a file's start and end, which stand for its content in `identity`
-_PIECE_BYTES = 1 << 16  # read at once
+_CHUNK_BYTES = 1 << 16  # read at once
 
 
 def matching_files(pattern: str) -> list[epath.Path]:
@@ -102,10 +102,10 @@ class InputFile:
                 yield number, line
 
     def _whole_lines(self) -> Iterator[bytes]:
-        """The bytes, in pieces of one line or several; the newline that ends a piece is not in it."""
-        begun: list[bytes] = []  # pieces of one line
-        for piece in self.chunks(check_is_no_dump):
-            lines, newline, rest = piece.rpartition(b"\n")
+        """The bytes, in blocks of one line or several, without the newline that ends a block."""
+        begun: list[bytes] = []  # chunks of one line
+        for chunk in self.chunks(check_is_no_dump):
+            lines, newline, rest = chunk.rpartition(b"\n")
             if newline:
                 yield b"".join((*begun, lines))
                 begun = []
@@ -115,7 +115,7 @@ class InputFile:
             yield b"".join(begun)
 
     def chunks(self, check: Callable[[bytes, str], None] | None = None) -> Iterator[bytes]:
-        """The decompressed bytes in pieces; `check` is told the first of them and the file's name.
+        """The decompressed bytes in chunks; `check` is called with the first bytes and the file's name.
 
         Raises:
             UserError: the file is damaged, or known to be no text.
@@ -123,13 +123,13 @@ class InputFile:
         read = 0
         try:
             with self._opened() as file:
-                while piece := file.read(_PIECE_BYTES):
+                while chunk := file.read(_CHUNK_BYTES):
                     if not read:
-                        check_is_text(piece[:HEAD_BYTES], str(self), self.path.suffix in _DECOMPRESSORS)
+                        check_is_text(chunk[:HEAD_BYTES], str(self), self.path.suffix in _DECOMPRESSORS)
                         if check is not None:
-                            check(piece[:HEAD_BYTES], str(self))
-                    yield piece
-                    read += len(piece)
+                            check(chunk[:HEAD_BYTES], str(self))
+                    yield chunk
+                    read += len(chunk)
         except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             raise self._explained(error, read) from error
 

@@ -1,4 +1,4 @@
-"""What was found in a corpus while it was read: counted with the first places, told, and refused if that is asked."""
+"""What the corpus checks find: counted with its first places, logged, and with --strict refused."""
 
 from typing import Any
 
@@ -48,11 +48,11 @@ _MEANING_UNKNOWN = {
     UNKNOWN: "the vocabulary is not of this text; give another",
 }
 _PLACES = 5  # kept of each kind
-_TOLD = 3  # of them
+_LOGGED_PLACES = 3  # of them
 
 
 class Found(msgspec.Struct, omit_defaults=True):
-    """How often, and where first."""
+    """One kind of finding: its number, and the first places."""
 
     count: int = 0
     places: list[str] = msgspec.field(default_factory=list)  # "file:line"
@@ -68,16 +68,16 @@ class Found(msgspec.Struct, omit_defaults=True):
 
 
 class InputReport(msgspec.Struct, omit_defaults=True):
-    """What there is to say of a corpus, a part of records_report.json."""
+    """The findings in one corpus: "input" in records_report.json."""
 
     documents_read: int
-    dropped: dict[str, Found]  # by why
-    suspicious: dict[str, Found]  # by what
+    dropped: dict[str, Found]  # by reason
+    suspicious: dict[str, Found]  # by kind, a constant above
     unknown_share: float = 0.0  # of a sample's tokens
     templates_left_out: dict[str, int] = msgspec.field(default_factory=dict)  # of wikis' pages, the most frequent
 
 
-def tell(report: InputReport) -> None:
+def warn(report: InputReport) -> None:
     """Log one warning for each kind of suspicious input."""
     for kind, found in report.suspicious.items():
         unknown = f"; {report.unknown_share:.1%} of a sample's tokens are [UNK]" if kind in _MEANING_UNKNOWN else ""
@@ -105,16 +105,16 @@ def refuse(report: InputReport) -> None:
 
 
 def as_json(report: InputReport) -> dict[str, Any]:
-    """What is written of it."""
+    """The report as JSON's types."""
     return msgspec.to_builtins(report)
 
 
 def _short(found: Found) -> str:
-    """Some places, a file's name once, and only the first with its directory."""
+    """The first places in few words: a file's name once, and only the first with its directory."""
     words: list[str] = []
     last = ""
-    for place in found.places[:_TOLD]:
+    for place in found.places[:_LOGGED_PLACES]:
         file, _, line = place.rpartition(":")
         words.append(line if file == last else f"{file.rpartition('/')[2] if last else file}:{line}")
         last = file
-    return ", ".join(words) + (" ..." if found.count > _TOLD else "")
+    return ", ".join(words) + (" ..." if found.count > _LOGGED_PLACES else "")

@@ -28,7 +28,7 @@ class JsonLines:
         return self._file.position
 
     def identity(self) -> list[list[Any]]:
-        """The file's name, size and digest, and the field."""
+        """The file's name, size and digest, and the field: another one is other text."""
         return [[*self._file.identity(), self._field]]
 
     def documents(self) -> Iterator[Document]:

@@ -14,8 +14,8 @@ _RUNS_ON = "%s goes on with the last document of the file before it; end each fi
 class PlainText:
     """Text files that follow one another: a document ends at a blank line, not at the end of a file.
 
-    That is the original's rule, and its instances are what this project promises; whoever keeps one document in each
-    file is told how to end them.
+    That is the original's rule, and equal text gives the original's instances; where a document does run on, a warning
+    shows how to end files.
     """
 
     def __init__(self, files: Sequence[InputFile]) -> None:
@@ -52,7 +52,7 @@ class PlainText:
                 if sentences:
                     yield Document(sentences, begun_in, range(begun_at, last or number))
                     sentences = []
-                if line is None:  # ends the document, too: what stands around a hole does not follow on one another
+                if line is None:  # ends the document, too: what is before such a line and after it are no neighbours
                     yield not_utf8(str(file), number)
         if sentences:
             yield Document(sentences, begun_in, range(begun_at, last or begun_at + len(sentences)))

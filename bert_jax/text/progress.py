@@ -1,4 +1,4 @@
-"""How far the reading of a corpus is: a bar for a person, a line now and then for a log."""
+"""The progress of reading a corpus: a bar on a terminal, elsewhere a line in the log now and then."""
 
 import sys
 import time
@@ -14,27 +14,27 @@ _SECONDS_BETWEEN_LOG_LINES = 10
 
 
 def watched(documents: Iterator[Document], corpus: Corpus, doing: str) -> Iterator[Document]:
-    """The same documents of `corpus`; `doing` says what is done with them, as in "cutting"."""
+    """The same documents of `corpus`; `doing` names the work in the log, as in "cutting"."""
     size, started = corpus.size, time.monotonic()
-    shown, text, number = started, 0, 0
+    logged, text, number = started, 0, 0
     with tqdm(total=size or None, desc=doing, unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
         for number, document in enumerate(documents, start=1):
             yield document
             text += sum(map(len, document.sentences))
             now = time.monotonic()
-            if now - shown > (_SECONDS_BETWEEN_LOG_LINES if bar.disable else 0.5):
-                shown = now
+            if now - logged > (_SECONDS_BETWEEN_LOG_LINES if bar.disable else 0.5):
+                logged = now
                 bar.update(corpus.position - bar.n)
                 bar.set_postfix_str(f"{number:,} documents, {text / 1e6 / (now - started):.1f} MB/s of text")
                 if bar.disable:
-                    share = corpus.position / size if size else 0
-                    logging.info("%s", _line(doing, number, text, now - started, share))
+                    fraction = corpus.position / size if size else 0
+                    logging.info("%s", _line(doing, number, text, now - started, fraction))
     elapsed = max(1e-3, time.monotonic() - started)
     logging.info("%s", _line(doing, number, text, elapsed, 1.0))
 
 
-def _line(doing: str, documents: int, text: int, elapsed: float, share: float) -> str:
+def _line(doing: str, documents: int, text: int, elapsed: float, fraction: float) -> str:
     words = [doing + ":", f"{documents:,} documents, {text / 1e6:,.1f} MB of text, {text / 1e6 / elapsed:.2f} MB/s"]
-    if 0 < share < 1:
-        words.append(f"{share:.0%} of the input, {elapsed / share - elapsed:.0f} s to go")
+    if 0 < fraction < 1:
+        words.append(f"{fraction:.0%} of the input, {elapsed / fraction - elapsed:.0f} s to go")
     return ", ".join(words).replace(":, ", ": ")

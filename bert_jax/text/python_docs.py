@@ -140,19 +140,19 @@ def _paragraphs(docstring: str) -> Iterator[str]:
 
 
 def _split_block(lines: list[str]) -> Iterator[list[str]]:
-    """Cut a block of lines at headings, list items and where the indentation falls; stop at the first code."""
-    part: list[str] = []
+    """Split a block of lines at headings, list items and where the indentation falls; stop at the first code."""
+    paragraph: list[str] = []
     for line in lines:
         beginning = _BEGINNING.match(line)
         kind = beginning.lastgroup if beginning else None
         if kind == "code":
             break
-        if part and (kind or _indentation(line) < _indentation(part[-1])):
-            yield part
-            part = []
+        if paragraph and (kind or _indentation(line) < _indentation(paragraph[-1])):
+            yield paragraph
+            paragraph = []
         if kind != "heading":
-            part.append(line[beginning.end() :] if beginning else line)
-    yield part
+            paragraph.append(line[beginning.end() :] if beginning else line)
+    yield paragraph
 
 
 def _indentation(line: str) -> int:

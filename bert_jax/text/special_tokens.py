@@ -1,4 +1,4 @@
-"""The five special tokens that BERT needs, and how different vocabularies spell them."""
+"""The five special tokens that BERT needs, and their spellings in different vocabularies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

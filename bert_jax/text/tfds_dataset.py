@@ -1,28 +1,26 @@
 """`tfds:NAME/CONFIG:SPLIT`: the text of a TensorFlow Datasets dataset, read without TensorFlow.
 
-TFDS says which files hold the split and with which schema; their records are read here, TFRecord or ArrayRecord, and of
-each tf.train.Example its text field. TFDS_DATA_DIR says where datasets are (default: ~/tensorflow_datasets), or the
+TFDS finds the files of the split and their schema; their records are read here, TFRecord or ArrayRecord, and of each
+tf.train.Example its text field. TFDS_DATA_DIR is where datasets are (default: ~/tensorflow_datasets), or the
 name is a dataset's own directory, local or gs://. What is not there yet is downloaded if TFDS can do that here.
 """
 
 import re
-import struct
 from collections.abc import Iterator
 from typing import Any
 
-import google_crc32c
 from etils import epath
 from google.protobuf.message import DecodeError
 
 from bert_jax.errors import UserError
+from bert_jax.storage.tfrecord_frame import FOOTER_BYTES, FRAMING_BYTES, HEADER_BYTES, data_length, frame_data
 from bert_jax.text.document import Document, unreadable
 
 PREFIX = "tfds:"
 
 _NAME = re.compile(rf"{PREFIX}(?P<dataset>.+):(?P<split>[a-zA-Z_]\w*(\[[^]]*\])?)")
 _AGAIN = "get the dataset again"
-_CRC_MASK = 0xA282EAD8
-# wiki40b marks its parts by lines of their own, each but a paragraph followed by a line of heading.
+# wiki40b marks its sections by lines of their own, each but a paragraph followed by a line of heading.
 _WIKI40B_HEADING = re.compile(r"_START_(?:ARTICLE|SECTION)_\n[^\n]*")
 _WIKI40B_MARKS = re.compile(r"_START_PARAGRAPH_|_NEWLINE_")
 
@@ -168,20 +166,13 @@ def _array_records(path: epath.Path) -> Iterator[tuple[int, bytes]]:
 
 def _tfrecords(path: epath.Path) -> Iterator[tuple[int, bytes | None]]:
     """The records of a TFRecord file in order, with their sizes; None for one whose CRC is not its content's."""
-    left = path.stat().length
+    left, number = path.stat().length, 0
     with path.open("rb") as file:
-        number = 0
-        while head := file.read(12):
+        while header := file.read(HEADER_BYTES):
             number += 1
-            length, length_crc = struct.unpack("<QI", head.ljust(12, b"\0"))
-            left -= length + 16
-            if length_crc != masked_crc(head[:8]) or left < 0:
+            length = data_length(header)
+            # Compared before anything is read: a damaged length may be of more than there is memory.
+            if length is None or length + FRAMING_BYTES > left:
                 raise UserError(f"{path}, record {number} is truncated or damaged; {_AGAIN}")
-            data, crc = file.read(length), file.read(4)
-            yield length + 16, data if crc == struct.pack("<I", masked_crc(data)) else None
-
-
-def masked_crc(data: bytes) -> int:
-    """The CRC32C of `data` as TFRecord files keep it."""
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + _CRC_MASK) & 0xFFFFFFFF
+            left -= length + FRAMING_BYTES
+            yield length + FRAMING_BYTES, frame_data(header + file.read(length + FOOTER_BYTES))

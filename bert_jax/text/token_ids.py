@@ -96,6 +96,12 @@ class TokenIds:
         except KeyError as error:
             raise UserError(self._refusal(error.args[0])) from None
 
+    def check(self, text: str) -> None:
+        """Raise the UserError of `encode` where that would, in less time."""
+        words = text.split()
+        if not all(map(self._id_of.__contains__, words)):
+            raise UserError(self._refusal(next(word for word in words if word not in self._id_of)))
+
     def decode(self, ids: Sequence[int]) -> str:
         """The line of `ids`, special tokens by name."""
         return " ".join(self.tokens[number] for number in ids)

@@ -1,8 +1,8 @@
 """The one tokenizer interface: text to ids and back, whatever the vocabulary's kind.
 
 The kinds themselves are in wordpiece.py, byte_bpe.py, unigram.py and token_ids.py. A vocabulary directory holds the
-kind's own file (vocab.txt, tokenizer.json, tokenizer.model or ids.json) and vocabulary.json, which says what made it
-and which tokens were added to it (added_tokens.py).
+kind's own file (vocab.txt, tokenizer.json, tokenizer.model or ids.json) and vocabulary.json, which describes
+it: what made it, and which tokens were added to it (added_tokens.py).
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, rea
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.unigram import Unigram
-from bert_jax.text.vocab_txt import tell_duplicates
+from bert_jax.text.vocab_txt import warn_of_duplicates
 from bert_jax.text.wordpiece import WordPiece
 
 DESCRIPTION = "vocabulary.json"
@@ -40,7 +40,7 @@ _MODEL_OF_SUFFIX: dict[str, type[Model]] = {
 
 @dataclasses.dataclass(frozen=True)
 class _Description:
-    """What a vocabulary directory's vocabulary.json says of it."""
+    """The content of vocabulary.json."""
 
     kind: str
     vocab_size: int
@@ -70,12 +70,12 @@ class Tokenizer:
     Attributes:
         kind: "wordpiece", "bpe", "sentencepiece" or "ids".
         tokens: the token of each id, added ones last.
-        added_tokens: what is found in a text before the rest of it is cut; byte-level BPE keeps its own in its file.
+        added_tokens: found in a text before the rest of it is tokenized; byte-level BPE keeps its own in its file.
         first_added_id: ids from here on are those of added tokens alone.
         vocab_size: how many ids there are.
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
-        lowercase: whether text is lower-cased before it is cut.
+        lowercase: whether text is lower-cased.
         strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids.
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
@@ -111,6 +111,11 @@ class Tokenizer:
         """The ids of `text`. No special tokens are added, and their spelling in `text` is ordinary text."""
         return self._added.encode(text, self._model.encode) if self._added else self._model.encode(text)
 
+    def check(self, text: str) -> None:
+        """Raise UserError, without the place of `text`, if it cannot be encoded; only a line of ids may be wrong."""
+        if isinstance(self._model, TokenIds):
+            self._model.check(text)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Readable text of `ids`; not always the very text that was encoded."""
         runs = itertools.groupby(ids, lambda token_id: token_id >= self.first_added_id)
@@ -143,7 +148,7 @@ class Tokenizer:
 def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> Tokenizer:
     """Load a vocabulary directory, a bare vocab.txt, tokenizer.json, .model or ids.json file, or "ids:VOCAB_SIZE".
 
-    `do_lower_case` is for vocabularies that do not say it themselves: a bare vocab.txt is uncased unless it
+    `do_lower_case` is for vocabularies that do not determine it themselves: a bare vocab.txt is uncased unless it
     is False, and a foreign tokenizer.json or .model that keeps case gets lower-cased text when it is True.
     Hugging Face's directories are read too. Raises UserError for anything that is not such a vocabulary.
     """
@@ -167,18 +172,20 @@ def has_vocabulary(directory: epath.Path) -> bool:
 
 def _read_foreign(path: epath.Path, file: epath.Path, config: _Config) -> Tokenizer:
     tokenizer = _with_added_tokens(_read_model(file, config), read_added_tokens(path), str(path))
-    tell_duplicates(tokenizer.tokens, file)
+    warn_of_duplicates(tokenizer.tokens, file)
     return tokenizer
 
 
 def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokenizer:
-    said = read_json(directory / DESCRIPTION, _Description, "build the vocabulary again")
-    if do_lower_case not in (None, said.lowercase):
-        raise UserError(f"vocabulary {directory} was made with lowercase={said.lowercase}; leave out --do_lower_case")
-    config = _Config(said.lowercase, said.strip_accents, said.tokenize_chinese_chars)
+    description = read_json(directory / DESCRIPTION, _Description, "build the vocabulary again")
+    if do_lower_case not in (None, description.lowercase):
+        raise UserError(
+            f"vocabulary {directory} was made with lowercase={description.lowercase}; leave out --do_lower_case"
+        )
+    config = _Config(description.lowercase, description.strip_accents, description.tokenize_chinese_chars)
     model = _read_model(_model_file(directory), config)
-    tokenizer = _with_added_tokens(model, said.added_tokens, f"{directory / DESCRIPTION}", said.made_by)
-    if tokenizer.fingerprint != said.fingerprint:
+    tokenizer = _with_added_tokens(model, description.added_tokens, f"{directory / DESCRIPTION}", description.made_by)
+    if tokenizer.fingerprint != description.fingerprint:
         raise UserError(
             f"the files in {directory} were changed after its {DESCRIPTION} was written; "
             f"build it again, or delete {DESCRIPTION} to use the files as they are"
@@ -190,7 +197,7 @@ def _with_added_tokens(
     model: Model, found: Sequence[AddedToken], source: str, made_by: Mapping[str, Any] | None = None
 ) -> Tokenizer:
     added = check_added(found, model.tokens, dataclasses.astuple(model.special_ids), source)
-    if isinstance(model, Unigram):  # which finds its own pieces, those that a user defined first
+    if isinstance(model, Unigram):  # which finds the tokens in its own file, user-defined ones first
         added = [token for token in added if token.id >= len(model.tokens)]
     if not isinstance(model, ByteBPE):
         return Tokenizer(model, made_by, added)
@@ -225,8 +232,8 @@ def _read_model(file: epath.Path, config: _Config) -> Model:
             file, config.do_lower_case, config.strip_accents, config.tokenize_chinese_chars
         )
     if kind is WordPiece:
-        parts_ideographs = config.tokenize_chinese_chars is not False
-        return WordPiece.read(file, config.do_lower_case, config.strip_accents, parts_ideographs)
+        splits_ideographs = config.tokenize_chinese_chars is not False
+        return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs)
     return kind.read(file, config.do_lower_case)
 
 
@@ -240,13 +247,13 @@ def _hugging_face_config(directory: epath.Path, do_lower_case: bool | None) -> _
 
 
 def _warn_of_other_words(config: _Config, file: epath.Path) -> None:
-    """Say so where a BERT's text was cut by a program of its language (Japanese by MeCab), or not at all."""
-    said = {
+    """Warn if a BERT's text was split into words by a program of its language (Japanese by MeCab), or not at all."""
+    settings = {
         "do_basic_tokenize": (config.do_basic_tokenize, (True,)),
         "word_tokenizer_type": (config.word_tokenizer_type, (None, "basic")),
         "subword_tokenizer_type": (config.subword_tokenizer_type, (None, "wordpiece")),
     }
-    if others := [f"{name}={value}" for name, (value, ours) in said.items() if value not in ours]:
+    if others := [f"{name}={value}" for name, (value, ours) in settings.items() if value not in ours]:
         logging.warning(
             "%s says %s; text is cut here as the original BERT does, so its words and ids may be others",
             *(file, ", ".join(others)),

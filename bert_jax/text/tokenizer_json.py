@@ -1,6 +1,6 @@
 """WordPiece out of a tokenizer.json, the file in which transformers 5 keeps a BERT's vocabulary, and its settings.
 
-What we cannot do of what such a file may say is refused, in one line. Its word limit alone is only told: Hugging Face's
+Settings of such a file that we do not have are refused, in one line. Only another word limit is logged: Hugging Face's
 is 100 characters unless it is set, the original's 200, and both are the same vocabulary's.
 """
 
@@ -50,7 +50,7 @@ class _File:
 
 
 def holds_wordpiece(file: epath.Path) -> bool:
-    """Whether a tokenizer.json is of a WordPiece model; early ones do not say what they are of."""
+    """Whether a tokenizer.json is of a WordPiece model; early ones have no "type"."""
     model = read_json(file, _File, _REMEDY).model
     return model.get("type", "WordPiece") == "WordPiece" and "continuing_subword_prefix" in model
 
@@ -61,7 +61,7 @@ def read_wordpiece(
     """The WordPiece of a tokenizer.json, with the settings of its normalizer where an argument is None.
 
     Raises:
-        UserError: it is damaged, or is WordPiece of another kind than BERT's; names what we cannot do.
+        UserError: it is damaged, or is WordPiece of another kind than BERT's; names the setting that we do not have.
     """
     content = read_json(file, _File, _REMEDY)
     model = check_schema(content.model, _Model, f"{file}, model", _REMEDY)

@@ -1,4 +1,4 @@
-"""Training a vocabulary of each kind on lines of text. What becomes of it is vocabulary.py's.
+"""Training a vocabulary of each kind on lines of text; vocabulary.py writes it.
 
 The same text and options give the same bytes, in any process and with any number of threads.
 """
@@ -17,7 +17,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from bert_jax.errors import UserError
 from bert_jax.text.byte_bpe import ByteBPE
-from bert_jax.text.long_words import LongWords, cut_at_white_space
+from bert_jax.text.long_words import LongWords, split_at_white_space
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
@@ -25,7 +25,7 @@ from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
 _FEWEST_OCCURRENCES = 2  # of two neighbouring pieces, to make one piece of them
 _CHARACTER_COVERAGE = 0.99995  # of a text's characters is in the vocabulary, the commonest first (as in ALBERT's)
 _ALPHABET = 1000  # characters, the commonest, that a WordPiece vocabulary must have room for; any other only may
-_LONGEST_LINE = 100_000  # bytes; sentencepiece leaves out longer lines, so they are cut
+_LONGEST_LINE = 100_000  # bytes; sentencepiece leaves out longer lines, so they are split
 _RESERVED = "\u2585"  # a character with which sentencepiece marks unknown ones; it leaves out lines that have it
 _MOST_LINES = 10_000_000  # that sentencepiece holds in memory; a larger text is sampled
 
@@ -49,13 +49,8 @@ def train_wordpiece(
     strip_accents: bool | None = None,
     tokenize_chinese_chars: bool = True,
 ) -> WordPiece:
-    """Train WordPiece on words cut as the original cuts them: the special tokens, characters, then longer pieces."""
-    cut = WordPiece(SPECIAL_TOKENS, lowercase, strip_accents, tokenize_chinese_chars)
-    long = LongWords(LONGEST_WORD)
-    counts: Counter[str] = Counter()
-    for line in lines:
-        counts.update(long.left_out(cut.words(line)))
-    long.tell("left out: in WordPiece each is unknown")
+    """Train WordPiece on words as the original splits them: the special tokens, characters, then longer pieces."""
+    counts = _count_words(lines, WordPiece(SPECIAL_TOKENS, lowercase, strip_accents, tokenize_chinese_chars))
     words = sorted(counts)
     first = [*SPECIAL_TOKENS, *_characters(words, counts, vocab_size)]
     if 2 * len(first) > vocab_size >= len(first):
@@ -72,12 +67,21 @@ def train_wordpiece(
         min_frequency=_FEWEST_OCCURRENCES,
         special_tokens=first,
         limit_alphabet=0,
-        show_progress=_watched_by_a_person(),
+        show_progress=_on_a_terminal(),
     )
     library.train_from_iterator(_repeated(words, counts), trainer)
     vocabulary = library.get_vocab()
     tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     return WordPiece(tokens, lowercase, strip_accents, tokenize_chinese_chars)
+
+
+def _count_words(lines: Iterable[str], splitter: WordPiece) -> Counter[str]:
+    long = LongWords(LONGEST_WORD)
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(long.without_long(splitter.words(line)))
+    long.warn("left out: in WordPiece each is unknown")
+    return counts
 
 
 def _characters(words: list[str], counts: Counter[str], vocab_size: int) -> list[str]:
@@ -99,17 +103,17 @@ def _characters(words: list[str], counts: Counter[str], vocab_size: int) -> list
     fitting = sum(size <= vocab_size for size in size_of) - 1
     common = wanted[: max(fitting, _ALPHABET)]
     if left_out := by_count[len(common) :]:
-        share = sum(characters[character] for character in left_out) / characters.total()
-        _tell_left_out(len(left_out), share, size_of[-1] if len(common) < len(wanted) else None)
+        fraction = sum(characters[character] for character in left_out) / characters.total()
+        _log_left_out(len(left_out), fraction, size_of[-1] if len(common) < len(wanted) else None)
     return sorted(common) + [f"##{character}" for character in sorted(later.intersection(common))]
 
 
-def _tell_left_out(number: int, share: float, enough: int | None) -> None:
+def _log_left_out(number: int, fraction: float, enough: int | None) -> None:
     """Log how many characters no token has, and which --vocab_size would do, if one would."""
     logging.log(
         logging.WARNING if enough else logging.INFO,
         "%d characters, %.2g%% of the text, get no token (%s); a word with one of them is unknown",
-        *(number, 100 * share, f"--vocab_size={enough} has room for them" if enough else "they are too rare"),
+        *(number, 100 * fraction, f"--vocab_size={enough} has room for them" if enough else "they are too rare"),
     )
 
 
@@ -134,11 +138,11 @@ def train_bpe(lines: Iterable[str], vocab_size: int, lowercase: bool) -> ByteBPE
         min_frequency=_FEWEST_OCCURRENCES,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=_watched_by_a_person(),
+        show_progress=_on_a_terminal(),
     )
     long = LongWords()
-    library.train_from_iterator(long.cut(lines), trainer)
-    long.tell("cut into pieces of that length for training")
+    library.train_from_iterator(long.split(lines), trainer)
+    long.warn("cut into pieces of that length for training")
     return ByteBPE(library.to_str(pretty=True).encode("utf-8"), do_lower_case=None)
 
 
@@ -147,11 +151,11 @@ def train_sentencepiece(lines: Iterable[str], vocab_size: int, lowercase: bool) 
     sentencepiece.set_random_generator_seed(0)
     model = io.BytesIO()
     long = LongWords()
-    text = _Remembering(long.cut(line.replace(_RESERVED, " ") for line in lines))
+    text = _Remembering(long.split(line.replace(_RESERVED, " ") for line in lines))
     pad, unk, *control = SPECIAL_TOKENS
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=cut_at_white_space(text, _LONGEST_LINE),
+            sentence_iterator=split_at_white_space(text, _LONGEST_LINE),
             model_writer=model,
             model_type="unigram",
             vocab_size=vocab_size,
@@ -166,14 +170,14 @@ def train_sentencepiece(lines: Iterable[str], vocab_size: int, lowercase: bool) 
             control_symbols=control,
             max_sentence_length=_LONGEST_LINE,
             input_sentence_size=_MOST_LINES,
-            num_threads=8,  # part of the result: sums of floats depend on how they are shared out
-            minloglevel=0 if _watched_by_a_person() else 1,
+            num_threads=8,  # part of the result: sums of floats depend on how they are divided among threads
+            minloglevel=0 if _on_a_terminal() else 1,
         )
     except RuntimeError as error:
         if text.error is not None:
             raise text.error from None
         raise _explained(str(error), vocab_size) from None
-    long.tell("cut into pieces of that length for training")
+    long.warn("cut into pieces of that length for training")
     return Unigram(model.getvalue(), do_lower_case=None)
 
 
@@ -203,5 +207,5 @@ def _explained(message: str, vocab_size: int) -> UserError:
     return UserError(f"sentencepiece cannot train on this text ({' '.join(message.split())}); try another --kind")
 
 
-def _watched_by_a_person() -> bool:
+def _on_a_terminal() -> bool:
     return sys.stderr.isatty()

@@ -1,4 +1,8 @@
-"""How much of a corpus a vocabulary does not know, and why: seen in a sample, before a build of days begins."""
+"""How much of a corpus a vocabulary does not know, and why, by a sample of it.
+
+Encoding takes longer than cutting, so the whole count comes with the shards; a sample is enough to stop a build of days
+at its beginning.
+"""
 
 import random
 import unicodedata
@@ -10,28 +14,28 @@ from bert_jax.text.tokenizer import Tokenizer
 
 SUSPICIOUS_SHARE = 0.05  # of the tokens; text of the vocabulary's own kind has a hundredth of that
 
-_SENTENCES = 256  # are looked at, then as many of every second, as many of every fourth ...
+_SENTENCES = 256  # the first, then as many of every second, as many of every fourth ...
 _LONGEST = 1000  # characters of one
 _MOST_KEPT = 1000  # sentences with an unknown word
 _NAMED_SHARE = 0.2  # of the unknown words: a cause of fewer is not named
-_PART = 100  # characters, of which a word is no longer too long
+_SHORT = 100  # characters; a word of these is not unknown for its length
 _LONGEST_EXAMPLE = 30  # characters
 _WITH_CHARACTERS = ("wordpiece", "sentencepiece")  # whose tokens are made of the text's own characters
 
 
 class UnknownWords:
-    """Takes a sample of documents that come one after another: as dense at any place as the sample is long by then."""
+    """A sample of the sentences of a stream of documents: the more have been read, the fewer of the next are taken."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._random = random.Random(0)
         self._seen, self._next, self._distance = 0, 0, 1  # sentences
         self._taken = 0
-        self._tokens = self._unknown = 0  # each as often as the sentences that its own stands for
+        self._tokens = self._unknown = 0  # each counted for all sentences that its own stands for
         self._kept: list[tuple[str, str]] = []  # sentences with unknown words, and their places
 
-    def look_at(self, document: Document) -> None:
-        """Take what is due of one document."""
+    def sample(self, document: Document) -> None:
+        """Take the next sentences of the sample that are in this document."""
         first, self._seen = self._seen, self._seen + len(document.sentences)
         while self._next < self._seen:
             self._take(document, self._next - first)
@@ -71,7 +75,7 @@ class UnknownWords:
     def _encode(self, text: str) -> list[int]:
         try:
             return self._tokenizer.encode(text)
-        except UserError:  # a line that is not of ids, of which the builder says where it is
+        except UserError:  # a line that is not of ids: cutting raises that, with its place
             return []
 
     def _is_unknown(self, word: str) -> bool:
@@ -82,9 +86,9 @@ class UnknownWords:
         if self._tokenizer.kind not in _WITH_CHARACTERS:
             return UNKNOWN, word
         missing = self._missing(word, characters)
-        if len(word) > _PART and not missing and not self._is_unknown(word[:_PART]):
+        if len(word) > _SHORT and not missing and not self._is_unknown(word[:_SHORT]):
             return LONG_WORD, word
-        if not self._tokenizer.lowercase and not self._is_unknown(_folded(word)[:_PART]):
+        if not self._tokenizer.lowercase and not self._is_unknown(_folded(word)[:_SHORT]):
             return CAPITALS, word
         if self._tokenizer.lowercase and missing and characters.issuperset(word):
             return NO_CAPITALS, word

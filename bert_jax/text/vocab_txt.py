@@ -27,15 +27,15 @@ def read_vocab_txt(path: epath.Path) -> list[str]:
         text = path.read_bytes().decode("utf-8-sig")  # with or without a byte order mark, which is no token's
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}); is it a vocab.txt?") from None
-    # Only "\n" ends a line: vocabularies hold characters at which str.splitlines() would cut too.
+    # Only "\n" ends a line: vocabularies hold characters at which str.splitlines() would split too.
     tokens = [line.strip() for line in text.removesuffix("\n").split("\n")]
     if complaint := _other_kind(text, tokens):
         raise UserError(f"{path} {complaint}")
     return tokens
 
 
-def tell_duplicates(tokens: Sequence[str], path: epath.Path) -> None:
-    """Log one warning if a token has several ids."""
+def warn_of_duplicates(tokens: Sequence[str], path: epath.Path) -> None:
+    """Log one warning if a token has several ids. The last is its id in texts, as in google-research/bert."""
     last = {token: token_id for token_id, token in enumerate(tokens)}
     again = [token_id for token_id, token in enumerate(tokens) if last[token] != token_id]
     if again:

@@ -8,12 +8,11 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.lock import only_maker
 from bert_jax.storage.new_directory import first_directory
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.corpus import Corpus
-from bert_jax.text.findings import LOST_LETTERS, Found, InputReport, tell
+from bert_jax.text.findings import LOST_LETTERS, Found, InputReport, warn
 from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.progress import watched
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
@@ -59,31 +58,26 @@ def build_vocabulary(
     }
     if _is_taken(output):
         return _existing(output, made_by)
-    strips_accents = kind == "wordpiece" and settings.get("strip_accents", lowercase)
     with only_maker(output):
-        if _is_taken(output):  # by a process that had it until now
+        if _is_taken(output):  # by a process that had the lock until now
             return _existing(output, made_by)
-        lines = _lines(corpus, strips_accents)
-        tokenizer = Tokenizer(_TRAINERS[kind](lines, vocab_size, lowercase, **settings), made_by)
+        tokenizer = Tokenizer(_trained(corpus, kind, vocab_size, lowercase, settings), made_by)
         check_size(tokenizer.vocab_size, vocab_size)
-        if is_remote(output):  # where each file appears whole, and vocabulary.json, the last of them, completes it
-            tokenizer.save(output)
-        else:
-            with first_directory(output) as aside:
-                tokenizer.save(aside)
+        with first_directory(output) as directory:
+            tokenizer.save(directory)
     return tokenizer
 
 
 def describe(tokenizer: Tokenizer, corpus: Corpus) -> str:
-    """One line on a vocabulary: its size, some of its tokens, and how finely it cuts the first documents."""
+    """One line on a vocabulary: its size, some of its tokens, and its tokens per word in the first documents."""
     first = islice(corpus.documents(), 100)
     sample = [sentence for document in first for sentence in document.sentences]
-    pieces = [token_id for line in sample for token_id in tokenizer.encode(line)]
+    ids = [token_id for line in sample for token_id in tokenizer.encode(line)]
     words = sum(len(line.split()) for line in sample)
-    unknown = pieces.count(tokenizer.unk_id) / max(1, len(pieces))
+    unknown = ids.count(tokenizer.unk_id) / max(1, len(ids))
     examples = tokenizer.tokens[len(SPECIAL_TOKENS) :: max(1, tokenizer.vocab_size // 8)][-6:]
     return (
-        f"{tokenizer.vocab_size} tokens such as {' '.join(examples)}; {len(pieces) / max(1, words):.2f} tokens per "
+        f"{tokenizer.vocab_size} tokens such as {' '.join(examples)}; {len(ids) / max(1, words):.2f} tokens per "
         f"white-space separated word and {unknown:.2%} unknown tokens in the first {len(sample)} lines"
     )
 
@@ -104,8 +98,15 @@ def _settings(kind: str, lowercase: bool, strip_accents: bool | None, tokenize_c
     return {}
 
 
+def _trained(
+    corpus: Corpus, kind: str, vocab_size: int, lowercase: bool, settings: dict[str, bool]
+) -> WordPiece | ByteBPE | Unigram:
+    strips_accents = kind == "wordpiece" and settings.get("strip_accents", lowercase)
+    return _TRAINERS[kind](_lines(corpus, strips_accents), vocab_size, lowercase, **settings)
+
+
 def _lines(corpus: Corpus, strips_accents: bool) -> Iterator[str]:
-    """All lines; then what goes with the accents and should not is told."""
+    """All lines; at their end a warning if letters are dropped with the accents."""
     lost, number = Found(), 0
     for number, document in enumerate(watched(corpus.documents(), corpus, "reading"), start=1):
         if strips_accents and loses_letters("\n".join(document.sentences).encode()):
@@ -113,7 +114,7 @@ def _lines(corpus: Corpus, strips_accents: bool) -> Iterator[str]:
             lost.add(document.place(next(losing)))
         yield from document.sentences
     if lost.count:
-        tell(InputReport(documents_read=number, dropped={}, suspicious={LOST_LETTERS: lost}))
+        warn(InputReport(documents_read=number, dropped={}, suspicious={LOST_LETTERS: lost}))
 
 
 def _existing(output: epath.Path, made_by: dict[str, Any]) -> Tokenizer:

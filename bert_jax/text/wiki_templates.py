@@ -1,7 +1,7 @@
-"""Templates of a wiki that stand for marks, words and numbers of the sentence around them, and what they show there.
+"""Templates of a wiki that stand for marks, words and numbers of the sentence around them, and their text there.
 
-Only what a template is given is shown, nothing that it would compute. The names are the English Wikipedia's, its
-redirects among them, and a few of others'. What is not here is not shown.
+That is made of a template's arguments alone, nothing is computed. The names are the English Wikipedia's, its
+redirects among them, and a few of others'. Other templates are left out, which is counted by name.
 """
 
 import calendar
@@ -11,7 +11,7 @@ from functools import partial
 
 Arguments = Mapping[str, str]  # by name; those without one are "1", "2", ...
 
-# In the place of what is not shown, and around numbers: a space where its neighbours would become one word.
+# In place of what is left out, and around numbers: a space where its neighbours would become one word.
 GAP = "\1"
 _APOSTROPHE = "\2"  # that is none of the markup's
 _ENDS_WORD = re.compile(r"[\w.,;:!?)\]%]")
@@ -22,7 +22,7 @@ def _named(names: str) -> list[str]:
     return names.split(", ")
 
 
-# What is shown, and the templates that stand for it.
+# The text, and the templates that stand for it.
 _MARKS = {
     " – ": "snd, snds, spnd, spndash, sndash, spaced ndash, spaced en dash, spaced endash",
     " — ": "mdashb, sem, semd, spaced mdash, spaced em dash, spaced emdash",
@@ -48,7 +48,7 @@ _MARKS = {
     "er": "er",  # the ordinals of French: 1{{er}}
     "re": "re",
 }
-# Of which argument the text is shown; of several, the first that is there.
+# The argument that is the text, of several the first that is there; and the templates.
 _ARGUMENT = {
     "1": "angbr, nowrap, nobr, nobreak, j, small, smaller, midsize, big, larger, resize, em, strong, italic, noitalic, "
     "nobold, serif, sans-serif, mono, code, key, keypress, kbd, var, samp, sc, sc1, sc2, smallcaps, allcaps, unicode, "
@@ -101,13 +101,13 @@ _NUMBER = re.compile(r"[-−+]?[\d½¼¾⅓⅔⅛][\d.,/+½¼¾⅓⅔⅛]*(e[-+]
 
 
 def close_up(text: str) -> str:
-    """What is shown with a space for each GAP between two words, and no other GAP."""
-    pieces: list[str] = []
-    for piece in filter(None, text.split(GAP)):
-        if pieces and _ENDS_WORD.match(pieces[-1][-1]) and _BEGINS_WORD.match(piece):
-            pieces.append(" ")
-        pieces.append(piece)
-    return "".join(pieces).replace(_APOSTROPHE, "'")
+    """`text` with a space for each GAP between two words, and no other GAP."""
+    texts: list[str] = []
+    for after in filter(None, text.split(GAP)):
+        if texts and _ENDS_WORD.match(texts[-1][-1]) and _BEGINS_WORD.match(after):
+            texts.append(" ")
+        texts.append(after)
+    return "".join(texts).replace(_APOSTROPHE, "'")
 
 
 def _mark(mark: str, arguments: Arguments) -> str:
@@ -139,17 +139,17 @@ def _positional(arguments: Arguments) -> list[str]:
 def _converted(arguments: Arguments) -> str:
     """{{convert|3|to|5|km|mi}} → 3 to 5 km; {{convert|6|ft|2|in|m}} → 6 ft 2 in."""
     values = _positional(arguments)
-    shown = values[:1]
+    texts = values[:1]
     at = 1
     while at + 1 < len(values) and values[at].lower() in _RANGES:
-        shown += [_RANGES[values[at].lower()], values[at + 1]]
+        texts += [_RANGES[values[at].lower()], values[at + 1]]
         at += 2
     if at < len(values):
-        shown += [" ", _UNITS.get(values[at], values[at])]
+        texts += [" ", _UNITS.get(values[at], values[at])]
     # A number behind the unit is how the result is rounded, unless it has a unit, too.
     if at + 2 < len(values) and _NUMBER.fullmatch(values[at + 1]) and not _NUMBER.fullmatch(values[at + 2]):
-        shown += [" ", values[at + 1], " ", values[at + 2]]
-    return GAP + "".join(shown) + GAP
+        texts += [" ", values[at + 1], " ", values[at + 2]]
+    return GAP + "".join(texts) + GAP
 
 
 def _value(arguments: Arguments) -> str:
@@ -207,7 +207,7 @@ def _quantity(arguments: Arguments) -> str:
 
 
 # By the name in small letters. Those that end in a colon are functions of the wiki itself.
-SHOWN: dict[str, Callable[[Arguments], str]] = {
+RENDERERS: dict[str, Callable[[Arguments], str]] = {
     **{name: partial(_mark, mark) for mark, names in _MARKS.items() for name in _named(names)},
     **{name: partial(_of_first, keys) for keys, names in _ARGUMENT.items() for name in _named(names)},
     **{name: partial(_after, mark) for mark, names in _BEFORE_ARGUMENT.items() for name in _named(names)},

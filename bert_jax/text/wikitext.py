@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bert_jax.errors import UserError
-from bert_jax.text.wiki_templates import GAP, SHOWN, close_up
+from bert_jax.text.wiki_templates import GAP, RENDERERS, close_up
 
 # References and comments are half of an article's markup; without them parsing takes a third of the time.
 _UNSEEN = re.compile(r"<!--|<ref\b[^<>]*>", re.IGNORECASE)
@@ -22,9 +22,9 @@ _VARIANTS = re.compile(r"-\{(?!\{)(?:([A-Za-z;-]{0,100})\|)?((?:[^{}]|\{\{[^{}]*
 _VARIANT = re.compile(r"(?:^|;)\s*[a-z]{2,3}(?:-[a-z]+)*\s*:")
 _SHOW_NOTHING = frozenset("HTDN-")  # flags of rules for elsewhere, or that show a name
 _DEEPEST_VARIANT = 3
-_SHOWN_TAGS = frozenset(["b", "i", "u", "s", "em", "strong", "small", "big", "sub", "sup", "span", "div", "p", "font"])
-_SHOWN_TAGS |= frozenset(["center", "tt", "kbd", "var", "cite", "abbr", "q", "bdi", "del", "ins", "dfn", "blockquote"])
-_SHOWN_TAGS |= frozenset(["poem", "nowiki", "section"])
+_TEXT_TAGS = frozenset(["b", "i", "u", "s", "em", "strong", "small", "big", "sub", "sup", "span", "div", "p", "font"])
+_TEXT_TAGS |= frozenset(["center", "tt", "kbd", "var", "cite", "abbr", "q", "bdi", "del", "ins", "dfn", "blockquote"])
+_TEXT_TAGS |= frozenset(["poem", "nowiki", "section"])
 _LIST_TAGS = frozenset(["li", "dt", "dd"])  # also "*", "#", ";" and ":" at the beginning of a line
 _LIST_LINE = "\0"  # marks a line that is an item of a list
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(-[a-z-]+)?|simple")
@@ -53,7 +53,7 @@ def paragraphs(
 ) -> list[str]:
     """The paragraphs of a page's text, in order.
 
-    `namespaces` are the wiki's own names for "Category" and the like. The names of templates that are not shown are
+    `namespaces` are the wiki's own names for "Category" and the like. The names of templates that are left out are
     added to `left_out`. Raises UserError, without the page's place, for markup that the parser gives up on.
     """
     import mwparserfromhell
@@ -61,7 +61,7 @@ def paragraphs(
     wiki = _Wiki(namespaces | _COMMON_NAMESPACES, Counter() if left_out is None else left_out)
     try:
         code = mwparserfromhell.parse(_one_variant(_without_unseen(markup)), skip_style_tags=True)
-        text = "".join(_shown(code, wiki))
+        text = "".join(_rendered(code, wiki))
     except (mwparserfromhell.parser.ParserError, RecursionError) as error:
         raise UserError(f"this page cannot be parsed ({type(error).__name__}); mend or remove it") from None
     tidied = map(_tidy, close_up(_QUOTES.sub("", text)).split("\n"))
@@ -70,20 +70,20 @@ def paragraphs(
 
 def _without_unseen(markup: str) -> str:
     """Markup without comments and references; of one that does not end, only its beginning goes."""
-    pieces, at = [], 0
+    texts, at = [], 0
     endless: set[re.Pattern[str]] = set()
     for beginning in _UNSEEN.finditer(markup):
         if beginning.start() < at:
             continue
         is_comment = beginning[0] == "<!--"
-        pieces += [markup[at : beginning.start()], "" if is_comment else GAP]
+        texts += [markup[at : beginning.start()], "" if is_comment else GAP]
         at = beginning.end()
         pattern = _COMMENT_END if is_comment else _REFERENCE_END
         if not beginning[0].endswith("/>") and pattern not in endless:  # or many of them would take for ever
             end = pattern.search(markup, at)
             at = end.end() if end else at
             endless |= set() if end else {pattern}
-    return close_up("".join([*pieces, markup[at:]]))
+    return close_up("".join([*texts, markup[at:]]))
 
 
 def _one_variant(markup: str) -> str:
@@ -108,11 +108,11 @@ class _Wiki:
     """What is known of the wiki, and what is noted of the page."""
 
     namespaces: frozenset[str]
-    left_out: Counter[str]  # templates that are not shown
+    left_out: Counter[str]  # templates without a text
 
 
-def _shown(code: Any, wiki: _Wiki) -> Iterator[str]:
-    """The pieces of text that a reader of the page sees in running text."""
+def _rendered(code: Any, wiki: _Wiki) -> Iterator[str]:
+    """The text that a reader of the page sees, without lists, tables and headings."""
     for node in code.nodes:
         yield from _NODES[type(node).__name__](node, wiki)
 
@@ -147,7 +147,7 @@ def _nothing(node: Any, wiki: _Wiki) -> Iterator[str]:
 def _link(node: Any, wiki: _Wiki) -> Iterator[str]:
     title = str(node.title)
     if "&" in title or "{" in title:
-        title = "".join(_shown(node.title, wiki))
+        title = "".join(_rendered(node.title, wiki))
     title = title.strip()
     prefix, colon, _ = title.partition(":")
     is_language = node.text is None and _LANGUAGE_LINK.fullmatch(prefix)
@@ -156,14 +156,14 @@ def _link(node: Any, wiki: _Wiki) -> Iterator[str]:
     elif node.text is None:
         yield title.lstrip(":")
     else:
-        yield from _shown(node.text, wiki)
+        yield from _rendered(node.text, wiki)
 
 
 def _external_link(node: Any, wiki: _Wiki) -> Iterator[str]:
     if node.title is None:
         yield GAP
     else:
-        yield from _shown(node.title, wiki)
+        yield from _rendered(node.title, wiki)
 
 
 def _tag(node: Any, wiki: _Wiki) -> Iterator[str]:
@@ -172,23 +172,23 @@ def _tag(node: Any, wiki: _Wiki) -> Iterator[str]:
         yield _LIST_LINE
     elif name in ("br", "hr"):
         yield "\n"
-    elif name in _SHOWN_TAGS and node.contents is not None:
-        yield from _shown(node.contents, wiki)
+    elif name in _TEXT_TAGS and node.contents is not None:
+        yield from _rendered(node.contents, wiki)
     else:
         yield GAP
 
 
 def _template(node: Any, wiki: _Wiki) -> Iterator[str]:
-    whole = " ".join("".join(_shown(node.name, wiki)).replace("_", " ").split())
+    whole = " ".join("".join(_rendered(node.name, wiki)).replace("_", " ").split())
     function, colon, value = whole.removeprefix("Template:").partition(":")
     name = function.lower() + colon
-    show = SHOWN.get(name)
-    if show is None:
+    render = RENDERERS.get(name)
+    if render is None:
         wiki.left_out[name[:_LONGEST_NAME]] += 1
         yield GAP
         return
-    arguments = {str(param.name).strip(): "".join(_shown(param.value, wiki)) for param in node.params}
-    yield show({**arguments, "1": value} if colon else arguments)
+    arguments = {str(param.name).strip(): "".join(_rendered(param.value, wiki)) for param in node.params}
+    yield render({**arguments, "1": value} if colon else arguments)
 
 
 _NODES: dict[str, Callable[[Any, _Wiki], Iterator[str]]] = {

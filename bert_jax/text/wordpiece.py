@@ -1,10 +1,13 @@
 """WordPiece exactly as in the original BERT: the same ids as its FullTokenizer, computed faster.
 
 The rules (google-research/bert, tokenization.py) are: drop control characters, turn every kind of space into
-a space, put spaces around CJK ideographs, cut at white space, lower-case and drop accents (uncased only), cut
-out every punctuation mark as a word of its own, then cover each word from the left with the longest pieces of
-the vocabulary. Two of them are switches, as in Hugging Face's tokenizers: strip_accents and tokenize_chinese_chars.
+a space, put spaces around CJK ideographs, split at white space, lower-case and drop accents (uncased only), split
+off every punctuation mark as a word of its own, then cover each word from the left with the longest pieces of
+the vocabulary (greedy longest-match-first). Two of them are switches, as in Hugging Face's tokenizers:
+strip_accents and tokenize_chinese_chars.
 
+It is our own because the `tokenizers` library differs from the original in some cases (word length, Unicode
+version, "[MASK]" in running text), and is slower: most words of a text are found in a dictionary here.
 Training a vocabulary is in vocabulary.py.
 """
 
@@ -68,9 +71,9 @@ class WordPiece:
         self.continues_word = [token.startswith("##") for token in self.tokens]
         pieces = {token: token_id for token_id, token in enumerate(self.tokens)}
         longest = max(map(len, self.tokens))
-        cover = _Memo(lambda word: _cover(word, pieces, self.special_ids.unk, longest))
+        cover = _WordCache(lambda word: _cover(word, pieces, self.special_ids.unk, longest))
         self._ids_of_word = cover
-        self._ids_of_raw = _Memo(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
+        self._ids_of_raw = _WordCache(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
 
     @classmethod
     def read(
@@ -80,7 +83,7 @@ class WordPiece:
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
     ) -> "WordPiece":
-        """Read a vocab.txt: one token a line, the line number being the id. Uncased unless told otherwise."""
+        """Read a vocab.txt: one token a line, the line number being the id. Uncased unless `do_lower_case` is False."""
         tokens = read_vocab_txt(path)
         return cls(tokens, do_lower_case is not False, strip_accents, tokenize_chinese_chars, str(path))
 
@@ -94,6 +97,7 @@ class WordPiece:
 
     def unusual_settings(self) -> dict[str, bool]:
         """Those of strip_accents and tokenize_chinese_chars that are not the original's."""
+        # Only those, so that the fingerprints of vocabularies made before there were these settings stay the same.
         settings = {}
         if self.strip_accents != self.lowercase:
             settings["strip_accents"] = self.strip_accents
@@ -106,9 +110,9 @@ class WordPiece:
         if text.isascii() and text.isprintable():  # all rules but two do nothing
             words = _ASCII_WORDS(text.lower() if self.lowercase else text)
             return list(chain.from_iterable(map(self._ids_of_word.__getitem__, words)))
-        # A printable text has no white space but " ", so it can be cut before it is cleaned, and whole words
+        # A printable text has no white space but " ", so it can be split before it is cleaned, and whole words
         # with their capitals and punctuation can be looked up. Other texts may hold control characters at
-        # which str.split() cuts while the original drops them and joins what they separate.
+        # which str.split() splits while the original drops them and joins what they separate.
         words = text.split() if text.isprintable() else text.translate(self._clean).split()
         return list(chain.from_iterable(map(self._ids_of_raw.__getitem__, words)))
 
@@ -117,7 +121,7 @@ class WordPiece:
         return " ".join(self.tokens[token_id] for token_id in ids).replace(" ##", "")
 
     def normalize(self, text: str) -> str:
-        """`text` as the pieces are spelt, not yet cut: cleaned, in lower case and without accents if that is set."""
+        """`text` as the pieces are spelt, not yet split: cleaned, in lower case and without accents if that is set."""
         if text.isascii() and text.isprintable():
             return text.lower() if self.lowercase else text
         text = text.translate(self._clean)
@@ -126,7 +130,7 @@ class WordPiece:
         return unicodedata.normalize("NFD", text).translate(_STRIP) if self.strip_accents else text
 
     def words(self, text: str) -> list[str]:
-        """The words of `text` as they are before they are cut into pieces."""
+        """The words of `text`, not yet split into pieces."""
         text = text.translate(self._clean)
         if self.lowercase:
             text = text.lower()
@@ -153,8 +157,8 @@ def _cover(word: str, pieces: dict[str, int], unk_id: int, longest: int) -> tupl
     return tuple(ids)
 
 
-class _Memo(dict[str, tuple[int, ...]]):
-    """A bounded memory of word -> ids. Words follow Zipf's law, so nearly every look-up is a hit."""
+class _WordCache(dict[str, tuple[int, ...]]):
+    """A bounded cache of word -> ids. Words follow Zipf's law, so nearly every look-up is a hit."""
 
     def __init__(self, compute: Callable[[str], Iterable[int]]) -> None:
         super().__init__()
@@ -187,7 +191,7 @@ def _clean(char: str) -> str:
     return "" if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf") else char
 
 
-def _clean_and_part(char: str) -> str:
+def _clean_and_split_ideographs(char: str) -> str:
     if any(ord(char) in ideographs for ideographs in _IDEOGRAPHS):
         return f" {char} "
     return _clean(char)
@@ -207,7 +211,7 @@ def _strip_and_split(char: str) -> str:
     return _split_punctuation(char) if _strip(char) else ""
 
 
-_CLEAN = _CharacterTable(_clean_and_part)
+_CLEAN = _CharacterTable(_clean_and_split_ideographs)
 _CLEAN_ONLY = _CharacterTable(_clean)
 _SPLIT = _CharacterTable(_split_punctuation)
 _STRIP = _CharacterTable(_strip)

@@ -13,7 +13,7 @@ from pydoc_data.topics import topics
 import pytest
 from etils import epath
 
-from bert_jax.data.beam_workers import build_part, build_shards, clean_dumps, parse_beam_options
+from bert_jax.data.beam_workers import BeamWorkers, build_part, parse_beam_options
 from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import cut_into_parts
@@ -109,7 +109,7 @@ def test_damaged_dump_is_named_and_the_others_stay_cleaned(dumps, tokenizer, tmp
     before = cleaned.stat().st_mtime_ns
     damaged.write_bytes(good)
     corpus = Corpus([str(dumps)])
-    clean_dumps(corpus, epath.Path(tmp_path) / "records" / ".parts", parse_beam_options("beam", HERE, 1))
+    BeamWorkers(parse_beam_options("beam", HERE, 1)).clean_dumps(corpus, epath.Path(tmp_path) / "records" / ".parts")
     assert cleaned.stat().st_mtime_ns == before
     assert list(corpus.documents()) == list(Corpus([str(dumps)]).documents())
 
@@ -150,7 +150,7 @@ def test_worker_that_does_not_see_the_output(cut):
     output, work, parts = cut
     (work / parts[1].file).unlink()
     with pytest.raises(UserError, match=r"pipeline failed .*train-00001\.jsonl: --output must be where every"):
-        build_shards(output, work, parts, OPTIONS, parse_beam_options("beam", HERE, 1))
+        BeamWorkers(parse_beam_options("beam", HERE, 1)).build_shards(output, parts, OPTIONS)
 
 
 @beam
@@ -160,16 +160,16 @@ def test_mistake_of_an_earlier_run_is_forgotten(cut):
     (work / parts[1].file).write_bytes(b'["\\u0001"]\n' * parts[1].documents)
     for _ in range(2):
         with pytest.raises(UserError, match="train part 1 has 0 documents that hold any token"):
-            build_shards(output, work, parts, OPTIONS, parse_beam_options("beam", HERE, 1))
+            BeamWorkers(parse_beam_options("beam", HERE, 1)).build_shards(output, parts, OPTIONS)
     (work / parts[1].file).write_bytes(text)
-    build_shards(output, work, parts, OPTIONS, parse_beam_options("beam", HERE, 1))
+    BeamWorkers(parse_beam_options("beam", HERE, 1)).build_shards(output, parts, OPTIONS)
     assert len(list(output.glob("*.tfrecord*"))) == len(parts)
 
 
 def test_part_may_be_built_at_several_places_at_once_and_again(built, cut):
-    output, work, parts = cut
+    output, _, parts = cut
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for attempt in [pool.submit(build_part, parts[0], str(output), str(work), OPTIONS) for _ in range(8)]:
+        for attempt in [pool.submit(build_part, parts[0], str(output), OPTIONS) for _ in range(8)]:
             attempt.result()
     shard = output / "bert-train.tfrecord-00000-of-00003"
     assert [path.name for path in output.glob("*.tfrecord*")] == [shard.name]
@@ -177,19 +177,19 @@ def test_part_may_be_built_at_several_places_at_once_and_again(built, cut):
     index = "index/bert-train-00000-of-00003.npy"
     assert (output / index).read_bytes() == (built / index).read_bytes()
     before = Path(shard).stat().st_mtime_ns
-    build_part(parts[0], str(output), str(work), OPTIONS)
+    build_part(parts[0], str(output), OPTIONS)
     assert Path(shard).stat().st_mtime_ns == before
 
 
 def test_attempt_that_dies_leaves_no_shard(cut, monkeypatch):
-    output, work, parts = cut
+    output, _, parts = cut
     # The disk is full when the worker hands its shard over.
     monkeypatch.setattr("shutil.copyfileobj", _full_at_third_file())
     with pytest.raises(OSError, match="No space left"):
-        build_part(parts[0], str(output), str(work), OPTIONS)
+        build_part(parts[0], str(output), OPTIONS)
     monkeypatch.undo()
     assert not list(output.glob("*.tfrecord*"))
-    build_part(parts[0], str(output), str(work), OPTIONS)
+    build_part(parts[0], str(output), OPTIONS)
     assert len(list(output.glob("*.tfrecord*"))) == 1
 
 

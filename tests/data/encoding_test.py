@@ -25,13 +25,8 @@ def both(request, plain, tmp_path):
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
     tokenizer = load_tokenizer(tmp_path / "vocab.txt")
     draw = random.Random(max_seq_length)
-    documents = [
-        [
-            [draw.randrange(5, vocab_size) for _ in range(draw.randint(1, max_seq_length // 2))]
-            for _ in range(draw.randint(1, 20))
-        ]
-        for _ in range(12)
-    ]
+    num_sentences, num_tokens = (lambda: draw.randint(1, 20)), lambda: draw.randint(1, max_seq_length // 2)
+    documents = plain.random_documents(draw, 12, num_sentences, num_tokens, vocab_size)
     features = record_features(max_seq_length, max_predictions)
     theirs = [
         features.serialize_example(instance.record(max_seq_length, max_predictions))

@@ -54,7 +54,7 @@ def unpacked(corpus, instances, rules):
         start, end = instances.predictions_start[number : number + 2]
         positions = instances.positions[start:end]
         labels = tokens[positions].tolist()
-        tokens[positions] = instances.shown[start:end]
+        tokens[positions] = instances.replacements[start:end]
         second_length = int(segments[B_END] - segments[B_START]) + 1
         segment_ids = [0] * (length - second_length) + [1] * second_length
         is_random_next = bool(instances.is_random_next[number])
@@ -210,12 +210,8 @@ SETTINGS = {
 def test_instances_are_those_of_plain_python(plain, tokenizer, settings, seed):
     options = RecordOptions(**SETTINGS[settings], random_seed=seed, dupe_factor=3)
     draw = random.Random(seed)
-    corpus = [
-        [
-            [draw.randrange(5, tokenizer.vocab_size) for _ in range(draw.choice([1, 3, 30, 300]))]
-            for _ in range(draw.choice([1, 2, 5, 60]))
-        ]
-        for _ in range(2 + 10 * seed)  # with two documents, a random one often is the same
-    ]
+    num_sentences, num_tokens = (lambda: draw.choice([1, 2, 5, 60])), lambda: draw.choice([1, 3, 30, 300])
+    num_documents = 2 + 10 * seed  # with two documents, a random one often is the same
+    corpus = plain.random_documents(draw, num_documents, num_sentences, num_tokens, tokenizer.vocab_size)
     expected = plain.make_instances(corpus, options, tokenizer, random.Random(seed))
     assert make_all(corpus, options, tokenizer) == expected

@@ -19,17 +19,17 @@ class Masked(NamedTuple):
 
 
 def masker(**options):
-    """A function that hides some of a list of tokens."""
+    """A function that masks some of a list of tokens."""
     settings = {"masked_lm_prob": 0.15, "max_predictions_per_seq": 20, **options}
     rules = masking_rules(max_seq_length=128, vocab_size=VOCAB, special_ids=SPECIAL, **settings)
-    positions, shown = np.zeros(128, np.int32), np.zeros(128, np.int32)
+    positions, replacements = np.zeros(128, np.int32), np.zeros(128, np.int32)
 
     def masked(tokens, state):
-        hidden = mask(np.array(tokens, np.int32), rules, state, positions, shown)
+        num_masked = mask(np.array(tokens, np.int32), rules, state, positions, replacements)
         seen = list(tokens)
-        for position, token in zip(positions[:hidden], shown[:hidden], strict=True):
+        for position, token in zip(positions[:num_masked], replacements[:num_masked], strict=True):
             seen[position] = int(token)
-        return Masked(seen, positions[:hidden].tolist(), [tokens[position] for position in positions[:hidden]])
+        return Masked(seen, positions[:num_masked].tolist(), [tokens[position] for position in positions[:num_masked]])
 
     return masked
 
@@ -91,7 +91,7 @@ def test_eighty_ten_ten_and_every_position_alike():
     assert max(replacements) > VOCAB - 10
 
 
-def test_whole_words_are_hidden_whole():
+def test_whole_words_are_masked_whole():
     continues = [False] * VOCAB
     for token in (11, 12, 15, 501, 502, 503):
         continues[token] = True
@@ -99,9 +99,9 @@ def test_whole_words_are_hidden_whole():
     rng = state_of(random.Random(3))
     for _ in range(300):
         masked = masker(masked_lm_prob=0.3, continues_word=continues)(pair(6, 5), rng)
-        hidden = set(masked.positions)
-        assert all(word <= hidden or not word & hidden for word in words)
-        assert 1 <= len(hidden) <= 4
+        masked_positions = set(masked.positions)
+        assert all(word <= masked_positions or not word & masked_positions for word in words)
+        assert 1 <= len(masked_positions) <= 4
 
 
 def test_piece_cut_from_its_word_belongs_to_the_word_before():
@@ -109,5 +109,5 @@ def test_piece_cut_from_its_word_belongs_to_the_word_before():
     continues = [token == 500 for token in range(VOCAB)]
     rng = state_of(random.Random(3))
     for _ in range(100):
-        hidden = set(masker(masked_lm_prob=0.3, continues_word=continues)(pair(4, 4), rng).positions)
-        assert ({4, 6} <= hidden) or not ({4, 6} & hidden)
+        masked_positions = set(masker(masked_lm_prob=0.3, continues_word=continues)(pair(4, 4), rng).positions)
+        assert ({4, 6} <= masked_positions) or not ({4, 6} & masked_positions)

@@ -138,7 +138,7 @@ def write_counted_records(directory, records):
     return directory / "index" / "bert-train-00001-of-00002.sizes.npy"
 
 
-def test_any_flipped_bit_of_the_sizes_is_mended_and_told(tmp_path, records, caplog):
+def test_any_flipped_bit_of_the_sizes_is_mended_and_logged(tmp_path, records, caplog):
     file = write_counted_records(tmp_path, records)
     good = file.read_bytes()
     for bit in np.random.default_rng(0).integers(0, len(good) * 8, 40).tolist():
@@ -177,7 +177,7 @@ SIZES = np.array([[12, 2]] * 20, np.int32)
     ],
 )
 @pytest.mark.parametrize("skip_corrupt", [0, 1])
-def test_sizes_of_another_kind_are_made_anew_and_told(tmp_path, records, caplog, wrong, skip_corrupt):
+def test_sizes_of_another_kind_are_made_anew_and_logged(tmp_path, records, caplog, wrong, skip_corrupt):
     file = write_counted_records(tmp_path, records)
     np.save(file, wrong)
     source = RecordSource(tmp_path, "train", skip_corrupt)

@@ -24,6 +24,14 @@ class Instance(NamedTuple):
         }
 
 
+def random_documents(rng, number, num_sentences, num_tokens, vocab_size):
+    """Documents of sentences of ids that are not special, as many as `num_sentences()` and `num_tokens()` give."""
+    return [
+        [[rng.randrange(5, vocab_size) for _ in range(num_tokens())] for _ in range(num_sentences())]
+        for _ in range(number)
+    ]
+
+
 def make_instances(documents, options, tokenizer, rng):
     """create_training_instances()."""
     documents = list(documents)

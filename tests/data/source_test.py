@@ -233,8 +233,8 @@ def digest(directory):
 @pytest.mark.parametrize("looked_at", ["all", "some"])
 def test_a_digest_says_which_records_these_are(tmp_path, records, monkeypatch, looked_at):
     if looked_at == "some":
-        monkeypatch.setattr("bert_jax.data.source._ALL", 8)
-        monkeypatch.setattr("bert_jax.data.source._SOME", 5)
+        monkeypatch.setattr("bert_jax.data.source._DIGESTED_ALL", 8)
+        monkeypatch.setattr("bert_jax.data.source._DIGESTED_SOME", 5)
     records.write_records(tmp_path / "these", train=[5, 4])
     records.write_records(tmp_path / "more", train=[5, 5])
     records.write_records(tmp_path / "turned", train=[4, 5])

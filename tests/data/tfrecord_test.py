@@ -101,7 +101,7 @@ def test_a_shard_that_should_be_of_another_size(shard):
         check_size(epath.Path(shard), 1325, 1400)
 
 
-def test_any_flipped_bit_of_an_index_is_mended_and_told(shard, caplog):
+def test_any_flipped_bit_of_an_index_is_mended_and_logged(shard, caplog):
     good = index_path(shard).read_bytes()
     random = np.random.default_rng(0)
     for bit in sorted({0, 128 * 8, len(good) * 8 - 1, *random.integers(0, len(good) * 8, 200).tolist()}):
@@ -146,7 +146,7 @@ OFFSETS = np.array([0, 21, 37, 1053, 1325])
     ],
 )
 @pytest.mark.parametrize("may_be_short", [False, True])
-def test_an_index_of_another_kind_is_made_anew_and_told(shard, caplog, wrong, may_be_short):
+def test_an_index_of_another_kind_is_made_anew_and_logged(shard, caplog, wrong, may_be_short):
     np.save(index_path(shard), wrong)
     reader = TFRecordReader(shard, may_be_short, num_records=4)
     assert [reader[i] for i in range(4)] == RECORDS

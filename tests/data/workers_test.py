@@ -16,7 +16,7 @@ def test_the_number_of_workers_changes_no_byte(text, tokenizer, tmp_path):
     assert one == two == eight
 
 
-def test_idle_workers_are_told(text, tokenizer, tmp_path, caplog):
+def test_idle_workers_are_logged(text, tokenizer, tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="absl"):
         shards(text, tokenizer, tmp_path / "one", 2, num_parts=1)
         assert "--num_parts=1 leaves some of 2 workers idle" in caplog.text

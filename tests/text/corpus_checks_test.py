@@ -134,12 +134,12 @@ def test_long_texts_that_differ_in_the_middle_alone_are_different():
 def test_warnings_and_the_strict_error_name_the_first(tmp_path, caplog):
     looking = CorpusChecks()
     for number in range(7):
-        looking.look_at(
+        looking.check(
             Document(["A form\x0cfeed.", f"And {number}."], "/data/a.txt", range(3 * number + 1, 3 * number + 3))
         )
-    looking.look_at(Document(["A form\x0cfeed.", "And 0."], "/data/b.txt", [1, 2]))
+    looking.check(Document(["A form\x0cfeed.", "And 0."], "/data/b.txt", [1, 2]))
     found = looking.report()
-    findings.tell(found)
+    findings.warn(found)
     messages = [record.getMessage() for record in caplog.records if "suspicious" in record.getMessage()]
     assert len(messages) == 2
     assert "8 documents with control characters" in messages[1]
@@ -151,7 +151,7 @@ def test_warnings_and_the_strict_error_name_the_first(tmp_path, caplog):
     findings.refuse(findings.InputReport(0, {}, {}))
 
 
-def test_a_report_of_an_earlier_version_is_still_read_and_told(caplog):
+def test_a_report_of_an_earlier_version_is_still_read_and_logged(caplog):
     """As records_report.json and plan.json had it before there were unknown words, examples and templates."""
     old = {"documents_read": 2, "dropped": {"empty": {"count": 1, "places": ["a:1"]}}}
     old["suspicious"] = {
@@ -160,7 +160,7 @@ def test_a_report_of_an_earlier_version_is_still_read_and_told(caplog):
     }
     report = check_schema(old, findings.InputReport, "plan.json", "build again")
     assert findings.as_json(report) == old
-    findings.tell(report)
+    findings.warn(report)
     assert "1 documents of a kind" in caplog.text
     with pytest.raises(UserError, match="--strict: 1 documents of a kind, the first at a:2"):
         findings.refuse(report)
@@ -169,7 +169,7 @@ def test_a_report_of_an_earlier_version_is_still_read_and_told(caplog):
 def test_templates_are_counted_and_the_rare_ones_of_very_many_forgotten():
     checks = CorpusChecks()
     for number in range(250_000):
-        checks.look_at(Document(["Words."], "a.xml", [number], templates=[(f"name {number}", 1), ("cite web", 2)]))
+        checks.check(Document(["Words."], "a.xml", [number], templates=[(f"name {number}", 1), ("cite web", 2)]))
     counts = checks.report().templates_left_out
     assert next(iter(counts.items())) == ("cite web", 500_000)
     assert len(counts) == 100

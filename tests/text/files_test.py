@@ -25,7 +25,7 @@ def lines_of_python(content):
 
 @pytest.mark.parametrize("piece", [1, 2, 7, 64, 1 << 16])
 def test_lines_are_those_of_python(tmp_path, monkeypatch, piece):
-    monkeypatch.setattr(files, "_PIECE_BYTES", piece)
+    monkeypatch.setattr(files, "_CHUNK_BYTES", piece)
     rng = random.Random(piece)
     parts = [
         b"\n",

@@ -71,7 +71,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, line, message):
     assert read(file, skip_bad_records=1) == [(["fine \U0001f600"], f"{file}:1")]
 
 
-def test_bad_records_are_told_and_one_more_than_may_be_is_an_error(tmp_path, caplog):
+def test_bad_records_are_logged_and_one_more_than_may_be_is_an_error(tmp_path, caplog):
     good = {"text": "Fine."}
     file = write(tmp_path / "a.jsonl", *([good, "bad"] * 20))
     with pytest.raises(UserError, match=r"line 40 is not JSON .*--skip_bad_records=N, 19 were left out before"):
@@ -84,7 +84,7 @@ def test_bad_records_are_told_and_one_more_than_may_be_is_an_error(tmp_path, cap
     assert checks.report().dropped == {"bad records": Found(40, [f"{file}:{line}" for line in (2, 4, 6, 8, 10)])}
     said = [record.getMessage() for record in caplog.records]
     assert [re.search(r"line (\d+) is not JSON", line)[1] for line in said[:10]] == [str(2 * n) for n in range(1, 11)]
-    assert said[10:] == ["left out: 20 records that could not be read, the first 10 told above"] * 2
+    assert said[10:] == ["left out: 20 records that could not be read, the first 10 logged above"] * 2
 
 
 def test_the_field_belongs_to_what_the_text_is(tmp_path):

@@ -62,7 +62,7 @@ def test_articles_in_order_and_the_rest_left_out(tmp_path, name, num_workers):
     assert report.templates_left_out == {"only templates": 1}
 
 
-def test_a_page_that_cannot_be_read_is_told_or_left_out(tmp_path, monkeypatch):
+def test_a_page_that_cannot_be_read_is_reported_or_left_out(tmp_path, monkeypatch):
     def gives_up(markup, namespaces, left_out):
         if "Bad" in markup:
             raise UserError("this page cannot be parsed (ParserError); mend or remove it")

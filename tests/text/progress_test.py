@@ -7,9 +7,9 @@ from bert_jax.text import files, progress
 from bert_jax.text.corpus import Corpus
 
 
-def test_documents_pass_and_share_and_rate_are_told(tmp_path, caplog, monkeypatch):
+def test_documents_pass_and_share_and_rate_are_logged(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LOG_LINES", 0)
-    monkeypatch.setattr(files, "_PIECE_BYTES", 1000)
+    monkeypatch.setattr(files, "_CHUNK_BYTES", 1000)
     (tmp_path / "a.txt").write_text("word and word\n\n" * 20_000)
     corpus = Corpus([f"{tmp_path}/a.txt"])
     with caplog.at_level(logging.INFO, logger="absl"):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bert_jax.errors import UserError
+from bert_jax.storage.tfrecord_frame import masked_crc
 from bert_jax.text.corpus import Corpus
-from bert_jax.text.tfds_dataset import masked_crc
 
 TEXTS = [f"Document {number} begins.\n\nIt ends, 日本." for number in range(30)]
 WIKI40B = (
@@ -52,7 +52,7 @@ def datasets(tmp_path_factory):
 PROGRAM = """
 import json, sys
 from bert_jax.text.corpus import Corpus
-from bert_jax.text.tfds_dataset import masked_crc
+from bert_jax.storage.tfrecord_frame import masked_crc
 corpus = Corpus([sys.argv[1]], text_field=sys.argv[2])
 print(json.dumps([document.sentences for document in corpus.documents()]))
 assert corpus.position == corpus.size > 0

@@ -111,6 +111,6 @@ def test_the_sample_is_bounded_and_stands_for_the_whole():
     sample = UnknownWords(tokenizer)
     for number in range(100_000):
         bad = number >= 90_000
-        sample.look_at(Document(["good", "bad"] * 5 if bad else ["good"] * 10, "a.txt", range(1, 11)))
+        sample.sample(Document(["good", "bad"] * 5 if bad else ["good"] * 10, "a.txt", range(1, 11)))
     assert tokenizer.encoded < 4000
     assert 0.03 < sample.share() < 0.07

@@ -220,7 +220,7 @@ def test_sentencepiece_on_a_text_without_a_character_is_one_line(tmp_path, nothi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mistake_in_the_text_is_told_whatever_the_library_makes_of_it(tmp_path, kind):
+def test_a_mistake_in_the_text_is_reported_whatever_the_library_makes_of_it(tmp_path, kind):
     (tmp_path / "text.txt").write_bytes(b"A line.\n" * 100 + b"caf\xe9\n")
     with pytest.raises(UserError, match=r"text\.txt, line 101 is not UTF-8 .*; convert it"):
         build_vocabulary(Corpus([f"{tmp_path}/text.txt"]), tmp_path / "v", kind, 500, True)

@@ -1,0 +1,109 @@
+"""The one pass in which a corpus is read: checked, and cut into the part files from which workers make shards.
+
+OUTPUT/.parts holds the parts and, in plan.json, what they are of, until the records are complete. A build that was
+killed goes on from there without this pass.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from absl import logging
+
+from bert_jax.data.build import Build
+from bert_jax.data.parts import Part, cut_into_parts
+from bert_jax.data.workers import Workers, compiling
+from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
+from bert_jax.storage.lock import wait_for_workers
+from bert_jax.storage.whole_file import whole_file
+from bert_jax.text import findings
+from bert_jax.text.corpus_checks import CorpusChecks
+from bert_jax.text.document import Document
+from bert_jax.text.findings import InputReport
+from bert_jax.text.progress import watched
+from bert_jax.text.tokenizer import Tokenizer
+
+_PLAN = "plan.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class CutCorpus:
+    """A corpus that lies in part files, and the plan of the build that they are for: what plan.json holds."""
+
+    parts: list[Part]
+    input_report: InputReport  # what was suspicious, what was dropped
+    plan: dict[str, Any]
+
+
+def cut_corpus(build: Build, workers: Workers) -> CutCorpus:
+    """The parts of an unfinished run of this build, or new ones; `workers` clean dumps if they do that beforehand.
+
+    Raises:
+      UserError: the text cannot be used or, if `build` is strict, is suspicious, and no part stays; or the output holds
+        the shards of another build, or other TFRecord files.
+    """
+    wait_for_workers(build.work)
+    found = _of_earlier_run(build)
+    if found is not None:
+        _warn_or_refuse(found.input_report, build.strict)
+        return found
+    if any(build.output.glob("*.tfrecord*")):
+        raise UserError(f"{build.output} holds TFRecord files of another origin; give another --output")
+    workers.clean_dumps(build.corpus, build.work)
+    logging.info("Cutting %s into %d parts", build.corpus.name, build.options.num_parts)
+    try:
+        return _cut(build)
+    except BaseException:
+        build.work.rmtree(missing_ok=True)
+        raise
+
+
+def _cut(build: Build) -> CutCorpus:
+    checks = CorpusChecks(build.tokenizer)
+    documents = watched(build.corpus.documents(checks), build.corpus, "cutting")
+    with compiling():
+        parts = cut_into_parts(build.work, _sentences(documents, build.tokenizer), build.options, build.corpus.name)
+    cut = CutCorpus(parts, checks.report(), build.plan)
+    _warn_or_refuse(cut.input_report, build.strict)
+    with whole_file(build.work / _PLAN) as file:  # the last, so that the parts are whole if it is there
+        file.write(msgspec.json.encode(cut))
+    return cut
+
+
+def _warn_or_refuse(report: InputReport, strict: bool) -> None:
+    """Log what is suspicious; if `strict`, UserError, before the time for any shard is spent."""
+    findings.warn(report)
+    if strict:
+        findings.refuse(report)
+
+
+def _of_earlier_run(build: Build) -> CutCorpus | None:
+    """What an unfinished run has cut. One with other options, without a shard yet, is not worth holding on to."""
+    if not (build.work / _PLAN).exists():
+        return None
+    found = read_json(build.work / _PLAN, CutCorpus, f"delete {build.work} and run the same command again")
+    try:
+        build.check_same(found.plan)
+    except UserError:
+        if any(build.output.glob("*.tfrecord*")):
+            raise
+        return None
+    return found
+
+
+def _sentences(documents: Iterator[Document], tokenizer: Tokenizer) -> Iterator[list[str]]:
+    """The sentences of each document, checked while their places are known: part files do not hold these."""
+    for document in documents:
+        if tokenizer.kind == "ids":
+            _check_ids(document, tokenizer)
+        yield document.sentences
+
+
+def _check_ids(document: Document, tokenizer: Tokenizer) -> None:
+    for number, sentence in enumerate(document.sentences):
+        try:
+            tokenizer.check(sentence)
+        except UserError as error:
+            raise UserError(f"{document.place(number)}: {error}") from None
