@@ -16,7 +16,7 @@ What to expect. Held-out masked-word perplexity 3.99, that is masked_lm_loss 1.3
 accuracy 0.97 to 0.98 (paper, section 5.1). Fine-tuned, test score: GLUE average 79.6; development: SQuAD 1.1 F1 88.5.
 
 One learning-rate schedule over both phases. Nobody has published the rate of the 512-token phase (asked and not
-answered in google-research/bert#586, #721 and #969). The paper tells of one training of 1,000,000 steps with one
+answered in google-research/bert#586, #721 and #969). The paper describes one training of 1,000,000 steps with one
 warm-up and one linear decay, so that the second phase begins at a tenth of the rate, 1e-5; it also keeps the weights
 from being shaken up again for the last tenth of the steps. A second cycle, which others have used
 (ymcui/Chinese-BERT-wwm#106), is --config.phases[1].learning_rate=1e-4 --config.phases[1].warmup_steps=1000.
@@ -27,18 +27,13 @@ clipped on each of its 32 TPU cores before the sum: --config.optimizer.clip_piec
 speed where a device then works through its rows a few at a time.
 """
 
-from bert_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, PhaseConfig, TrainConfig
+from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig, bert_base
 
 
 def get_config() -> Config:
     """12 layers of 768: 110,106,428 parameters with a vocabulary of 30,522."""
     return Config(
-        model=ModelConfig(
-            hidden_size=768,
-            num_hidden_layers=12,
-            num_attention_heads=12,
-            intermediate_size=3072,
-        ),
+        model=bert_base(),
         phases=(
             PhaseConfig(steps=900_000, global_batch_size=256, max_seq_length=128),
             PhaseConfig(steps=100_000, global_batch_size=256, max_seq_length=512),

@@ -10,7 +10,7 @@ text is English Wikipedia and BooksCorpus, 3.3 billion words, with a vocabulary 
 
 Hardware and time. The paper: 64 TPU chips (16 Cloud TPUs), 4 days. It is 8.2e19 floating-point operations: 23 hours on
 8 A100 if they reach 40 % of their peak (arithmetic, not a measurement). Where 256 sequences do not fit, set
---config.train.accumulation_steps or --config.train.remat=full; weights and moments, 4 GB, --config.mesh.fsdp cuts.
+--config.train.accumulation_steps or --config.train.remat=full; weights and moments, 4 GB, --config.mesh.fsdp shards.
 
 What to expect. Held-out masked-word perplexity 3.23, that is masked_lm_loss 1.17 (paper, table 6); next-sentence
 accuracy 0.97 to 0.98 (paper, section 5.1). Fine-tuned, test score: GLUE average 82.1; development: SQuAD 1.1 F1 90.9.
@@ -20,18 +20,13 @@ configs/bert_base.py, as is what is not the original (bfloat16, and clipping: --
 original's, with its 128 TPU cores of 2 sequences each).
 """
 
-from bert_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, PhaseConfig, TrainConfig
+from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig, bert_large
 
 
 def get_config() -> Config:
     """24 layers of 1024: 336,226,108 parameters with a vocabulary of 30,522."""
     return Config(
-        model=ModelConfig(
-            hidden_size=1024,
-            num_hidden_layers=24,
-            num_attention_heads=16,
-            intermediate_size=4096,
-        ),
+        model=bert_large(),
         phases=(
             PhaseConfig(steps=900_000, global_batch_size=256, max_seq_length=128),
             PhaseConfig(steps=100_000, global_batch_size=256, max_seq_length=512),

@@ -5,8 +5,8 @@
 Records are made as for configs/bert_large.py. To try it: --config.scale=0.001 is the same run at 1/1000 of its length,
 and --config.phases[0].global_batch_size=256 --config.phases[1].global_batch_size=128 makes its batches small.
 
-Hardware and time. The paper: 1024 TPU v3 chips, 76 minutes. On fewer, --config.train.accumulation_steps cuts the batch:
-on 8 devices, 256 makes pieces of 32 sequences a device at 128 tokens and of 16 at 512.
+Hardware and time. The paper: 1024 TPU v3 chips, 76 minutes. On fewer, --config.train.accumulation_steps splits the batch:
+on 8 devices, 256 makes chunks of 32 sequences a device at 128 tokens and of 16 at 512.
 
 What to expect. Fine-tuned, SQuAD 1.1 development F1 90.58, where the same authors' baseline with batches of 512 has
 90.40 (paper, table 1).
@@ -19,18 +19,13 @@ Bias correction is on, as in algorithm 2 and the authors' published code (tensor
 that it does what a warm-up does and can be left out. Moments are kept from the first phase to the second.
 """
 
-from bert_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, PhaseConfig, TrainConfig
+from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig, bert_large
 
 
 def get_config() -> Config:
     """24 layers of 1024: 336,226,108 parameters with a vocabulary of 30,522."""
     return Config(
-        model=ModelConfig(
-            hidden_size=1024,
-            num_hidden_layers=24,
-            num_attention_heads=16,
-            intermediate_size=4096,
-        ),
+        model=bert_large(),
         phases=(
             PhaseConfig(steps=7038, global_batch_size=65_536, max_seq_length=128),
             PhaseConfig(steps=1563, global_batch_size=32_768, max_seq_length=512, learning_rate=4e-3, warmup_steps=200),

@@ -5,7 +5,7 @@ the command line with `--config.group.key=value`. Names follow the original's `b
 """
 
 from bert_jax.config.data import DataConfig
-from bert_jax.config.model import ModelConfig
+from bert_jax.config.model import ModelConfig, bert_base, bert_large
 from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.run import Config, PhaseConfig
 from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
@@ -20,4 +20,6 @@ __all__ = [
     "PhaseConfig",
     "ProfileConfig",
     "TrainConfig",
+    "bert_base",
+    "bert_large",
 ]

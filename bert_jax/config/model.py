@@ -1,4 +1,4 @@
-"""The architecture."""
+"""The architecture, and the paper's two."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -45,3 +45,13 @@ class ModelConfig:
         require(self.hidden_size % self.num_attention_heads == 0, f"{source}hidden_size", self.hidden_size, remedy)
         remedy = f"the model would have {self.parameters:.2g} parameters, more than {MOST_PARAMETERS:.0g}; give less"
         require(self.parameters <= MOST_PARAMETERS, f"{source}hidden_size", self.hidden_size, remedy)
+
+
+def bert_base() -> ModelConfig:
+    """12 layers of 768: 110,106,428 parameters with a vocabulary of 30,522 (arXiv 1810.04805, section 3)."""
+    return ModelConfig()
+
+
+def bert_large() -> ModelConfig:
+    """24 layers of 1024: 336,226,108 parameters with a vocabulary of 30,522 (arXiv 1810.04805, section 3)."""
+    return ModelConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)

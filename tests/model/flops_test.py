@@ -1,5 +1,6 @@
 """The counted operations against the matrix products that the model's own program has."""
 
+import dataclasses
 import math
 
 import jax
@@ -7,11 +8,9 @@ import jax.numpy as jnp
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from bert_jax.config import ModelConfig
+from bert_jax.config import ModelConfig, bert_base, bert_large
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
-
-LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
 
 def product_flops(jaxpr):
@@ -46,11 +45,16 @@ def test_three_times_the_products_of_the_forward_pass(config):
 
 @pytest.mark.parametrize(
     ("size", "length", "predictions", "gigaflops"),
-    [({}, 128, 20, 69.9), ({}, 512, 76, 300.9), (LARGE, 128, 20, 240.6), (LARGE, 512, 76, 1019.8)],
+    [
+        (bert_base, 128, 20, 69.9),
+        (bert_base, 512, 76, 300.9),
+        (bert_large, 128, 20, 240.6),
+        (bert_large, 512, 76, 1019.8),
+    ],
 )
 def test_the_sizes_that_people_quote(size, length, predictions, gigaflops):
     """They are of a last layer that makes all of its outputs, and not only those that are read."""
-    config = ModelConfig(vocab_size=30522, **size)
+    config = dataclasses.replace(size(), vocab_size=30522)
     hidden, unread = config.hidden_size, length - predictions - 1
     query_and_output, feed_forward, scores = 2 * 2 * hidden**2, 2 * 2 * 4 * hidden**2, 2 * 2 * length * hidden
     unmade = 3 * unread * (query_and_output + feed_forward + scores)

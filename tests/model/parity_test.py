@@ -1,5 +1,7 @@
 """The model, its loss and its gradients against transformers' torch BertForPreTraining with the same weights."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 import transformers
 from flax import nnx
 
-from bert_jax.config import ModelConfig
+from bert_jax.config import ModelConfig, bert_base, bert_large
 from bert_jax.interchange.huggingface import from_huggingface, to_huggingface, to_huggingface_config
 from bert_jax.model.functional import param_count
 from bert_jax.model.pretraining import PretrainingModel, pretraining_model
@@ -177,15 +179,12 @@ def test_padding_changes_nothing_before_it():
     np.testing.assert_allclose(whole.next_sentence, cut.next_sentence, rtol=0, atol=1e-5)
 
 
-LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-
-
 @pytest.mark.parametrize(
     ("sizes", "encoder", "with_heads"),
-    [({}, 109_482_240, 110_106_428), (LARGE, 335_141_888, 336_226_108)],
+    [(bert_base, 109_482_240, 110_106_428), (bert_large, 335_141_888, 336_226_108)],
     ids=["base", "large"],
 )
 def test_parameter_counts_are_the_papers(sizes, encoder, with_heads):
-    model = pretraining_model(ModelConfig(vocab_size=30522, **sizes))
+    model = pretraining_model(dataclasses.replace(sizes(), vocab_size=30522))
     assert sum(leaf.size for leaf in jax.tree.leaves(model.abstract_params["encoder"])) == encoder
     assert param_count(model) == with_heads
