@@ -5,8 +5,8 @@
 Records are made as for configs/bert_large.py. To try it: --config.scale=0.001 is the same run at 1/1000 of its length,
 and --config.phases[0].global_batch_size=256 --config.phases[1].global_batch_size=128 makes its batches small.
 
-Hardware and time. The paper: 1024 TPU v3 chips, 76 minutes. On fewer, --config.train.accumulation_steps splits the batch:
-on 8 devices, 256 makes chunks of 32 sequences a device at 128 tokens and of 16 at 512.
+Hardware and time. The paper: 1024 TPU v3 chips, 76 minutes. On fewer, --config.train.accumulation_steps splits the
+batch: on 8 devices, 256 makes chunks of 32 sequences a device at 128 tokens and of 16 at 512.
 
 What to expect. Fine-tuned, SQuAD 1.1 development F1 90.58, where the same authors' baseline with batches of 512 has
 90.40 (paper, table 1).
