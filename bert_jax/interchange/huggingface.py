@@ -89,7 +89,7 @@ def from_huggingface_config(values: Mapping[str, Any], source: str) -> ModelConf
     """Our settings of the content of a config.json; what it leaves out is as in BERT-base, there and here.
 
     Raises:
-      UserError: it is of a model that is not BERT as ours is, or says what cannot be; names the field and `source`.
+      UserError: it is of a model that is not BERT as ours is, or a value of it cannot be; names the field and `source`.
     """
     for name, value in FIXED.items():
         if values.get(name, value) != value:

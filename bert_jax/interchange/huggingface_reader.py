@@ -51,8 +51,8 @@ def find_weights(path: epath.PathLike) -> epath.Path | None:
 def read_huggingface(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
     """Read a Hugging Face directory, or a single .safetensors, .bin, .pt, .pth or .ckpt file of BERT's weights.
 
-    A single file does not say everything: the number of heads, the activation, dropout and epsilon are then those of
-    `settings`. Of a directory, config.json says all, and `settings` nothing. Others' heads are not used.
+    A single file has not all settings: the number of heads, the activation, dropout and epsilon are then those of
+    `settings`. A directory's config.json has all, and `settings` is not looked at. Others' heads are not used.
 
     Raises:
       UserError: there are no such weights, the file is damaged, it is a pickle that would run code, it is of another

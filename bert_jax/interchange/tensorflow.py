@@ -38,7 +38,7 @@ CHECKPOINT = "bert_model.ckpt"
 SETTINGS = "bert_config.json"
 GLOBAL_STEP = "global_step"
 SLOTS = ("adam_m", "adam_v")
-# The original knows one "gelu": exact when the paper appeared, tanh since 2019. We add which it is, as torch says it.
+# The original knows one "gelu": exact when the paper appeared, tanh since 2019. We add which it is, in torch's words.
 APPROXIMATE = {"gelu": "none", "gelu_tanh": "tanh"}
 
 
@@ -174,7 +174,7 @@ def from_original_config(values: Mapping[str, Any], settings: ModelConfig, sourc
     """Our settings of the content of a bert_config.json; where it leaves GELU's form open, that of `settings`.
 
     Raises:
-      UserError: it says what cannot be, or another activation than gelu; names `source`.
+      UserError: a value of it cannot be, or the activation is another than gelu; names `source`.
     """
     theirs = check_schema(values, OriginalSettings, source, "give the bert_config.json of a BERT model")
     form = theirs.gelu_approximate or APPROXIMATE[settings.hidden_act]

@@ -1,5 +1,7 @@
 """The table of names against the model's own declaration, transformers' state dict and the original's variables."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import transformers
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import HUGGINGFACE, TENSORFLOW
 from bert_jax.interchange.huggingface import to_huggingface_config
-from bert_jax.interchange.renames import flatten, parameters, to_ours, to_theirs
+from bert_jax.interchange.renames import Module, flatten, parameters, to_ours, to_theirs
 from bert_jax.model.pretraining import pretraining_model
 
 
@@ -24,6 +26,13 @@ def test_every_parameter_of_the_model_is_in_the_table_once(model_config, names):
     table = parameters(names, model_config)
     assert {param.path: param.shape for param in table} == declared
     assert len({param.name for param in table}) == len(table) == len(declared)
+
+
+def test_what_the_model_lacks_is_left_out(model_config):
+    """A family's table may have heads that only some of its models have."""
+    head = Module("sentence_order", "cls.order", {"kernel": "weight.T"})
+    names = dataclasses.replace(HUGGINGFACE, modules=[*HUGGINGFACE.modules, head])
+    assert parameters(names, model_config) == parameters(HUGGINGFACE, model_config)
 
 
 def test_hugging_face_names_and_shapes_are_transformers_own(model_config):
