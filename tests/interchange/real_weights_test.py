@@ -42,7 +42,7 @@ def test_hidden_states_are_those_of_transformers(package, directory, missing):
     ids = draw.integers(5, weights.config.vocab_size, (2, 24)).astype(np.int32)
     mask = np.ones_like(ids)
     mask[1, 15:] = 0
-    ours = nnx.merge(graph, params).encoder(ids, mask, np.zeros_like(ids)).hidden_states
+    ours = nnx.merge(graph, params).encoder(ids, mask, np.zeros_like(ids))
 
     theirs = transformers.BertModel.from_pretrained(path, add_pooling_layer=False, attn_implementation="eager").eval()
     with torch.no_grad():
