@@ -17,7 +17,7 @@ import transformers
 
 from bert_jax.config import Config, ModelConfig, PhaseConfig
 from bert_jax.config.file import to_json
-from bert_jax.interchange import names
+from bert_jax.interchange.renames import flatten
 from bert_jax.interchange.tensorflow import read_tensorflow
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import load_tokenizer
@@ -150,7 +150,7 @@ def test_an_older_checkpoint_on_request(workdir, tmp_path):
     assert "| loss | 8.5000 |" in card
     model = transformers.BertForPreTraining.from_pretrained(tmp_path / "hf")
     params = make_state(pretraining_model(dataclasses.replace(MODEL, vocab_size=model.config.vocab_size)), 5)["params"]
-    ours = names.flatten(params)["encoder/pooler/kernel"]
+    ours = flatten(params)["encoder/pooler/kernel"]
     np.testing.assert_array_equal(model.bert.pooler.dense.weight.detach().numpy(), ours.T)
 
 
@@ -162,7 +162,7 @@ def test_an_original_bert_folder(workdir, tmp_path):
     config = read_config(workdir).model
     found = read_tensorflow(tmp_path / "one", ModelConfig())
     assert found.config == config
-    for path, array in names.flatten(make_state(pretraining_model(config), 10)["params"]).items():
+    for path, array in flatten(make_state(pretraining_model(config), 10)["params"]).items():
         np.testing.assert_array_equal(found.arrays[path], array)
     assert "library_name: tensorflow" in (tmp_path / "one" / "README.md").read_text()
     tokenizers = [load_tokenizer(directory) for directory in (tmp_path / "one", workdir / "tokenizer")]
@@ -172,7 +172,7 @@ def test_an_original_bert_folder(workdir, tmp_path):
 def test_a_numpy_file(workdir, tmp_path):
     done = export(workdir, tmp_path / "out", "--format=numpy", "--step=5")
     assert done.returncode == 0, done.stderr
-    params = names.flatten(make_state(pretraining_model(read_config(workdir).model), 5)["params"])
+    params = flatten(make_state(pretraining_model(read_config(workdir).model), 5)["params"])
     with np.load(tmp_path / "out" / "params.npz") as found:
         assert set(found) == params.keys()
         for path, array in params.items():

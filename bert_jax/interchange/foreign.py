@@ -1,7 +1,7 @@
-"""Weights that others wrote, whatever the format: what of them is ours, what is missing, what is passed over.
+"""Weights that others wrote, whatever the format: which of them are ours, which are missing, which are not used.
 
 A reader of a format gives what the file holds, by the framework's names and nothing read yet; here it is decided and
-told, for all formats alike, what becomes of it. Settings that lie beside the weights have their schema here too.
+logged, for all formats alike, what becomes of it. Settings that lie beside the weights have their schema here too.
 """
 
 import dataclasses
@@ -16,12 +16,8 @@ from absl import logging
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
-
-# What an encoder may come without, each as a whole: it is initialised afresh then.
-OPTIONAL = ("encoder/pooler/", "masked_lm/", "next_sentence/")
-ENCODER = ("bert.", "bert/")  # what begins so is a part of the encoder, in either framework
-_LAYER = re.compile(r"bert(?:\.encoder\.layer\.|/encoder/layer_)([0-9]{1,9})[./]")
+from bert_jax.interchange.renames import Names, Parameter, check, parameters
+from bert_jax.model.functional import Params
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -43,12 +39,21 @@ class ForeignWeights:
     arrays: dict[str, np.ndarray]  # our path -> float32 array in our shape
     config: ModelConfig
     missing: list[str]  # our paths that it has nothing for: they begin afresh
-    passed_over: list[str] = dataclasses.field(default_factory=list)  # its names that have no place in ours
+    unused: list[str] = dataclasses.field(default_factory=list)  # its names that have no place in ours
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamState:
+    """What Adam keeps of a run; the moments are nested dicts like the parameters."""
+
+    step: int
+    mu: Params
+    nu: Params
 
 
 @dataclasses.dataclass(frozen=True)
 class ForeignSettings:
-    """What config.json and bert_config.json call alike; what one does not say is as in BERT-base."""
+    """What config.json and bert_config.json call alike; a key that is left out is as in BERT-base."""
 
     vocab_size: Size
     hidden_size: Size = ModelConfig.hidden_size
@@ -74,62 +79,56 @@ class ForeignSettings:
         return ModelConfig(**ours | {"hidden_act": hidden_act})
 
 
-def take_weights(
-    stored: Mapping[str, Stored], config: ModelConfig, framework: names.Framework, source: str
-) -> ForeignWeights:
+def take_weights(stored: Mapping[str, Stored], names: Names, config: ModelConfig, source: str) -> ForeignWeights:
     """Of all that is `stored`, by the framework's names, the parameters of the pretraining model of `config`.
 
-    Pooler and heads may be missing, each as a whole. Heads that are none of ours, and what an optimizer keeps, are
-    passed over. Both are told, with `source`.
+    Pooler and heads may be missing, each as a whole. Heads that are none of ours, and what an optimizer keeps, are not
+    used. Both are logged, with `source`.
 
     Raises:
       UserError: a part of the encoder is missing or has no place in ours, or an array has another shape than `config`
         says, or holds no floating-point numbers.
     """
-    _check_layers(stored, config, source)
-    table = {param.name: param for param in names.parameters(config, framework)}
-    missing = _missing(table, stored)
+    _check_layers(stored, names, config, source)
+    table = {param.name: param for param in parameters(names, config)}
+    missing = _missing(table, names, stored)
     wanted = {name: param for name, param in table.items() if param.path not in missing}
-    passed_over = [name for name in stored if name not in table]
-    slots = [name for name in passed_over if name.rpartition("/")[0] in stored]  # beneath the variable that they are of
-    heads = [name for name in passed_over if name not in set(slots)]
-    if strange := [name for name in heads if name.startswith(ENCODER)]:
-        raise UserError(f"{source}: {listed(strange)} is no part of BERT; give the weights of an encoder without it")
+    unused = [name for name in stored if name not in table]
+    slots = [name for name in unused if name.rpartition("/")[0] in stored]  # beneath the variable that they are of
+    heads = [name for name in unused if name not in set(slots)]
+    _check_encoder(heads, names, source)
     held = {name: stored[name] for name in wanted if name in stored}
-    names.check_shapes({name: param.their_shape for name, param in wanted.items()}, held, source)
-    if missing:
-        logging.warning("%s does not hold %s: initialised afresh", source, ", ".join(missing))
-    if heads:
-        logging.warning("%s holds %s, which pretraining has no place for: passed over", source, listed(heads))
-    if slots:
-        kinds = sorted({name.rpartition("/")[2] for name in slots})
-        logging.info("%s holds an optimizer's %s: passed over with the weights", source, listed(kinds))
+    check({name: param.their_shape for name, param in wanted.items()}, held, names, source)
+    _log(missing, heads, slots, source)
     arrays = {param.path: param.to_ours(_float32(name, held[name], source)) for name, param in wanted.items()}
-    return ForeignWeights(arrays, config, missing, passed_over)
+    return ForeignWeights(arrays, config, missing, unused)
 
 
-def layers_of(stored: Iterable[str]) -> int:
-    """How many layers an encoder has of which these are the names, in either framework."""
-    return len({int(found[1]) for name in stored if (found := _LAYER.match(name))})
+def layers_of(stored: Iterable[str], names: Names) -> int:
+    """How many layers an encoder has of which these are the arrays' names."""
+    before, after = map(re.escape, names.layer.split("{}"))
+    layer = re.compile(rf"{before}([0-9]{{1,9}}){after}")
+    return len({int(found[1]) for name in stored if (found := layer.match(name))})
 
 
-def no_encoder(stored: Iterable[str], source: str) -> UserError:
-    """What to say of weights of something else."""
-    return UserError(f"{source} holds no BERT encoder, but {listed(stored) or 'nothing'}; give a BERT model's weights")
+def no_encoder(stored: Iterable[str], names: Names, source: str) -> UserError:
+    """The error for weights of something else."""
+    what = listed(stored) or "nothing"
+    return UserError(f"{source} holds no {names.family} encoder, but {what}; give a {names.family} model's weights")
 
 
 def listed(found: Iterable[str], most: int = 8) -> str:
     """The first of somebody's names on one line, however long and strange they are, and how many others there are."""
     found = list(found)
-    told = [name if name.isprintable() and len(name) <= 100 else ascii(name[:100]) for name in found[:most]]
-    return ", ".join(told) + (f" and {len(found) - most} others" if len(found) > most else "")
+    shown = [name if name.isprintable() and len(name) <= 100 else ascii(name[:100]) for name in found[:most]]
+    return ", ".join(shown) + (f" and {len(found) - most} others" if len(found) > most else "")
 
 
-def _check_layers(stored: Mapping[str, Stored], config: ModelConfig, source: str) -> None:
-    """Before a table of as many layers is made as a config.json says, be it a thousand million."""
-    held = layers_of(stored)
+def _check_layers(stored: Mapping[str, Stored], names: Names, config: ModelConfig, source: str) -> None:
+    """Before a table of as many layers is made as a config.json claims, be it a thousand million."""
+    held = layers_of(stored, names)
     if not held:
-        raise no_encoder(stored, source)
+        raise no_encoder(stored, names, source)
     if held != config.num_hidden_layers:
         raise UserError(
             f"{source} holds {held} layers and its config says num_hidden_layers={config.num_hidden_layers}; "
@@ -137,11 +136,29 @@ def _check_layers(stored: Mapping[str, Stored], config: ModelConfig, source: str
         )
 
 
-def _missing(table: Mapping[str, names.Parameter], stored: Mapping[str, Stored]) -> list[str]:
+def _missing(table: Mapping[str, Parameter], names: Names, stored: Mapping[str, Stored]) -> list[str]:
     """Our paths in those optional parts of which nothing is there."""
     there = {param.path for name, param in table.items() if name in stored}
-    absent = [part for part in OPTIONAL if not any(path.startswith(part) for path in there)]
+    absent = [part for part in names.optional if not any(path.startswith(part) for path in there)]
     return [param.path for param in table.values() if param.path.startswith(tuple(absent))]
+
+
+def _check_encoder(heads: list[str], names: Names, source: str) -> None:
+    """Without a part of an encoder, all of it computes something else; a head is no loss."""
+    if strange := [name for name in heads if name.startswith(names.encoder)]:
+        raise UserError(
+            f"{source}: {listed(strange)} is no part of {names.family}; give the weights of an encoder without it"
+        )
+
+
+def _log(missing: list[str], heads: list[str], slots: list[str], source: str) -> None:
+    if missing:
+        logging.warning("%s does not hold %s: initialised afresh", source, ", ".join(missing))
+    if heads:
+        logging.warning("%s holds %s, which pretraining has no place for: not used", source, listed(heads))
+    if slots:
+        kinds = sorted({name.rpartition("/")[2] for name in slots})
+        logging.info("%s holds an optimizer's %s: not used with the weights", source, listed(kinds))
 
 
 def _float32(name: str, stored: Stored, source: str) -> np.ndarray:

@@ -14,9 +14,11 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
+from bert_jax.interchange.bert_names import HUGGINGFACE
 from bert_jax.interchange.foreign import ForeignSettings
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
+from bert_jax.interchange.renames import to_ours, to_theirs
+from bert_jax.model.functional import Params
 from bert_jax.storage.json_file import check_schema
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
@@ -53,23 +55,23 @@ def write_huggingface(directory: epath.Path, trained: Trained, config: ModelConf
     (directory / "model.safetensors").write_bytes(weights)
 
 
-def to_huggingface(params: names.Params, config: ModelConfig) -> dict[str, np.ndarray]:
+def to_huggingface(params: Params, config: ModelConfig) -> dict[str, np.ndarray]:
     """BertForPreTraining's state dict, float32, of our parameters (nested dict of host arrays).
 
     Raises:
       UserError: `params` are not the whole model of `config`.
     """
-    arrays = names.to_theirs(params, config, "huggingface")
+    arrays = to_theirs(params, HUGGINGFACE, config)
     return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
 
 
-def from_huggingface(state_dict: Mapping[str, np.ndarray], config: ModelConfig) -> names.Params:
+def from_huggingface(state_dict: Mapping[str, np.ndarray], config: ModelConfig) -> Params:
     """Our parameters of a state dict as `to_huggingface` gives it, bit for bit.
 
     Raises:
       UserError: an array is none of ours, is missing, or has another shape than `config` says.
     """
-    return names.to_ours(state_dict, config, "huggingface", "the state dict")
+    return to_ours(state_dict, HUGGINGFACE, config, "the state dict")
 
 
 def to_huggingface_config(config: ModelConfig, pad_id: int) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def from_huggingface_config(values: Mapping[str, Any], source: str) -> ModelConf
     """Our settings of the content of a config.json; what it leaves out is as in BERT-base, there and here.
 
     Raises:
-      UserError: it is of a model that is not BERT as ours is, or says what cannot be; names the field and `source`.
+      UserError: it is of a model that is not BERT as ours is, or a value of it cannot be; names the field and `source`.
     """
     for name, value in FIXED.items():
         if values.get(name, value) != value:

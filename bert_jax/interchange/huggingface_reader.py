@@ -15,8 +15,10 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
+from bert_jax.interchange.bert_names import HUGGINGFACE
 from bert_jax.interchange.foreign import ForeignWeights, Stored, layers_of, listed, no_encoder, take_weights
 from bert_jax.interchange.huggingface import from_huggingface_config
+from bert_jax.interchange.renames import Names, first_names
 from bert_jax.interchange.weight_files import INDEX, SUFFIXES, read_file
 from bert_jax.storage.json_file import read_json
 
@@ -25,8 +27,6 @@ WEIGHTS = tuple(file for name in WHOLE for file in (name, name + INDEX))
 CONFIGS = ("config.json", "bert_config.json")  # the latter of pytorch-pretrained-bert
 # What data parallelism, torch.compile and Lightning put before every name.
 WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
-# Buffers without weights that older releases saved.
-IGNORED = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids")
 # What is not read, by the end of its name, and how to get from it what is.
 _ADAPTER = "put the adapter into its model, merge_and_unload(), and save that"
 _AGAIN = "with transformers 4, BertForPreTraining.from_pretrained(DIR, from_{}=True).save_pretrained(NEW) makes what is"
@@ -51,8 +51,8 @@ def find_weights(path: epath.PathLike) -> epath.Path | None:
 def read_huggingface(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
     """Read a Hugging Face directory, or a single .safetensors, .bin, .pt, .pth or .ckpt file of BERT's weights.
 
-    A single file does not say everything: the number of heads, the activation, dropout and epsilon are then those of
-    `settings`. Of a directory, config.json says all, and `settings` nothing. Others' heads are passed over.
+    A single file has not all settings: the number of heads, the activation, dropout and epsilon are then those of
+    `settings`. A directory's config.json has all, and `settings` is not looked at. Others' heads are not used.
 
     Raises:
       UserError: there are no such weights, the file is damaged, it is a pickle that would run code, it is of another
@@ -61,9 +61,9 @@ def read_huggingface(path: epath.PathLike, settings: ModelConfig) -> ForeignWeig
     file = find_weights(path)
     if file is None:
         raise UserError(f"{path} holds no Hugging Face weights: {what_is_there(path)}")
-    stored = _canonical(read_file(file), str(file))
+    stored = _canonical(read_file(file), HUGGINGFACE, str(file))
     config = _config(epath.Path(path), stored, settings, str(file))
-    return take_weights(stored, config, "huggingface", str(file))
+    return take_weights(stored, HUGGINGFACE, config, str(file))
 
 
 def what_is_there(path: epath.PathLike) -> str:
@@ -84,19 +84,27 @@ def what_is_there(path: epath.PathLike) -> str:
     return f"give a directory with config.json and one of {', '.join(WEIGHTS)}, or one such file"
 
 
-def _canonical(arrays: Mapping[str, Stored], source: str) -> dict[str, Stored]:
-    """The state dict as today's BertForPreTraining has it, decoder tied."""
+def _canonical(arrays: Mapping[str, Stored], names: Names, source: str) -> dict[str, Stored]:
+    """The state dict as today's pretraining model has it, decoder tied."""
     state_dict: dict[str, Stored] = {}
     for name, array in arrays.items():
-        today = re.sub(r"^(embeddings|encoder|pooler)\.", r"bert.\1.", WRAPPERS.sub("", name))
-        today = today.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        today = _todays_name(name, names)
         if today in state_dict:
             raise UserError(f"{source} holds {listed([today])} twice, once as {listed([name])}; remove one")
-        if today not in IGNORED:
+        if today not in names.buffers:
             state_dict[today] = array
-    _tie(state_dict, "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight", source)
-    _tie(state_dict, "cls.predictions.decoder.bias", "cls.predictions.bias", source)
+    for written_out, tied_to in names.tied.items():
+        _tie(state_dict, written_out, tied_to, source)
     return state_dict
+
+
+def _todays_name(name: str, names: Names) -> str:
+    name = WRAPPERS.sub("", name)
+    if name.startswith(names.top_modules):
+        name = names.encoder + name
+    for older, today in names.older.items():
+        name = name.replace(older, today)
+    return name
 
 
 def _tie(state_dict: dict[str, Stored], written_out: str, tied_to: str, source: str) -> None:
@@ -115,27 +123,31 @@ def _config_file(directory: epath.Path) -> epath.Path | None:
 def _config(path: epath.Path, stored: Mapping[str, Stored], settings: ModelConfig, source: str) -> ModelConfig:
     file = _config_file(path) if path.is_dir() else None
     if file is None:
-        return _sizes_of(stored, settings, source)
+        return _sizes_of(stored, HUGGINGFACE, settings, source)
     values: dict[str, Any] = read_json(file, dict, "fetch it again")
     return from_huggingface_config(values, str(file))
 
 
-def _sizes_of(stored: Mapping[str, Stored], settings: ModelConfig, source: str) -> ModelConfig:
+def _sizes_of(stored: Mapping[str, Stored], names: Names, settings: ModelConfig, source: str) -> ModelConfig:
     """`settings` with the sizes that the arrays have."""
-    embeddings = "bert.embeddings.{}_embeddings.weight"
+    their_names = first_names(names)
+
+    def shape(path: str) -> tuple[int, ...]:
+        return stored[their_names[path]].shape
+
     try:
-        vocab_size, hidden_size = stored[embeddings.format("word")].shape
+        vocab_size, hidden_size = shape("encoder/embeddings/word/embedding")
         config = dataclasses.replace(
             settings,
             vocab_size=vocab_size,
             hidden_size=hidden_size,
-            num_hidden_layers=layers_of(stored),
-            intermediate_size=stored["bert.encoder.layer.0.intermediate.dense.bias"].shape[0],
-            max_position_embeddings=stored[embeddings.format("position")].shape[0],
-            type_vocab_size=stored[embeddings.format("token_type")].shape[0],
+            num_hidden_layers=layers_of(stored, names),
+            intermediate_size=shape("encoder/layer_0/intermediate/bias")[0],
+            max_position_embeddings=shape("encoder/embeddings/position/embedding")[0],
+            type_vocab_size=shape("encoder/embeddings/token_type/embedding")[0],
         )
     except (KeyError, ValueError, IndexError):
-        raise no_encoder(stored, source) from None
+        raise no_encoder(stored, names, source) from None
     if hidden_size % settings.num_attention_heads:
         raise UserError(
             f"{source} is of hidden_size={hidden_size} and does not say its number of heads; "

@@ -4,7 +4,7 @@ Where it must differ, the text being ordinary for us and not for transformers:
   - the spelling of a special token in a text ("[MASK]") is that token there; `split_special_tokens=True` turns it off;
   - its WordPiece drops private-use and unassigned characters, and follows the Unicode tables of its own release;
   - its BertTokenizer in Python (before release 5) composes characters (NFC) where accents stay;
-  - of two equally likely cuts ("-----" in pieces of 1 and 2) it may take the other one than SentencePiece does;
+  - of two equally likely segmentations ("-----" in pieces of 1 and 2) it may take the other one than SentencePiece;
   - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone;
   - transformers 5's BertTokenizer, where a program asks for it by that name, takes no more of a tokenizer.json than the
     vocabulary: words over 100 characters are unknown there, and Σ is always σ. AutoTokenizer takes all of it.
@@ -42,7 +42,7 @@ def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int
 
 def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
     settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # that takes all that tokenizer.json says, in all releases
+        "tokenizer_class": "PreTrainedTokenizerFast",  # that takes all of tokenizer.json, in all releases
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],  # release 5 gives no segments unasked
         "do_lower_case": tokenizer.lowercase,
         "model_max_length": max_length,
@@ -57,7 +57,7 @@ def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
 
 
 def _strip_accents(tokenizer: Tokenizer) -> bool | None:
-    """None where accents go exactly when case does, as in the original: what everybody's files say."""
+    """None where accents go exactly when case does, as in the original and in everybody's files."""
     return None if tokenizer.strip_accents == tokenizer.lowercase else tokenizer.strip_accents
 
 
@@ -68,7 +68,7 @@ def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
 def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
     special = _special_tokens(tokenizer)
     library = tokenizers.Tokenizer(
-        models.WordPiece(_pieces(tokenizer), unk_token=special["unk"], max_input_chars_per_word=LONGEST_WORD)
+        models.WordPiece(_vocab(tokenizer), unk_token=special["unk"], max_input_chars_per_word=LONGEST_WORD)
     )
     cleaning = normalizers.BertNormalizer(
         lowercase=tokenizer.lowercase,
@@ -82,7 +82,7 @@ def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
     _finish(library, tokenizer, directory)
 
 
-def _pieces(tokenizer: Tokenizer) -> dict[str, int]:
+def _vocab(tokenizer: Tokenizer) -> dict[str, int]:
     """The id of each token but the added ones; of equal ones the last is found, and the others are called otherwise.
 
     The library numbers added tokens by how many others there are, so none may be left out.

@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from bert_jax.config import ModelConfig
-from bert_jax.interchange import names
+from bert_jax.interchange.renames import flatten
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
 
@@ -17,7 +17,7 @@ def write_numpy(directory: epath.Path, trained: Trained, config: ModelConfig, to
 
     An array's name is its path in our nested dict, say "encoder/layer_0/attention/query/kernel"; all are float32.
     """
-    arrays = {path: np.asarray(array, np.float32) for path, array in names.flatten(trained.params).items()}
+    arrays = {path: np.asarray(array, np.float32) for path, array in flatten(trained.params).items()}
     tokenizer.save(directory)
     (directory / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True) + "\n")
     with (directory / "params.npz").open("wb") as file:

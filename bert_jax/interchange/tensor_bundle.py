@@ -78,16 +78,7 @@ class TensorBundle:
         index = epath.Path(f"{prefix}.index")
         if not index.exists():
             raise UserError(f"{index} does not exist; give the path of a TensorFlow checkpoint, without .index")
-        try:
-            entries = dict(_read_table(index.read_bytes()))
-            header = _Header.FromString(entries.pop(b""))
-            self._entries = {
-                key.decode(): _Entry.FromString(value)
-                for key, value in entries.items()
-                if not key.startswith(b"\0")  # a slice's own; the variable that it is of has an entry too
-            }
-        except Exception as error:  # of struct, of protobuf, of bytes out of range: whatever damage makes
-            raise UserError(f"{index} is damaged or no TensorFlow checkpoint's ({error}); fetch it again") from error
+        header, self._entries = _read_index(index)
         if header.endianness != 0:
             raise UserError(f"{index} was written on a big-endian machine; save it again on a common one")
         self._num_shards = header.num_shards
@@ -96,24 +87,29 @@ class TensorBundle:
 
     def read(self, name: str) -> np.ndarray:
         """The array called `name`; UserError if its bytes are damaged, or not numbers."""
+        entry, file = self._entries[name], self._check(name)
+        with file.open("rb") as data:
+            data.seek(entry.offset)
+            content = data.read(entry.size)
+        if _masked_crc(content) != entry.crc32c:
+            raise UserError(f"{file}: {name} is damaged or cut off (CRC mismatch); fetch the file again")
+        return np.frombuffer(content, _DTYPES[entry.dtype]).reshape(self.shapes[name])
+
+    def _check(self, name: str) -> epath.Path:
+        """The file that holds all bytes of the array; UserError if there is none, or it holds no numbers."""
         entry, shape = self._entries[name], self.shapes[name]
         if entry.dtype not in _DTYPES or entry.slices:
             raise UserError(
                 f"{self._prefix}: {name} is no array of numbers in one piece; save it as one, or leave it out"
             )
         dtype = _DTYPES[entry.dtype]
-        # What the index says is held against the file first: a wrong size would read, or ask memory for, anything.
+        # The index is checked against the file first: a wrong size would read, or ask memory for, anything.
         if min(shape, default=0) < 0 or entry.size != math.prod(shape) * dtype.itemsize:
             raise UserError(f"{self._prefix}.index is damaged: {name} has {entry.size} bytes; fetch both files again")
         file = epath.Path(f"{self._prefix}.data-{entry.shard_id:05d}-of-{self._num_shards:05d}")
         if entry.offset < 0 or entry.offset + entry.size > self._length(file):
             raise UserError(f"{file}: {name} is damaged or cut off (the file ends before it); fetch both files again")
-        with file.open("rb") as data:
-            data.seek(entry.offset)
-            content = data.read(entry.size)
-        if _masked_crc(content) != entry.crc32c:
-            raise UserError(f"{file}: {name} is damaged or cut off (CRC mismatch); fetch the file again")
-        return np.frombuffer(content, dtype).reshape(shape)
+        return file
 
     def _length(self, file: epath.Path) -> int:
         if file not in self._lengths:
@@ -142,6 +138,20 @@ def write_bundle(prefix: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> No
             data.write(content)
             offset += len(content)
     epath.Path(f"{prefix}.index").write_bytes(_table(items))
+
+
+def _read_index(index: epath.Path) -> tuple[Any, dict[str, Any]]:
+    """Header and entries by name of a checkpoint's .index."""
+    try:
+        entries = dict(_read_table(index.read_bytes()))
+        header = _Header.FromString(entries.pop(b""))
+        return header, {
+            key.decode(): _Entry.FromString(value)
+            for key, value in entries.items()
+            if not key.startswith(b"\0")  # a slice's own; the variable that it is of has an entry too
+        }
+    except Exception as error:  # of struct, of protobuf, of bytes out of range: whatever damage makes
+        raise UserError(f"{index} is damaged or no TensorFlow checkpoint's ({error}); fetch it again") from error
 
 
 def _read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:

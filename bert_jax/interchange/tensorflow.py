@@ -16,10 +16,20 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
-from bert_jax.interchange.foreign import ForeignSettings, ForeignWeights, Size, Stored, listed, take_weights
+from bert_jax.interchange.bert_names import TENSORFLOW
+from bert_jax.interchange.foreign import (
+    AdamState,
+    ForeignSettings,
+    ForeignWeights,
+    Size,
+    Stored,
+    listed,
+    take_weights,
+)
 from bert_jax.interchange.huggingface_reader import find_weights
+from bert_jax.interchange.renames import nest, parameters, to_theirs
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
+from bert_jax.model.functional import Params
 from bert_jax.storage.json_file import check_schema, read_json
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
@@ -28,17 +38,8 @@ CHECKPOINT = "bert_model.ckpt"
 SETTINGS = "bert_config.json"
 GLOBAL_STEP = "global_step"
 SLOTS = ("adam_m", "adam_v")
-# The original knows one "gelu": exact when the paper appeared, tanh since 2019. We add which it is, as torch says it.
+# The original knows one "gelu": exact when the paper appeared, tanh since 2019. We add which it is, in torch's words.
 APPROXIMATE = {"gelu": "none", "gelu_tanh": "tanh"}
-
-
-@dataclasses.dataclass(frozen=True)
-class OriginalState:
-    """What the original's optimizer keeps of a run; the moments are nested dicts like the parameters."""
-
-    step: int
-    mu: names.Params
-    nu: names.Params
 
 
 def write_tensorflow(directory: epath.Path, trained: Trained, config: ModelConfig, tokenizer: Tokenizer) -> None:
@@ -47,7 +48,7 @@ def write_tensorflow(directory: epath.Path, trained: Trained, config: ModelConfi
     Raises:
       UserError: the parameters are not the whole model of `config`.
     """
-    arrays = names.to_theirs(trained.params, config, "tensorflow")
+    arrays = to_theirs(trained.params, TENSORFLOW, config)
     variables = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
     tokenizer.save(directory)
     settings = json.dumps(to_original_config(config), indent=2, sort_keys=True)
@@ -57,7 +58,7 @@ def write_tensorflow(directory: epath.Path, trained: Trained, config: ModelConfi
 
 
 def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
-    """Say what google-research/bert's programs will do otherwise; its format cannot tell them."""
+    """Log what google-research/bert's programs will do otherwise; its format has no field for it."""
     if config.hidden_act != "gelu_tanh":
         logging.warning("the original's programs take GELU's tanh form: their outputs will be off by up to some 1e-3")
     if config.layer_norm_eps != ModelConfig.layer_norm_eps:
@@ -72,15 +73,15 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
         )
     if tokenizer.added_tokens:
         logging.warning(
-            "the original's programs know no added tokens, and cut %r too", tokenizer.added_tokens[0].content
+            "the original's programs know no added tokens, and split %r too", tokenizer.added_tokens[0].content
         )
 
 
 def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
     """Read the checkpoint that `path` is (see `find_checkpoint`), with the bert_config.json beside it.
 
-    What optimizers keep is left alone, and others' heads are passed over. The form of GELU, of which the original does
-    not tell, is that of `settings`.
+    What optimizers keep is not read, and others' heads are not used. The form of GELU, which the original's files leave
+    open, is that of `settings`.
 
     Raises:
       UserError: there is none, it is damaged, or lacks a part of the encoder, or holds one that has no place in ours.
@@ -92,10 +93,10 @@ def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> ForeignWeigh
         raise UserError(f"{prefix} is of TensorFlow 2, not the original's; give a checkpoint of named variables")
     config = _read_config(epath.Path(prefix).parent / SETTINGS, settings)
     stored = {name: _stored(bundle, name) for name in bundle.shapes if name != GLOBAL_STEP}
-    return take_weights(stored, config, "tensorflow", prefix)
+    return take_weights(stored, TENSORFLOW, config, prefix)
 
 
-def read_state(path: epath.PathLike, config: ModelConfig) -> OriginalState:
+def read_state(path: epath.PathLike, config: ModelConfig) -> AdamState:
     """Step and Adam's moments in the checkpoint that `path` is, of a model of `config`.
 
     Raises:
@@ -108,15 +109,15 @@ def read_state(path: epath.PathLike, config: ModelConfig) -> OriginalState:
     if step is None or step.dtype.kind != "i":
         raise UserError(f"{prefix} holds no {GLOBAL_STEP}, weights only; give a checkpoint that a training run wrote")
     mu, nu = (_moments(bundle, slot, config, prefix) for slot in SLOTS)
-    return OriginalState(int(step), mu, nu)
+    return AdamState(int(step), mu, nu)
 
 
-def _moments(bundle: TensorBundle, slot: str, config: ModelConfig, prefix: str) -> names.Params:
-    held = {param.name: f"{param.name}/{slot}" for param in names.parameters(config, "tensorflow")}
+def _moments(bundle: TensorBundle, slot: str, config: ModelConfig, prefix: str) -> Params:
+    held = {param.name: f"{param.name}/{slot}" for param in parameters(TENSORFLOW, config)}
     stored = {name: _stored(bundle, moment) for name, moment in held.items() if moment in bundle.shapes}
     if not stored:
         raise UserError(f"{prefix} holds no {slot}, weights only; give a checkpoint that a training run wrote")
-    return names.nest(take_weights(stored, config, "tensorflow", f"{prefix}, {slot}").arrays)
+    return nest(take_weights(stored, TENSORFLOW, config, f"{prefix}, {slot}").arrays)
 
 
 def _stored(bundle: TensorBundle, name: str) -> Stored:
@@ -163,17 +164,17 @@ def to_original_config(config: ModelConfig) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class OriginalSettings(ForeignSettings):
-    """The content of a bert_config.json; what it does not say is as the original's BertConfig takes it."""
+    """The content of a bert_config.json; a key that is left out is as the original's BertConfig takes it."""
 
     type_vocab_size: Size = 16
     gelu_approximate: str | None = None  # ours alone
 
 
 def from_original_config(values: Mapping[str, Any], settings: ModelConfig, source: str) -> ModelConfig:
-    """Our settings of the content of a bert_config.json; GELU's form is that of `settings` where it is not told.
+    """Our settings of the content of a bert_config.json; where it leaves GELU's form open, that of `settings`.
 
     Raises:
-      UserError: it says what cannot be, or another activation than gelu; names `source`.
+      UserError: a value of it cannot be, or the activation is another than gelu; names `source`.
     """
     theirs = check_schema(values, OriginalSettings, source, "give the bert_config.json of a BERT model")
     form = theirs.gelu_approximate or APPROXIMATE[settings.hidden_act]

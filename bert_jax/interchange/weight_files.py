@@ -96,8 +96,19 @@ def _read_torch(file: epath.Path) -> dict[str, Stored]:
         import torch
     except ImportError as error:
         raise UserError(f"{file} needs torch to be read: `pip install torch`, or give a .safetensors file") from error
+    state_dict = _state_dict(_load_torch(file), file)
+    tensors = {name: value for name, value in state_dict.items() if isinstance(value, torch.Tensor)}
+    if not tensors or not all(isinstance(name, str) for name in state_dict):
+        raise UserError(f"{file} is not a state dict (tensors by name); give one, or a .safetensors file")
+    return {name: _of_tensor(file, name, tensor) for name, tensor in tensors.items()}
+
+
+def _load_torch(file: epath.Path) -> Any:
+    """What a pickle holds; UserError instead of running its code."""
+    import torch
+
     try:
-        content = torch.load(io.BytesIO(file.read_bytes()), map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(file.read_bytes()), map_location="cpu", weights_only=True)
     except Exception as error:  # torch and pickle raise many kinds
         logging.debug("torch.load failed", exc_info=error)
         found = re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error))
@@ -106,11 +117,6 @@ def _read_torch(file: epath.Path) -> dict[str, Stored]:
             f"{file} is damaged, or a pickle that would run code when loaded{culprit}, which is not allowed; "
             "save model.state_dict() alone, or give a .safetensors file"
         ) from error
-    state_dict = _state_dict(content, file)
-    tensors = {name: value for name, value in state_dict.items() if isinstance(value, torch.Tensor)}
-    if not tensors or not all(isinstance(name, str) for name in state_dict):
-        raise UserError(f"{file} is not a state dict (tensors by name); give one, or a .safetensors file")
-    return {name: _of_tensor(file, name, tensor) for name, tensor in tensors.items()}
 
 
 def _state_dict(content: Any, file: epath.Path) -> dict[Any, Any]:

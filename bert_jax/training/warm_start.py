@@ -11,15 +11,15 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
-from bert_jax.interchange.foreign import ForeignWeights
+from bert_jax.interchange.foreign import AdamState, ForeignWeights
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
-from bert_jax.interchange.tensorflow import OriginalState, find_checkpoint, read_state, read_tensorflow
+from bert_jax.interchange.renames import flatten, nest
+from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
 from bert_jax.training.state import State
-from bert_jax.training.surplus_rows import cut_moments, cut_surplus_rows
+from bert_jax.training.surplus_rows import drop_surplus_moments, drop_surplus_rows
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import read_moments, read_trained
 
@@ -33,7 +33,7 @@ class FirstWeights:
     """What a run begins with, on the host: arrays by our paths."""
 
     params: Mapping[str, np.ndarray]  # what is missing here is initialised afresh
-    moments: OriginalState | None  # of Adam, where they were asked for
+    moments: AdamState | None  # where they were asked for
 
 
 def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, records: Tokenizer) -> FirstWeights:
@@ -46,42 +46,49 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, r
       UserError: there are none, they are damaged, not all finite, or of another architecture or vocabulary.
     """
     path = epath.Path(path)
-    original, is_run = find_checkpoint(path), (path / "checkpoints").exists()
+    original = find_checkpoint(path)
+    weights, moments = _read(path, original, with_moments, model)
+    folder = epath.Path(original).parent if original else path
+    theirs, weights = weights.config, drop_surplus_rows(weights, model, folder)
+    _check_fit(path, folder, weights.config, model, records)
+    _check_finite(path, weights.arrays)
+    if original and with_moments:  # after all checks of the weights: they are as much again, twice
+        moments = read_state(path, theirs)
+    if moments and theirs.vocab_size > model.vocab_size:
+        moments = drop_surplus_moments(moments, model)
+    if moments:
+        _check_finite(f"{path}, Adam's moments", flatten({"mu": moments.mu, "nu": moments.nu}))
+    return FirstWeights(weights.arrays, moments)
+
+
+def _read(
+    path: epath.Path, original: str | None, with_moments: bool, model: ModelConfig
+) -> tuple[ForeignWeights, AdamState | None]:
+    """The weights at `path`, whatever they are, and the moments of a run of ours; `original` is a checkpoint's."""
+    is_run = (path / "checkpoints").exists()
     if with_moments and not (original or is_run):
         raise UserError(
             f"--config.init_moments: {path} is neither a workdir of bert_jax.pretrain nor an original-BERT checkpoint; "
             "leave it out"
         )
-    moments = None
     if original:
-        weights = read_tensorflow(path, model)
-    elif is_run:
-        weights, moments = _of_a_run(path, with_moments)
-    elif find_weights(path):
-        weights = read_huggingface(path, model)
-    else:
-        raise UserError(
-            f"--config.init_from={path} is neither a workdir of bert_jax.pretrain, nor Hugging Face weights, nor an "
-            f"original-BERT checkpoint: {what_is_there(path)}"
-        )
-    beside = epath.Path(original).parent if original else path
-    theirs, weights = weights.config, cut_surplus_rows(weights, model.vocab_size, beside)
-    _check_fit(path, beside, weights.config, model, records)
-    _check_finite(path, weights.arrays)
-    if original and with_moments:
-        moments = read_state(path, theirs)
-    if moments:
-        moments = cut_moments(moments, model.vocab_size)
-        _check_finite(f"{path}, Adam's moments", names.flatten({"mu": moments.mu, "nu": moments.nu}))
-    return FirstWeights(weights.arrays, moments)
+        return read_tensorflow(path, model), None
+    if is_run:
+        return _of_a_run(path, with_moments)
+    if find_weights(path):
+        return read_huggingface(path, model), None
+    raise UserError(
+        f"--config.init_from={path} is neither a workdir of bert_jax.pretrain, nor Hugging Face weights, nor an "
+        f"original-BERT checkpoint: {what_is_there(path)}"
+    )
 
 
-def _of_a_run(workdir: epath.Path, with_moments: bool) -> tuple[ForeignWeights, OriginalState | None]:
+def _of_a_run(workdir: epath.Path, with_moments: bool) -> tuple[ForeignWeights, AdamState | None]:
     config = read_config(workdir).model
     abstract_params = pretraining_model(config).abstract_params
     trained = read_trained(workdir, abstract_params, load_tokenizer(workdir / "tokenizer").fingerprint, None)
-    moments = OriginalState(*read_moments(workdir, abstract_params, trained.step)) if with_moments else None
-    return ForeignWeights(names.flatten(trained.params), config, []), moments
+    moments = AdamState(*read_moments(workdir, abstract_params, trained.step)) if with_moments else None
+    return ForeignWeights(flatten(trained.params), config, []), moments
 
 
 def _check_fit(
@@ -119,9 +126,9 @@ def _vocabularies_in(path: epath.Path) -> tuple[epath.Path | None, list[Tokenize
     """Where the vocabulary lies that is with the weights, if one is, and what it may be; a file alone has none."""
     for directory in (path / "tokenizer", path):
         if has_vocabulary(directory):
-            # The original's folders do not say whether their vocab.txt is cased.
-            says = any((directory / name).exists() for name in ("vocabulary.json", "tokenizer_config.json"))
-            return directory, [load_tokenizer(directory, case) for case in ((None,) if says else (True, False))]
+            # In the original's folders nothing tells a cased vocab.txt from another: it may be either.
+            has_case = any((directory / name).exists() for name in ("vocabulary.json", "tokenizer_config.json"))
+            return directory, [load_tokenizer(directory, case) for case in ((None,) if has_case else (True, False))]
     return None, []
 
 
@@ -162,8 +169,8 @@ def start_from(first: FirstWeights, state: State, shardings: State) -> State:
     opt_state = state["opt_state"]
     if first.moments:
         adam, layout = opt_state["adam"], shardings["opt_state"]["adam"]
-        mu = fill_in(adam.mu, names.flatten(first.moments.mu), layout.mu)
-        nu = fill_in(adam.nu, names.flatten(first.moments.nu), layout.nu)
+        mu = fill_in(adam.mu, flatten(first.moments.mu), layout.mu)
+        nu = fill_in(adam.nu, flatten(first.moments.nu), layout.nu)
         count = jax.device_put(np.int32(first.moments.step), layout.count)  # which bias correction goes by
         opt_state = opt_state | {"adam": adam._replace(count=count, mu=mu, nu=nu)}
         logging.info("Adam's moments are those after %d steps", first.moments.step)
@@ -171,16 +178,16 @@ def start_from(first: FirstWeights, state: State, shardings: State) -> State:
 
 
 def fill_in(fresh: Params, given: Mapping[str, np.ndarray], shardings: Params) -> Params:
-    """`fresh` parameters with all that is `given` in their place, laid out as before; what is new is said.
+    """`fresh` parameters with all that is `given` in their place, laid out as before; new positions are logged.
 
     A model that grows in length keeps its first positions and begins the others afresh.
     """
-    old, layout = names.flatten(fresh), names.flatten(shardings)
+    old, layout = flatten(fresh), flatten(shardings)
     filled = {path: _placed(old[path], given[path], layout[path]) if path in given else old[path] for path in old}
     kept = len(given[POSITIONS])
     if kept < len(old[POSITIONS]):
         logging.warning("positions %d to %d are new: initialised afresh", kept, len(old[POSITIONS]) - 1)
-    return names.nest(filled)
+    return nest(filled)
 
 
 def _placed(fresh: jax.Array, given: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:

@@ -86,6 +86,6 @@ def _validation(path: epath.Path, step: int) -> dict[str, Any]:
         return {}
     remedy = "move it away: it is read for the scores of the model card"
     lines = read_json_lines(path, dict[str, Any], remedy)  # of a run that goes on, the last may be half-written
-    told = [check_schema(line, _Line, f"{path}, line {number}", remedy) for number, line in enumerate(lines, 1)]
-    scores = [line for line, at in zip(lines, told, strict=True) if at.split == "validation" and at.step <= step]
+    checked = [check_schema(line, _Line, f"{path}, line {number}", remedy) for number, line in enumerate(lines, 1)]
+    scores = [line for line, at in zip(lines, checked, strict=True) if at.split == "validation" and at.step <= step]
     return scores[-1] if scores else {}

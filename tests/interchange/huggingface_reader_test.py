@@ -12,11 +12,13 @@ import transformers
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
+from bert_jax.interchange.bert_names import HUGGINGFACE
 from bert_jax.interchange.huggingface import from_huggingface, to_huggingface_config
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface
+from bert_jax.interchange.renames import flatten, parameters
 
 NO_HEADS = {"masked_lm", "next_sentence"}
+SIZES = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings")
 ELSEWHERE = ModelConfig(vocab_size=7, hidden_size=8, num_attention_heads=8)  # settings of quite another model
 
 
@@ -38,7 +40,7 @@ def state_dict(torch_model):
 @pytest.fixture
 def ours(state_dict, model_config):
     """The same weights, flat, by our paths."""
-    return names.flatten(from_huggingface({name: tensor.numpy() for name, tensor in state_dict.items()}, model_config))
+    return flatten(from_huggingface({name: tensor.numpy() for name, tensor in state_dict.items()}, model_config))
 
 
 def write(path, tensors):
@@ -179,7 +181,7 @@ def test_what_training_programs_save_with_torch(tmp_path, torch_model, ours, mod
         ("QuestionAnswering", "qa_outputs.weight, qa_outputs.bias", NO_HEADS | {"encoder"}),
     ],
 )
-def test_heads_of_another_task_are_passed_over_and_named(
+def test_heads_of_another_task_are_not_used_and_named(
     tmp_path, torch_model, ours, model_config, caplog, task, heads, missing
 ):
     torch_model.save_pretrained(tmp_path / "all")
@@ -187,8 +189,8 @@ def test_heads_of_another_task_are_passed_over_and_named(
     read = read_huggingface(tmp_path, ELSEWHERE)
     assert_read(read, ours, model_config)
     assert {path.split("/")[0] for path in read.missing} == missing
-    assert sorted(read.passed_over) == sorted(heads.split(", "))
-    assert any(f"holds {told}, which pretraining has no place for" in caplog.text for told in (heads, flip(heads)))
+    assert sorted(read.unused) == sorted(heads.split(", "))
+    assert any(f"holds {names}, which pretraining has no place for" in caplog.text for names in (heads, flip(heads)))
 
 
 def flip(heads):
@@ -232,7 +234,7 @@ def test_other_floating_point_becomes_float32(tmp_path, torch_model, state_dict,
     rounded = {name: tensor.to(dtype) for name, tensor in state_dict.items()}
     write(tmp_path / name, rounded)
     expected = from_huggingface({name: tensor.float().numpy() for name, tensor in rounded.items()}, model_config)
-    assert_read(read_huggingface(tmp_path, ELSEWHERE), names.flatten(expected), model_config)
+    assert_read(read_huggingface(tmp_path, ELSEWHERE), flatten(expected), model_config)
 
 
 def untie(tensors):
@@ -418,6 +420,7 @@ def test_a_config_of_another_model_is_refused(tmp_path, torch_model):
         ({"hidden_size": "32"}, "Expected `int`, got `str` at `hidden_size`"),
         ({"hidden_size": -32}, "Expected `int` >= 1 at `hidden_size`"),
         ({"hidden_size": 10**9}, "has shape (101, 32) and the config says (101, 1000000000)"),
+        (dict.fromkeys(SIZES, 2**31 - 1), "has shape (101, 32) and the config says (2147483647, 2147483647)"),
         ({"num_hidden_layers": 10**9}, "holds 2 layers and its config says num_hidden_layers=1000000000"),
         ({"num_attention_heads": 5}, "says hidden_size=32 and num_attention_heads=5, which does not divide it"),
         ({"hidden_dropout_prob": 1}, "Expected `float` < 1.0 at `hidden_dropout_prob`"),
@@ -438,6 +441,15 @@ def test_a_config_that_cannot_be_is_one_line(tmp_path, torch_model, content, com
     assert "--config" not in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.timeout(60)  # minutes, were every layer of a model to be traced for its shapes
+def test_a_small_file_of_a_thousand_layers_takes_no_longer(tmp_path):
+    config = ModelConfig(5, 2, 1000, num_attention_heads=1, intermediate_size=2, max_position_embeddings=2)
+    arrays = {param.name: np.ones(param.their_shape, np.float32) for param in parameters(HUGGINGFACE, config)}
+    write(tmp_path / "weights.safetensors", {name: torch.from_numpy(array) for name, array in arrays.items()})
+    read = read_huggingface(tmp_path / "weights.safetensors", config)
+    assert (len(read.arrays), read.config.num_hidden_layers) == (len(arrays), 1000)
 
 
 def test_the_settings_of_pytorch_pretrained_bert(tmp_path, torch_model, ours, model_config):

@@ -8,8 +8,8 @@ import numpy as np
 from etils import epath
 
 from bert_jax.config import ModelConfig
-from bert_jax.interchange import names
 from bert_jax.interchange.numpy import write_numpy
+from bert_jax.interchange.renames import flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.wordpiece import WordPiece
@@ -24,8 +24,8 @@ def test_weights_settings_and_tokenizer(tmp_path, model_config):
         (tmp_path / name).mkdir()
         write_numpy(epath.Path(tmp_path / name), Trained(1, params, {}, {}), model_config, tokenizer)
     with np.load(tmp_path / "one" / "params.npz") as found:
-        assert set(found) == names.flatten(params).keys()
-        for path, array in names.flatten(params).items():
+        assert set(found) == flatten(params).keys()
+        for path, array in flatten(params).items():
             np.testing.assert_array_equal(found[path], array.astype(np.float32), strict=True)
     assert ModelConfig(**json.loads((tmp_path / "one" / "config.json").read_text())) == model_config
     assert load_tokenizer(tmp_path / "one").fingerprint == tokenizer.fingerprint

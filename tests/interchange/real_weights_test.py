@@ -14,8 +14,8 @@ import transformers
 from flax import nnx
 
 from bert_jax.config import ModelConfig
-from bert_jax.interchange import names
 from bert_jax.interchange.huggingface_reader import read_huggingface
+from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.pretraining import PretrainingModel, pretraining_model
 
 
@@ -36,13 +36,13 @@ def test_hidden_states_are_those_of_transformers(package, directory, missing):
     assert {part for part in missing if any(name.startswith(part) for name in weights.missing)} == missing
 
     graph = nnx.split(PretrainingModel(weights.config, np.float32, nnx.Rngs(0)))[0]
-    fresh = names.flatten(pretraining_model(weights.config).init(jax.random.key(0)))
-    params = names.nest({name: weights.arrays.get(name, array) for name, array in fresh.items()})
+    fresh = flatten(pretraining_model(weights.config).init(jax.random.key(0)))
+    params = nest({name: weights.arrays.get(name, array) for name, array in fresh.items()})
     draw = np.random.default_rng(0)
     ids = draw.integers(5, weights.config.vocab_size, (2, 24)).astype(np.int32)
     mask = np.ones_like(ids)
     mask[1, 15:] = 0
-    ours = nnx.merge(graph, params).encoder(ids, mask, np.zeros_like(ids)).hidden_states
+    ours = nnx.merge(graph, params).encoder(ids, mask, np.zeros_like(ids))
 
     theirs = transformers.BertModel.from_pretrained(path, add_pooling_layer=False, attn_implementation="eager").eval()
     with torch.no_grad():

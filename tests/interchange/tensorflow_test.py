@@ -15,8 +15,9 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
+from bert_jax.interchange.bert_names import TENSORFLOW
 from bert_jax.interchange.huggingface import to_huggingface_config
+from bert_jax.interchange.renames import flatten, to_theirs
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.interchange.tensorflow import (
     find_checkpoint,
@@ -69,8 +70,8 @@ def test_parameters_and_settings_come_back_bit_for_bit(exported, config, params)
     found = read_tensorflow(exported, ModelConfig())
     assert found.config == config
     assert found.missing == []
-    assert found.arrays.keys() == names.flatten(params).keys()
-    for path, array in names.flatten(params).items():
+    assert found.arrays.keys() == flatten(params).keys()
+    for path, array in flatten(params).items():
         np.testing.assert_array_equal(found.arrays[path], array, strict=True)
 
 
@@ -84,7 +85,7 @@ def test_the_folder_is_the_originals(exported, config):
 def test_tensorflow_finds_the_originals_variables(exported, config, params):
     tf = pytest.importorskip("tensorflow")
     reader = tf.train.load_checkpoint(str(exported / "bert_model.ckpt"))
-    expected = names.to_theirs(params, config, "tensorflow")
+    expected = to_theirs(params, TENSORFLOW, config)
     assert reader.get_variable_to_shape_map().keys() == expected.keys() | {"global_step"}
     assert reader.get_tensor("global_step") == 1234
     for name, array in expected.items():
@@ -112,11 +113,11 @@ def test_a_checkpoint_with_adams_moments(exported, config, params):
     """As the original's training writes it; that its programs really do is tests/original's to show."""
     prefix = exported / "model.ckpt-7"
     moments = {slot: random_params(config, seed) for seed, slot in enumerate(("adam_m", "adam_v"), 1)}
-    arrays = {**names.to_theirs(params, config, "tensorflow"), "global_step": np.array(7, np.int64)}
+    arrays = {**to_theirs(params, TENSORFLOW, config), "global_step": np.array(7, np.int64)}
     for slot, tree in moments.items():
-        arrays |= {f"{name}/{slot}": array for name, array in names.to_theirs(tree, config, "tensorflow").items()}
+        arrays |= {f"{name}/{slot}": array for name, array in to_theirs(tree, TENSORFLOW, config).items()}
     write_bundle(prefix, arrays)
-    assert read_tensorflow(prefix, config).arrays.keys() == names.flatten(params).keys()
+    assert read_tensorflow(prefix, config).arrays.keys() == flatten(params).keys()
     state = read_state(prefix, config)
     assert state.step == 7
     jax.tree.map(np.testing.assert_array_equal, state.mu, moments["adam_m"])
@@ -166,9 +167,9 @@ def rewrite(prefix, change):
 
 def assert_read(found, params, without=()):
     """All arrays of `params` but for those parts, which are missing."""
-    expected = {path: array for path, array in names.flatten(params).items() if not path.startswith(without)}
+    expected = {path: array for path, array in flatten(params).items() if not path.startswith(without)}
     assert found.arrays.keys() == expected.keys()
-    assert set(found.missing) == names.flatten(params).keys() - expected.keys()
+    assert set(found.missing) == flatten(params).keys() - expected.keys()
     for path, array in expected.items():
         np.testing.assert_array_equal(found.arrays[path], array, strict=True)
 
@@ -189,7 +190,7 @@ def test_heads_and_pooler_may_be_missing_and_are_named(exported, config, params,
     assert f"{prefix} does not hold {', '.join(found.missing)}: initialised afresh" in caplog.text
 
 
-def test_what_other_programs_keep_is_passed_over_and_named(exported, config, params, caplog):
+def test_what_other_programs_keep_is_not_used_and_named(exported, config, params, caplog):
     """A classifier's head, LAMB's moments, loss scaling and a text, which is not even read."""
     caplog.set_level("INFO")
     prefix = exported / "bert_model.ckpt"
@@ -199,12 +200,12 @@ def test_what_other_programs_keep_is_passed_over_and_named(exported, config, par
     numbers = {name: np.float32(1) for name in ("beta1_power", "current_loss_scale")}
     rewrite(prefix, {**heads, **slots, **numbers})
     assert_read(read_tensorflow(exported, config), params)
-    told = "beta1_power, current_loss_scale, output_bias, output_weights"
-    assert f"{prefix} holds {told}, which pretraining has no place for: passed over" in caplog.text
-    assert f"{prefix} holds an optimizer's lamb_m, lamb_v: passed over" in caplog.text
+    unused = "beta1_power, current_loss_scale, output_bias, output_weights"
+    assert f"{prefix} holds {unused}, which pretraining has no place for: not used" in caplog.text
+    assert f"{prefix} holds an optimizer's lamb_m, lamb_v: not used" in caplog.text
 
 
-def test_variables_that_are_passed_over_are_not_read(exported, config, params):
+def test_variables_that_are_not_used_are_not_read(exported, config, params):
     tf = pytest.importorskip("tensorflow")
     prefix = str(exported / "bert_model.ckpt")
     arrays = variables(prefix) | {"words": np.array([b"a", b"b"])}
@@ -348,7 +349,7 @@ def test_what_the_originals_programs_do_otherwise_is_said(exported, config, para
     assert "added tokens" not in caplog.text
     tokenizer = Tokenizer(WordPiece(SPECIAL, lowercase=True), added_tokens=[AddedToken(5, "covid")])
     write_tensorflow(exported, Trained(1, params, {}, {}), config, tokenizer)
-    assert "the original's programs know no added tokens, and cut 'covid' too" in caplog.text
+    assert "the original's programs know no added tokens, and split 'covid' too" in caplog.text
     assert load_tokenizer(exported).fingerprint == tokenizer.fingerprint
 
 

@@ -17,8 +17,9 @@ from etils import epath
 
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.data.source import RecordSource
-from bert_jax.interchange import names
+from bert_jax.interchange.renames import flatten
 from bert_jax.interchange.tensorflow import read_state, read_tensorflow, write_tensorflow
+from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
@@ -52,7 +53,7 @@ class Start:
 
     config: ModelConfig
     directory: Path  # our export
-    params: names.Params
+    params: Params
     batches: list[dict[str, np.ndarray]]
 
 
@@ -136,8 +137,8 @@ def test_the_same_losses_at_every_step(theirs, ours):
 def test_the_same_weights_after_training(start, theirs, ours):
     found = read_tensorflow(theirs / "model.ckpt", start.config)
     assert found.config == start.config
-    before = names.flatten(start.params)
-    for path, array in names.flatten(ours[0]["params"]).items():
+    before = flatten(start.params)
+    for path, array in flatten(ours[0]["params"]).items():
         np.testing.assert_allclose(found.arrays[path], array, rtol=0, atol=2e-5, err_msg=path)
         assert np.abs(array - before[path]).max() > 1e-4 or path.endswith(NO_GRADIENT)
 
@@ -146,6 +147,6 @@ def test_the_same_moments_after_training(start, theirs, ours):
     found, adam = read_state(theirs / "model.ckpt", start.config), ours[0]["opt_state"]["adam"]
     assert found.step == STEPS
     for expected, moments in ((adam.mu, found.mu), (adam.nu, found.nu)):
-        for path, array in names.flatten(moments).items():
+        for path, array in flatten(moments).items():
             tolerance = 1 if path.endswith(NO_GRADIENT) else 2e-4 * np.abs(array).max()
-            np.testing.assert_allclose(names.flatten(expected)[path], array, rtol=0, atol=tolerance, err_msg=path)
+            np.testing.assert_allclose(flatten(expected)[path], array, rtol=0, atol=tolerance, err_msg=path)

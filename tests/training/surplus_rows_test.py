@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
+from bert_jax.interchange.bert_names import TENSORFLOW
+from bert_jax.interchange.renames import flatten, parameters
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.surplus_rows import TABLES
+from bert_jax.training.surplus_rows import vocab_tables
 from bert_jax.training.warm_start import read_weights
 from bert_jax.workdir.run_directory import read_config
 
@@ -20,6 +21,7 @@ transformers = pytest.importorskip("transformers")
 
 RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+TABLES = ("encoder/embeddings/word/embedding", "masked_lm/output_bias")
 
 
 def hugging_face(config, directory):
@@ -43,8 +45,12 @@ def vocabulary(directory, size, word="word"):
     return load_tokenizer(directory / "vocab.txt")
 
 
+def test_the_tables_are_those_that_the_model_declares(model_config):
+    assert vocab_tables(model_config) == set(TABLES)
+
+
 @pytest.mark.parametrize("rows", [104, 128, 500])
-def test_rows_without_a_token_are_left_out_and_told(model_config, tmp_path, caplog, rows):
+def test_rows_without_a_token_are_left_out_and_logged(model_config, tmp_path, caplog, rows):
     theirs = hugging_face(dataclasses.replace(model_config, vocab_size=rows), tmp_path)
     weights = read_weights(tmp_path, False, model_config, vocabulary(tmp_path, 101))
     state = theirs.state_dict()
@@ -80,7 +86,7 @@ def test_moments_of_surplus_rows_are_left_out_too(model_config, tmp_path):
     padded = dataclasses.replace(model_config, vocab_size=104)
     draw = np.random.default_rng(0)
     arrays = {"global_step": np.array(7, np.int64)}
-    for param in names.parameters(padded, "tensorflow"):
+    for param in parameters(TENSORFLOW, padded):
         for name in (param.name, f"{param.name}/adam_m", f"{param.name}/adam_v"):
             arrays[name] = draw.random(param.their_shape, np.float32)
     write_bundle(tmp_path / "model.ckpt-7", arrays)
@@ -89,8 +95,8 @@ def test_moments_of_surplus_rows_are_left_out_too(model_config, tmp_path):
     table = "bert/embeddings/word_embeddings"
     for ours, theirs in [
         (first.params, table),
-        (names.flatten(first.moments.mu), f"{table}/adam_m"),
-        (names.flatten(first.moments.nu), f"{table}/adam_v"),
+        (flatten(first.moments.mu), f"{table}/adam_m"),
+        (flatten(first.moments.nu), f"{table}/adam_v"),
     ]:
         np.testing.assert_array_equal(ours[TABLES[0]], arrays[theirs][:101])
         assert ours[TABLES[1]].shape == (101,)

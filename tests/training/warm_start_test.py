@@ -13,8 +13,9 @@ import torch
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
+from bert_jax.interchange.bert_names import TENSORFLOW
 from bert_jax.interchange.huggingface import from_huggingface
+from bert_jax.interchange.renames import flatten, nest, to_theirs
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
 from bert_jax.model.functional import param_shardings
@@ -58,11 +59,11 @@ def test_every_weight_of_hugging_faces_is_taken_on_any_mesh(model_config, tmp_pa
     weights = read_weights(hugging_face(model_config, tmp_path), False, model_config, RECORDS)
     mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: np.prod(sizes)])
     params, shardings = fresh_params(model_config, mesh)
-    filled = names.flatten(fill_in(params, weights.params, shardings))
+    filled = flatten(fill_in(params, weights.params, shardings))
     assert filled.keys() == weights.params.keys()
     for path, array in weights.params.items():
         np.testing.assert_array_equal(filled[path], array, err_msg=path)
-        assert filled[path].sharding == names.flatten(shardings)[path]
+        assert filled[path].sharding == flatten(shardings)[path]
 
 
 def test_missing_heads_stay_fresh_and_are_named(model_config, tmp_path, caplog):
@@ -71,7 +72,7 @@ def test_missing_heads_stay_fresh_and_are_named(model_config, tmp_path, caplog):
     assert "masked_lm/output_bias" in caplog.text
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     params, shardings = fresh_params(model_config, mesh)
-    before, filled = names.flatten(params), names.flatten(fill_in(params, weights.params, shardings))
+    before, filled = flatten(params), flatten(fill_in(params, weights.params, shardings))
     np.testing.assert_array_equal(filled["next_sentence/kernel"], before["next_sentence/kernel"])
     assert not np.array_equal(filled["encoder/pooler/kernel"], before["encoder/pooler/kernel"])
 
@@ -81,8 +82,8 @@ def test_positions_grow_and_the_new_ones_are_named(model_config, tmp_path, caplo
     longer = ModelConfig(**{**vars(model_config), "max_position_embeddings": 64})
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
     params, shardings = fresh_params(longer, mesh)
-    before = np.asarray(names.flatten(params)[POSITIONS])
-    filled = names.flatten(fill_in(params, weights.params, shardings))[POSITIONS]
+    before = np.asarray(flatten(params)[POSITIONS])
+    filled = flatten(fill_in(params, weights.params, shardings))[POSITIONS]
     np.testing.assert_array_equal(filled[:16], weights.params[POSITIONS])
     np.testing.assert_array_equal(filled[16:], before[16:])
     assert "positions 16 to 63 are new" in caplog.text
@@ -184,7 +185,7 @@ def spoil(directory, config, framework, value):
         torch.save(state_dict, directory / "pytorch_model.bin")
         return
     params = from_huggingface({name: tensor.numpy() for name, tensor in state_dict.items()}, config)
-    write_bundle(directory / "bert_model.ckpt", names.to_theirs(params, config, "tensorflow"))
+    write_bundle(directory / "bert_model.ckpt", to_theirs(params, TENSORFLOW, config))
     (directory / "bert_config.json").write_text(json.dumps(to_original_config(config)))
 
 
@@ -236,13 +237,13 @@ def test_records_of_ids_go_on_from_the_originals_encoder(chain, tmp_path):
     directory = write_vocabulary(tmp_path / "molecules", 591, special=(0, 11, 12, 13, 14))
     (directory / "bert_config.json").write_text(json.dumps(to_original_config(config)))
     params = jax.device_get(pretraining_model(config).init(jax.random.key(3)))
-    arrays = names.to_theirs(params, config, "tensorflow") | {"output_weights": np.zeros((12, 32), np.float32)}
+    arrays = to_theirs(params, TENSORFLOW, config) | {"output_weights": np.zeros((12, 32), np.float32)}
     write_bundle(directory / "model.ckpt-5", {name: one for name, one in arrays.items() if "cls/" not in name})
 
     flags = [f"--config.data.records={tmp_path}/records", f"--config.init_from={directory}"]
     done = chain.pretrain(tmp_path / "train", *flags, "--config.phases[0].steps=2")
     assert f"{directory}/model.ckpt-5 does not hold masked_lm/transform/kernel" in done.stderr
-    assert "holds output_weights, which pretraining has no place for: passed over" in done.stderr
+    assert "holds output_weights, which pretraining has no place for: not used" in done.stderr
 
     done = chain.pretrain(tmp_path / "other", *flags, "--config.model.num_hidden_layers=3", check=False)
     assert done.returncode == 1
@@ -279,9 +280,9 @@ def test_moments_are_taken_over_on_request(model_config, tmp_path):
     state = init_state(model, optimizer, shardings, seed=0)
     draw = np.random.default_rng(0)
     mu, nu = ({path: draw.random(array.shape, np.float32) for path, array in flat(state)} for _ in range(2))
-    arrays = names.to_theirs(jax.device_get(state["params"]), model_config, "tensorflow")
+    arrays = to_theirs(jax.device_get(state["params"]), TENSORFLOW, model_config)
     for slot, moments in (("adam_m", mu), ("adam_v", nu)):
-        theirs = names.to_theirs(names.nest(moments), model_config, "tensorflow")
+        theirs = to_theirs(nest(moments), TENSORFLOW, model_config)
         arrays |= {f"{name}/{slot}": array for name, array in theirs.items()}
     write_bundle(tmp_path / "model.ckpt-7", {**arrays, "global_step": np.array(7, np.int64)})
     (tmp_path / "bert_config.json").write_text(json.dumps(to_original_config(model_config)))
@@ -291,24 +292,24 @@ def test_moments_are_taken_over_on_request(model_config, tmp_path):
 
     jax.tree.map(np.testing.assert_array_equal, started["params"], state["params"])
     adam = started["opt_state"]["adam"]
-    jax.tree.map(np.testing.assert_array_equal, (adam.mu, adam.nu), (names.nest(mu), names.nest(nu)))
+    jax.tree.map(np.testing.assert_array_equal, (adam.mu, adam.nu), (nest(mu), nest(nu)))
     assert (started["step"], adam.count) == (0, 7)
     assert jax.tree.all(jax.tree.map(lambda array, sharding: array.sharding == sharding, started, shardings))
 
 
 def flat(state):
-    return names.flatten(state["params"]).items()
+    return flatten(state["params"]).items()
 
 
 def test_moments_may_grow_in_length_and_are_numbers_too(model_config, tmp_path):
     model = pretraining_model(model_config)
-    arrays = names.to_theirs(jax.device_get(model.init(jax.random.key(0))), model_config, "tensorflow")
+    arrays = to_theirs(jax.device_get(model.init(jax.random.key(0))), TENSORFLOW, model_config)
     slots = {f"{name}/{slot}": abs(array) for name, array in arrays.items() for slot in ("adam_m", "adam_v")}
     write_bundle(tmp_path / "model.ckpt-7", {**arrays, **slots, "global_step": np.array(7, np.int64)})
     (tmp_path / "bert_config.json").write_text(json.dumps(to_original_config(model_config)))
     config = ModelConfig(**vars(model_config) | {"hidden_act": "gelu", "max_position_embeddings": 64})
     first = read_weights(tmp_path, True, config, RECORDS)
-    assert names.flatten(first.moments.mu)[POSITIONS].shape == (16, 32)
+    assert flatten(first.moments.mu)[POSITIONS].shape == (16, 32)
     slots["bert/pooler/dense/bias/adam_v"][5] = np.nan
     write_bundle(tmp_path / "model.ckpt-7", {**arrays, **slots, "global_step": np.array(7, np.int64)})
     with pytest.raises(UserError, match="Adam's moments: nu/encoder/pooler/bias is not finite"):

@@ -1,13 +1,16 @@
 """The table of names against the model's own declaration, transformers' state dict and the original's variables."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 import transformers
 
 from bert_jax.errors import UserError
-from bert_jax.interchange import names
+from bert_jax.interchange.bert_names import HUGGINGFACE, TENSORFLOW
 from bert_jax.interchange.huggingface import to_huggingface_config
+from bert_jax.interchange.renames import Module, flatten, parameters, to_ours, to_theirs
 from bert_jax.model.pretraining import pretraining_model
 
 
@@ -17,20 +20,25 @@ def random_params(config, seed=0):
     return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, dtype=np.float32), abstract)
 
 
-@pytest.mark.parametrize("framework", ["huggingface", "tensorflow"])
-def test_every_parameter_of_the_model_is_in_the_table_once(model_config, framework):
-    declared = {
-        path: leaf.shape for path, leaf in names.flatten(pretraining_model(model_config).abstract_params).items()
-    }
-    table = names.parameters(model_config, framework)
+@pytest.mark.parametrize("names", [HUGGINGFACE, TENSORFLOW], ids=["huggingface", "tensorflow"])
+def test_every_parameter_of_the_model_is_in_the_table_once(model_config, names):
+    declared = {path: leaf.shape for path, leaf in flatten(pretraining_model(model_config).abstract_params).items()}
+    table = parameters(names, model_config)
     assert {param.path: param.shape for param in table} == declared
     assert len({param.name for param in table}) == len(table) == len(declared)
+
+
+def test_what_the_model_lacks_is_left_out(model_config):
+    """A family's table may have heads that only some of its models have."""
+    head = Module("sentence_order", "cls.order", {"kernel": "weight.T"})
+    names = dataclasses.replace(HUGGINGFACE, modules=[*HUGGINGFACE.modules, head])
+    assert parameters(names, model_config) == parameters(HUGGINGFACE, model_config)
 
 
 def test_hugging_face_names_and_shapes_are_transformers_own(model_config):
     model = transformers.BertForPreTraining(transformers.BertConfig(**to_huggingface_config(model_config, pad_id=0)))
     theirs = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    assert {param.name: param.their_shape for param in names.parameters(model_config, "huggingface")} == theirs
+    assert {param.name: param.their_shape for param in parameters(HUGGINGFACE, model_config)} == theirs
 
 
 def test_tensorflow_names_are_the_originals(model_config):
@@ -61,12 +69,12 @@ def test_tensorflow_names_are_the_originals(model_config):
         "cls/seq_relationship/output_weights",
         "cls/seq_relationship/output_bias",
     ]
-    assert sorted(param.name for param in names.parameters(model_config, "tensorflow")) == sorted(layers + others)
+    assert sorted(param.name for param in parameters(TENSORFLOW, model_config)) == sorted(layers + others)
 
 
 def test_tensorflow_shapes_are_the_originals(model_config):
     params = random_params(model_config)
-    arrays = names.to_theirs(params, model_config, "tensorflow")
+    arrays = to_theirs(params, TENSORFLOW, model_config)
     hidden, mlp = model_config.hidden_size, model_config.intermediate_size
     layer = "bert/encoder/layer_1"
     assert arrays[f"{layer}/attention/self/query/kernel"].shape == (hidden, hidden)
@@ -77,13 +85,13 @@ def test_tensorflow_shapes_are_the_originals(model_config):
     np.testing.assert_array_equal(arrays[f"{layer}/attention/self/query/kernel"], ours)
 
 
-@pytest.mark.parametrize("framework", ["huggingface", "tensorflow"])
-def test_there_and_back_is_bit_exact(model_config, framework):
+@pytest.mark.parametrize("names", [HUGGINGFACE, TENSORFLOW], ids=["huggingface", "tensorflow"])
+def test_there_and_back_is_bit_exact(model_config, names):
     params = random_params(model_config)
-    there = names.to_theirs(params, model_config, framework)
-    back = names.to_ours(there, model_config, framework, "weights")
+    there = to_theirs(params, names, model_config)
+    back = to_ours(there, names, model_config, "weights")
     jax.tree.map(np.testing.assert_array_equal, back, params)
-    assert all(array.flags.c_contiguous for array in [*there.values(), *names.flatten(back).values()])
+    assert all(array.flags.c_contiguous for array in [*there.values(), *flatten(back).values()])
 
 
 def drop(arrays):
@@ -107,14 +115,14 @@ def reshape(arrays):
     ],
 )
 def test_what_cannot_be_mapped_is_named(model_config, damage, complaint):
-    arrays = names.to_theirs(random_params(model_config), model_config, "huggingface")
+    arrays = to_theirs(random_params(model_config), HUGGINGFACE, model_config)
     damage(arrays)
     with pytest.raises(UserError, match=complaint):
-        names.to_ours(arrays, model_config, "huggingface", "model.safetensors")
+        to_ours(arrays, HUGGINGFACE, model_config, "model.safetensors")
 
 
 def test_params_of_another_model_are_named(model_config):
     params = random_params(model_config)
     del params["encoder"]["pooler"]
     with pytest.raises(UserError, match="encoder/pooler/kernel is missing"):
-        names.to_theirs(params, model_config, "huggingface")
+        to_theirs(params, HUGGINGFACE, model_config)
