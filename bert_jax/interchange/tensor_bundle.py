@@ -10,13 +10,13 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import google_crc32c
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from bert_jax.errors import UserError
+from bert_jax.storage.tfrecord_frame import masked_crc
 
 # The fields in use of tensorflow/core/protobuf/tensor_bundle.proto, with tensor_shape.proto and versions.proto.
 _SCHEMA = """
@@ -91,7 +91,7 @@ class TensorBundle:
         with file.open("rb") as data:
             data.seek(entry.offset)
             content = data.read(entry.size)
-        if _masked_crc(content) != entry.crc32c:
+        if masked_crc(content) != entry.crc32c:
             raise UserError(f"{file}: {name} is damaged or cut off (CRC mismatch); fetch the file again")
         return np.frombuffer(content, _DTYPES[entry.dtype]).reshape(self.shapes[name])
 
@@ -132,7 +132,7 @@ def write_bundle(prefix: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> No
                 shape={"dim": [{"size": size} for size in array.shape]},
                 offset=offset,
                 size=len(content),
-                crc32c=_masked_crc(content),
+                crc32c=masked_crc(content),
             )
             items.append((name.encode(), entry.SerializeToString(deterministic=True)))
             data.write(content)
@@ -174,7 +174,7 @@ def _read_block(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
     (start, size), _ = _read_varints(handle, 0, 2)
     block = table[start : start + size]
     compression, crc = _TRAILER.unpack_from(table, start + size)
-    if compression or crc != _masked_crc(table[start : start + size + 1]):
+    if compression or crc != masked_crc(table[start : start + size + 1]):
         raise ValueError(f"compression {compression}" if compression else "CRC mismatch")
     end = len(block) - 4 * (1 + int.from_bytes(block[-4:], "little"))  # the places where a search may begin
     place, key = 0, b""
@@ -201,7 +201,7 @@ def _block(items: list[tuple[bytes, bytes]]) -> bytes:
     """A block whose every key is written out; searches begin at the first."""
     entries = [_varints(0, len(key), len(value)) + key + value for key, value in items]
     block = b"".join(entries) + struct.pack("<II", 0, 1)
-    return block + _TRAILER.pack(0, _masked_crc(block + b"\0"))
+    return block + _TRAILER.pack(0, masked_crc(block + b"\0"))
 
 
 def _varints(*numbers: int) -> bytes:
@@ -227,8 +227,3 @@ def _read_varints(data: bytes, place: int, count: int) -> tuple[list[int], int]:
         numbers.append(number | data[place] << shift)
         place += 1
     return numbers, place
-
-
-def _masked_crc(data: bytes) -> Any:
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -194,7 +194,7 @@ def entries(*items):
     """A block of (bytes shared with the key before, key's other bytes, value)."""
     content = b"".join(tensor_bundle._varints(n, len(key), len(value)) + key + value for n, key, value in items)
     content += b"\0\0\0\0\1\0\0\0"
-    return content + tensor_bundle._TRAILER.pack(0, tensor_bundle._masked_crc(content + b"\0"))
+    return content + tensor_bundle._TRAILER.pack(0, tensor_bundle.masked_crc(content + b"\0"))
 
 
 def test_a_small_index_that_unfolds_to_a_large_one(tmp_path):
