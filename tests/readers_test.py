@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 
 from bert_jax.errors import UserError
-from bert_jax.workdir.checkpoints import read_params
+from bert_jax.workdir.read_checkpoint import read_params
 
 pytestmark = [
     pytest.mark.timeout(900),

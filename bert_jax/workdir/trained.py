@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json_lines
-from bert_jax.workdir.checkpoints import read_checkpoint, read_params
+from bert_jax.workdir.read_checkpoint import read_checkpoint, read_params
 
 Tree = Any  # nested dicts of arrays
 
