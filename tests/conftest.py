@@ -18,6 +18,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import jax
 import numpy as np
 import pytest
+from jax._src import compiler
 
 from bert_jax.config import ModelConfig
 
@@ -39,12 +40,25 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.timeout(TIME_LIMIT_SECONDS))
 
 
+# XLA's older way of writing a fusion's loops, which takes half as long.
+PLAIN_LOOPS = ("xla_cpu_use_fusion_emitters", False)
+
+
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """XLA's cheap optimizations only, which halves the time of a compilation, for tests that compile whole steps."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    """XLA's cheap optimizations only, which takes a fraction of the time, for tests that compile whole steps."""
+
+    def quick(*arguments, **options):
+        chosen = of_jax(*arguments, **options)
+        chosen.env_option_overrides = [*chosen.env_option_overrides, PLAIN_LOOPS]
+        return chosen
+
+    of_jax = compiler.get_compile_options
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "get_compile_options", quick)  # by XLA_FLAGS it would be for all tests
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")
@@ -89,8 +103,10 @@ def inherited():
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 
-# XLA's cheap optimizations only, which halves the time of a compilation; pulse_test.py has all.
-QUICK_COMPILATION = MappingProxyType({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"})
+# As `quick_compilation`, for processes; pulse_test.py has all optimizations.
+QUICK_COMPILATION = MappingProxyType(
+    {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+)
 INHERITED = inherited()
 
 
