@@ -29,7 +29,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 ROOT = Path(__file__).parent.parent
 # Only in processes that tests start. tensorboardX imports torch where it finds it, which takes two seconds a process
 # and which nobody needs; and what one process has compiled, however quickly, the next one need not.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [f"{ROOT}/tests/without_torch", os.environ.get("PYTHONPATH")]))
+paths = [f"{ROOT}/tests/without_torch", str(ROOT), os.environ.get("PYTHONPATH")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 TIME_LIMIT_SECONDS = 300  # of one test; a hang ends with a stack trace
 
