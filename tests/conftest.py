@@ -127,9 +127,9 @@ class Verbs:
     For tests of what a verb does. Tests of signals, and of how a process starts, start real ones.
     """
 
-    def __init__(self, *interpreter):
+    def __init__(self, *interpreter, environment=QUICK_COMPILATION):
         self._command = [*(interpreter or [sys.executable]), str(ROOT / "tests" / "verb_server.py")]
-        self._server = None
+        self._environment, self._server = INHERITED | environment, None
 
     def run(self, verb, *flags):
         """The finished process of `python -m bert_jax.VERB FLAGS`."""
@@ -154,8 +154,7 @@ class Verbs:
 
     def _start(self):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        environment = INHERITED | QUICK_COMPILATION
-        server = subprocess.Popen(self._command, cwd=ROOT, env=environment, text=True, **pipes)
+        server = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, text=True, **pipes)
         assert server.stdout.readline() == "ready\n"
         return server
 
