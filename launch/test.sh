@@ -3,7 +3,7 @@
 #
 #     launch/test.sh [--all] [PYTEST ARGUMENT ...]        --all: the slow tests too
 #
-# Without an argument for pytest, the tests run in two processes, each file in one of them.
+# Without an argument for pytest, the tests run in two processes, each file in one of them, in the order of conftest.py.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,7 +15,7 @@ if [[ ${1:-} == --all ]]; then
   marked=(-m '')
 fi
 if [[ $# -eq 0 ]]; then
-  set -- -n 2 --dist loadfile
+  set -- -n 2 --dist loadfile --no-loadscope-reorder
 fi
 
 run() {

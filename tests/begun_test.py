@@ -5,14 +5,24 @@ stopped after 61 of 400 steps (begun); all by the commands of that revision.
 """
 
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def run(verbs):
+    """run(verb, *flags) -> the finished process, which succeeded."""
+
+    def run(verb, *flags):
+        done = verbs.run(verb, *flags)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +33,12 @@ def begun(tmp_path_factory):
     return directory
 
 
-def run(verb, *flags):
-    command = [sys.executable, "-m", f"bert_jax.{verb}", *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done
-
-
 def lines(workdir, split):
     found = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return {line["step"]: line for line in found if line["split"] == split}
 
 
-def test_it_goes_on_to_the_same_losses(begun):
+def test_it_goes_on_to_the_same_losses(run, begun):
     flags = [f"--config={begun}/config.py", f"--config.data.records={begun}/records"]
     done = run("pretrain", *flags, f"--workdir={begun}/begun")
     assert "from step 61 to 400" in done.stderr
@@ -48,7 +51,7 @@ def test_it_goes_on_to_the_same_losses(begun):
     assert scores[0] == pytest.approx(scores[1], rel=1e-3)
 
 
-def test_its_checkpoints_are_evaluated_and_exported(begun):
+def test_its_checkpoints_are_evaluated_and_exported(run, begun):
     scores = json.loads(run("evaluate", f"--workdir={begun}/whole", f"--records={begun}/records").stdout)
     assert scores["next_sentence_accuracy"] > 0.7
     run("export", f"--workdir={begun}/whole", "--format=numpy", f"--output={begun}/export")

@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -21,14 +19,18 @@ def files(tmp_path):
     return tmp_path
 
 
-def run(directory, *more, **flags):
-    given = {"input": directory / "text.txt", "vocab": directory / "vocab.txt", "output": directory / "records"}
-    command = [sys.executable, "-m", "bert_jax.build_records"]
-    command += [f"--{name}={value}" for name, value in {**given, **flags}.items()]
-    return subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(verbs):
+    """run(directory of the files, *more, **flags) -> the finished process of build_records."""
+
+    def run(directory, *more, **flags):
+        given = {"input": directory / "text.txt", "vocab": directory / "vocab.txt", "output": directory / "records"}
+        return verbs.run("build_records", *(f"--{name}={value}" for name, value in {**given, **flags}.items()), *more)
+
+    return run
 
 
-def test_records_and_what_is_said(files):
+def test_records_and_what_is_said(run, files):
     result = run(files, "--whole_word_mask", max_seq_length=32, dupe_factor=3, holdout=0.3)
     assert result.returncode == 0, result.stderr
     manifest = read_manifest(files / "records")
@@ -41,14 +43,14 @@ def test_records_and_what_is_said(files):
     assert re.search(r"train: \d+ documents, .*unknown\); \d+ instances, .* filled", result.stderr)
 
 
-def test_the_same_again(files):
+def test_the_same_again(run, files):
     assert run(files).returncode == 0
     again = run(files)
     assert again.returncode == 0
     assert "complete; nothing to do" in again.stderr
 
 
-def test_original_name_of_the_mask_flag(files):
+def test_original_name_of_the_mask_flag(run, files):
     assert run(files, "--do_whole_word_mask").returncode == 0
     assert read_manifest(files / "records").options["whole_word_mask"] is True
 
@@ -63,7 +65,7 @@ def test_original_name_of_the_mask_flag(files):
         ({"num_parts": 99}, "use --num_parts=5 or fewer"),
     ],
 )
-def test_mistakes_are_one_line(files, flags, message):
+def test_mistakes_are_one_line(run, files, flags, message):
     result = run(files, **flags)
     assert result.returncode == 1
     (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -72,7 +74,7 @@ def test_mistakes_are_one_line(files, flags, message):
     assert not (files / "records").exists()
 
 
-def test_text_that_the_vocabulary_does_not_know(files):
+def test_text_that_the_vocabulary_does_not_know(run, files):
     (files / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nACG\nCGT\n")
     (files / "text.txt").write_text("ACG CGT\nCGT CGT\n\nCGT ACG\nACG ACG\n")
     strict = run(files, "--strict")
@@ -94,7 +96,7 @@ def test_text_that_the_vocabulary_does_not_know(files):
     assert "% of the tokens are [UNK]" not in good.stderr
 
 
-def test_a_cap_on_masked_words_that_takes_most_of_them(files):
+def test_a_cap_on_masked_words_that_takes_most_of_them(run, files):
     said = run(files, max_seq_length=512, dupe_factor=1).stderr
     assert (
         "--max_predictions_per_seq=20 masks at most 3.9% of a sequence of 512 tokens, where --masked_lm_prob=0.15 asks "
@@ -105,7 +107,7 @@ def test_a_cap_on_masked_words_that_takes_most_of_them(files):
         assert "masks at most" not in run(files, output=files / str(output), dupe_factor=1, **flags).stderr
 
 
-def test_a_finding_is_told_once_and_counted_at_the_end(files):
+def test_a_finding_is_told_once_and_counted_at_the_end(run, files):
     (files / "text.txt").write_text(TEXT + "\n\nthis is\x0c the number\n" * 6)
     said = run(files, dupe_factor=1).stderr
     told, summed_up = re.findall(r"suspicious input: .*control.*", said)
@@ -117,7 +119,7 @@ def test_a_finding_is_told_once_and_counted_at_the_end(files):
     assert str(files) not in summed_up
 
 
-def test_records_that_cannot_be_read_are_left_out_up_to_a_number(files):
+def test_records_that_cannot_be_read_are_left_out_up_to_a_number(run, files):
     lines = [
         '{"text": "a sentence of text"}',
         '{"text": "a sentence of text',
@@ -150,7 +152,7 @@ def test_records_that_cannot_be_read_are_left_out_up_to_a_number(files):
     assert (files / "records" / shard).read_bytes() == (files / "good" / shard).read_bytes()
 
 
-def test_a_plan_that_is_damaged_is_one_line(files):
+def test_a_plan_that_is_damaged_is_one_line(run, files):
     (files / "records" / ".parts").mkdir(parents=True)
     (files / "records" / ".parts" / "plan.json").write_text('{"plan": []}')
     done = run(files)
@@ -160,7 +162,7 @@ def test_a_plan_that_is_damaged_is_one_line(files):
     )
 
 
-def test_one_document(files):
+def test_one_document(run, files):
     (files / "text.txt").write_text("a sentence\nanother one\n")
     result = run(files)
     assert result.returncode == 1
@@ -168,7 +170,7 @@ def test_one_document(files):
     assert "blank lines" in result.stderr
 
 
-def test_worker_ends_in_one_line_too(files):
+def test_worker_ends_in_one_line_too(run, files):
     (files / "text.txt").write_text("a sentence\n\n\x01\n")
     result = run(files)
     assert result.returncode == 1

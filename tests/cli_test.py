@@ -1,6 +1,5 @@
 """How a verb starts and fails, in processes of its own: one line that names the flag and the remedy, no traceback."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,9 +56,8 @@ def run(tmp_path_factory):
     script.write_text(VERB)
 
     def run(*flags):
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, script, *flags]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     return run
 

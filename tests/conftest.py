@@ -1,10 +1,13 @@
 """What all tests share: eight devices on the CPU, strict broadcasting, a time limit, and a small model with a batch."""
 
 import ctypes
+import gc
+import json
 import os
 import pydoc_data.topics
 import subprocess
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +19,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import jax
 import numpy as np
 import pytest
+from jax._src import compiler
 
 from bert_jax.config import ModelConfig
 
@@ -26,7 +30,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 ROOT = Path(__file__).parent.parent
 # Only in processes that tests start. tensorboardX imports torch where it finds it, which takes two seconds a process
 # and which nobody needs; and what one process has compiled, however quickly, the next one need not.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [f"{ROOT}/tests/without_torch", os.environ.get("PYTHONPATH")]))
+paths = [f"{ROOT}/tests/without_torch", str(ROOT), os.environ.get("PYTHONPATH")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 TIME_LIMIT_SECONDS = 300  # of one test; a hang ends with a stack trace
 
@@ -35,14 +40,36 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIME_LIMIT_SECONDS))
+    # Lest one of two processes begins a long file when the other has nothing left to do.
+    first = [ROOT / "tests" / name for name in (ROOT / "tests" / "longest_first.txt").read_text().split()]
+    place = {path: number for number, path in enumerate(first)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # a collection need not look at all that is imported
+
+
+# XLA's older way of writing a fusion's loops, which takes half as long.
+PLAIN_LOOPS = ("xla_cpu_use_fusion_emitters", False)
 
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """XLA's cheap optimizations only, which halves the time of a compilation, for tests that compile whole steps."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    """XLA's cheap optimizations only, which takes a fraction of the time, for tests that compile whole steps."""
+
+    def quick(*arguments, **options):
+        chosen = of_jax(*arguments, **options)
+        chosen.env_option_overrides = [*chosen.env_option_overrides, PLAIN_LOOPS]
+        return chosen
+
+    of_jax = compiler.get_compile_options
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "get_compile_options", quick)  # by XLA_FLAGS it would be for all tests
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")
@@ -82,16 +109,78 @@ def make_batch():
     return make
 
 
-class Chain:
-    """The commands of the project, run as people run them, on a small real corpus.
+def inherited():
+    """The environment of a process that is started now, without what pytest puts there for each test."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
-    XLA's cheap optimizations only, which halves the time of a compilation; pulse_test.py has all.
+
+# As `quick_compilation`, for processes; pulse_test.py has all optimizations.
+QUICK_COMPILATION = MappingProxyType(
+    {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+)
+INHERITED = inherited()
+
+
+class Verbs:
+    """Runs verbs in children of a process that has imported what they import (verb_server.py): seconds less for each.
+
+    For tests of what a verb does. Tests of signals, and of how a process starts, start real ones.
     """
 
-    environment = MappingProxyType({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"})
+    def __init__(self, *interpreter, environment=QUICK_COMPILATION):
+        self._command = [*(interpreter or [sys.executable]), str(ROOT / "tests" / "verb_server.py")]
+        self._environment, self._server = INHERITED | environment, None
 
-    def __init__(self, directory):
-        self.directory = directory
+    def run(self, verb, *flags):
+        """The finished process of `python -m bert_jax.VERB FLAGS`."""
+        flags = [str(flag) for flag in flags]
+        with tempfile.TemporaryDirectory() as directory:
+            files = [Path(directory) / name for name in ("stdout", "stderr")]
+            status = self.status(verb, flags, *files)
+            return subprocess.CompletedProcess([verb, *flags], status, *(file.read_text() for file in files))
+
+    def status(self, verb, flags, stdout, stderr, seconds=None):
+        """Its exit code, or None after so many seconds; what it says is appended to these files."""
+        request = {"verb": verb, "flags": flags, "stdout": str(stdout), "stderr": str(stderr), "seconds": seconds}
+        if self._server is None:
+            self._server = self._start()
+        try:
+            self._server.stdin.write(json.dumps(request) + "\n")
+            self._server.stdin.flush()
+            return json.loads(self._server.stdout.readline())["status"]
+        except BaseException:  # a test's time is over: the answer is not for the next one
+            self.close()
+            raise
+
+    def _start(self):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        server = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, text=True, **pipes)
+        assert server.stdout.readline() == "ready\n"
+        return server
+
+    def close(self):
+        """End that process, and the verb that it runs."""
+        if self._server is not None:
+            self._server.terminate()
+            self._server.communicate()
+            self._server = None
+
+
+@pytest.fixture(scope="session")
+def verbs():
+    """verbs.run(verb, *flags) -> the finished process."""
+    verbs = Verbs()
+    yield verbs
+    verbs.close()
+
+
+class Chain:
+    """The commands of the project, run as people run them, on a small real corpus."""
+
+    environment = QUICK_COMPILATION
+
+    def __init__(self, directory, verbs):
+        self.directory, self._verbs = directory, verbs
         topics = [text for _, text in sorted(pydoc_data.topics.topics.items())]
         documents = [[line.strip() for line in topic.splitlines() if line.strip()] for topic in topics[:60]]
         self.corpus = directory / "corpus.txt"
@@ -121,14 +210,17 @@ class Chain:
 
     def run(self, verb, *flags, check=True, **environment):
         """The finished process of `python -m bert_jax.VERB FLAGS`, with these environment variables."""
-        done = subprocess.run(
-            [sys.executable, "-m", f"bert_jax.{verb}", *flags],
-            cwd=ROOT,
-            env=os.environ | self.environment | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        if environment or inherited() != INHERITED:
+            done = subprocess.run(
+                [sys.executable, "-m", f"bert_jax.{verb}", *flags],
+                cwd=ROOT,
+                env=os.environ | self.environment | environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        else:
+            done = self._verbs.run(verb, *flags)
         assert not check or done.returncode == 0, done.stderr
         return done
 
@@ -153,9 +245,9 @@ class Chain:
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory):
+def chain(tmp_path_factory, verbs):
     """A corpus, its vocabulary and its records of 32 and 64 tokens, made by the real commands once."""
-    return Chain(tmp_path_factory.mktemp("chain"))
+    return Chain(tmp_path_factory.mktemp("chain"), verbs)
 
 
 @pytest.fixture(scope="session")

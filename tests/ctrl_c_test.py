@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 def start(*command, **environment):
     return subprocess.Popen(
         [sys.executable, *command],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        env=os.environ | environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -137,9 +137,7 @@ def test_in_the_background_of_a_script_it_is_ignored(script):
     ignored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
     wait = f"import bert_jax.cli, os, signal, runpy; os.kill(os.getpid(), signal.SIGINT); {'{}'}"
     command = [sys.executable, "-c", wait.format(f"runpy.run_path({str(script)!r}, run_name='__main__')")]
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, **ignored
-    )
+    done = subprocess.run(command, capture_output=True, text=True, **ignored)
     assert (done.returncode, done.stdout) == (0, "went on\n"), done.stderr
 
 

@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from pydoc_data.topics import topics
 
 import jax
@@ -24,7 +21,6 @@ from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.workdir.checkpoints import Checkpoints
 from bert_jax.workdir.run_directory import read_config
 
-ROOT = Path(__file__).parent.parent
 TEXT = topics["assert"]
 MODEL = ModelConfig(
     hidden_size=32,
@@ -78,16 +74,20 @@ def workdir(tmp_path_factory):
     return directory
 
 
-def export(workdir, output, *flags):
-    """The finished process of the export command."""
-    command = [sys.executable, "-m", "bert_jax.export", f"--workdir={workdir}", f"--output={output}", *flags]
-    if not any(flag.startswith("--format") for flag in flags):
-        command.append("--format=huggingface")
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def export(verbs):
+    """export(workdir, output, *flags) -> the finished process of the export command."""
+
+    def export(workdir, output, *flags):
+        if not any(flag.startswith("--format") for flag in flags):
+            flags = (*flags, "--format=huggingface")
+        return verbs.run("export", f"--workdir={workdir}", f"--output={output}", *flags)
+
+    return export
 
 
 @pytest.fixture(scope="module")
-def exported(workdir, tmp_path_factory):
+def exported(export, workdir, tmp_path_factory):
     output = tmp_path_factory.mktemp("export") / "hf"
     done = export(workdir, output)
     assert done.returncode == 0, done.stderr
@@ -135,14 +135,14 @@ def test_the_card_tells_data_config_steps_scores_and_versions(exported):
     assert "1.5" not in card  # the clock of the run
 
 
-def test_the_same_command_again_writes_the_same(workdir, exported):
+def test_the_same_command_again_writes_the_same(export, workdir, exported):
     before = contents(exported)
     done = export(workdir, exported)
     assert done.returncode == 0, done.stderr
     assert contents(exported) == before
 
 
-def test_an_older_checkpoint_on_request(workdir, tmp_path):
+def test_an_older_checkpoint_on_request(export, workdir, tmp_path):
     done = export(workdir, tmp_path / "hf", "--step=5")
     assert done.returncode == 0, done.stderr
     card = (tmp_path / "hf" / "README.md").read_text()
@@ -154,7 +154,7 @@ def test_an_older_checkpoint_on_request(workdir, tmp_path):
     np.testing.assert_array_equal(model.bert.pooler.dense.weight.detach().numpy(), ours.T)
 
 
-def test_an_original_bert_folder(workdir, tmp_path):
+def test_an_original_bert_folder(export, workdir, tmp_path):
     for name in ("one", "two"):
         done = export(workdir, tmp_path / name, "--format=tensorflow")
         assert done.returncode == 0, done.stderr
@@ -169,7 +169,7 @@ def test_an_original_bert_folder(workdir, tmp_path):
     assert tokenizers[0].fingerprint == tokenizers[1].fingerprint
 
 
-def test_a_numpy_file(workdir, tmp_path):
+def test_a_numpy_file(export, workdir, tmp_path):
     done = export(workdir, tmp_path / "out", "--format=numpy", "--step=5")
     assert done.returncode == 0, done.stderr
     params = flatten(make_state(pretraining_model(read_config(workdir).model), 5)["params"])
@@ -180,7 +180,7 @@ def test_a_numpy_file(workdir, tmp_path):
     assert "library_name: numpy" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_wrong_requests_end_in_one_line_and_write_nothing(workdir, tmp_path):
+def test_wrong_requests_end_in_one_line_and_write_nothing(export, workdir, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
     (tmp_path / "young").mkdir()
@@ -201,7 +201,7 @@ def test_wrong_requests_end_in_one_line_and_write_nothing(workdir, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_a_tokenizer_of_another_run_is_refused(workdir, tmp_path):
+def test_a_tokenizer_of_another_run_is_refused(export, workdir, tmp_path):
     copy = tmp_path / "run"
     copy.mkdir()
     for name in ("config.json", "checkpoints"):

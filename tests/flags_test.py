@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,9 +43,8 @@ BY_THE_VERB = {("build_records", "num_workers"), ("build_vocab", "vocab_size")}
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_number_out_of_range_is_refused_where_flags_are_read(verb):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", LIST, verb, *TRIED]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for name, answers in json.loads(done.stdout.splitlines()[-1]).items():
         if name in OPTIONS or (verb, name) in BY_THE_VERB:
             continue
@@ -139,9 +137,8 @@ def test_an_option_of_the_records_is_in_its_range_or_refused(name):
         ("export", ["--workdir=@/w", "--format=numpy", "--output=@/e", "--step=-1"], 2, "--step=-1"),
     ],
 )
-def test_a_real_process_refuses_in_one_line(tmp_path, verb, flags, status, message):
-    command = [sys.executable, "-m", f"bert_jax.{verb}", *(flag.replace("@", str(tmp_path)) for flag in flags)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_a_real_process_refuses_in_one_line(verbs, tmp_path, verb, flags, status, message):
+    done = verbs.run(verb, *(flag.replace("@", str(tmp_path)) for flag in flags))
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, done.stderr
     assert message in errors[0]

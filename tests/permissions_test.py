@@ -3,9 +3,7 @@
 The verbs run without root's right to read and write everything, so that modes count where tests run as root, too.
 """
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -44,11 +42,12 @@ def directory(chain, finished_run, tmp_path):
             path.chmod(0o755)
 
 
-def run(directory, verb, *flags):
-    command = [sys.executable, "-c", WITHOUT_OVERRIDE, "-m", f"bert_jax.{verb}"]
-    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    flags = [flag.replace("@", str(directory)) for flag in flags]
-    return subprocess.run([*command, *flags], cwd=ROOT, env=environment, capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def run(verbs):
+    """run(directory, verb, *flags) -> the finished process, for which modes count."""
+    those = type(verbs)(sys.executable, "-c", WITHOUT_OVERRIDE)
+    yield lambda directory, verb, *flags: those.run(verb, *(flag.replace("@", str(directory)) for flag in flags))
+    those.close()
 
 
 def contents(directory):
@@ -91,7 +90,7 @@ VOCABULARY = ("--vocab_size=600", "--input=@/corpus.txt")
         ("closed", 0o555, "plan", [CONFIG, "--topology=cpu:1", "--json=@/closed/new.json"]),
     ],
 )
-def test_what_is_closed_is_one_line_and_nothing_is_changed(directory, closed, mode, verb, flags):
+def test_what_is_closed_is_one_line_and_nothing_is_changed(run, directory, closed, mode, verb, flags):
     before = contents(directory)
     (directory / closed).chmod(mode)
     done = run(directory, verb, *flags)
@@ -120,7 +119,7 @@ def test_what_is_closed_is_one_line_and_nothing_is_changed(directory, closed, mo
         ("corpus.txt", "report", ["--workdir=@/run"]),
     ],
 )
-def test_an_output_that_can_be_no_output_is_one_line_and_stays(directory, output, verb, flags):
+def test_an_output_that_can_be_no_output_is_one_line_and_stays(run, directory, output, verb, flags):
     (directory / "dangling").symlink_to(directory / "gone")
     (directory / "loop").symlink_to(directory / "loop")
     before = contents(directory)

@@ -31,15 +31,12 @@ def get_config():
 LARGE = str(ROOT / "configs" / "bert_large.py")
 
 
-def plan(*flags, environment=None):
-    return subprocess.run(
-        [sys.executable, "-m", "bert_jax.plan", *flags],
-        cwd=ROOT,
-        env=os.environ | (environment or {}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def plan(verbs):
+    """plan(*flags) -> the finished process of the command. The TPU compiler refuses flags of the one for CPUs."""
+    those = type(verbs)(environment={})
+    yield lambda *flags: those.run("plan", *flags)
+    those.close()
 
 
 def last_line(done):
@@ -54,7 +51,7 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def planned(small):
+def planned(plan, small):
     """Two slices planned by the command: what it printed, the JSON and the directory of compiled texts."""
     done = plan(
         f"--config={small}",
@@ -140,7 +137,7 @@ def test_what_it_prints(planned):
     ],
     ids=["little", "large"],
 )
-def test_what_does_not_fit_and_what_would(tmp_path, flags, length, rows):
+def test_what_does_not_fit_and_what_would(plan, tmp_path, flags, length, rows):
     done = plan(
         f"--config={LARGE}",
         "--topology=v2:2x2",
@@ -163,7 +160,7 @@ def test_what_does_not_fit_and_what_would(tmp_path, flags, length, rows):
     assert math.isclose(large["memory_limit_bytes"], 7.5 * 2**30, rel_tol=0.1)
 
 
-def test_a_plan_for_this_hosts_cpu(tmp_path, chain):
+def test_a_plan_for_this_hosts_cpu(plan, tmp_path, chain):
     """Sizes come from the records, where they are there."""
     done = plan(
         f"--config={ROOT / 'tests' / 'configs' / 'one_phase.py'}",
@@ -182,7 +179,7 @@ def test_a_plan_for_this_hosts_cpu(tmp_path, chain):
 
 
 @pytest.mark.parametrize("topology", ["v9:2x2", "gpu:8", "v3:3x3"])
-def test_an_unknown_topology_is_one_line_before_anything_else(topology):
+def test_an_unknown_topology_is_one_line_before_anything_else(plan, topology):
     done = plan(f"--config={LARGE}", f"--topology=v3:8x8,{topology}")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [last_line(done)]
@@ -191,13 +188,15 @@ def test_an_unknown_topology_is_one_line_before_anything_else(topology):
 
 def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['libtpu'] = None")
-    done = plan(f"--config={LARGE}", "--topology=v3:8x8", environment={"PYTHONPATH": str(tmp_path)})
+    command = [sys.executable, "-m", "bert_jax.plan", f"--config={LARGE}", "--topology=v3:8x8"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [last_line(done)]
     assert "pip install 'bert_jax[plan]'" in last_line(done)
 
 
-def test_packed_rows_are_those_that_pretrain_makes(chain, tmp_path):
+def test_packed_rows_are_those_that_pretrain_makes(plan, chain, tmp_path):
     flags = (
         f"--config={ROOT}/tests/configs/one_phase.py",
         f"--config.data.records={chain.records(64)}",
@@ -215,7 +214,7 @@ def test_packed_rows_are_those_that_pretrain_makes(chain, tmp_path):
     assert sum(phase["product_flops"].values()) == pytest.approx(phase["model_flops"], rel=0.02)
 
 
-def test_packing_without_records_is_one_line(small, tmp_path):
+def test_packing_without_records_is_one_line(plan, small, tmp_path):
     done = plan(
         f"--config={small}", "--topology=cpu:1", "--config.data.packing=true", f"--config.data.records={tmp_path}/none"
     )
@@ -223,14 +222,14 @@ def test_packing_without_records_is_one_line(small, tmp_path):
     assert last_line(done).startswith(f"error: records directory {tmp_path}/none does not exist")
 
 
-def test_a_batch_that_does_not_divide_is_one_line(small):
+def test_a_batch_that_does_not_divide_is_one_line(plan, small):
     done = plan(f"--config={small}", "--topology=cpu:2", "--config.phases[0].global_batch_size=3")
     assert done.returncode == 1
     assert last_line(done).startswith("error: global_batch_size=3")
 
 
 @needs_libtpu
-def test_a_compiler_that_takes_too_long_is_said(small):
+def test_a_compiler_that_takes_too_long_is_said(plan, small):
     done = plan(f"--config={small}", "--topology=v3:2x2", "--compile_minutes=0.01")
     assert done.returncode == 0
     assert "the compiler took longer than 0.6 s" in done.stdout

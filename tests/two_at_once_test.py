@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 def start(verb, *flags):
     command = [sys.executable, "-m", f"bert_jax.{verb}", *flags]
     pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, **pipes)
+    return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
 
 
 def wait_for(path, process):

@@ -12,8 +12,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +20,6 @@ import pytest
 
 from bert_jax.config import Config
 
-ROOT = Path(__file__).parent.parent.parent
 SECONDS = 60
 FIRST, _, LAST = os.environ.get("BERT_JAX_FUZZ_SEEDS", "0-59").rpartition("-")
 SEEDS = range(int(FIRST or 0), int(LAST) + bool(FIRST))
@@ -46,15 +43,10 @@ class Trial:
 
 
 class World:
-    """Good input of every kind, made by the real commands, and a server that runs verbs on damaged copies of it."""
+    """Good input of every kind, made by the real commands, which run on damaged copies of it."""
 
-    def __init__(self, chain, workdir, directory):
-        self.chain, self.workdir, self.directory = chain, workdir, directory
-        environment = os.environ | chain.environment
-        command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("verb_server.py"))]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._server = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
-        assert self._server.stdout.readline() == "ready\n"
+    def __init__(self, chain, workdir, directory, verbs):
+        self.chain, self.workdir, self.directory, self._verbs = chain, workdir, directory, verbs
         for name in ("huggingface", "tensorflow"):
             chain.run("export", f"--workdir={workdir}", f"--format={name}", f"--output={directory}/{name}")
         for step in (10, 20):
@@ -70,14 +62,7 @@ class World:
 
     def run(self, verb, flags, log):
         """The exit code; what the verb says is in the file `log`."""
-        request = {"verb": verb, "flags": [str(flag) for flag in flags], "stderr": str(log), "seconds": SECONDS}
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        return json.loads(self._server.stdout.readline())["status"]
-
-    def close(self):
-        self._server.stdin.close()
-        self._server.wait()
+        return self._verbs.status(verb, [str(flag) for flag in flags], log, log, SECONDS)
 
     def pretrain(self, workdir, records, *flags):
         """The flags of a short run."""
@@ -89,10 +74,8 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(chain, finished_run, tmp_path_factory):
-    world = World(chain, finished_run, tmp_path_factory.mktemp("world"))
-    yield world
-    world.close()
+def world(chain, finished_run, tmp_path_factory, verbs):
+    return World(chain, finished_run, tmp_path_factory.mktemp("world"), verbs)
 
 
 def losses(workdir):

@@ -43,7 +43,7 @@ cli.run(main)
 def start(*command, heeds_permissions=False, **environment):
     return subprocess.Popen(
         [sys.executable, *command],
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        env=os.environ | environment,
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
