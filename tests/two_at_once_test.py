@@ -23,8 +23,8 @@ def start(verb, *flags):
     return subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
 
 
-def wait_for(path, process):
-    while not path.exists():
+def wait_for(lock, process):
+    while not (lock.exists() and lock.stat().st_size):  # it is made, then locked, then says by whom
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.001)
 
