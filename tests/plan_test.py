@@ -160,9 +160,10 @@ def test_what_does_not_fit_and_what_would(plan, tmp_path, flags, length, rows):
     assert math.isclose(large["memory_limit_bytes"], 7.5 * 2**30, rel_tol=0.1)
 
 
-def test_a_plan_for_this_hosts_cpu(plan, tmp_path, chain):
+def test_a_plan_for_this_hosts_cpu(tmp_path, chain):
     """Sizes come from the records, where they are there."""
-    done = plan(
+    done = chain.run(
+        "plan",
         f"--config={ROOT / 'tests' / 'configs' / 'one_phase.py'}",
         f"--config.data.records={chain.directory}/records-{{max_seq_length}}",
         "--topology=cpu:2",
@@ -196,7 +197,7 @@ def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
     assert "pip install 'bert_jax[plan]'" in last_line(done)
 
 
-def test_packed_rows_are_those_that_pretrain_makes(plan, chain, tmp_path):
+def test_packed_rows_are_those_that_pretrain_makes(chain, tmp_path):
     flags = (
         f"--config={ROOT}/tests/configs/one_phase.py",
         f"--config.data.records={chain.records(64)}",
@@ -206,7 +207,7 @@ def test_packed_rows_are_those_that_pretrain_makes(plan, chain, tmp_path):
         "--config.data.packing=true",
     )
     out = tmp_path / "plan.json"
-    done = plan(*flags, "--topology=cpu:1", f"--json={out}")
+    done = chain.run("plan", *flags, "--topology=cpu:1", f"--json={out}")
     assert done.returncode == 0, done.stderr
     (phase,) = json.loads(out.read_text())["plans"][0]["phases"]
     told = re.search(r"packing: (\d+) sequences a step in (\d+) rows", done.stderr)
