@@ -9,6 +9,7 @@ from absl import flags
 from etils import epath
 
 from bert_jax import cli
+from bert_jax.config import Config
 from bert_jax.config.command_line import define_config
 from bert_jax.planning.phases import plan_phase, requests
 from bert_jax.planning.run_plan import RunPlan, known_sizes, packings, write_json, write_texts
@@ -16,7 +17,7 @@ from bert_jax.planning.table import comparison_table, run_table
 from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
 from bert_jax.storage.paths import check_file, check_place
 
-_CONFIG = define_config()
+_CONFIG = define_config(Config)
 _TOPOLOGY = flags.DEFINE_list("topology", None, f"Machines to plan for, one or several: {KNOWN}.")
 _VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size", 0, "Tokens; 0: the config's, else the records', else the paper's.", 0, 10_000_000

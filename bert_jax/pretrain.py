@@ -9,13 +9,14 @@ from contextlib import nullcontext
 from absl import flags
 
 from bert_jax import cli
+from bert_jax.config import Config
 from bert_jax.config.command_line import define_config
 from bert_jax.parallel.processes import is_first, joined
 from bert_jax.reporting.page import write_report
 from bert_jax.storage.lock import only_run
 from bert_jax.training.pretraining import pretrain
 
-_CONFIG = define_config()
+_CONFIG = define_config(Config)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, metrics, tokenizer and report.")
 flags.mark_flags_as_required(["config", "workdir"])
 

@@ -15,10 +15,11 @@ import builtins
 import errno
 from absl import flags
 from bert_jax import cli
+from bert_jax.config import Config
 from bert_jax.config.command_line import define_config
 from bert_jax.errors import UserError
 
-_CONFIG = define_config()
+_CONFIG = define_config(Config)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory.")
 _TROUBLE = flags.DEFINE_string("trouble", "none", "What goes wrong.")
 flags.mark_flags_as_required(["config", "workdir"])

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from absl import flags
 from ml_collections import config_flags
@@ -24,24 +24,29 @@ from bert_jax.config.run import Config
 
 _MODULE = "config_file"  # the name under which the file is imported
 _HELP = "Python file whose get_config() returns the run's config."
+Kind = TypeVar("Kind")
 _PARSERS = {int: flags.IntegerParser(), float: flags.FloatParser(), str: flags.ArgumentParser()}
 
 
-def define_config() -> flags.FlagHolder[Config]:
-    """Define --config, and with it --config.group.key for every setting."""
-    for kind in set(_ranges(Config)):
+def define_config(kind: type[Kind]) -> flags.FlagHolder[Kind]:
+    """Define --config, and with it --config.group.key for every setting of this kind of run (a dataclass)."""
+    for field in set(_ranges(kind)):
         # config_flags knows int, float and str, and nothing of their ranges.
-        base = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else str
-        config_flags.register_flag_parser_for_type(kind, _PARSERS[base])
+        base = typing.get_args(field)[0] if typing.get_origin(field) is Annotated else str
+        config_flags.register_flag_parser_for_type(field, _PARSERS[base])
     holder = config_flags.DEFINE_config_file("config", None, _HELP)
-    flags.FLAGS["config"].parser = _ConfigFile()
+    flags.FLAGS["config"].parser = _ConfigFile(kind)
     return holder
 
 
 class _ConfigFile(flags.ArgumentParser):
     """What config_flags has for this keeps an error for later, and does not look at what get_config() gives."""
 
-    def parse(self, argument: str) -> Config:
+    def __init__(self, kind: type) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def parse(self, argument: str) -> Any:
         """The config that a file's get_config() returns; what follows a colon is get_config's argument.
 
         Raises:
@@ -54,8 +59,10 @@ class _ConfigFile(flags.ArgumentParser):
             config = _load(file).get_config(*arguments)
         except Exception as error:
             raise flags.Error(f"--config={file}{_place(error, file)}: {type(error).__name__}: {error}") from error
-        if not isinstance(config, Config):
-            raise flags.Error(f"--config={file}: get_config() gives no bert_jax.config.Config; return one")
+        if not isinstance(config, self.kind):
+            raise flags.Error(
+                f"--config={file}: get_config() gives no bert_jax.config.{self.kind.__name__}; return one"
+            )
         return config
 
 
@@ -80,19 +87,25 @@ def check_settings(argv: Sequence[str]) -> None:
     """Raise flags.Error on a setting that does not exist, or that is several: config_flags ends in a traceback."""
     for argument in argv:
         if match := re.match(r"--?(?:no)?config\.([^=]*)", argument):
-            _check_key(match[1])
+            _check_key(match[1], _kind_of_run()())
 
 
-def _check_key(key: str) -> None:
+def _kind_of_run() -> type:
+    """That of the verb's --config; of a verb without one, which takes no settings, any."""
+    parser = flags.FLAGS["config"].parser if "config" in flags.FLAGS else None
+    return parser.kind if isinstance(parser, _ConfigFile) else Config
+
+
+def _check_key(key: str, config: Any) -> None:
     if not re.fullmatch(r"(\.\w+(\[-?[0-9]+\])?)+", f".{key}"):
-        raise flags.Error(
-            f"--config.{key} does not exist; settings are given as in {_example(Config().phases, 'phases')}"
-        )
-    holder: Any = Config()
+        group = dataclasses.fields(config)[0].name
+        example = _example(getattr(config, group), group)
+        raise flags.Error(f"--config.{key} does not exist; settings are given as in {example}")
+    holder, group = config, ""
     for part in re.findall(r"[^.\[\]]+", key):
         if isinstance(holder, tuple):
             if not re.fullmatch("-?[0-9]+", part):
-                remedy = f"there are several phases, counted from 0; give {_example(holder, 'phases')}"
+                remedy = f"there are several {group}, counted from 0; give {_example(holder, group)}"
                 raise flags.Error(f"--config.{key} does not exist: {remedy}")
             holder = holder[0]
             continue
@@ -101,7 +114,7 @@ def _check_key(key: str) -> None:
             near = difflib.get_close_matches(part, names, 1) or names
             remedy = f"did you mean {' or '.join(near)}?" if near else "it has no parts"
             raise flags.Error(f"--config.{key} does not exist: {part} is no setting; {remedy}")
-        holder = getattr(holder, part)
+        holder, group = getattr(holder, part), part
     if isinstance(holder, tuple) or dataclasses.is_dataclass(holder):
         raise flags.Error(f"--config.{key} is several settings; give each by itself, as in {_example(holder, key)}")
 

@@ -4,32 +4,33 @@ import dataclasses
 import json
 import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
-from bert_jax.config.run import Config
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema
 
+Kind = TypeVar("Kind")
 
-def to_json(config: Config) -> str:
+
+def to_json(config: Any) -> str:
     """The resolved config as JSON text, the form in which it lies beside checkpoints."""
     return json.dumps(dataclasses.asdict(config), indent=2)
 
 
-def from_dict(values: Any, source: str) -> Config:
-    """The config of `to_json`, read back. A setting that is not there is of an earlier version: it has its default.
+def from_dict(values: Any, source: str, kind: type[Kind]) -> Kind:
+    """The config of `to_json`, read back; `kind` is that of its run, and `source` names it in the UserError.
 
-    `source` names it in the UserError.
+    A setting that is not there is of an earlier version: it has its default.
 
     Raises:
       UserError: a key is not one of ours (it was made by another version), or a value is none that a run can have.
     """
     remedy = "give the version that wrote it, restore it, or start a new --workdir"
-    unknown = [f"`{key}`" for key in _unknown(values, Config, "")]
+    unknown = [f"`{key}`" for key in _unknown(values, kind, "")]
     if unknown or (isinstance(values, dict) and "phases" not in values):
         what = f"{unknown[0]} is no setting" if unknown else "`phases` is missing"
         raise UserError(f"{source} is of another version of bert_jax: {what}; {remedy}")
-    config = check_schema(values, Config, source, remedy)
+    config: Any = check_schema(values, kind, source, remedy)
     config.check(f"{source}: ")
     return config
 
@@ -50,7 +51,7 @@ def _unknown(values: Any, kind: Any, prefix: str) -> Iterator[str]:
             yield key
 
 
-# What may change between two starts of one run without changing what the run computes.
+# What may change between two starts of one run without changing what the run computes, whatever its kind.
 FREE_TO_CHANGE = (
     "data.records",
     "data.read_threads",
@@ -58,7 +59,6 @@ FREE_TO_CHANGE = (
     "data.cache_gigabytes",
     "data.cache_directory",
     "data.skip_corrupt",
-    "data.allow_other_records",
     "data.allow_other_records",
     "mesh.",
     "optimizer.shard_over_data",
@@ -76,7 +76,7 @@ FREE_TO_CHANGE = (
 )
 
 
-def differences(old: Config, new: Config) -> list[str]:
+def differences(old: Any, new: Any) -> list[str]:
     """Each setting that decides the run's result and differs, as "key: old, not new"."""
     before, after = _flatten(dataclasses.asdict(old)), _flatten(dataclasses.asdict(new))
     keys = [key for key in before | after if not key.startswith(FREE_TO_CHANGE)]

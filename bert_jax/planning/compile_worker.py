@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import jax
 
+from bert_jax.config import Config
 from bert_jax.config.file import from_dict
 from bert_jax.data.packing import pack_records
 from bert_jax.data.schema import RecordFormat
@@ -38,7 +39,7 @@ def compile_step(directory: Path) -> Result:
       UserError: the config does not go with the mesh.
     """
     request = read_json(directory / "request.json", Asked, "plan again")
-    config = from_dict(request.config, "request.json")
+    config = from_dict(request.config, "request.json", Config)
     phase = config.phases[request.phase]
     topology = parse_topology(request.topology)
     mesh = make_mesh(config.mesh, topology.describe())

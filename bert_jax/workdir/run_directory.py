@@ -63,4 +63,4 @@ def read_config(workdir: epath.PathLike) -> Config:
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise UserError(f"{workdir} holds no run (no config.json); give the --workdir of `python -m bert_jax.pretrain`")
-    return from_dict(read_json(path, Any, "restore it, or start a new --workdir"), str(path))
+    return from_dict(read_json(path, Any, "restore it, or start a new --workdir"), str(path), Config)

@@ -20,7 +20,7 @@ def test_what_is_on_disk_is_read_back_the_same():
             for name, kind in typing.get_type_hints(type(group)).items():
                 if kind is float:  # no two alike, so that none can be mixed up
                     setattr(group, name, getattr(group, name) * 0.9 + 1e-3 / len(name))
-    assert from_dict(json.loads(to_json(config)), SOURCE) == config
+    assert from_dict(json.loads(to_json(config)), SOURCE, Config) == config
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_file_that_no_run_of_this_version_wrote_is_one_line_with_its_path(chan
     values = json.loads(to_json(Config()))
     change(values)
     with pytest.raises(UserError) as error:
-        from_dict(values, SOURCE)
+        from_dict(values, SOURCE, Config)
     message = str(error.value)
     assert message.startswith(f"{SOURCE}")
     assert key in message
@@ -58,10 +58,10 @@ def test_a_file_that_no_run_of_this_version_wrote_is_one_line_with_its_path(chan
 @pytest.mark.parametrize("values", [None, [], 3, "x", {}])
 def test_what_is_no_config_at_all(values):
     with pytest.raises(UserError, match=rf"^{SOURCE} is .* start a new --workdir$"):
-        from_dict(values, SOURCE)
+        from_dict(values, SOURCE, Config)
 
 
 def test_a_setting_of_which_an_earlier_version_knew_nothing_has_its_default():
     values = json.loads(to_json(Config()))
     del values["train"]["remat"], values["evaluation"]
-    assert from_dict(values, SOURCE) == Config()
+    assert from_dict(values, SOURCE, Config) == Config()

@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
+from bert_jax.config import Config, MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import TENSORFLOW
@@ -349,7 +349,7 @@ def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):
 
 
 def test_moments_of_our_own_run_are_those_of_its_last_checkpoint(finished_run):
-    config = from_dict(json.loads((finished_run / "config.json").read_text()), "config.json")
+    config = from_dict(json.loads((finished_run / "config.json").read_text()), "config.json", Config)
     mesh = make_mesh(MeshConfig(2, 1, 1), jax.devices()[:2])
     model, optimizer = pretraining_model(config.model), make_optimizer(config.optimizer, config.phases)
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
