@@ -48,7 +48,8 @@ def gather(shards: Tree, shardings: Tree, axes: Mapping[tuple[str, ...], tuple[s
         gathered = jax.lax.all_gather(jnp.stack([rows[number] for number in bundle]), "data", axis=1, tiled=True)
         for place, number in enumerate(bundle):
             path, shard = paths_and_shards[number]
-            is_table = axes[tuple(entry.key for entry in path)][0] in LOOKED_UP
+            rows_axis, *columns_axes = axes[tuple(entry.key for entry in path)]
+            is_table = rows_axis in LOOKED_UP and bool(columns_axes)  # a bias of the vocabulary is none
             whole[number] = gathered[place] if is_table else _whole(gathered[place], shard.shape, layouts[number])
     return jax.tree.unflatten(tree, whole)
 

@@ -20,12 +20,14 @@ AXES = {
     ("rows", "kernel"): ("embed", "mlp"),
     ("heads", "kernel"): ("embed", "heads"),
     ("words", "embedding"): ("vocab", "embed"),
+    ("output", "bias"): ("vocab",),
     ("norm", "scale"): ("embed",),
 }
 SHAPES = {
     "rows": {"kernel": (64, 24)},
     "heads": {"kernel": (5, 3, 64)},  # only its last dimension divides, and its 15 rows do not
     "words": {"embedding": (101, 32)},
+    "output": {"bias": (1024,)},  # of the vocabulary's axis, and no table
     "norm": {"scale": (32,)},  # too small to be sharded
 }
 FILLED = 128  # rows of the word table: 101, up to a multiple of 8 rows on each of 8 replicas
@@ -55,6 +57,7 @@ def test_where_the_shards_are(shardings):
     assert specs["rows"]["kernel"] == P("data", None)
     assert specs["heads"]["kernel"] == P(None, None, "data")
     assert specs["words"]["embedding"] == P(None, "data")
+    assert specs["output"]["bias"] == P("data")
     assert specs["norm"]["scale"] == P()
 
 
