@@ -1,4 +1,4 @@
-"""The house rules that a parser can see: which room imports which, and how long files and functions are."""
+"""The house rules that a parser can see: which package imports which, and how long files and functions are."""
 
 import ast
 from collections.abc import Iterator
@@ -59,15 +59,15 @@ OPTIONAL = {"wandb", "tensorflow", "torch", "transformers", "apache_beam"}
 DRAWERS = {"utils", "util", "common", "helpers", "types", "misc"}
 
 FILE_LINES, VERB_LINES, FUNCTION_LINES = 300, 60, 60
-LONG_FUNCTIONS = {("training/loop.py", "train"): 120}  # the one long scroll
+LONG_FUNCTIONS = {("training/loop.py", "train"): 120}  # the one long function
 
 
 def violations(path: str, source: str) -> list[str]:
     """What is wrong with a file of the package; `path` is relative to the package."""
     tree = ast.parse(source)
-    room = Path(path).parts[0].removesuffix(".py")
+    package = Path(path).parts[0].removesuffix(".py")
     is_verb = "/" not in path and "__main__" in source
-    found = [*wrong_imports(path, room, is_verb, tree), *long_functions(path, tree)]
+    found = [*wrong_imports(path, package, is_verb, tree), *long_functions(path, tree)]
     if Path(path).stem in DRAWERS:
         found.append("a drawer: name the file after what is in it")
     lines, limit = len(source.splitlines()), VERB_LINES if is_verb else FILE_LINES
@@ -76,19 +76,19 @@ def violations(path: str, source: str) -> list[str]:
     return [f"{PACKAGE}/{path}: {what}" for what in found]
 
 
-def wrong_imports(path: str, room: str, is_verb: bool, tree: ast.Module) -> Iterator[str]:
-    if room != "__init__" and not is_verb and room not in MAY_IMPORT:
-        yield f"the room {room} is not in MAY_IMPORT"
+def wrong_imports(path: str, package: str, is_verb: bool, tree: ast.Module) -> Iterator[str]:
+    if package != "__init__" and not is_verb and package not in MAY_IMPORT:
+        yield f"the package {package} is not in MAY_IMPORT"
         return
-    allowed = set(MAY_IMPORT) if is_verb else MAY_IMPORT.get(room, set()) | {room}
+    allowed = set(MAY_IMPORT) if is_verb else MAY_IMPORT.get(package, set()) | {package}
     while_loading = {id(node) for node in outside_functions(tree)}
     for node in ast.walk(tree):
         for name in imported(node):
             top, *below = name.split(".")
             if top == PACKAGE and below and below[0] not in allowed | {"__version__"}:
-                yield f"line {node.lineno}: {room} must not import {below[0]}"
-            if top in NO_BUSINESS.get(room, ()):
-                yield f"line {node.lineno}: {room} must not import {top}"
+                yield f"line {node.lineno}: {package} must not import {below[0]}"
+            if top in NO_BUSINESS.get(package, ()):
+                yield f"line {node.lineno}: {package} must not import {top}"
             if top in OPTIONAL and id(node) in while_loading:
                 yield f"line {node.lineno}: {top} is optional, import it in the function that needs it"
 
@@ -97,7 +97,7 @@ def imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
-        assert node.level == 0, "relative imports hide the room they come from"
+        assert node.level == 0, "relative imports hide the package they come from"
         return [f"{node.module}.{alias.name}" for alias in node.names]
     return []
 
@@ -146,7 +146,7 @@ def test_the_house_is_in_order(source):
         ("training/loop.py", "from bert_jax.pretrain import main", "training must not import pretrain"),
         ("interchange/tensorflow.py", "if True:\n    import tensorflow as tf", "tensorflow is optional"),
         ("text/utils.py", "", "a drawer"),
-        ("drawer.py", "", "the room drawer is not in MAY_IMPORT"),
+        ("drawer.py", "", "the package drawer is not in MAY_IMPORT"),
         ("model/layers.py", "x = 1\n" * 301, "301 lines, more than 300"),
         ("pretrain.py", "x = 1\n" * 60 + "if __name__ == '__main__': pass", "61 lines, more than 60"),
         ("model/layers.py", "def f():\n" + "    x = 1\n" * 60, "f has 61 lines, more than 60"),

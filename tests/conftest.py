@@ -265,7 +265,7 @@ MS_REMOUNT = 32
 def small_disk(tmp_path):
     """small_disk(kilobytes) -> a directory on a disk of that size; small_disk(kilobytes, directory) changes it.
 
-    `inodes`: how many files and directories it takes, itself among them; 0: as many as have room.
+    `inodes`: how many files and directories it takes, itself among them; 0: as many as fit.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() != 0:

@@ -39,8 +39,8 @@ def start(chain, workdir, layout):
     ]
 
 
-def told(workdir):
-    """The steps told so far, with their losses."""
+def logged(workdir):
+    """The steps logged so far, with their losses."""
     path = workdir / "metrics.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     lines = [json.loads(line) for line in lines if line.endswith("\n")]
@@ -48,8 +48,8 @@ def told(workdir):
 
 
 def wait_for_step(job, workdir, step, before):
-    """Return when the job has told `step`, and more steps than the `before` that were told when it started."""
-    while not len(told(workdir)) >= max(step, before + 1):
+    """Return when the job has logged `step`, and more steps than the `before` that were logged when it started."""
+    while not len(logged(workdir)) >= max(step, before + 1):
         assert all(process.poll() is None for process in job), [process.communicate()[1] for process in job]
         time.sleep(0.02)
 
@@ -67,11 +67,11 @@ def test_a_run_goes_on_on_other_meshes_to_the_curve_of_one_that_never_stopped(ch
     end(start(chain, straight, (1, 1, 1, 1, 1)), 0)
     starts = []
     for layout, stop_at in LIVES:
-        before = len(told(moved))
+        before = len(logged(moved))
         job = start(chain, moved, layout)
         if stop_at:
             wait_for_step(job, moved, stop_at, before)
-            job[-1].send_signal(signal.SIGTERM)  # any one of the processes may be told
+            job[-1].send_signal(signal.SIGTERM)  # any one of the processes may get the signal
         stderr = end(job, RESUME if stop_at else 0)
         starts.append(int(re.search(r"from step (\d+) to", stderr)[1]))
         data, fsdp, tensor = layout[2:]
@@ -79,7 +79,7 @@ def test_a_run_goes_on_on_other_meshes_to_the_curve_of_one_that_never_stopped(ch
     assert starts[0] == 0
     assert all(first >= stop for first, (_, stop) in zip(starts[1:], LIVES, strict=False))
     assert starts == sorted(set(starts))
-    steps, losses = zip(*told(moved), strict=True)
+    steps, losses = zip(*logged(moved), strict=True)
     assert steps == tuple(range(1, STEPS + 1))  # no step twice, none left out; which records a step reads: pod_test.py
-    _, expected = zip(*told(straight), strict=True)
+    _, expected = zip(*logged(straight), strict=True)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)

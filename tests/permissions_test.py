@@ -22,7 +22,6 @@ for capability in (1, 2):
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 CONFIG = f"--config={ROOT}/tests/configs/one_phase.py"
-BUILD = ("--max_seq_length=32", "--max_predictions_per_seq=6", "--dupe_factor=2", "--holdout=0.1", "--num_workers=1")
 RECORDS = "--config.data.records=@/records-{max_seq_length}"
 
 

@@ -87,7 +87,7 @@ def test_memory_is_told_by_kind_and_fits(planned):
     assert on_one["parameters"] > (30_522 + 512) * 128 * 4  # the word and position embeddings alone
     assert on_eight["parameters"] <= on_one["parameters"]
     assert on_one["optimizer state"] == pytest.approx(2 * on_one["parameters"], rel=0.01)
-    assert on_eight["optimizer state"] < on_one["optimizer state"]  # it is cut over eight cores
+    assert on_eight["optimizer state"] < on_one["optimizer state"]  # it is sharded over eight cores
 
 
 @needs_libtpu
@@ -230,7 +230,7 @@ def test_a_batch_that_does_not_divide_is_one_line(plan, small):
 
 
 @needs_libtpu
-def test_a_compiler_that_takes_too_long_is_said(plan, small):
+def test_a_compiler_that_takes_too_long_is_reported(plan, small):
     done = plan(f"--config={small}", "--topology=v3:2x2", "--compile_minutes=0.01")
     assert done.returncode == 0
     assert "the compiler took longer than 0.6 s" in done.stdout

@@ -60,14 +60,14 @@ def start_job(chain, workdir, layout, *options):
 
 def finish(job):
     """Each process's error output; all of them have succeeded."""
-    told = [process.communicate(timeout=600)[1] for process in job]
-    for process, stderr in zip(job, told, strict=True):
+    logged = [process.communicate(timeout=600)[1] for process in job]
+    for process, stderr in zip(job, logged, strict=True):
         assert process.returncode == 0, stderr
-    return told
+    return logged
 
 
 def curve(workdir):
-    """Step -> loss of the training steps, each told once."""
+    """Step -> loss of the training steps, each logged once."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if line["split"] == "train"]
     assert steps == list(range(1, STEPS + 1))
@@ -160,7 +160,7 @@ def scripts(tmp_path):
 def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     chain, alone, tmp_path, scripts, lost, accident
 ):
-    """The other is told by a collective that fails, or is aborted by the runtime: launch/pretrain.sh makes 75 of both.
+    """The other notices by a collective that fails, or is aborted by the runtime: launch/pretrain.sh makes 75 of both.
 
     Which of the two it is depends on what it was doing. A process that hangs (SIGSTOP) keeps its connections.
     """

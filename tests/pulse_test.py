@@ -1,4 +1,4 @@
-"""The whole chain through the commands that people type, on real text, small: has every room a pulse?"""
+"""The whole chain through the commands that people type, on real text, small: does every command work?"""
 
 import json
 

@@ -9,11 +9,13 @@ from etils import epath
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
+from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.charts import charts
+from bert_jax.reporting.facts import results, work
 from bert_jax.reporting.page import _page, _settings
+from bert_jax.reporting.pretraining_page import verdict
 from bert_jax.reporting.run_history import read_run
 from bert_jax.reporting.sentences import readable
-from bert_jax.reporting.verdict import results, verdict, work
 from bert_jax.storage.new_directory import check_replaceable
 from bert_jax.workdir.goodput import goodput, read_starts
 from bert_jax.workdir.run_directory import read_config
@@ -53,7 +55,8 @@ def write(path, content):
 def read_report(workdir):
     """All that the page is made of, without the drawing of its curves."""
     run = read_run(workdir)
-    return charts(run), results(run), verdict(run), work(run), _settings(run.config), [readable(s) for s in run.samples]
+    facts = results(run, METRICS), verdict(run), work(run)
+    return charts(run, METRICS), facts, _settings(run.config), [readable(sample) for sample in run.samples]
 
 
 READERS = {

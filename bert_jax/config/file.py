@@ -51,7 +51,8 @@ def _unknown(values: Any, kind: Any, prefix: str) -> Iterator[str]:
             yield key
 
 
-# What may change between two starts of one run without changing what the run computes, whatever its kind.
+# What may change between two starts of one run without changing what the run computes, whatever its kind. A change of
+# anything else is an error: a run whose learning rate changed silently is two runs.
 FREE_TO_CHANGE = (
     "data.records",
     "data.read_threads",

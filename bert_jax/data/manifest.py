@@ -76,7 +76,7 @@ def write_manifest(directory: epath.PathLike, manifest: Manifest) -> None:
 
 
 def read_manifest(directory: epath.PathLike) -> Manifest:
-    """Read what is in `directory`, or find it out where another program wrote the shards (see foreign.py).
+    """Read what is in `directory`, or find it out where another program wrote the shards (see original_shards.py).
 
     Raises:
       UserError: there is no such directory, it holds no finished records, or records of another schema version; or what

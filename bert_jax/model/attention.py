@@ -30,7 +30,7 @@ def attend(
     mask_BNKQ: jax.Array | None,
     rate: float,
 ) -> jax.Array:
-    """The context of each query: values weighted by softmax(key . query + bias), a share `rate` of weights dropped.
+    """The context of each query: values weighted by softmax(key . query + bias), a fraction `rate` of weights dropped.
 
     query [batch, heads, head_dim, queries], key and value [batch, heads, head_dim, keys]; bias float32 [batch, 1, keys,
     1 or queries], which gets no gradient; mask bool [batch, heads, keys, queries], true where a weight stays,
@@ -48,7 +48,9 @@ def _forward(
     rate: float,
 ) -> tuple[jax.Array, Residuals]:
     scores_BNKQ = contract("bndk,bndq->bnkq", key_BNDK, query_BNDQ, jnp.float32) + bias
-    weights_BNKQ = jnp.exp(scores_BNKQ - scores_BNKQ.max(axis=2, keepdims=True))  # of the softmax, but for their sum
+    weights_BNKQ = jnp.exp(
+        scores_BNKQ - scores_BNKQ.max(axis=2, keepdims=True)
+    )  # of the softmax, not divided by their sum yet
     sum_BN1Q = weights_BNKQ.sum(axis=2)[:, :, None]
     weights_BNKQ = weights_BNKQ.astype(query_BNDQ.dtype)
     dropped_BNKQ = _drop(weights_BNKQ, mask_BNKQ)

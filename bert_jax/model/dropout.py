@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 def dropout(array: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    """Set a share `rate` to zero and scale the rest up; without a key, the identity. `key` as in random_bits."""
+    """Set a fraction `rate` to zero and scale the rest up; without a key, the identity. `key` as in random_bits."""
     if key is None or rate == 0.0:
         return array
     mask = dropout_mask(random_bits(key, array.shape), rate)

@@ -13,13 +13,14 @@ class Metric:
     title: str  # of its chart
     short_name: str  # in a line of progress
     unit: Literal["nats", "share"]
-    better: Literal["lower", "higher"]
     baseline: str = ""  # name of the metric that is reached without learning from context
     baseline_title: str = ""
     baseline_short_name: str = ""
     has_chart: bool = True
     digits: int = 3  # in a line of progress
-    in_progress: Literal["never", "log", "bar"] = "never"  # "bar": beside a progress bar too, which has little room
+    in_progress: Literal["never", "log", "bar"] = (
+        "never"  # "bar": beside a progress bar too, where there is little space
+    )
 
     def format(self, values: Mapping[str, float], digits: int | None = None) -> str:
         """For a line of progress: "mlm_acc 0.164"."""

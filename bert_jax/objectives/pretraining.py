@@ -76,7 +76,7 @@ class PretrainingObjective:
         return masked_lm + sums["next_sentence_loss"] / jnp.maximum(weights["next_sentence_weight"], 1.0)
 
     def means(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """Losses in nats, accuracies as shares."""
+        """Losses in nats, accuracies as fractions."""
         words = max(float(sums["masked_lm_weight"]), EPSILON)
         rows = max(float(sums["next_sentence_weight"]), EPSILON)
         masked_lm_loss, next_sentence_loss = sums["masked_lm_loss"] / words, sums["next_sentence_loss"] / rows
@@ -97,7 +97,7 @@ class PretrainingObjective:
     def baselines(self, counts: Mapping[str, Any]) -> dict[str, float]:
         """unigram_loss is the entropy of the masked words' own distribution: no prediction without context is better.
 
-        unigram_accuracy is the share of the commonest. majority_next_sentence_* are the same of the labels.
+        unigram_accuracy is the commonest word's fraction of them. majority_next_sentence_* are the same of the labels.
         """
         unigram_loss, unigram_accuracy = context_free_baseline(counts["masked_lm_labels"])
         majority_loss, majority_accuracy = context_free_baseline(counts["next_sentence_labels"])
@@ -122,12 +122,15 @@ def sequence_weights(batch: Batch) -> jax.Array:
 
 
 def _is_best(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Whether no logit is above the label's: the maximum is known from the loss, an argmax would be one more pass."""
+    """Whether no logit is above the label's; of equal logits each counts as the best.
+
+    The maximum is known from the loss; an argmax would be one more pass over all logits.
+    """
     of_labels = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
     return of_labels >= logits.max(axis=-1)
 
 
 def context_free_baseline(counts: np.ndarray) -> tuple[float, float]:
-    """Entropy in nats, and the largest share, of a distribution given by its counts."""
-    shares = counts[counts > 0] / max(counts.sum(), 1.0)
-    return float(-(shares * np.log(shares)).sum()), float(shares.max(initial=0.0))
+    """Entropy in nats, and the largest probability, of a distribution given by its counts."""
+    probabilities = counts[counts > 0] / max(counts.sum(), 1.0)
+    return float(-(probabilities * np.log(probabilities)).sum()), float(probabilities.max(initial=0.0))

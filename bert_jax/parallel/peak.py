@@ -1,7 +1,7 @@
 """Peak matrix-multiplication rate of one JAX device: the denominator of model FLOP utilisation (MFU).
 
 Published dense bfloat16 peaks, whatever dtype the model computes in: that is how papers quote MFU. A device
-without a published number (every CPU) is timed instead, and the log says so.
+without a published number (every CPU) is timed instead, and that is logged.
 """
 
 import functools
@@ -109,5 +109,5 @@ def _matmul_seconds(size: int, dtype: DTypeLike, device: jax.Device | None) -> f
 
 
 def _devices_on_the_same_silicon(device: jax.Device) -> int:
-    """Virtual CPU devices share the host's cores, so each has its share of the rate; a GPU has its own."""
+    """Virtual CPU devices share the host's cores, so each is given an equal part of the rate; a GPU has its own."""
     return len(jax.local_devices(backend="cpu")) if device.platform == "cpu" else 1

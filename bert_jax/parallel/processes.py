@@ -44,10 +44,10 @@ _PEER_TIMEOUT = flags.DEFINE_integer(
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
-    """Within it this process is one of the job's, if the flags say that there are several.
+    """Within it this process is one of the job's, if the flags ask for several.
 
-    Enter before JAX touches a device. When another process is lost meanwhile, one line says so and the process exits
-    with RESUME.
+    Enter before JAX touches a device. When another process is lost meanwhile, that is reported in one line and this
+    process exits with RESUME.
 
     Raises:
       UserError: the flags do not go together, or the others cannot be reached.
@@ -87,7 +87,7 @@ def _leave_at_exit(status: int) -> None:
 
 
 def connect() -> None:
-    """Join the job's other processes if the flags say that there are any; call before JAX touches a device.
+    """Join the job's other processes if the flags ask for several; call before JAX touches a device.
 
     Raises:
       UserError: the flags do not go together, or the others cannot be reached.

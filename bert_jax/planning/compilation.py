@@ -151,7 +151,7 @@ def _run(command: list[str], environment: dict[str, str], directory: Path, limit
 
 def _reason(log: Path) -> str:
     """The last exception in a log, or its last line; what JAX adds about its traceback follows the exception."""
-    lines = log.read_text().strip().splitlines() or ["no word"]
+    lines = log.read_text().strip().splitlines() or ["no output"]
     exceptions = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt)\b", line)]
     return (exceptions or lines)[-1][:300]
 

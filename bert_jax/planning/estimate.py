@@ -89,7 +89,7 @@ class _Timeline:
         if instruction.opcode == "rng-bit-generator":
             return instruction.bytes / rate
         if instruction.opcode == "custom-call" and '"tpu_custom_call"' in instruction.rest:
-            flops, moved = _said(instruction.rest, "flops"), _said(instruction.rest, "bytes_accessed")
+            flops, moved = _number_in(instruction.rest, "flops"), _number_in(instruction.rest, "bytes_accessed")
             return max(flops / self.chip.core_peak, max(moved, instruction.bytes) / rate)
         return 0.0
 
@@ -121,6 +121,6 @@ class _Timeline:
             self.started[instruction.name] = collective, self.clock
 
 
-def _said(text: str, name: str) -> float:
+def _number_in(text: str, name: str) -> float:
     found = re.search(rf'"{name}":\s*"?(\d+)', text)
     return float(found[1]) if found else 0.0

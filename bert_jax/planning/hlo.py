@@ -1,4 +1,4 @@
-"""Reads the compiler's text of a program for one device: what runs, in which order, how often, and how long it thinks.
+"""Reads the compiler's text of a program for one device: what runs, in which order, how often, in how many cycles.
 
 The TPU compiler writes `estimated_cycles` on most operations; the body of a loop stands there once, whatever the
 number of its turns. Collectives, random bits and hand-written kernels carry no cycles, so their bytes are read.

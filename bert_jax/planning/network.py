@@ -26,5 +26,5 @@ def transfer_seconds(topology: Topology, kind: str, size: int, group: int) -> fl
         axes = axes[:1]
     rate = sum(chip.axis_rate if length % chip.ring == 0 else chip.axis_rate / 2 for length in axes)
     hops = sum(length // 2 if length % chip.ring == 0 else length - 1 for length in axes)
-    share = (group - 1) / group
-    return PASSES.get(kind, 1) * (share * size / rate + hops * HOP_SECONDS) if rate else math.inf
+    fraction = (group - 1) / group
+    return PASSES.get(kind, 1) * (fraction * size / rate + hops * HOP_SECONDS) if rate else math.inf

@@ -84,7 +84,7 @@ def _plan(request: Request, limit_seconds: float, setting: str = "") -> PhasePla
     hlo = Hlo(compiled.text)
     memory = memory_by_kind(compiled, hlo)
     needed, limit = sum(memory.values()), request.topology.core_memory
-    if needed > limit and not request.topology.chip:  # the TPU's compiler has looked, and knows better
+    if needed > limit and not request.topology.chip:  # the TPU's compiler has checked that itself
         raise DoesNotFitError(memory, needed, limit)
     plan = PhasePlan(
         request,
@@ -125,11 +125,11 @@ def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str,
     rows = math.gcd(*(phase.rows for phase in request.config.phases)) * request.config.mesh.tensor
     counts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
     enough = [count for count in counts if count >= too_much] or counts[-1:]
-    may_cut = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1
+    may_accumulate = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1
     may_recompute = request.config.train.remat != "full"
     if may_recompute and not too_much > 8:
         yield _changed(request.config, remat="full")
-    if may_cut:
+    if may_accumulate:
         for count in enough[:2]:
             yield _changed(request.config, accumulation_steps=count)
         for count in [count for count in counts if count >= too_much / 4][:1] if may_recompute else []:

@@ -1,4 +1,4 @@
-"""Sample predictions as people read them: pieces joined to words, masked words marked, guesses beside them."""
+"""Sample predictions as people read them: tokens joined to words, masked words marked, guesses beside them."""
 
 import dataclasses
 from collections.abc import Container, Sequence
@@ -169,7 +169,7 @@ def _text(token: str, marks_words: bool) -> str:
 
 
 def _alone(token: str, marks_words: bool) -> str:
-    """A token as it stands by itself: a leading hyphen: it continues a word."""
+    """A token as it stands by itself; a leading hyphen means that it continues a word."""
     text = _text(token, marks_words)
     return f"-{text}" if _continues(token, marks_words) and text.isalnum() else text
 

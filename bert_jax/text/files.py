@@ -41,7 +41,10 @@ def matching_files(pattern: str) -> list[epath.Path]:
 
 
 def _regular(path: epath.Path) -> epath.Path:
-    """`path`, if it may be read more than once; looking at a pipe that nobody writes to would wait for ever."""
+    """`path`, if it may be read more than once: a pipe has no size and digest by which a build knows its text again.
+
+    Only its kind is looked at: opening a pipe that nobody writes to would wait for ever.
+    """
     if is_remote(path) or Path(path).is_file():
         return path
     if not path.exists():

@@ -35,7 +35,10 @@ def read_vocab_txt(path: epath.Path) -> list[str]:
 
 
 def warn_of_duplicates(tokens: Sequence[str], path: epath.Path) -> None:
-    """Log one warning if a token has several ids. The last is its id in texts, as in google-research/bert."""
+    """Log one warning if a token has several ids. The last is its id in texts, as in google-research/bert.
+
+    Its package on PyPI takes the first, and leaves out rows.
+    """
     last = {token: token_id for token_id, token in enumerate(tokens)}
     again = [token_id for token_id, token in enumerate(tokens) if last[token] != token_id]
     if again:

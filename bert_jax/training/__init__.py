@@ -1,1 +1,1 @@
-"""Objective, optimizer, state, step, evaluation and the loop."""
+"""A run of any objective: optimizer, state, step, evaluation, monitor and the loop."""

@@ -28,7 +28,7 @@ class Description:
 
     step: int = 0
     owes_evaluation: bool = False  # the one of this step was interrupted
-    watch: MonitorState = dataclasses.field(default_factory=MonitorState)
+    watch: MonitorState = dataclasses.field(default_factory=MonitorState)  # the monitor's; files have this older name
     records: list[PhaseRecords] = dataclasses.field(default_factory=list)  # of every phase
     data: PhaseRecords | None = None  # of the phase of this step: options and inputs only
 

@@ -2,7 +2,8 @@
 
 Any one process of a job may get the signal, and all have to save at the same step. Each sends its signal to a small
 maximum over all devices that is dispatched behind each step, and reads it when the step after is on its way, as the
-metrics are read: no step waits for it.
+metrics are read: no step waits for it. JAX's own preemption service would take the signal handler, and needs a
+synchronisation point.
 """
 
 import contextlib
@@ -92,7 +93,7 @@ class Interruption:
         self._here = self._here or number
 
     def __enter__(self) -> Self:
-        if ctrl_c.noted():  # and lost on its way here
+        if ctrl_c.noted():  # before this was entered, with its KeyboardInterrupt lost
             raise KeyboardInterrupt
         with contextlib.suppress(ValueError):  # not in the main thread: the caller sees to signals
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}

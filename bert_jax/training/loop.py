@@ -1,4 +1,4 @@
-"""The whole of a run, from its first or newest state to its end: the one long scroll of this project.
+"""The whole of a run, from its first or newest state to its end: the one long function of this project.
 
 A checkpoint is {step, params, opt_state}. The order of the records, the dropout bits and the learning rate are
 functions of (seed, step), so a run that was stopped anywhere goes on from its last checkpoint as if it never had been.

@@ -99,4 +99,5 @@ def _skip(gradients: Tree, opt_state: Any, params: Tree) -> tuple[Tree, Any]:
 
 
 def _is_schedule(node: Any) -> bool:
+    """Whether a node counts the steps of the schedule, skipped ones too: else the rate would not end at 0."""
     return isinstance(node, optax.ScaleByScheduleState)

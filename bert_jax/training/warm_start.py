@@ -126,7 +126,7 @@ def _vocabularies_in(path: epath.Path) -> tuple[epath.Path | None, list[Tokenize
     """Where the vocabulary lies that is with the weights, if one is, and what it may be; a file alone has none."""
     for directory in (path / "tokenizer", path):
         if has_vocabulary(directory):
-            # In the original's folders nothing tells a cased vocab.txt from another: it may be either.
+            # In the original's directories nothing shows whether a vocab.txt is cased: it may be either.
             has_case = any((directory / name).exists() for name in ("vocabulary.json", "tokenizer_config.json"))
             return directory, [load_tokenizer(directory, case) for case in ((None,) if has_case else (True, False))]
     return None, []

@@ -24,7 +24,7 @@ _METADATA, _COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
 _TEMPORARY = ".orbax-checkpoint-tmp"  # in a directory's name: not written to its end
 # One of these is in every description that was written since there are digests; the first names them.
 _SINCE_DIGESTS = ("digests", "owes_evaluation")
-_PIECE = 1 << 22  # bytes read at a time
+_CHUNK = 1 << 22  # bytes read at a time
 _THREADS = 4
 
 
@@ -52,7 +52,7 @@ def write_digests(directory: epath.Path) -> None:
 def damage(directory: epath.Path) -> str | None:
     """What is wrong with the checkpoint in `directory`: the first file that is not as it was written, or None.
 
-    Its step is part of it, and so are its digests, if it is not older than those (see `tell_if_unchecked`).
+    Its step is part of it, and so are its digests, if it is not from before there were any (see `warn_if_unchecked`).
     """
     check_readable(directory)  # what is closed to this account would seem to be missing, and be set aside
     there = set(_names(directory))
@@ -87,8 +87,8 @@ def _difference(directory: epath.Path, there: set[str], expected: dict[str, tupl
     return next((f"{name} is not as it was written" for name in changed), None)
 
 
-def tell_if_unchecked(directory: epath.Path) -> None:
-    """Say so if a checkpoint without `damage` is older than digests: it is taken as it is."""
+def warn_if_unchecked(directory: epath.Path) -> None:
+    """Warn if a checkpoint is from before there were digests: `damage` could not check it, and it is used as it is."""
     if not (directory / DIGESTS).exists():
         logging.warning("%s is of an earlier version, without digests: whether it is damaged is not known", directory)
 
@@ -132,7 +132,7 @@ def set_aside_unusable(directory: epath.Path) -> None:
     if damaged:
         logging.warning("going on from the checkpoint before it, step %s", steps[len(damaged)].name)
     if steps:
-        tell_if_unchecked(steps[len(damaged)])
+        warn_if_unchecked(steps[len(damaged)])
 
 
 def is_torn(path: epath.Path) -> bool:
@@ -190,6 +190,6 @@ def _digests(directory: epath.Path, names: list[str]) -> dict[str, list[int]]:
 def _digest(path: epath.Path) -> list[int]:
     size, crc = 0, 0
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            size, crc = size + len(piece), google_crc32c.extend(crc, piece)
+        while chunk := file.read(_CHUNK):
+            size, crc = size + len(chunk), google_crc32c.extend(crc, chunk)
     return [size, crc]

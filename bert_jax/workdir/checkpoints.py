@@ -24,7 +24,7 @@ from bert_jax.workdir.checkpoint_files import (
     described,
     read_description,
     set_aside_unusable,
-    tell_if_unchecked,
+    warn_if_unchecked,
     write_digests,
 )
 
@@ -112,7 +112,7 @@ class Checkpoints:
                 f"{self.directory}/{step} is damaged ({what}); move it away, or let the run go on: it sets it aside"
             )
         if self._read_only:
-            tell_if_unchecked(self.directory / str(step))
+            warn_if_unchecked(self.directory / str(step))
         self._check_same_arrays(step, target)
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
         item = ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True)

@@ -45,7 +45,7 @@ def read_trained(workdir: epath.PathLike, abstract_params: Tree, vocab_fingerpri
     workdir = epath.Path(workdir)
     step, params, description = read_params(workdir, _on_one_device(abstract_params), step)
     about = check_schema(
-        description, _Description, f"what checkpoint {step} of {workdir} says of itself", "export another one (--step)"
+        description, _Description, f"the description of checkpoint {step} of {workdir}", "export another one (--step)"
     )
     if about.vocab_fingerprint != vocab_fingerprint:
         raise UserError(

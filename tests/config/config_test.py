@@ -107,15 +107,15 @@ def test_settings_that_do_not_go_together_name_both(changes, words):
     assert all(word in str(error.value) for word in words)
 
 
-def test_every_difference_that_changes_the_result_is_told_and_no_other():
+def test_every_difference_that_changes_the_result_is_reported_and_no_other():
     for key, value in settings(Config()).items():
         other = changed(key, "another" if isinstance(value, str) else value + 1, Config(phases=(PhaseConfig(),)))
-        told = differences(Config(), other)
+        found = differences(Config(), other)
         dotted = key.replace("[", ".").replace("]", "")
         if dotted.startswith(FREE_TO_CHANGE):
-            assert told == []
+            assert found == []
         else:
-            assert told == [f"{dotted}={value}, not {settings(other)[key]}"]
+            assert found == [f"{dotted}={value}, not {settings(other)[key]}"]
 
 
 @pytest.mark.parametrize(("steps", "span"), [("", None), ("7", (7, 7)), ("100-105", (100, 105))])
@@ -124,7 +124,7 @@ def test_which_steps_are_traced(steps, span):
 
 
 def test_another_number_of_phases_is_a_difference():
-    assert any("phases.1.steps=None, not 1000" in told for told in differences(Config(), changed("scale", 1.0)))
+    assert any("phases.1.steps=None, not 1000" in found for found in differences(Config(), changed("scale", 1.0)))
 
 
 def test_scale_makes_a_run_shorter_and_nothing_else():
@@ -160,7 +160,7 @@ def load(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_is_in_order_also_when_short_and_says_how_to_run_it(path):
+def test_every_config_is_in_order_also_when_short_and_has_its_command(path):
     config, doc = load(path)
     config.check()
     dataclasses.replace(config, scale=0.001).resolved().check()

@@ -21,7 +21,7 @@ def key(request, row_keys):
     return row_keys if request.param == "threefry2x32" else jax.random.key(0, impl="rbg")
 
 
-def test_the_share_that_is_dropped(key):
+def test_the_fraction_that_is_dropped(key):
     kept = np.asarray(dropout(np.ones(SHAPE, np.float32), 0.1, key))
     assert set(np.unique(kept)) == {np.float32(0.0), np.float32(1.0) / np.float32(0.9)}
     number = kept.size

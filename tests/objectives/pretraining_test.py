@@ -1,4 +1,4 @@
-"""The objective against float64 NumPy, and that it does not depend on how a batch is cut."""
+"""The objective against float64 NumPy, and that it does not depend on how a batch is split."""
 
 import jax
 import jax.numpy as jnp
@@ -73,11 +73,11 @@ def test_the_loss_is_mean_word_loss_plus_mean_sentence_loss(logits, batch):
     assert float(ours) == pytest.approx(words + sums["next_sentence_loss"] / ROWS, rel=1e-6)
 
 
-@pytest.mark.parametrize("pieces", [[6, 6], [3, 4, 5], [1] * 12, [5, 0, 7]])
-def test_pieces_add_up_to_the_whole_however_it_is_cut(logits, batch, pieces):
-    order = np.random.default_rng(len(pieces)).permutation(ROWS)
-    cuts = np.split(order, np.cumsum(pieces)[:-1])
-    parts = [(rows(logits, cut), rows(batch, cut)) for cut in cuts]
+@pytest.mark.parametrize("sizes", [[6, 6], [3, 4, 5], [1] * 12, [5, 0, 7]])
+def test_chunks_add_up_to_the_whole_however_it_is_split(logits, batch, sizes):
+    order = np.random.default_rng(len(sizes)).permutation(ROWS)
+    chunks = np.split(order, np.cumsum(sizes)[:-1])
+    parts = [(rows(logits, chunk), rows(batch, chunk)) for chunk in chunks]
     total = jax.tree.map(lambda *sums: sum(sums), *(batch_sums(*part) for part in parts))
     assert_close(total, restated_sums(logits, batch))
     weights = objective.weights(batch)

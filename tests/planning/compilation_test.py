@@ -37,7 +37,7 @@ def child(tmp_path, monkeypatch):
         ("crashes", 60, r"^the compiler crashed \(SIGSEGV\)$"),
         ("hangs", 0.5, "^the compiler took longer than 0.5 s$"),
         ("fails", 60, "^the compiler ended with status 1: RuntimeError: the flag is unknown$"),
-        ("says_nothing", 60, "^the compiler ended with status 0: no word$"),
+        ("says_nothing", 60, "^the compiler ended with status 0: no output$"),
     ],
 )
 def test_a_child_without_a_result(request_, child, name, limit_seconds, message):

@@ -32,7 +32,7 @@ def test_nothing_is_kept_where_nothing_goes_back():
     assert kept_for_backward(Hlo(text)) == 0
 
 
-def test_the_kinds_come_to_what_the_compiler_says():
+def test_the_kinds_add_up_to_the_compilers_sum():
     step = compiled_step(remat=False)
     said = step.memory_analysis()
     sizes = {"parameters": LAYERS * WIDTH**2 * 4, "optimizer state": 0, "batch": ROWS * WIDTH * 4}

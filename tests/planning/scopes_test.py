@@ -49,13 +49,13 @@ def test_every_product_is_of_a_part(config):
     assert set(flops) == {"attention", "feed-forward", "heads"}
 
 
-def test_a_batch_cut_into_pieces_counts_the_same(config):
+def test_a_batch_split_into_chunks_counts_the_same(config):
     whole = traced_flops(config, 0, 4)
     config.train.accumulation_steps = 2
     assert traced_flops(config, 0, 4) == whole
 
 
-def test_pieces_on_each_device_count_the_same(config):
+def test_clip_pieces_on_each_device_count_the_same(config):
     whole = traced_flops(config, 0, 4)
     config.optimizer.clip_pieces = 16
     assert traced_flops(config, 0, 4) == whole

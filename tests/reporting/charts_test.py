@@ -9,7 +9,7 @@ def run_of(*lines, phases=()):
     return Run("run", {"phases": list(phases)}, [{"split": "train", "time": 0.0} | line for line in lines], [])
 
 
-def test_a_chart_for_every_metric_that_was_told_in_the_page_s_order():
+def test_a_chart_for_every_metric_that_was_logged_in_the_page_s_order():
     run = run_of({"step": 1, "tokens_per_second": 9.0, "masked_lm_loss": 8.0, "phase": 0})
     assert [chart.curve.name for chart in charts(run, METRICS)] == ["masked_lm_loss", "tokens_per_second"]
     assert charts(run_of(), METRICS) == []

@@ -54,7 +54,7 @@ def test_results_stand_beside_their_floors():
     ]
 
 
-def test_work_leaves_out_what_was_not_told():
+def test_work_leaves_out_what_was_not_logged():
     phases = [{"steps": 2000, "global_batch_size": 32, "max_seq_length": 128}]
     line = {"split": "train", "step": 1000, "time": 0.0, "tokens_per_second": 12345.6}
     facts = {fact.name: (fact.value, fact.beside) for fact in work(Run("run", {"phases": phases}, [line], []))}
@@ -92,10 +92,10 @@ def test_goodput_stands_beside_where_the_rest_went():
     assert "Goodput" not in {fact.name for fact in work(Run("run", {}, [], []))}
 
 
-def test_skipped_steps_are_told_where_there_are_some():
-    def told(*skipped):
+def test_skipped_steps_are_shown_where_there_are_some():
+    def shown(*skipped):
         lines = [{"split": "train", "step": 1, "time": 0.0, "skipped_steps": number} for number in skipped]
         return {fact.name: fact.value for fact in work(Run("run", {}, lines, []))}
 
-    assert told(0, 2, 1)["Steps skipped"] == "3"
-    assert "Steps skipped" not in told(0, 0)
+    assert shown(0, 2, 1)["Steps skipped"] == "3"
+    assert "Steps skipped" not in shown(0, 0)

@@ -137,14 +137,14 @@ def verb(*flags):
     )
 
 
-def test_the_verb_writes_the_same_page_where_it_is_told(workdir, tmp_path):
+def test_the_verb_writes_the_same_page_to_the_given_path(workdir, tmp_path):
     output = tmp_path / "made" / "page.html"
     run = verb(f"--workdir={workdir}", f"--output={output}")
     assert (run.returncode, run.stdout) == (0, f"report: {output}\n"), run.stderr
     assert output.read_bytes() == write_report(workdir).read_bytes()
 
 
-def test_the_verb_says_what_is_missing_in_one_line(tmp_path):
+def test_the_verb_reports_what_is_missing_in_one_line(tmp_path):
     run = verb(f"--workdir={tmp_path}")
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Tokens as a reader gets them: joined, with the masked ones told apart."""
+"""Tokens as a reader gets them: joined, with the masked ones marked."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from bert_jax.reporting.sentences import readable
 
 
 def shown(sample):
-    """The sentences as plain text, masked pieces in brackets."""
+    """The sentences as plain text, masked words in brackets."""
     return [
         "".join(" " * p.space + (f"[{p.text}]" if p.masked else p.text) for p in sentence)
         for sentence in readable(sample).sentences

@@ -36,7 +36,7 @@ def without_times(lines):
 
 
 class LongRun:
-    """How to start the run, interrupt it, end it, and see that it told and ended what the uninterrupted one did."""
+    """How to start the run, interrupt it, end it, and see that it logged and ended what the uninterrupted one did."""
 
     steps = 60
     options = (f"--config.phases[0].steps={steps}", "--config.train.checkpoint_every_steps=7")
@@ -69,9 +69,9 @@ class LongRun:
         """The same bits at the end, and the same lines on the way, each once."""
         jax.tree.map(np.testing.assert_array_equal, final_state(workdir), final_state(self.workdir))
         lines, expected = (read_lines(path / "metrics.jsonl") for path in (workdir, self.workdir))
-        told = [(line["split"], line["step"]) for line in lines]
-        assert len(told) == len(set(told))
-        assert {key for key in told if key[0] == "validation"} == {("validation", step) for step in (20, 40, 60)}
+        logged = [(line["split"], line["step"]) for line in lines]
+        assert len(logged) == len(set(logged))
+        assert {key for key in logged if key[0] == "validation"} == {("validation", step) for step in (20, 40, 60)}
         assert without_times(lines) == without_times(expected)
 
 

@@ -41,12 +41,12 @@ def held_out(make_batch):
     return make_batch(ROWS, seed=11)
 
 
-def cut(held_out, rows):
+def split(held_out, rows):
     """Batches of `rows`, the last one filled up with zeros."""
     for first in range(0, ROWS, rows):
-        piece = {name: array[first : first + rows] for name, array in held_out.items()}
-        missing = rows - len(piece["input_ids"])
-        yield {name: np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for name, array in piece.items()}
+        chunk = {name: array[first : first + rows] for name, array in held_out.items()}
+        missing = rows - len(chunk["input_ids"])
+        yield {name: np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for name, array in chunk.items()}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def scores(objective, model, params, held_out):
     shardings = param_shardings(model, mesh)
     step = jit_evaluation_step(objective, model, mesh, shardings)
     with jax.set_mesh(mesh):
-        batches = (jax.device_put(batch, batch_sharding(mesh)) for batch in cut(held_out, 16))
+        batches = (jax.device_put(batch, batch_sharding(mesh)) for batch in split(held_out, 16))
         return evaluate(objective, step, jax.device_put(params, shardings), batches)
 
 
@@ -96,7 +96,7 @@ def test_the_means_are_over_the_rows_that_there_are(scores, model, params, held_
 def test_the_scores_do_not_depend_on_the_batches(scores, objective, model, params, held_out):
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     step = jit_evaluation_step(objective, model, mesh, param_shardings(model, mesh))
-    assert evaluate(objective, step, params, cut(held_out, 5)) == pytest.approx(scores, rel=1e-5)
+    assert evaluate(objective, step, params, split(held_out, 5)) == pytest.approx(scores, rel=1e-5)
 
 
 @pytest.mark.parametrize(

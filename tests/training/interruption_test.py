@@ -27,7 +27,7 @@ def saved_steps(workdir):
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM] * 3], ids=["once", "again"])
-def test_sigterm_saves_the_step_in_flight_and_the_code_says_resume(long_run, tmp_path, signals):
+def test_sigterm_saves_the_step_in_flight_and_the_exit_code_is_resume(long_run, tmp_path, signals):
     code, stderr = interrupt(long_run.start(tmp_path, FAR), *signals)
     assert code == RESUME == 75, stderr
     (step,) = saved_steps(tmp_path)
@@ -40,7 +40,7 @@ def test_sigterm_saves_the_step_in_flight_and_the_code_says_resume(long_run, tmp
     long_run.check(tmp_path)
 
 
-def test_ctrl_c_saves_too_and_is_told_as_ctrl_c(long_run, tmp_path):
+def test_ctrl_c_saves_too_and_is_logged_as_ctrl_c(long_run, tmp_path):
     code, stderr = interrupt(long_run.start(tmp_path, FAR), signal.SIGINT)
     assert code == 130, stderr
     assert stderr.endswith("error: interrupted; the same command again goes on where this one stopped\n")
@@ -84,7 +84,7 @@ def test_one_process_of_two_gets_the_signal_and_both_save_the_same_step(long_run
         if "step 20/" in line:
             break
     second.send_signal(signal.SIGTERM)
-    (_, told), (_, told_too) = first.communicate(), second.communicate()
-    assert (first.returncode, second.returncode) == (RESUME, RESUME), told + told_too
+    (_, first_log), (_, second_log) = first.communicate(), second.communicate()
+    assert (first.returncode, second.returncode) == (RESUME, RESUME), first_log + second_log
     (step,) = saved_steps(tmp_path)
-    assert f"SIGTERM: step {step} is saved" in told  # by the one that did not get it; the first process logs
+    assert f"SIGTERM: step {step} is saved" in first_log  # by the one that did not get it; the first process logs

@@ -133,7 +133,7 @@ def test_a_skipped_step_is_counted_and_in_no_mean(meter):
     assert "loss" not in values
 
 
-def test_a_run_that_goes_on_tells_the_interval_that_was_open(meter, clock):
+def test_a_run_that_goes_on_logs_the_interval_that_was_open(meter, clock):
     """Each step in one line, also those before the checkpoint; its description is JSON."""
     whole = Meter(peak_flops=1000.0)
     whole.start_phase(tokens_per_step=64, flops_per_step=300)
@@ -149,11 +149,11 @@ def test_a_run_that_goes_on_tells_the_interval_that_was_open(meter, clock):
     for step, values in steps[4:]:
         whole.add(step, values, closes=step == 7), goes_on.add(step, values, closes=step == 7)
         clock.now += 3.0
-    told = goes_on.flush()
-    assert told == whole.flush()
-    assert told[1]["skipped_steps"] == 1
-    assert told[1]["gradient_norm"] == pytest.approx(0.1 * (1 + 3 + 4 + 5 + 6 + 7) / 6)
-    assert told[1]["tokens_per_second"] == pytest.approx(64 * 5 / (3 * 2.0 + 2 * 3.0))
+    interval = goes_on.flush()
+    assert interval == whole.flush()
+    assert interval[1]["skipped_steps"] == 1
+    assert interval[1]["gradient_norm"] == pytest.approx(0.1 * (1 + 3 + 4 + 5 + 6 + 7) / 6)
+    assert interval[1]["tokens_per_second"] == pytest.approx(64 * 5 / (3 * 2.0 + 2 * 3.0))
     assert goes_on.interval == Interval()
 
 
@@ -169,7 +169,7 @@ def test_each_step_is_shown_with_its_own_numbers():
     assert shown == [(1, 1.5, 0.0), (2, 2.5, 0.0)]
 
 
-def test_the_share_that_the_devices_waited_for_input(meter, clock):
+def test_the_fraction_that_the_devices_waited_for_input(meter, clock):
     for step in range(1, 4):
         meter.add(step, sums(1.0), closes=step == 3)
         clock.now += 2.0
@@ -182,8 +182,8 @@ def test_idle_is_when_all_is_done_that_was_given(meter):
     never = jax.jit(lambda array: jax.lax.fori_loop(0, 300, lambda _, a: jnp.tanh(a @ a), array).sum())
     array = jnp.ones((400, 400))
     never(array).block_until_ready()
-    told = sums(1.0) | {"gradient_norm": never(array)}
-    meter.add(1, told, closes=False)
+    given = sums(1.0) | {"gradient_norm": never(array)}
+    meter.add(1, given, closes=False)
     assert not meter.idle()
-    jax.block_until_ready(told)
+    jax.block_until_ready(given)
     assert meter.idle()

@@ -30,15 +30,15 @@ HEADS = ("masked_lm", "next_sentence")
 
 
 @pytest.fixture(scope="module")
-def watched(chain, tmp_path_factory):
+def monitored(chain, tmp_path_factory):
     """A run with a trace of three steps, and what it said."""
-    workdir = tmp_path_factory.mktemp("watched") / "train"
+    workdir = tmp_path_factory.mktemp("monitored") / "train"
     flags = [f"--config.phases[0].steps={STEPS}", "--config.profile.steps=12-14"]
     return workdir, chain.pretrain(workdir, *flags).stderr
 
 
-def test_tensorboard_and_json_have_the_same_series(watched):
-    workdir, _ = watched
+def test_tensorboard_and_json_have_the_same_series(monitored):
+    workdir, _ = monitored
     events = EventAccumulator(str(workdir / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
@@ -54,13 +54,13 @@ def test_tensorboard_and_json_have_the_same_series(watched):
         "loss_spikes",
         *(f"{norm}{group}" for norm in ("gradient_norm", "update_norm") for group in ["", *groups]),
     ):
-        told = [(event.step, pytest.approx(event.value, rel=1e-6)) for event in events.Scalars(f"train/{name}")]
-        assert [(line["step"], line[name]) for line in train if name in line] == told, name
-        assert len(told) >= STEPS // 5 - 1, name
+        logged = [(event.step, pytest.approx(event.value, rel=1e-6)) for event in events.Scalars(f"train/{name}")]
+        assert [(line["step"], line[name]) for line in train if name in line] == logged, name
+        assert len(logged) >= STEPS // 5 - 1, name
 
 
-def test_the_run_says_where_its_time_went(watched):
-    workdir, stderr = watched
+def test_the_run_logs_where_its_time_went(monitored):
+    workdir, stderr = monitored
     (line,) = [line for line in stderr.splitlines() if "goodput" in line]
     assert "outside steps" in line
     assert "compilation" in line
@@ -68,7 +68,7 @@ def test_the_run_says_where_its_time_went(watched):
     assert "Goodput" in (workdir / "report.html").read_text()
 
 
-def test_an_interval_is_told_without_asking_a_device_that_has_a_step_to_do(tmp_path):
+def test_an_interval_is_logged_without_asking_a_device_that_has_a_step_to_do(tmp_path):
     config = Config(phases=(PhaseConfig(steps=10),), train=TrainConfig(log_every_steps=2))
     rates = learning_rate_schedule(config.optimizer, config.phases)
     run = SimpleNamespace(
@@ -91,13 +91,13 @@ def test_an_interval_is_told_without_asking_a_device_that_has_a_step_to_do(tmp_p
         for step in range(1, 5):
             monitor.add(step, sums)
         monitor.flush()
-    told = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in told] == [2, 4]
-    assert [line["learning_rate"] for line in told] == pytest.approx([float(rates(1)), float(rates(3))], rel=1e-6)
+    logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in logged] == [2, 4]
+    assert [line["learning_rate"] for line in logged] == pytest.approx([float(rates(1)), float(rates(3))], rel=1e-6)
 
 
-def test_the_trace_of_the_chosen_steps_loads(watched):
-    workdir, stderr = watched
+def test_the_trace_of_the_chosen_steps_loads(monitored):
+    workdir, stderr = monitored
     assert f"the profiler's trace is in {workdir}/profile" in stderr
     (path,) = (workdir / "profile").rglob("*.xplane.pb")
     planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)

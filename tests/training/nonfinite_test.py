@@ -119,8 +119,8 @@ def packed(batch):
     return stack([pack_records([records[number] for number in row], packing) for row in rows[: packing.rows]])
 
 
-# What the step cuts: (mesh, accumulation steps, clip pieces, rows packed)
-CUTS = {
+# How the step splits its batch: (mesh, accumulation steps, clip pieces, rows packed)
+SPLITS = {
     "accumulated, on replicas": ((2, 1, 1), 2, 1, False),
     "packed and accumulated": ((1, 1, 1), 2, 1, True),
     "pieces clipped, on a mesh": ((2, 2, 1), 1, 4, False),
@@ -128,10 +128,10 @@ CUTS = {
 
 
 @pytest.mark.parametrize("bits", ["threefry", "rbg"])
-@pytest.mark.parametrize("cuts", CUTS)
-def test_the_search_sees_the_batch_with_the_steps_own_dropout(model_config, make_batch, cuts, bits):
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_search_sees_the_batch_with_the_steps_own_dropout(model_config, make_batch, split, bits):
     """The loss of the second step, to float32 rounding, and not of the first one, at whose end the rate is 0."""
-    sizes, accumulation_steps, clip_pieces, is_packed = CUTS[cuts]
+    sizes, accumulation_steps, clip_pieces, is_packed = SPLITS[split]
     config = Config(
         model=dataclasses.replace(model_config, num_hidden_layers=1, max_position_embeddings=32),
         phases=(PhaseConfig(steps=10, global_batch_size=16, max_seq_length=16),),

@@ -29,16 +29,16 @@ def test_norms_are_those_of_numpy(model_config):
     random = np.random.default_rng(0)
     model = pretraining_model(model_config)
     tree = jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32), model.abstract_params)
-    told = norms_by_group("length", tree, model.groups)
-    assert set(told) == {"length"} | {
+    norms = norms_by_group("length", tree, model.groups)
+    assert set(norms) == {"length"} | {
         f"length/{group}" for group in ("embeddings", "lower_layers", "upper_layers", "heads")
     }
 
     def norm(*branches):
         return np.sqrt(sum((leaf.astype(np.float64) ** 2).sum() for leaf in jax.tree.leaves(branches)))
 
-    assert float(told["length"]) == pytest.approx(norm(tree), rel=1e-6)
-    assert float(told["length/embeddings"]) == pytest.approx(norm(tree["encoder"]["embeddings"]), rel=1e-6)
-    assert float(told["length/lower_layers"]) == pytest.approx(norm(tree["encoder"]["layer_0"]), rel=1e-6)
+    assert float(norms["length"]) == pytest.approx(norm(tree), rel=1e-6)
+    assert float(norms["length/embeddings"]) == pytest.approx(norm(tree["encoder"]["embeddings"]), rel=1e-6)
+    assert float(norms["length/lower_layers"]) == pytest.approx(norm(tree["encoder"]["layer_0"]), rel=1e-6)
     heads = norm(tree["masked_lm"], tree["next_sentence"], tree["encoder"]["pooler"])
-    assert float(told["length/heads"]) == pytest.approx(heads, rel=1e-6)
+    assert float(norms["length/heads"]) == pytest.approx(heads, rel=1e-6)

@@ -27,8 +27,8 @@ def named(tree, prefix=""):
 
 def random_tree(random, scale):
     return {
-        room: {name: random.normal(0, scale, shape).astype(np.float32) for name, shape in parts.items()}
-        for room, parts in SHAPES.items()
+        group: {name: random.normal(0, scale, shape).astype(np.float32) for name, shape in parts.items()}
+        for group, parts in SHAPES.items()
     }
 
 

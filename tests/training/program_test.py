@@ -44,13 +44,13 @@ def run(config, make_batch):
     """Each step's sums, and the last parameters, as NumPy arrays."""
     mesh = make_mesh(config.mesh, jax.devices()[: config.mesh.data * config.mesh.fsdp * config.mesh.tensor])
     program = pretraining_program(config, mesh)
-    state, told = init_state(program.model, program.optimizer, program.shardings, seed=0), []
+    state, found = init_state(program.model, program.optimizer, program.shardings, seed=0), []
     with jax.set_mesh(mesh):
         for seed in range(STEPS):
             batch = jax.device_put(make_batch(ROWS, seed), batch_sharding(mesh))
             state, sums = program.run_step(state, batch)
-            told.append({name: np.asarray(value) for name, value in sums.items()})
-    return told, jax.tree.map(np.asarray, state["params"])
+            found.append({name: np.asarray(value) for name, value in sums.items()})
+    return found, jax.tree.map(np.asarray, state["params"])
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def on_one_device(make_batch):
 )
 def test_any_mesh_computes_what_one_device_does(on_one_device, make_batch, sizes):
     """With dropout. Losses and gradient norms to float32 rounding; weights as Adam passes that on."""
-    told, params = run(config_on(sizes), make_batch)
-    for ours, expected in zip(told, on_one_device[0], strict=True):
+    found, params = run(config_on(sizes), make_batch)
+    for ours, expected in zip(found, on_one_device[0], strict=True):
         assert ours.keys() == expected.keys()
         for name, value in expected.items():
             np.testing.assert_allclose(ours[name], value, rtol=2e-5, err_msg=name)

@@ -59,8 +59,8 @@ def test_a_bar_where_somebody_watches():
     os.close(stderr)
     shown = b""
     try:
-        while piece := os.read(terminal, 4096):
-            shown += piece
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
     except OSError:  # how Linux tells that the other end of a terminal was closed
         pass
     assert run.wait() == 0

@@ -1,4 +1,4 @@
-"""Other records under a run are refused, or told where they may be other; the same ones elsewhere are the same."""
+"""Other records under a run are refused, or logged where they may be other; the same ones elsewhere are the same."""
 
 import json
 import shutil

@@ -50,7 +50,7 @@ def test_more_than_allowed_in_a_row_stop_the_run_and_say_where_to_look(tmp_path)
     assert "\n" not in str(error.value)
 
 
-def test_a_run_that_goes_on_tells_a_step_once_and_another_process_writes_nothing(tmp_path):
+def test_a_run_that_goes_on_logs_a_step_once_and_another_process_writes_nothing(tmp_path):
     first = SkippedSteps(tmp_path, 0, 9, writes=True)
     for step in (3, 8):
         first.see(step, 0, BAD, lambda: [1])
@@ -104,8 +104,8 @@ def test_a_spike_stands_out_and_noise_does_not(caplog):
         losses[step] = 8.0
     assert seen(losses) == [300, 301, 450]
     assert seen(losses, threshold=0) == []
-    told = [record.getMessage() for record in caplog.records]
-    assert [line.split(":")[0] for line in told] == ["loss spike at step 300", "loss spike at step 450"]
+    logged = [record.getMessage() for record in caplog.records]
+    assert [line.split(":")[0] for line in logged] == ["loss spike at step 300", "loss spike at step 450"]
 
 
 def test_a_run_that_goes_on_holds_losses_against_those_before(tmp_path):
@@ -147,7 +147,7 @@ def poison(records, numbers):
     return number
 
 
-BAD_STEPS = (5, 11)
+SKIPPED = (5, 11)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def poisoned(chain, tmp_path_factory):
     records = tmp_path_factory.mktemp("poisoned") / "records-32"
     shutil.copytree(chain.records(32), records)
     num_records = poison(records, ())
-    numbers = [int(record_ids(step - 1, [7], 16, num_records, 0)[0]) for step in BAD_STEPS]
+    numbers = [int(record_ids(step - 1, [7], 16, num_records, 0)[0]) for step in SKIPPED]
     poison(records, numbers)
     return records, numbers
 
@@ -174,16 +174,16 @@ def test_a_poisoned_record_costs_its_steps_and_no_weight(chain, poisoned, unchec
     records, numbers = poisoned
     flags = [f"--config.data.records={records}"]
     done = chain.pretrain(tmp_path, *flags, **unchecked)
-    told = read(tmp_path)
-    assert [line["step"] for line in told] == list(BAD_STEPS)
-    for line, number in zip(told, numbers, strict=True):
+    logged = read(tmp_path)
+    assert [line["step"] for line in logged] == list(SKIPPED)
+    for line, number in zip(logged, numbers, strict=True):
         assert line["loss"] == "nan"
         assert line["records"][7] == number
         assert len(line["records"]) == 16
         assert f"step {line['step']} is skipped" in done.stderr
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     train = [line for line in lines if line["split"] == "train"]
-    assert sum(line["skipped_steps"] for line in train) == len(BAD_STEPS)
+    assert sum(line["skipped_steps"] for line in train) == len(SKIPPED)
     assert all(line["loss"] > 0 for line in train)
     assert lines[-1]["masked_lm_loss"] < 7
 

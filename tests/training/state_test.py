@@ -92,11 +92,11 @@ def test_as_many_parameters_as_the_original(size, with_heads, encoder):
     assert sum(math.prod(shape) for shape in shapes) == encoder
 
 
-def test_the_state_lies_as_the_table_says(make_state):
+def test_the_state_is_sharded_as_in_the_table_of_axes(make_state):
     state = make_state(2, 2, 2)
     layer = state["params"]["encoder"]["layer_1"]
     embeddings = state["params"]["encoder"]["embeddings"]
-    pieces = {
+    shards = {
         "query": (layer["attention"]["query"]["kernel"], (16, 16)),  # [embed, heads]: fsdp, tensor
         "query bias": (layer["attention"]["query"]["bias"], (16,)),
         "output": (layer["attention"]["output"]["kernel"], (16, 16)),
@@ -108,14 +108,14 @@ def test_the_state_lies_as_the_table_says(make_state):
         "pooler": (state["params"]["encoder"]["pooler"]["kernel"], (16, 16)),
         "output_bias": (state["params"]["masked_lm"]["output_bias"], (101,)),
     }
-    for name, (leaf, shape) in pieces.items():
+    for name, (leaf, shape) in shards.items():
         assert {shard.data.shape for shard in leaf.addressable_shards} == {shape}, name
         assert len(leaf.addressable_shards) == 8
 
 
 @pytest.mark.parametrize(("shard_over_data", "pooler"), [(True, (16, 16)), (False, (16, 32))])
 @pytest.mark.parametrize("lamb", [False, True])
-def test_weights_and_moments_are_cut_over_data_too_if_asked(model_config, lamb, shard_over_data, pooler):
+def test_weights_and_moments_are_sharded_over_data_too_if_asked(model_config, lamb, shard_over_data, pooler):
     config = OptimizerConfig(trust_ratio=lamb, bias_correction=lamb)
     model, optimizer = pretraining_model(model_config), make_optimizer(config, [PhaseConfig()])
     shardings = state_shardings(model, optimizer, make_mesh(MeshConfig(2, 2, 2)), shard_over_data)
@@ -143,18 +143,18 @@ def test_what_a_checkpoint_is_restored_into_is_the_state_without_its_numbers(mod
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 4, 1)], ids=str)
 @pytest.mark.parametrize("shard_over_data", [True, False])
-def test_the_log_tells_what_each_device_holds(make_state, model_config, sizes, shard_over_data):
+def test_what_each_device_holds_is_logged(make_state, model_config, sizes, shard_over_data):
     model, optimizer = pretraining_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
     mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: math.prod(sizes)])
     shardings = state_shardings(model, optimizer, mesh, shard_over_data)
-    told = []
+    logged = []
     for name in ("params", "opt_state"):
         leaves = jax.tree.leaves(jax.device_put(make_state(1, 1, 1)[name], shardings[name]))
         held = sum(leaf.addressable_shards[0].data.nbytes for leaf in leaves)
         whole = sum(leaf.nbytes for leaf in leaves)
-        told.append(f"{held / 1e6:,.1f} of {whole / 1e6:,.1f} MB of {{}} ({100 * held / whole:.0f}%)")
-    expected = " and ".join(told).format("parameters", "optimizer state")
+        logged.append(f"{held / 1e6:,.1f} of {whole / 1e6:,.1f} MB of {{}} ({100 * held / whole:.0f}%)")
+    expected = " and ".join(logged).format("parameters", "optimizer state")
     assert memory_line(abstract_state(model, optimizer, shardings)) == f"each device holds {expected}"
-    for line in told:  # by then nearly all of it is cut over fsdp's 4, and over data's 2 if asked
+    for line in logged:  # by then nearly all of it is sharded over fsdp's 4, and over data's 2 if asked
         percent = int(re.search(r"\((\d+)%\)", line)[1])
         assert percent == (100 if sizes == (1, 1, 1) else pytest.approx(100 / 8 if shard_over_data else 100 / 4, abs=8))

@@ -1,4 +1,4 @@
-"""One step, however it is cut: over devices, accumulation steps, layers recomputed, pieces that are clipped apart."""
+"""One step, however it is split: over devices, accumulation steps, layers recomputed, pieces that are clipped apart."""
 
 import dataclasses
 import functools
@@ -29,14 +29,14 @@ STILL = optax.set_to_zero()  # weights stay
 class Run:
     """Everything that a few steps need, and their compilation."""
 
-    def __init__(self, config, sizes, optimizer=PAPER, *, bits="threefry", dtype="float32", remat="none", **cuts):
+    def __init__(self, config, sizes, optimizer=PAPER, *, bits="threefry", dtype="float32", remat="none", **split):
         objective = PretrainingObjective(config)
         model = objective.model(dtype, remat)
-        config = OptimizerConfig(learning_rate=1e-3, warmup_steps=0, clip_pieces=cuts.get("clip_pieces", 1))
+        config = OptimizerConfig(learning_rate=1e-3, warmup_steps=0, clip_pieces=split.get("clip_pieces", 1))
         self.mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: math.prod(sizes)])
         self.optimizer = make_optimizer(config, [PhaseConfig(steps=100)]) if optimizer is PAPER else optimizer
         self.shardings = state_shardings(model, self.optimizer, self.mesh, shard_over_data=True)
-        options = StepOptions(cuts.get("accumulation_steps", 1), config.clip_pieces, clip(config))
+        options = StepOptions(split.get("accumulation_steps", 1), config.clip_pieces, clip(config))
         key = dropout_key(0, bits, "cpu")
         step = train_step(objective, model, self.optimizer, self.shardings["params"], key, options)
         self.step = jit_train_step(step, self.mesh, self.shardings)
@@ -47,13 +47,13 @@ class Run:
 
     def steps(self, params, batches):
         """The last parameters and each step's sums, as NumPy arrays."""
-        state, told = self.start(params), []
+        state, seen = self.start(params), []
         with jax.set_mesh(self.mesh):
             for batch in batches:
                 state, sums = self.step(state, jax.device_put(batch, batch_sharding(self.mesh)))
-                told.append(jax.tree.map(np.asarray, sums))
+                seen.append(jax.tree.map(np.asarray, sums))
         assert int(state["step"]) == len(batches)
-        return jax.tree.map(np.asarray, state["params"]), told
+        return jax.tree.map(np.asarray, state["params"]), seen
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_dropout_is_a_function_of_seed_and_step(params, batches, name, request):
     assert len(set(first)) == 3
 
 
-def test_pieces_have_dropout_of_their_own(two_pieces, params, batches):
+def test_clip_pieces_have_dropout_of_their_own(two_pieces, params, batches):
     """Two pieces that hold the same rows, every other one of the batch, of which only one counts."""
     twins = jax.tree.map(lambda array: np.repeat(array[: ROWS // 2], 2, axis=0), batches[0])
     counts = (np.arange(ROWS) % 2 == 0)[:, None]
@@ -192,7 +192,7 @@ def norm(tree):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "accumulation_steps"), [((1, 1, 1), 1), ((2, 2, 2), 4)], ids=["whole", "four-pieces"]
+    ("sizes", "accumulation_steps"), [((1, 1, 1), 1), ((2, 2, 2), 4)], ids=["whole", "four-chunks"]
 )
 def test_the_gradient_is_that_of_the_mean_loss(
     without_dropout, params, batches, restated_gradient, sizes, accumulation_steps

@@ -121,7 +121,7 @@ def test_a_disk_without_inodes(small_disk, inodes):
     disk = small_disk(100_000, inodes=inodes)
     assert_one_line(save(disk / "checkpoints"), f"no space left on the disk of {disk}/checkpoints", "run the same")
     assert "1" in checkpoints_in(disk / "checkpoints")
-    moved = shutil.copytree(disk / "checkpoints", disk.parent / "with room")
+    moved = shutil.copytree(disk / "checkpoints", disk.parent / "with space")
     assert save(moved)[1] == 0
     assert checkpoints_in(moved) == ["1", "2", "3", "4", "5"]
 

@@ -20,7 +20,7 @@ from bert_jax.workdir.checkpoints import Checkpoints
 
 
 def make_state(seed=0, sizes=(8, 1, 1), width=16):
-    """A small state of our form, with numbers of every kind, cut over the devices."""
+    """A small state of our form, with numbers of every kind, sharded over the devices."""
     mesh = make_mesh(MeshConfig(*sizes))
     random = np.random.default_rng(seed)
     kernel = random.normal(size=(width, 8)).astype(np.float32)
@@ -200,7 +200,7 @@ def save_many(directory):
             checkpoints.save(step, make_state(step), {})
 
 
-# A checkpoint of this state takes 60 to 100 kB: one always has room and five never. At these sizes it is now this file,
+# A checkpoint of this state takes 60 to 100 kB: one always fits and five never. At these sizes it is now this file,
 # now that, TensorStore's or Orbax's own, that is the first to find none.
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its event loop, closed under a write
@@ -214,7 +214,7 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_stays(small_disk, kil
     with Checkpoints(disk / "checkpoints", read_only=True) as checkpoints:
         last = checkpoints.latest_step()
         assert_same_bits(checkpoints.restore(last, target_of(make_state())), make_state(last))
-    moved = shutil.copytree(disk / "checkpoints", disk.parent / "with room")  # the same command, with space again
+    moved = shutil.copytree(disk / "checkpoints", disk.parent / "with space")  # the same command, with space again
     with Checkpoints(moved) as checkpoints:
         checkpoints.save(last + 1, make_state(last + 1), {})
     with Checkpoints(moved) as checkpoints:
