@@ -74,7 +74,7 @@ READERS = {
 
 
 def outcome(read, workdir):
-    """None if it was read, else what was said."""
+    """None if it was read, else the error."""
     try:
         read(workdir)
     except UserError as error:
@@ -147,7 +147,7 @@ def test_what_is_no_json_of_ours_is_one_line(workdir, name, content):
             assert found.startswith(f"{workdir}/{name}"), found
 
 
-def test_a_setting_as_text_is_told_as_such(workdir):
+def test_a_setting_as_text_is_reported_as_such(workdir):
     write(workdir / "config.json", put(FILES["config.json"], ("model", "hidden_size"), "768"))
     with pytest.raises(
         UserError, match=r"/config.json is .* Expected `int`, got `str` at `model.hidden_size`; .*--workdir"

@@ -151,6 +151,6 @@ def _changed(config: Config, fsdp: int = 1, **train: Any) -> tuple[str, Config]:
 def requests(
     config: Config, predictions: list[int], topology: Topology, packings: Sequence[Packing | None] = ()
 ) -> list[Request]:
-    """One request for each phase; `packings` as run.packings gives them, or nothing."""
+    """One request for each phase; `packings` as run_plan.packings gives them, or nothing."""
     each = zip(predictions, packings or [None] * len(predictions), strict=True)
     return [Request(config, number, most, topology, packing) for number, (most, packing) in enumerate(each)]

@@ -9,7 +9,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from bert_jax.config import ModelConfig
+from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.training.meter import Interval, Meter
+
+MEANS = PretrainingObjective(ModelConfig()).means
 
 
 def sums(loss, words=4.0, rows=2.0, skipped=0.0):
@@ -38,8 +42,8 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def meter(clock):
-    meter = Meter(peak_flops=1000.0)
-    meter.start_phase(tokens_per_step=64, flops_per_step=300)
+    meter = Meter(peak_flops=1000.0, means=MEANS)
+    meter.set_step_size(tokens_per_step=64, flops_per_step=300)
     return meter
 
 
@@ -105,10 +109,10 @@ def test_a_pause_is_nobodys_time(meter, clock):
     assert meter.flush()[1]["tokens_per_second"] == pytest.approx(64 * 4 / 12)
 
 
-def test_a_new_phase_has_its_own_size(meter, clock):
+def test_a_new_step_size_counts_from_then_on(meter, clock):
     meter.add(1, sums(1.0), closes=True)
     meter.flush()
-    meter.start_phase(tokens_per_step=512, flops_per_step=5000)
+    meter.set_step_size(tokens_per_step=512, flops_per_step=5000)
     for step in range(2, 5):
         meter.add(step, sums(1.0), closes=step == 4)
         clock.now += 2.0
@@ -135,16 +139,16 @@ def test_a_skipped_step_is_counted_and_in_no_mean(meter):
 
 def test_a_run_that_goes_on_logs_the_interval_that_was_open(meter, clock):
     """Each step in one line, also those before the checkpoint; its description is JSON."""
-    whole = Meter(peak_flops=1000.0)
-    whole.start_phase(tokens_per_step=64, flops_per_step=300)
+    whole = Meter(peak_flops=1000.0, means=MEANS)
+    whole.set_step_size(tokens_per_step=64, flops_per_step=300)
     stopped, steps = meter, [(step, sums(0.1 * step, skipped=float(step == 2))) for step in range(1, 8)]
     for step, values in steps[:4]:
         assert whole.add(step, values, closes=False) is stopped.add(step, values, closes=False) is None
         clock.now += 2.0
     whole.flush(), stopped.flush()
     left = json.loads(json.dumps(dataclasses.asdict(stopped.interval)))
-    goes_on = Meter(peak_flops=1000.0, interval=Interval(**left))
-    goes_on.start_phase(tokens_per_step=64, flops_per_step=300)
+    goes_on = Meter(peak_flops=1000.0, means=MEANS, interval=Interval(**left))
+    goes_on.set_step_size(tokens_per_step=64, flops_per_step=300)
     whole.pause()
     for step, values in steps[4:]:
         whole.add(step, values, closes=step == 7), goes_on.add(step, values, closes=step == 7)
@@ -159,8 +163,8 @@ def test_a_run_that_goes_on_logs_the_interval_that_was_open(meter, clock):
 
 def test_each_step_is_shown_with_its_own_numbers():
     shown = []
-    meter = Meter(1.0, lambda step, values: shown.append((step, values["loss"], values["skipped"])))
-    meter.start_phase(1, 1)
+    meter = Meter(1.0, MEANS, lambda step, values: shown.append((step, values["loss"], values["skipped"])))
+    meter.set_step_size(1, 1)
     meter.add(1, sums(1.0), closes=False)
     assert shown == []
     meter.add(2, sums(2.0), closes=False)
