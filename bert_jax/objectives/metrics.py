@@ -13,6 +13,7 @@ class Metric:
     title: str  # of its chart
     short_name: str  # in a line of progress
     unit: Literal["nats", "share"]
+    better: Literal["lower", "higher"]
     baseline: str = ""  # name of the metric that is reached without learning from context
     baseline_title: str = ""
     baseline_short_name: str = ""
@@ -21,6 +22,10 @@ class Metric:
     in_progress: Literal["never", "log", "bar"] = (
         "never"  # "bar": beside a progress bar too, where there is little space
     )
+
+    def gain(self, value: float, over: float) -> float:
+        """By how much `value` is better than `over`; negative where it is worse."""
+        return over - value if self.better == "lower" else value - over
 
     def format(self, values: Mapping[str, float], digits: int | None = None) -> str:
         """For a line of progress: "mlm_acc 0.164"."""

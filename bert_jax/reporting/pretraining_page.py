@@ -16,8 +16,9 @@ def verdict(run: Run) -> str:
     if loss is None or floor is None:
         return f"{run.last_step():,} steps are done; nothing held out has been evaluated yet."
     numbers = f"its held-out loss is {loss:.2f} nats"
-    if loss < floor - _LEVEL:
-        return f"The model reads context: {numbers}, {floor - loss:.2f} below the {floor:.2f} of the unigram floor."
-    if loss <= floor + _LEVEL:
+    gain = HEADLINE.gain(loss, floor)
+    if gain > _LEVEL:
+        return f"The model reads context: {numbers}, {gain:.2f} below the {floor:.2f} of the unigram floor."
+    if gain >= -_LEVEL:
         return f"The model knows how common each word is, and no more yet: {numbers}, the unigram floor {floor:.2f}."
-    return f"The model has learnt little yet: {numbers}, {loss - floor:.2f} above the {floor:.2f} of the unigram floor."
+    return f"The model has learnt little yet: {numbers}, {-gain:.2f} above the {floor:.2f} of the unigram floor."

@@ -55,7 +55,7 @@ class Classification:
     """Which class a row is of."""
 
     config: object
-    metrics = (Metric("hits", "Right classes", "hits", "share", "commonest", "commonest class", "most"),)
+    metrics = (Metric("hits", "Right classes", "hits", "share", "higher", "commonest", "commonest class", "most"),)
 
     def model(self, dtype="float32", remat="none", by_sequence=False):
         def build(rngs):
