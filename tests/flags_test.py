@@ -13,7 +13,7 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.errors import UserError
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("build_vocab", "build_records", "plan", "pretrain", "evaluate", "export", "report.__main__")
+VERBS = ("build_vocab", "build_records", "plan", "pretrain", "evaluate", "export", "report")
 OPTIONS = {field.name: field.type for field in dataclasses.fields(RecordOptions)}
 BILLION = 10**9
 TRIED = ("nan", "inf", "-inf", "-1", "0", str(BILLION), "1" + "0" * 30, "text", "")

@@ -209,7 +209,7 @@ def test_test_checks_everything_and_passes_arguments_on(tree):
     assert tree.run("launch/test.sh", "--all", "-x").returncode == 0
     assert tree.calls()[-1] == (str(tree.root), "pytest -m  -x")
     assert tree.run("launch/test.sh", "--all").returncode == 0
-    assert tree.calls()[-1] == (str(tree.root), "pytest -m  -n 2 --dist loadfile")
+    assert tree.calls()[-1] == (str(tree.root), "pytest -m  -n 2 --dist loadfile --no-loadscope-reorder")
 
 
 @pytest.mark.parametrize("flag", ["--distributed", "--coordinator_address=a:1"])
@@ -251,4 +251,4 @@ def test_slurm_sets_up_runs_and_queues_again(tree):
 
 def test_continuous_integration_runs_the_tests(tree):
     assert tree.run(".ci/run").returncode == 0
-    assert tree.calls()[-1] == (str(tree.root), "pytest -n 2 --dist loadfile")
+    assert tree.calls()[-1] == (str(tree.root), "pytest -n 2 --dist loadfile --no-loadscope-reorder")

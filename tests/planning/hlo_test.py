@@ -66,7 +66,7 @@ replica_groups=mesh['a'=4,'b'=8] {'b'}, to_apply=%region_1
 backend_config={"window_config":{"estimated_cycles":"11"}}
   %conditional.1 = (f32[8]{0}) conditional(%finite, %param, %param), branch_computations={%short_branch, %long_branch}
   %conditional.2 = (f32[8]{0}) conditional(%told, %param, %param), branch_computations={%long_branch, %short_branch}, \
-metadata={op_name="jit(step)/optimizer/in_the_last_step_of_an_interval/cond"}
+metadata={op_name="jit(step)/optimizer/once_an_interval/cond"}
   %all-gather-done.1 = f32[16]{0} all-gather-done(%all-gather-start.1)
   ROOT %negate.1 = f32[8]{0} negate(%copy.1)
 }
