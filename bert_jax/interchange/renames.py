@@ -68,8 +68,8 @@ def parameters(names: Names, config: ModelConfig) -> list[Parameter]:
 
     `config` may be from somebody's file, its number of layers checked against the arrays that are there.
     """
-    # One layer has the shapes of all. To trace the initializers of each takes minutes for the layers that a small file
-    # can claim, and seconds for BERT-large's.
+    # One layer has the shapes of all. To trace the initializers of each takes a minute for the thousand layers that a
+    # small file can claim.
     one_layer = pretraining_model(dataclasses.replace(config, num_hidden_layers=1)).abstract_params
     shapes = {path: tuple(leaf.shape) for path, leaf in flatten(one_layer).items()}
     return [
