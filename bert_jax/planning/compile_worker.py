@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
+from jax.sharding import Mesh
 
-from bert_jax.config import Config
+from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import from_dict
 from bert_jax.data.packing import pack_records
 from bert_jax.data.schema import RecordFormat
@@ -45,13 +46,7 @@ def compile_step(directory: Path) -> Result:
     mesh = make_mesh(config.mesh, topology.describe())
     program = pretraining_program(config, mesh)
     state = abstract_state(program.model, program.optimizer, program.shardings)
-    row = RecordFormat(phase.max_seq_length, request.max_predictions_per_seq).zeros()
-    if request.packing:
-        row = pack_records([], request.packing)
-    batch = {
-        name: jax.ShapeDtypeStruct((phase.rows, *zeros.shape), zeros.dtype, sharding=batch_sharding(mesh))
-        for name, zeros in row.items()
-    }
+    batch = _abstract_batch(request, phase, mesh)
     sizes = {
         "parameters": _local_bytes(state["params"]),
         "optimizer state": _local_bytes(state["opt_state"]),
@@ -79,6 +74,16 @@ def compile_step(directory: Path) -> Result:
             compile_seconds=round(time.monotonic() - started, 1),
         )
     )
+
+
+def _abstract_batch(request: Asked, phase: PhaseConfig, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    row = RecordFormat(phase.max_seq_length, request.max_predictions_per_seq).zeros()
+    if request.packing:
+        row = pack_records([], request.packing)
+    return {
+        name: jax.ShapeDtypeStruct((phase.rows, *zeros.shape), zeros.dtype, sharding=batch_sharding(mesh))
+        for name, zeros in row.items()
+    }
 
 
 def _local_bytes(tree: Any) -> int:

@@ -23,7 +23,7 @@ from bert_jax.training.optimizer import learning_rate_schedule
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.report_thread import Report
 from bert_jax.training.run import Log, Run
-from bert_jax.training.same_records import check_same_records, records_of
+from bert_jax.training.same_records import PhaseRecords, check_same_records, records_of
 from bert_jax.training.samples import sample_predictions
 from bert_jax.training.state import State, init_state
 from bert_jax.training.warm_start import FirstWeights, read_weights, start_from
@@ -44,29 +44,49 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
       SystemExit, KeyboardInterrupt: as loop.train does.
     """
     directory = epath.Path(directory)
-    is_main = jax.process_index() == 0
-
-    # ---------------------------------------------------------------- everything that can be wrong, first
     config.check()
     config = config.resolved()
     phases = open_phases(config)
     config = with_records(config, phases)
     program = pretraining_program(config, make_mesh(config.mesh))
-    first_weights = None
-    if config.init_from and not run_directory.has_checkpoint(directory):
-        records_tokenizer = load_tokenizer(phases[0].train.directory / "tokenizer")
-        first_weights = read_weights(config.init_from, config.init_moments, config.model, records_tokenizer)
+    first_weights = _first_weights(config, directory, phases[0])
+    records = _claim(config, directory, phases)
+    clock = Clock(directory if jax.process_index() == 0 else None)
+    train(_run(config, directory, phases, records, program, first_weights), clock, report)
+
+
+def _first_weights(config: Config, directory: epath.Path, phase: PhaseInput) -> FirstWeights | None:
+    """Those of init_from, if the run begins with them."""
+    if not config.init_from or run_directory.has_checkpoint(directory):
+        return None
+    tokenizer = load_tokenizer(phase.train.directory / "tokenizer")
+    return read_weights(config.init_from, config.init_moments, config.model, tokenizer)
+
+
+def _claim(config: Config, directory: epath.Path, phases: Sequence[PhaseInput]) -> list[PhaseRecords]:
+    """Make `directory` this run's if it is nobody's or this run's with the same records; gives what these are."""
     fingerprint = phases[0].manifest.vocab_fingerprint
     run_directory.check_same_run(directory, config, fingerprint)
     records = [records_of(opened) for opened in phases]
     newest, may_differ = newest_description(directory), config.data.allow_other_records
     check_same_records(directory, newest.step, newest.records_of(phases), phases, records, may_differ)
-    if is_main:
+    if jax.process_index() == 0:
         run_directory.claim(directory, config, phases[0].train.directory / "tokenizer", fingerprint)
-    clock = Clock(directory if is_main else None)
+    return records
 
-    # ---------------------------------------------------------------- what the loop is given
-    run = Run(
+
+def _run(
+    config: Config,
+    directory: epath.Path,
+    phases: Sequence[PhaseInput],
+    records: Sequence[PhaseRecords],
+    program: Program,
+    first_weights: FirstWeights | None,
+) -> Run:
+    """What the loop is given."""
+    schedule = learning_rate_schedule(config.optimizer, config.phases)
+    is_main = jax.process_index() == 0
+    return Run(
         directory=directory,
         train=config.train,
         evaluation=config.evaluation,
@@ -74,16 +94,13 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
         program=program,
         feeds=phases,
         # All at once, now: a device that is asked for one while a step runs on it answers after the step.
-        learning_rates=np.asarray(
-            learning_rate_schedule(config.optimizer, config.phases)(np.arange(config.total_steps))
-        ),
+        learning_rates=np.asarray(schedule(np.arange(config.total_steps))),
         peak_flops=peak_flops(jax.local_devices()[0], config.train.dtype) * program.mesh.size,
         first_state=functools.partial(_first_state, program, config.train.seed, first_weights),
         describe=functools.partial(describe, config, records),
         open_logs=functools.partial(_open_logs, config, directory) if is_main else lambda step: [],
         finish=functools.partial(_write_samples, program, phases[-1], directory, config.evaluation.report_sentences),
     )
-    train(run, clock, report)
 
 
 def pretraining_program(config: Config, mesh: Mesh) -> Program:
