@@ -1,4 +1,4 @@
-"""What the loop needs of the data of a stretch of a run: batches of one shape, in an order that a step number gives."""
+"""What the loop needs of the data of a stretch of a run: batches, in an order that a step number gives."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -9,7 +9,7 @@ from bert_jax.objectives.objective import Batch
 
 
 class Feed(Protocol):
-    """The steps from `first_step` to `last_step` of a run, all of one shape."""
+    """The steps from `first_step` to `last_step` of a run."""
 
     @property
     def first_step(self) -> int:
@@ -21,9 +21,8 @@ class Feed(Protocol):
         """Steps of the run up to the last of these, which is among them."""
         ...
 
-    @property
-    def batch_shape(self) -> tuple[int, int]:
-        """Rows of a global batch, and tokens of a row."""
+    def shape_of(self, batch: Batch) -> tuple[int, int]:
+        """Rows of a global batch, and tokens of a row; not all batches of a feed need have one shape."""
         ...
 
     @property

@@ -22,15 +22,27 @@ class HeldOut:
         """Whether the run evaluates after `step`."""
         return step % self._run.evaluation.every_steps == 0 or step == self._run.total_steps
 
+    def is_over(self, step: int) -> bool:
+        """Whether the evaluations up to `step` end the run: they have not become better for long."""
+        return self._run.selection is not None and self._run.selection.is_over(step)
+
     def evaluate(self, step: int, params: Params, feed: Feed) -> None:
         """Evaluate after `step` and log it; if the run is to stop before that is done, it is owed."""
         with self._monitor.pause("evaluation"):
-            batches = feed.held_out(self._run.program.mesh)
             self.is_owed = False
-            if batches is None:
+            values = self._values(params, feed)
+            self.is_owed = values is not None and self._interruption.is_requested
+            if values is None or self.is_owed:
                 return
-            batches = self._interruption.until_requested(batches)
-            values = evaluate(self._run.program.objective, self._step, params, batches)
-            self.is_owed = self._interruption.is_requested
-            if not self.is_owed:
-                self._monitor.held_out(step, values)
+            self._monitor.held_out(step, values)
+            if self._run.selection:
+                self._run.selection.see(step, values, params)
+
+    def _values(self, params: Params, feed: Feed) -> dict[str, float] | None:
+        until_requested = self._interruption.until_requested
+        if self._run.evaluate:
+            return self._run.evaluate(params, until_requested)
+        batches = feed.held_out(self._run.program.mesh)
+        if batches is None:
+            return None
+        return evaluate(self._run.program.objective, self._step, params, until_requested(batches))

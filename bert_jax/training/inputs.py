@@ -40,9 +40,9 @@ class PhaseInput:
     prefetch_batches: int
     max_held_out_batches: int  # 0: all
 
-    @property
-    def batch_shape(self) -> tuple[int, int]:
-        """Rows and tokens."""
+    def shape_of(self, batch: Batch) -> tuple[int, int]:
+        """See Feed: that of the phase."""
+        del batch
         return self.phase.rows, self.phase.max_seq_length
 
     @property

@@ -15,8 +15,9 @@ class Interval:
     totals: dict[str, float] = dataclasses.field(default_factory=dict)  # sums over the steps that count
     steps: int = 0  # that count
     skipped_steps: int = 0
-    timed_steps: int = 0
-    seconds: float = 0.0  # of the timed steps
+    timed_tokens: int = 0  # of the steps whose time is among the seconds
+    timed_flops: int = 0
+    seconds: float = 0.0
     input_wait: float = 0.0  # seconds
 
 
@@ -53,12 +54,12 @@ class Meter:
         self._done_at: float | None = None
         self._see = see
         self._waiting: tuple[int, Mapping[str, Any], bool] | None = None
+        self._waiting_size = (0, 0)
         self.interval = interval or Interval()
 
     def set_step_size(self, tokens_per_step: int, flops_per_step: int) -> None:
-        """Steps are of this size from now on."""
+        """Steps that are added from now on are of this size."""
         self._tokens_per_step, self._flops_per_step = tokens_per_step, flops_per_step
-        self.pause()
 
     def add(self, step: int, sums: Mapping[str, Any], closes: bool) -> tuple[int, dict[str, float]] | None:
         """Take the sums of `step`, just dispatched; `closes` ends the interval with it.
@@ -68,6 +69,7 @@ class Meter:
         """
         finished = self.flush()
         self._waiting = (step, sums, closes)
+        self._waiting_size = (self._tokens_per_step, self._flops_per_step)
         return finished
 
     def flush(self) -> tuple[int, dict[str, float]] | None:
@@ -104,7 +106,8 @@ class Meter:
         now = time.perf_counter()
         if self._done_at is not None:
             self.interval.seconds += now - self._done_at
-            self.interval.timed_steps += 1
+            self.interval.timed_tokens += self._waiting_size[0]
+            self.interval.timed_flops += self._waiting_size[1]
         self._done_at = now
 
     def _close(self, last: Mapping[str, float]) -> dict[str, float]:
@@ -117,7 +120,6 @@ class Meter:
         values["skipped_steps"] = interval.skipped_steps
         if interval.seconds > 0:
             values["input_wait_share"] = min(1.0, interval.input_wait / interval.seconds)
-            steps_per_second = interval.timed_steps / interval.seconds
-            values["tokens_per_second"] = steps_per_second * self._tokens_per_step
-            values["mfu"] = steps_per_second * self._flops_per_step / self._peak_flops
+            values["tokens_per_second"] = interval.timed_tokens / interval.seconds
+            values["mfu"] = interval.timed_flops / interval.seconds / self._peak_flops
         return values

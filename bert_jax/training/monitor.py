@@ -58,9 +58,8 @@ class Monitor:
 
     def start_feed(self, number: int, feed: Feed) -> None:
         """Steps are those of this feed from now on."""
-        rows, tokens = feed.batch_shape
-        self._meter.set_step_size(rows * tokens, rows * self._objective.flops_per_row(tokens, feed.predictions))
         self._feed_number, self._feed = number, feed
+        self._meter.pause()
         self._next_kind = "compilation"  # of its first step
         self._resume()
 
@@ -77,7 +76,14 @@ class Monitor:
                 self._meter.waited(now - asked)
                 self.clock.move(now - asked, "waiting for input", STEPS)
                 self.clock.move(asked - self._busy_at, "waiting for the host", STEPS)
+            self._measure(batch)
             yield batch
+
+    def _measure(self, batch: Any) -> None:
+        assert self._feed is not None
+        rows, tokens = self._feed.shape_of(batch)
+        flops = self._objective.flops_per_row(tokens, self._feed.predictions)
+        self._meter.set_step_size(rows * tokens, rows * flops)
 
     @contextlib.contextmanager
     def dispatching(self, step: int) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """A run that is set up: all that the loop needs of it, whatever its kind."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,21 @@ class Log(Protocol):
         """Let go of it."""
 
 
+# (parameters, which batches are still wanted) -> numbers by name, or None if there is nothing to evaluate on. It takes
+# its batches through the second, which ends them where the run is to stop.
+Evaluate = Callable[[Params, Callable[[Iterator[Any]], Iterator[Any]]], dict[str, float] | None]
+
+
+class Selection(Protocol):
+    """Which parameters are the best so far, and whether there is hope of better ones."""
+
+    def see(self, step: int, values: Mapping[str, float], params: Params) -> None:
+        """Take what the evaluation after `step` gave."""
+
+    def is_over(self, step: int) -> bool:
+        """Whether the run ends with `step` already."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """What is trained, on what, and what becomes of it."""
@@ -46,6 +61,9 @@ class Run:
     describe: Callable[[Feed, int, bool, MonitorState], Mapping[str, Any]]
     open_logs: Callable[[int], Sequence[Log]]  # of a run that goes on after so many steps; [] but in the first process
     finish: Callable[[Params], None]  # what is done with the parameters at the end
+    # What an evaluation gives; None: the objective's means over the feed's held-out batches.
+    evaluate: Evaluate | None = None
+    selection: Selection | None = None
 
     @property
     def total_steps(self) -> int:

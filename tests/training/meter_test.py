@@ -113,11 +113,21 @@ def test_a_new_step_size_counts_from_then_on(meter, clock):
     meter.add(1, sums(1.0), closes=True)
     meter.flush()
     meter.set_step_size(tokens_per_step=512, flops_per_step=5000)
+    meter.pause()
     for step in range(2, 5):
         meter.add(step, sums(1.0), closes=step == 4)
         clock.now += 2.0
     values = meter.flush()[1]
     assert (values["tokens_per_second"], values["mfu"]) == pytest.approx((256.0, 2.5))
+
+
+def test_steps_of_several_sizes_count_as_what_they_are(meter, clock):
+    for step, tokens in enumerate((64, 128, 32), 1):
+        meter.set_step_size(tokens_per_step=tokens, flops_per_step=10 * tokens)
+        meter.add(step, sums(1.0), closes=step == 3)
+        clock.now += 2.0
+    values = meter.flush()[1]  # the first step is in no rate: when it began is not known
+    assert (values["tokens_per_second"], values["mfu"]) == pytest.approx((40.0, 0.4))
 
 
 def test_no_rate_before_a_second_step(meter):
