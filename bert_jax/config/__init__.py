@@ -1,10 +1,12 @@
-"""Every setting of a pretraining run: its name, its default, its meaning and its range. Declared here and nowhere else.
+"""Every setting of a run: its name, its default, its meaning and its range. Declared here and nowhere else.
 
-An experiment is a Python file in `configs/` whose `get_config()` returns a `Config`; single values are changed on
-the command line with `--config.group.key=value`. Names follow the original's `bert_config.json` and flags.
+An experiment is a Python file in `configs/` whose `get_config()` returns a `Config` (pretraining) or a
+`FineTuningConfig`; single values are changed on the command line with `--config.group.key=value`. Names follow the
+original's `bert_config.json` and flags.
 """
 
 from bert_jax.config.data import DataConfig
+from bert_jax.config.finetuning import FineTuningConfig, FitConfig, TaskConfig, TextConfig
 from bert_jax.config.model import ModelConfig, bert_base, bert_large
 from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.run import Config, PhaseConfig
@@ -14,11 +16,15 @@ __all__ = [
     "Config",
     "DataConfig",
     "EvaluationConfig",
+    "FineTuningConfig",
+    "FitConfig",
     "MeshConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PhaseConfig",
     "ProfileConfig",
+    "TaskConfig",
+    "TextConfig",
     "TrainConfig",
     "bert_base",
     "bert_large",

@@ -27,7 +27,13 @@ class Encoder(nnx.Module):
     """BERT without its pretraining heads."""
 
     def __init__(
-        self, config: ModelConfig, dtype: jnp.dtype, remat: str, rngs: nnx.Rngs, by_sequence: bool = False
+        self,
+        config: ModelConfig,
+        dtype: jnp.dtype,
+        remat: str,
+        rngs: nnx.Rngs,
+        by_sequence: bool = False,
+        has_pooler: bool = True,
     ) -> None:
         """by_sequence: layers work on [batch, length, embed], else on rows of tokens [batch * length, embed].
 
@@ -38,7 +44,8 @@ class Encoder(nnx.Module):
         for number in range(config.num_hidden_layers):
             setattr(self, f"layer_{number}", Layer(config, dtype, rngs))
         hidden = config.hidden_size
-        self.pooler = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
+        if has_pooler:
+            self.pooler = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
         self.num_layers = config.num_hidden_layers
         self.remat = remat
         self.by_sequence = by_sequence

@@ -1,0 +1,110 @@
+"""One fine-tuning run: its groups of settings, and what of them does not go together."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from bert_jax.config.check import Share, check_fields, require
+from bert_jax.config.model import ModelConfig
+from bert_jax.config.optimizer import OptimizerConfig
+from bert_jax.config.run import MOST_STEPS, Rows
+from bert_jax.config.training import MeshConfig, ProfileConfig, TrainConfig
+
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+
+
+@dataclasses.dataclass
+class TaskConfig:
+    """What is learnt, and from which files; the flags of these names are put here."""
+
+    kind: str = ""  # --task
+    train: str = ""  # files, separated by commas
+    dev: str = ""  # to choose the best step by, and thresholds
+    test: str = ""  # scored once, with the best step
+    columns: str = ""  # text:1,text2:2,label:4; "": found by the header's names
+    header: Literal["auto", "yes", "no"] = "auto"  # of TSV and CSV: whether the first row is one
+    strict: bool = False  # what is wrong with single rows ends the run; else it is logged, and they are left out
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: rows of a class that is half as common count twice
+    double_unordered: bool = False  # pairs are learnt in both orders (for relations that are the same both ways)
+    tag_scores: Literal["conlleval", "strict"] = "conlleval"  # tagging: does a stray I- begin an entity, or not
+    max_query_length: Annotated[int, Meta(ge=1, le=1000)] = 64  # qa: pieces of a question; the rest of it is cut
+    max_answer_length: Annotated[int, Meta(ge=1, le=1000)] = 30  # qa: pieces of an answer
+    temperature: Annotated[float, Meta(gt=0, le=100)] = 0.05  # similarity: cosines are divided by it
+
+
+@dataclasses.dataclass
+class TextConfig:
+    """How texts become rows."""
+
+    # tokens of a row, the special ones included; 0: as many as the model reads, where texts are that long
+    max_length: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    # a longer text is cut, or read in several windows whose outputs are combined; auto: windows for tagging and qa
+    long: Literal["auto", "cut", "windows"] = "auto"
+    window_overlap: Annotated[int, Meta(ge=0, le=1_000_000)] = 64  # tokens that a window has in common with the next
+    doc_stride: Annotated[int, Meta(ge=1, le=1_000_000)] = 128  # qa: tokens by which a window begins after the last
+    max_shapes: Annotated[int, Meta(ge=1, le=64)] = 4  # lengths to which rows are padded, each compiled once
+
+
+@dataclasses.dataclass
+class FitConfig:
+    """How long, how, and what of the model is trained."""
+
+    epochs: Annotated[float, Meta(gt=0, le=1_000_000)] = 3.0
+    steps: Annotated[int, Meta(ge=0, le=MOST_STEPS)] = 0  # above 0: as many steps, and epochs are not looked at
+    global_batch_size: Rows = 32  # rows a step
+    warmup_share: Share = 0.1  # of the steps, with a rising learning rate
+    evaluations_per_epoch: Annotated[float, Meta(gt=0, le=10_000)] = 1.0  # on the dev file
+    patience: Count = 0  # evaluations without a better score after which the run ends; 0: it never ends early
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # a layer's rate, to that of the one above it
+    fresh_layers: Count = 0  # as many top layers, and the pooler with them, begin from new weights
+    frozen_layers: Annotated[int, Meta(ge=-1, le=1000)] = -1  # the embeddings and as many lowest layers stay; -1: none
+
+
+def _optimizer() -> OptimizerConfig:
+    # With bias correction: without it half of the runs on a small set fail (arXiv 2006.05987).
+    return OptimizerConfig(learning_rate=5e-5, warmup_steps=0, bias_correction=True)
+
+
+def _train() -> TrainConfig:
+    return TrainConfig(log_every_steps=10, checkpoint_every_steps=500, keep_checkpoints=1)
+
+
+@dataclasses.dataclass
+class FineTuningConfig:
+    """One fine-tuning run. The paper's batch, epochs, decay and schedule (arXiv 1810.04805, A.3) are the defaults."""
+
+    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
+    text: TextConfig = dataclasses.field(default_factory=TextConfig)
+    fit: FitConfig = dataclasses.field(default_factory=FitConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=_optimizer)
+    train: TrainConfig = dataclasses.field(default_factory=_train)
+    profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+    model: ModelConfig = dataclasses.field(
+        default_factory=ModelConfig
+    )  # init_from's own; what a single file leaves out
+    init_from: str = ""  # --init_from
+
+    def check(self, source: str = "--config.") -> None:
+        """Raise UserError on the first value that cannot be, naming it and the remedy."""
+        check_fields(self, source)
+        self.profile.span(f"{source}profile.")
+        self.mesh.check(f"{source}mesh.")
+        accumulation, rows = self.train.accumulation_steps, self.fit.global_batch_size
+        remedy = f"give a multiple of train.accumulation_steps={accumulation}"
+        require(rows % accumulation == 0, f"{source}fit.global_batch_size", rows, remedy)
+        remedy = "it is for several cores in pretraining; leave it 1"
+        require(self.optimizer.clip_pieces == 1, f"{source}optimizer.clip_pieces", self.optimizer.clip_pieces, remedy)
+
+    def for_model(self, model: ModelConfig, source: str = "--config.") -> "FineTuningConfig":
+        """These settings with init_from's architecture; UserError where they do not fit it."""
+        most, layers = model.max_position_embeddings, model.num_hidden_layers
+        length = self.text.max_length or most
+        require(3 < length <= most, f"{source}text.max_length", length, f"give 4 to {most}, as the model reads")
+        for name in ("fresh_layers", "frozen_layers"):
+            value = getattr(self.fit, name)
+            require(value <= layers, f"{source}fit.{name}", value, f"the model has {layers} layers; give at most that")
+        dropout = {name: getattr(self.model, name) for name in ("hidden_dropout_prob", "attention_probs_dropout_prob")}
+        text = dataclasses.replace(self.text, max_length=length)
+        return dataclasses.replace(self, model=dataclasses.replace(model, **dropout), text=text)

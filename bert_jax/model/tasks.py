@@ -1,0 +1,145 @@
+"""BERT with a head for a task (arXiv 1810.04805, section 4): one of a few, by what of the hidden states it reads.
+
+All take input_ids, attention_mask and segment_ids, int32 [batch, length] ([batch, texts, length] of several texts a
+row), and a dropout key (or one a row, or None), and give float32.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bert_jax.config import ModelConfig
+from bert_jax.model.dropout import dropout, split_key
+from bert_jax.model.encoder import Encoder, parameter_group
+from bert_jax.model.functional import Model, functional
+from bert_jax.model.layers import linear
+
+Key = jax.Array | None
+
+
+class TaskModel(nnx.Module):
+    """The encoder and one dense layer, `classifier`, with as many outputs as the task has."""
+
+    has_pooler = True
+
+    def __init__(
+        self, config: ModelConfig, outputs: int, dtype: jnp.dtype, rngs: nnx.Rngs, remat: str, by_sequence: bool
+    ) -> None:
+        self.encoder = Encoder(config, dtype, remat, rngs, by_sequence, self.has_pooler)
+        if outputs:
+            self.classifier = linear(config, (config.hidden_size, outputs), ("embed", "label"), dtype, rngs)
+        self.rate = config.hidden_dropout_prob
+
+    def pooled(self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, key: Key) -> jax.Array:
+        """The pooler's output of the first token [batch, embed]; the last layer makes no other."""
+        first = jnp.zeros((input_ids.shape[0], 1), jnp.int32)
+        states = self.encoder(input_ids, attention_mask, segment_ids, key, query_positions=first)
+        return self.encoder.pool(states[-1][:, 0])
+
+    def logits(self, hidden: jax.Array, key: Key) -> jax.Array:
+        """Dropout and the dense layer."""
+        return self.classifier(dropout(hidden, self.rate, key)).astype(jnp.float32)
+
+
+class SequenceModel(TaskModel):
+    """A number or several of a whole row, from the pooled first token (run_classifier.py:574-614)."""
+
+    def __call__(
+        self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, dropout_key: Key = None
+    ) -> jax.Array:
+        """-> [batch, outputs]."""
+        encoder_key, head_key = split_key(dropout_key, 2)
+        return self.logits(self.pooled(input_ids, attention_mask, segment_ids, encoder_key), head_key)
+
+
+class TokenModel(TaskModel):
+    """Numbers of each token, from its last hidden state; there is no pooler."""
+
+    has_pooler = False
+
+    def __call__(
+        self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, dropout_key: Key = None
+    ) -> jax.Array:
+        """-> [batch, length, outputs]."""
+        encoder_key, head_key = split_key(dropout_key, 2)
+        states = self.encoder(input_ids, attention_mask, segment_ids, encoder_key)[-1]
+        return self.logits(states, head_key)
+
+
+class SpanModel(TokenModel):
+    """Two numbers of each token, that an answer starts and ends there; without dropout (run_squad.py:549-590)."""
+
+    def logits(self, hidden: jax.Array, key: Key) -> jax.Array:
+        """The dense layer alone."""
+        return super().logits(hidden, None)
+
+
+class ChoiceModel(SequenceModel):
+    """A number of each of a row's texts (arXiv 1810.04805, section 4.4)."""
+
+    def __call__(
+        self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, dropout_key: Key = None
+    ) -> jax.Array:
+        """-> [batch, texts]."""
+        flat = (array.reshape(-1, array.shape[-1]) for array in (input_ids, attention_mask, segment_ids))
+        return super().__call__(*flat, of_texts(dropout_key, input_ids.shape[1])).reshape(input_ids.shape[:2])
+
+
+class EmbeddingModel(TaskModel):
+    """The mean of a text's last hidden states (arXiv 1908.10084); there is no pooler, and no head."""
+
+    has_pooler = False
+
+    def __call__(
+        self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, dropout_key: Key = None
+    ) -> jax.Array:
+        """-> [batch, texts, embed]."""
+        ids, mask, segments = (array.reshape(-1, array.shape[-1]) for array in (input_ids, attention_mask, segment_ids))
+        states = self.encoder(ids, mask, segments, of_texts(dropout_key, input_ids.shape[1]))[-1]
+        return mean_of_tokens(states, mask).reshape(*input_ids.shape[:2], -1)
+
+
+def mean_of_tokens(states: jax.Array, attention_mask: jax.Array) -> jax.Array:
+    """Hidden states [batch, length, embed] and their mask [batch, length] -> the means of the tokens, float32."""
+    weights = attention_mask.astype(jnp.float32)
+    sums = jnp.einsum("btd,bt->bd", states.astype(jnp.float32), weights)
+    return sums / jnp.maximum(weights.sum(axis=1), 1e-9)[:, None]
+
+
+def of_texts(key: Key, texts: int) -> Key:
+    """Keys of each row's texts, of one key a row; one key for all, and None, as they are."""
+    if key is None or key.ndim == 0:
+        return key
+    return jax.vmap(lambda one: jax.random.split(one, texts))(key).reshape(-1)
+
+
+HEADS: dict[str, type[TaskModel]] = {
+    "sequence": SequenceModel,
+    "token": TokenModel,
+    "span": SpanModel,
+    "choice": ChoiceModel,
+    "embedding": EmbeddingModel,
+}
+
+
+def task_model(
+    head: str,
+    outputs: int,
+    config: ModelConfig,
+    dtype: str = "float32",
+    remat: str = "none",
+    by_sequence: bool = False,
+) -> Model:
+    """The model with this head as pure functions; dtype, remat and by_sequence as in pretraining.py."""
+    build: Callable[[nnx.Rngs], nnx.Module] = functools.partial(_build, head, outputs, config, dtype, remat, by_sequence)
+    group = functools.partial(parameter_group, num_layers=config.num_hidden_layers)
+    return functional(build, jnp.dtype(dtype), group)
+
+
+def _build(
+    head: str, outputs: int, config: ModelConfig, dtype: str, remat: str, by_sequence: bool, rngs: nnx.Rngs
+) -> nnx.Module:
+    return HEADS[head](config, outputs, jnp.dtype(dtype), rngs, remat, by_sequence)

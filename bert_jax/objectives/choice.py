@@ -1,0 +1,23 @@
+"""The loss of multiple choice: one text of a row's is the right one (arXiv 1810.04805, section 4.4)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from bert_jax.model.layers import MASKED_SCORE
+from bert_jax.objectives.objective import Batch
+from bert_jax.objectives.task import Elements, TaskObjective
+
+
+@dataclasses.dataclass(frozen=True)
+class ChoiceObjective(TaskObjective):
+    """Cross-entropy over the choices; labels int32 [batch]."""
+
+    def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
+        """outputs [batch, choices]; a choice without tokens fills up a row of fewer choices."""
+        is_there = batch["attention_mask"].any(axis=-1)
+        logits = jnp.where(is_there, outputs, MASKED_SCORE)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
+        return Elements(losses, logits.argmax(axis=-1) == batch["labels"])

@@ -1,0 +1,86 @@
+"""Texts to token rows as the original builds them (google-research/bert run_classifier.py): [CLS] a [SEP] b [SEP].
+
+A text that is too long is cut, or read in windows; either way it is counted.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.tasks.rows import EncodedText
+
+
+@dataclasses.dataclass
+class Lengths:
+    """How many texts there were and how many of them were longer than a row."""
+
+    texts: int = 0
+    too_long: int = 0
+
+
+class TextEncoder:
+    """Texts as rows of at most `max_length` tokens."""
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int, windows: bool, overlap: int) -> None:
+        """`windows`: a text that is too long gives several rows, each with `overlap` tokens of the one before."""
+        self.tokenizer, self.max_length, self.windows = tokenizer, max_length, windows
+        self._overlap = overlap
+        self.lengths = Lengths()
+
+    def rows(self, text: str, text2: str | None = None) -> list[EncodedText]:
+        """One row for a text or a pair; several only if it is too long and windows are asked for."""
+        first = self.tokenizer.encode(text)
+        second = self.tokenizer.encode(text2) if text2 else None  # an empty second text is none (run_classifier.py:395)
+        room = self.max_length - (2 if second is None else 3)
+        self.lengths.texts += 1
+        if len(first) + len(second or ()) <= room:
+            return [self.row(first, second)]
+        self.lengths.too_long += 1
+        return list(self._windows(first, second, room)) if self.windows else [self._cut(first, second, room)]
+
+    def row(self, first: Sequence[int], second: Sequence[int] | None) -> EncodedText:
+        """Special tokens around pieces that fit."""
+        cls, sep = self.tokenizer.cls_id, self.tokenizer.sep_id
+        ids = [cls, *first, sep]
+        return EncodedText(ids if second is None else [*ids, *second, sep], len(ids))
+
+    def _cut(self, first: list[int], second: list[int] | None, room: int) -> EncodedText:
+        if second is None:
+            return self.row(first[:room], None)
+        return self.row(*truncate_pair(first, second, room))
+
+    def _windows(self, first: list[int], second: list[int] | None, room: int) -> Iterator[EncodedText]:
+        """The longer text of a pair is read in windows, beside the other, which is cut to half of the row."""
+        if second is None:
+            for start, stop in spans(len(first), room, self._overlap):
+                yield self.row(first[start:stop], None)
+        elif len(first) <= len(second):
+            first = first[: room // 2]
+            for start, stop in spans(len(second), room - len(first), self._overlap):
+                yield self.row(first, second[start:stop])
+        else:
+            second = second[: room // 2]
+            for start, stop in spans(len(first), room - len(second), self._overlap):
+                yield self.row(first[start:stop], second)
+
+
+def truncate_pair(first: list[int], second: list[int], room: int) -> tuple[list[int], list[int]]:
+    """Cut the longer one, and of equal ones the second, piece by piece until both fit (run_classifier.py:557-572)."""
+    a, b = len(first), len(second)
+    while a + b > room:
+        if a > b:
+            a -= 1
+        else:
+            b -= 1
+    return first[:a], second[:b]
+
+
+def spans(length: int, room: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """Windows of `room` over `length` pieces, each with `overlap` pieces (at most half of `room`) of the one before."""
+    stride = max(1, room - min(overlap, room // 2))
+    start = 0
+    while True:
+        yield start, min(start + room, length)
+        if start + room >= length:
+            return
+        start += stride

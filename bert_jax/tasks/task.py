@@ -1,0 +1,75 @@
+"""The interface of a task: labelled files to examples to rows, outputs to predictions, predictions to scores.
+
+A task is a frozen dataclass: its fields are all that a trained model must know of it (label names in their order,
+thresholds), and lie beside the weights in task.json. It knows no model; `head` and `num_outputs` name the one it needs.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+
+from bert_jax.config import TaskConfig
+from bert_jax.objectives.metrics import Metric
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.rows import Rows
+
+Example = Any  # a dataclass of examples.py
+Prediction = dict[str, Any]  # what a line of predictions holds, ready for JSON
+Head = Literal["sequence", "token", "span", "choice", "embedding"]  # model/tasks.py
+
+
+class Task(Protocol):
+    """What is done with a text."""
+
+    @property
+    def kind(self) -> str:
+        """Its name on the command line."""
+        ...
+
+    @property
+    def head(self) -> Head:
+        """Which model it needs."""
+        ...
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers that model gives."""
+        ...
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """Its scores, the headline first: by that one the best step is chosen."""
+        ...
+
+    def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[Example]:
+        """The examples of a file, in its order; UserError, with file and line, if it cannot be read."""
+        ...
+
+    def fitted(self, examples: Sequence[Example]) -> Self:
+        """This task with what the training examples decide: its label names."""
+        ...
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Raise UserError if examples have labels that the task does not know."""
+        ...
+
+    def encode(self, examples: Sequence[Example], encoder: TextEncoder) -> Rows:
+        """Rows of the examples, one or several each, with their labels where they are known."""
+        ...
+
+    def predictions(self, outputs: Sequence[np.ndarray], rows: Rows, examples: Sequence[Example]) -> list[Prediction]:
+        """What is predicted for each example, from the model's outputs for its rows (float32, without padding)."""
+        ...
+
+    def tuned(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Self:
+        """This task with what the dev file decides: its thresholds."""
+        ...
+
+    def scores(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:
+        """Its metrics by name."""
+        ...
+
+    def floors(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, Mapping[str, float]]:
+        """What simple methods reach on `test`: name of the method -> its scores, by the metrics' names."""
+        ...
