@@ -10,6 +10,7 @@ from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema
 
 Kind = TypeVar("Kind")
+_NEVER_LEFT_OUT = ("phases", "task")  # a config.json of any version of its kind of run has them
 
 
 def to_json(config: Any) -> str:
@@ -27,8 +28,10 @@ def from_dict(values: Any, source: str, kind: type[Kind]) -> Kind:
     """
     remedy = "give the version that wrote it, restore it, or start a new --workdir"
     unknown = [f"`{key}`" for key in _unknown(values, kind, "")]
-    if unknown or (isinstance(values, dict) and "phases" not in values):
-        what = f"{unknown[0]} is no setting" if unknown else "`phases` is missing"
+    missing = [name for name in _NEVER_LEFT_OUT if isinstance(values, dict) and name not in values]
+    missing = [name for name in missing if name in {field.name for field in dataclasses.fields(typing.cast(Any, kind))}]
+    if unknown or missing:
+        what = f"{unknown[0]} is no setting" if unknown else f"`{missing[0]}` is missing"
         raise UserError(f"{source} is of another version of bert_jax: {what}; {remedy}")
     config: Any = check_schema(values, kind, source, remedy)
     config.check(f"{source}: ")
@@ -74,6 +77,10 @@ FREE_TO_CHANGE = (
     "train.wandb",
     "evaluation.",
     "profile.",
+    "task.train",  # another file of the same rows; that they are is checked
+    "task.dev",
+    "task.test",
+    "text.max_shapes",
 )
 
 

@@ -16,7 +16,7 @@ from absl import logging
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.renames import Names, Parameter, check, parameters
+from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, parameters
 from bert_jax.model.functional import Params
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
@@ -79,10 +79,16 @@ class ForeignSettings:
         return ModelConfig(**ours | {"hidden_act": hidden_act})
 
 
-def take_weights(stored: Mapping[str, Stored], names: Names, config: ModelConfig, source: str) -> ForeignWeights:
+def take_weights(
+    stored: Mapping[str, Stored],
+    names: Names,
+    config: ModelConfig,
+    source: str,
+    parts: tuple[str, ...] = EVERYTHING,
+) -> ForeignWeights:
     """Of all that is `stored`, by the framework's names, the parameters of the pretraining model of `config`.
 
-    Pooler and heads may be missing, each as a whole. Heads that are none of ours, and what an optimizer keeps, are not
+    Of `parts` only, beginnings of our paths; what is stored of others is not used. Pooler and heads may be missing, each as a whole. Heads that are none of ours, and what an optimizer keeps, are not
     used. Both are logged, with `source`.
 
     Raises:
@@ -90,7 +96,7 @@ def take_weights(stored: Mapping[str, Stored], names: Names, config: ModelConfig
         says, or holds no floating-point numbers.
     """
     _check_layers(stored, names, config, source)
-    table = {param.name: param for param in parameters(names, config)}
+    table = {param.name: param for param in parameters(names, config, parts)}
     missing = _missing(table, names, stored)
     wanted = {name: param for name, param in table.items() if param.path not in missing}
     unused = [name for name in stored if name not in table]
@@ -155,7 +161,7 @@ def _log(missing: list[str], heads: list[str], slots: list[str], source: str) ->
     if missing:
         logging.warning("%s does not hold %s: initialised afresh", source, ", ".join(missing))
     if heads:
-        logging.warning("%s holds %s, which pretraining has no place for: not used", source, listed(heads))
+        logging.warning("%s holds %s, which have no place here: not used", source, listed(heads))
     if slots:
         kinds = sorted({name.rpartition("/")[2] for name in slots})
         logging.info("%s holds an optimizer's %s: not used with the weights", source, listed(kinds))

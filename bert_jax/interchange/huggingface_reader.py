@@ -18,7 +18,7 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import HUGGINGFACE
 from bert_jax.interchange.foreign import ForeignWeights, Stored, layers_of, listed, no_encoder, take_weights
 from bert_jax.interchange.huggingface import from_huggingface_config
-from bert_jax.interchange.renames import Names, first_names
+from bert_jax.interchange.renames import EVERYTHING, Names, first_names
 from bert_jax.interchange.weight_files import INDEX, SUFFIXES, read_file
 from bert_jax.storage.json_file import read_json
 
@@ -48,11 +48,14 @@ def find_weights(path: epath.PathLike) -> epath.Path | None:
     return found[0] if found else None
 
 
-def read_huggingface(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
+def read_huggingface(
+    path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING
+) -> ForeignWeights:
     """Read a Hugging Face directory, or a single .safetensors, .bin, .pt, .pth or .ckpt file of BERT's weights.
 
     A single file has not all settings: the number of heads, the activation, dropout and epsilon are then those of
-    `settings`. A directory's config.json has all, and `settings` is not looked at. Others' heads are not used.
+    `settings`. A directory's config.json has all, and `settings` is not looked at. Others' heads are not
+    used, nor what is none of `parts`, beginnings of our paths.
 
     Raises:
       UserError: there are no such weights, the file is damaged, it is a pickle that would run code, it is of another
@@ -63,7 +66,7 @@ def read_huggingface(path: epath.PathLike, settings: ModelConfig) -> ForeignWeig
         raise UserError(f"{path} holds no Hugging Face weights: {what_is_there(path)}")
     stored = _canonical(read_file(file), HUGGINGFACE, str(file))
     config = _config(epath.Path(path), stored, settings, str(file))
-    return take_weights(stored, HUGGINGFACE, config, str(file))
+    return take_weights(stored, HUGGINGFACE, config, str(file), parts)
 
 
 def what_is_there(path: epath.PathLike) -> str:

@@ -63,10 +63,13 @@ class Parameter:
         return np.ascontiguousarray(array.T if self.transposed else array)
 
 
-def parameters(names: Names, config: ModelConfig) -> list[Parameter]:
+EVERYTHING = ("",)  # every path begins so
+
+
+def parameters(names: Names, config: ModelConfig, parts: tuple[str, ...] = EVERYTHING) -> list[Parameter]:
     """Every parameter of the pretraining model of `config`, once; takes memory and time for its layers, not its sizes.
 
-    `config` may be from somebody's file, its number of layers checked against the arrays that are there.
+    Of `parts` only, beginnings of our paths. `config` may be from somebody's file, its number of layers checked against the arrays that are there.
     """
     # One layer has the shapes of all. To trace the initializers of each takes a minute for the thousand layers that a
     # small file can claim.
@@ -75,7 +78,7 @@ def parameters(names: Names, config: ModelConfig) -> list[Parameter]:
     return [
         Parameter(path.format(number), name.format(number), shapes[path.format(0)], transposed)
         for path, name, transposed in _templates(names)
-        if path.format(0) in shapes
+        if path.format(0) in shapes and path.startswith(parts)
         for number in range(config.num_hidden_layers if "{}" in path else 1)
     ]
 

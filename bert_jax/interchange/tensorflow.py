@@ -27,7 +27,7 @@ from bert_jax.interchange.foreign import (
     take_weights,
 )
 from bert_jax.interchange.huggingface_reader import find_weights
-from bert_jax.interchange.renames import nest, parameters, to_theirs
+from bert_jax.interchange.renames import EVERYTHING, nest, parameters, to_theirs
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.model.functional import Params
 from bert_jax.storage.json_file import check_schema, read_json
@@ -77,10 +77,13 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
         )
 
 
-def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> ForeignWeights:
+def read_tensorflow(
+    path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING
+) -> ForeignWeights:
     """Read the checkpoint that `path` is (see `find_checkpoint`), with the bert_config.json beside it.
 
-    What optimizers keep is not read, and others' heads are not used. The form of GELU, which the original's files leave
+    What optimizers keep is not read; others' heads, and what is none of `parts`, beginnings of our paths, are not used.
+    The form of GELU, which the original's files leave
     open, is that of `settings`.
 
     Raises:
@@ -93,7 +96,7 @@ def read_tensorflow(path: epath.PathLike, settings: ModelConfig) -> ForeignWeigh
         raise UserError(f"{prefix} is of TensorFlow 2, not the original's; give a checkpoint of named variables")
     config = _read_config(epath.Path(prefix).parent / SETTINGS, settings)
     stored = {name: _stored(bundle, name) for name in bundle.shapes if name != GLOBAL_STEP}
-    return take_weights(stored, TENSORFLOW, config, prefix)
+    return take_weights(stored, TENSORFLOW, config, prefix, parts)
 
 
 def read_state(path: epath.PathLike, config: ModelConfig) -> AdamState:

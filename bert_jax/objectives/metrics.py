@@ -12,7 +12,7 @@ class Metric:
     name: str  # in metrics.jsonl
     title: str  # of its chart
     short_name: str  # in a line of progress
-    unit: Literal["nats", "share"]
+    unit: Literal["nats", "share", "number"]
     better: Literal["lower", "higher"]
     baseline: str = ""  # name of the metric that is reached without learning from context
     baseline_title: str = ""
@@ -33,10 +33,11 @@ class Metric:
 
 
 def evaluation_line(step: int, metrics: Sequence[Metric], values: Mapping[str, float]) -> str:
-    """What the log shows of a held-out evaluation: each metric that has a baseline, and the baseline."""
-    compared = [
-        f"{metric.format(values, 3)} ({metric.baseline_short_name} {values[metric.baseline]:.3f})"
-        for metric in metrics
-        if metric.baseline
-    ]
+    """What the log shows of a held-out evaluation: each metric that has a baseline, and the baseline if it is known."""
+    compared = [_compared(metric, values) for metric in metrics if metric.baseline and metric.name in values]
     return f"held-out at step {step}:  {'  '.join(compared)}"
+
+
+def _compared(metric: Metric, values: Mapping[str, float]) -> str:
+    beside = f" ({metric.baseline_short_name} {values[metric.baseline]:.3f})" if metric.baseline in values else ""
+    return metric.format(values, 3) + beside

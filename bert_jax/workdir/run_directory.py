@@ -1,11 +1,11 @@
 """The directory of a run: its resolved config and tokenizer, written once and compared ever after."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import logging
 from etils import epath
 
-from bert_jax.config import Config
+from bert_jax.config import Config, FineTuningConfig
 from bert_jax.config.file import differences, from_dict, to_json
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
@@ -14,7 +14,10 @@ from bert_jax.text.tokenizer import DESCRIPTION, load_tokenizer
 from bert_jax.workdir.checkpoint_files import is_torn
 
 
-def claim(workdir: epath.PathLike, config: Config, tokenizer_directory: epath.PathLike, fingerprint: str) -> None:
+Kind = TypeVar("Kind", Config, FineTuningConfig)
+
+
+def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer_directory: epath.PathLike, fingerprint: str) -> None:
     """Make `workdir` this run's, or see that it is already.
 
     Raises:
@@ -38,11 +41,11 @@ def has_checkpoint(workdir: epath.PathLike) -> bool:
     return directory.exists() and any(entry.name.isdigit() and not is_torn(entry) for entry in directory.iterdir())
 
 
-def check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> None:
+def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, fingerprint: str) -> None:
     """Raise UserError if `workdir` belongs to a run of another config or vocabulary."""
     if not (workdir / "config.json").exists():
         return
-    changed = differences(read_config(workdir), config)
+    changed = differences(read_config(workdir, type(config)), config)
     if changed:
         longer = f" (for more steps: with --config.init_from={workdir} --config.init_moments=true)"
         raise UserError(
@@ -58,9 +61,19 @@ def check_same_run(workdir: epath.Path, config: Config, fingerprint: str) -> Non
         )
 
 
-def read_config(workdir: epath.PathLike) -> Config:
-    """The resolved config of the run in `workdir`; UserError if there is none, or one that no run has."""
+def read_config(workdir: epath.PathLike, kind: type[Kind] = Config) -> Kind:
+    """The resolved config of the run of this `kind` in `workdir`; UserError if there is none, or one that no run has."""
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise UserError(f"{workdir} holds no run (no config.json); give the --workdir of `python -m bert_jax.pretrain`")
-    return from_dict(read_json(path, Any, "restore it, or start a new --workdir"), str(path), Config)
+    values = read_json(path, Any, "restore it, or start a new --workdir")
+    _check_kind(workdir, values, kind)
+    return from_dict(values, str(path), kind)
+
+
+def _check_kind(workdir: epath.PathLike, values: Any, kind: type) -> None:
+    """A run of the other kind is no damaged one of this."""
+    other = {Config: "task", FineTuningConfig: "phases"}[kind]
+    if isinstance(values, dict) and other in values:
+        what = "a fine-tuning run" if kind is Config else "a pretraining run"
+        raise UserError(f"{workdir} is the workdir of {what}; give one of the other kind, or another --workdir")

@@ -190,7 +190,7 @@ def test_heads_of_another_task_are_not_used_and_named(
     assert_read(read, ours, model_config)
     assert {path.split("/")[0] for path in read.missing} == missing
     assert sorted(read.unused) == sorted(heads.split(", "))
-    assert any(f"holds {names}, which pretraining has no place for" in caplog.text for names in (heads, flip(heads)))
+    assert any(f"holds {names}, which have no place here" in caplog.text for names in (heads, flip(heads)))
 
 
 def flip(heads):

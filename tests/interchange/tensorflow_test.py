@@ -201,7 +201,7 @@ def test_what_other_programs_keep_is_not_used_and_named(exported, config, params
     rewrite(prefix, {**heads, **slots, **numbers})
     assert_read(read_tensorflow(exported, config), params)
     unused = "beta1_power, current_loss_scale, output_bias, output_weights"
-    assert f"{prefix} holds {unused}, which pretraining has no place for: not used" in caplog.text
+    assert f"{prefix} holds {unused}, which have no place here: not used" in caplog.text
     assert f"{prefix} holds an optimizer's lamb_m, lamb_v: not used" in caplog.text
 
 

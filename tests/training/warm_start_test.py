@@ -243,7 +243,7 @@ def test_records_of_ids_go_on_from_the_originals_encoder(chain, tmp_path):
     flags = [f"--config.data.records={tmp_path}/records", f"--config.init_from={directory}"]
     done = chain.pretrain(tmp_path / "train", *flags, "--config.phases[0].steps=2")
     assert f"{directory}/model.ckpt-5 does not hold masked_lm/transform/kernel" in done.stderr
-    assert "holds output_weights, which pretraining has no place for: not used" in done.stderr
+    assert "holds output_weights, which have no place here: not used" in done.stderr
 
     done = chain.pretrain(tmp_path / "other", *flags, "--config.model.num_hidden_layers=3", check=False)
     assert done.returncode == 1

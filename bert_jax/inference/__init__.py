@@ -1,0 +1,1 @@
+"""A trained model at work: rows in, outputs out, without an optimizer."""

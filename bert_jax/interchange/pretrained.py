@@ -1,0 +1,88 @@
+"""A pretrained model from wherever it is: a workdir of ours, a Hugging Face directory or file, an original checkpoint."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from absl import logging
+from etils import epath
+
+from bert_jax.config import ModelConfig
+from bert_jax.errors import UserError
+from bert_jax.interchange.foreign import ForeignWeights
+from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
+from bert_jax.interchange.renames import flatten
+from bert_jax.interchange.tensorflow import find_checkpoint, read_tensorflow
+from bert_jax.model.pretraining import pretraining_model
+from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
+from bert_jax.workdir import fine_tuned
+from bert_jax.workdir.run_directory import read_config
+from bert_jax.workdir.trained import read_trained
+
+ENCODER = ("encoder/",)
+WITH_MASKED_LM = ("encoder/", "masked_lm/")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """Weights on the host, and what goes with them."""
+
+    arrays: Mapping[str, np.ndarray]  # our path -> float32; what was not there (a pooler) is not here
+    config: ModelConfig
+    tokenizer: Tokenizer
+
+
+def read_pretrained(path: epath.PathLike, defaults: ModelConfig, parts: tuple[str, ...] = ENCODER) -> Pretrained:
+    """Of the model at `path` those `parts`, beginnings of our paths; `defaults` are what a single file leaves open.
+
+    Raises:
+      UserError: there is none, it is damaged, not all finite, or has no vocabulary beside it.
+    """
+    path = epath.Path(path)
+    weights, folder = _weights(path, defaults, parts)
+    arrays = {name: array for name, array in weights.arrays.items() if name.startswith(parts)}
+    bad = next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
+    if bad:
+        raise UserError(f"{path}: {bad} is not finite (NaN or infinity); give weights from before that")
+    tokenizer = _tokenizer(path, folder)
+    if tokenizer.vocab_size > weights.config.vocab_size:
+        raise UserError(
+            f"{path} has {weights.config.vocab_size} rows for the {tokenizer.vocab_size} tokens of its vocabulary; "
+            "put the vocabulary that belongs to the weights beside them"
+        )
+    return Pretrained(arrays, weights.config, tokenizer)
+
+
+def _weights(path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...]) -> tuple[ForeignWeights, epath.Path]:
+    """The weights at `path`, whatever they are, and the directory that may hold their vocabulary."""
+    if fine_tuned.is_fine_tuned(path):
+        model = fine_tuned.read_description(path)
+        arrays = fine_tuned.read_weights(path / fine_tuned.WEIGHTS, model.weights_crc32c)
+        return ForeignWeights(arrays, model.model, []), path / "tokenizer"
+    if original := find_checkpoint(path):
+        return read_tensorflow(path, defaults, parts), epath.Path(original).parent
+    if (path / "checkpoints").exists():
+        config = read_config(path).model
+        fingerprint = load_tokenizer(path / "tokenizer").fingerprint
+        trained = read_trained(path, pretraining_model(config).abstract_params, fingerprint, None)
+        return ForeignWeights(flatten(trained.params), config, []), path / "tokenizer"
+    if find_weights(path):
+        return read_huggingface(path, defaults, parts), path if path.is_dir() else path.parent
+    raise UserError(
+        f"{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor an original-BERT checkpoint: "
+        f"{what_is_there(path)}"
+    )
+
+
+def _tokenizer(path: epath.Path, folder: epath.Path) -> Tokenizer:
+    if not has_vocabulary(folder):
+        raise UserError(f"{path} has no vocabulary beside its weights; put its vocab.txt or tokenizer.json there")
+    knows_case = any((folder / name).exists() for name in ("vocabulary.json", "tokenizer_config.json", "tokenizer.json"))
+    if knows_case:
+        return load_tokenizer(folder)
+    cased = load_tokenizer(folder, do_lower_case=False)
+    # The original's directories do not say it, but a vocabulary of lower-cased text has no capitals.
+    special = {cased.tokens[one] for one in (cased.pad_id, cased.unk_id, cased.cls_id, cased.sep_id, cased.mask_id)}
+    has_capitals = any(token != token.lower() for token in cased.tokens if token not in special and token[:1] != "[")
+    logging.info("%s is read as %s: its tokens have %s", folder, *(("cased", "capitals") if has_capitals else ("uncased", "no capitals")))
+    return load_tokenizer(folder, do_lower_case=not has_capitals)

@@ -1,0 +1,106 @@
+"""One label of several for a text or a pair of texts (arXiv 1810.04805, section 4.1)."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from bert_jax.config import TaskConfig
+from bert_jax.objectives.metrics import Metric
+from bert_jax.tasks import whole_texts
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.examples import TextExample
+from bert_jax.tasks.label_names import check_known, check_several, in_order
+from bert_jax.tasks.rows import Rows
+from bert_jax.tasks.task import Head, Prediction
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """Its label names, in the order of the model's outputs."""
+
+    labels: tuple[str, ...] = ()
+    kind = "classification"
+    head: Head = "sequence"
+    loss = "classification"
+
+    @property
+    def num_outputs(self) -> int:
+        """One for each label."""
+        return len(self.labels)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """Accuracy leads; F1 of the second of two labels, as GLUE has it, where there are two."""
+        binary = [Metric("f1", f"F1 of {self.labels[1]!r}", "f1", "share", "higher")] if len(self.labels) == 2 else []
+        return (
+            Metric("accuracy", "Accuracy", "acc", "share", "higher", "floor_accuracy", in_progress="bar"),
+            Metric("macro_f1", "Macro F1", "macro_f1", "share", "higher", "floor_macro_f1"),
+            *binary,
+            Metric("matthews", "Matthews correlation", "mcc", "number", "higher", "floor_matthews"),
+        )
+
+    def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TextExample]:
+        """See Task."""
+        return whole_texts.read(file, config, "class", needs_labels)
+
+    def fitted(self, examples: Sequence[TextExample]) -> Self:
+        """With the labels of the examples."""
+        names = in_order(example.label for example in examples)
+        check_several(names, examples[0].place.rpartition(", line")[0])
+        return dataclasses.replace(self, labels=names)
+
+    def check(self, examples: Sequence[TextExample]) -> None:
+        """See Task."""
+        check_known(((one.place, one.label) for one in examples if one.label is not None), self.labels)
+
+    def objective_options(self, examples: Sequence[TextExample], config: TaskConfig) -> dict[str, Any]:
+        """Weights of the classes, if they are asked for: rows / (classes * rows of the class), as in scikit-learn."""
+        if config.class_weights == "none":
+            return {}
+        counts = np.bincount(self._numbers(examples), minlength=len(self.labels))
+        return {"class_weights": tuple((len(examples) / (len(counts) * np.maximum(counts, 1))).tolist())}
+
+    def encode(self, examples: Sequence[TextExample], encoder: TextEncoder) -> Rows:
+        """See Task; labels int32 [rows]."""
+        known = all(example.label is not None for example in examples)
+        return whole_texts.encode(examples, encoder, {"labels": self._numbers(examples)} if known else None)
+
+    def _numbers(self, examples: Sequence[TextExample]) -> np.ndarray:
+        number = {label: place for place, label in enumerate(self.labels)}
+        return np.array([number[example.label] for example in examples], np.int32)
+
+    def predictions(
+        self, outputs: Sequence[np.ndarray], rows: Rows, examples: Sequence[TextExample]
+    ) -> list[Prediction]:
+        """{"label", "probabilities": of each label}; of windows, from the mean of their logits."""
+        logits = whole_texts.mean_over_windows(outputs, rows, len(examples))
+        exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return [
+            {
+                "label": self.labels[int(each.argmax())],
+                "probabilities": dict(zip(self.labels, each.tolist(), strict=True)),
+            }
+            for each in exp / exp.sum(axis=1, keepdims=True)
+        ]
+
+    def tuned(self, predictions: Sequence[Prediction], examples: Sequence[TextExample]) -> Self:
+        """As it is: there is no threshold."""
+        del predictions, examples
+        return self
+
+    def scores(self, predictions: Sequence[Prediction], examples: Sequence[TextExample]) -> dict[str, float]:
+        """See Task."""
+        from bert_jax.tasks.scores.classification import classification
+
+        gold = [example.label for example in examples]
+        return classification(gold, [each["label"] for each in predictions], self.labels)
+
+    def floors(
+        self, train: Sequence[TextExample], test: Sequence[TextExample]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """The commonest label, and TF-IDF with logistic regression (pairs: overlap features)."""
+        from bert_jax.tasks.floors.classification import floors
+
+        return floors(train, test, self.labels)

@@ -1,0 +1,42 @@
+"""What the tasks with one answer for a whole text, or a pair of them, have in common."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bert_jax.config import TaskConfig
+from bert_jax.tasks.columns import Columns, LabelKind
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.examples import TextExample
+from bert_jax.tasks.rows import EncodedText, Rows, make_rows
+from bert_jax.tasks.texts import read_texts
+
+HEADER = {"auto": None, "yes": True, "no": False}
+
+
+def read(file: str, config: TaskConfig, kind: LabelKind, needs_labels: bool) -> list[TextExample]:
+    """The examples of a file; UserError, with file and line, if it cannot be read."""
+    return read_texts(file, Columns.of(config.columns), kind, needs_labels, HEADER[config.header])
+
+
+def encode(
+    examples: Sequence[TextExample], encoder: TextEncoder, labels: Mapping[str, np.ndarray] | None = None
+) -> Rows:
+    """Rows of the examples, one each, or several windows; `labels` [examples, ...] are known or None."""
+    texts: list[EncodedText] = []
+    numbers: list[int] = []
+    for number, example in enumerate(examples):
+        rows = encoder.rows(example.text, example.text2)
+        texts += rows
+        numbers += [number] * len(rows)
+    example_of = np.asarray(numbers, np.int64)
+    share = (1.0 / np.bincount(example_of))[example_of].astype(np.float32)  # windows of a text count once together
+    of_rows = {name: values[example_of] for name, values in (labels or {}).items()}
+    return make_rows(texts, example_of, labels=of_rows | {"example_weights": share})
+
+
+def mean_over_windows(outputs: Sequence[np.ndarray], rows: Rows, examples: int) -> np.ndarray:
+    """The outputs [numbers] of each row -> their means [examples, numbers], float64, over the rows of each example."""
+    sums = np.zeros((examples, outputs[0].shape[-1]))
+    np.add.at(sums, rows.example, np.asarray(outputs, np.float64))
+    return sums / np.bincount(rows.example, minlength=examples)[:, None]

@@ -1,0 +1,56 @@
+"""Fine-tuning's choices of what is trained how fast: layer-wise rates, frozen lower layers, fresh upper ones."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from bert_jax.model.functional import Model, Params, Path, path_of
+
+
+def depth(path: Path, layers: int) -> int:
+    """0 for the embeddings, 1 for the first layer ..., `layers` + 1 for pooler and head."""
+    layer = next((int(found[1]) for name in path if (found := re.fullmatch(r"layer_(\d+)", name))), None)
+    if layer is not None:
+        return layer + 1
+    return 0 if "embeddings" in path else layers + 1
+
+
+def rates(params: Params, layers: int, decay: float, frozen: int) -> Params:
+    """A tree like `params` of what their learning rate is multiplied by.
+
+    decay ** (how far below the head): ELECTRA's (finetune configure_finetuning.py); 0 up to depth `frozen`, -1: none.
+    """
+
+    def rate(entries: tuple[Any, ...], _: Any) -> float:
+        at = depth(path_of(entries), layers)
+        return 0.0 if at <= frozen else decay ** (layers + 1 - at)
+
+    return jax.tree_util.tree_map_with_path(rate, params)
+
+
+def scale_by_rates(multipliers: Params) -> optax.GradientTransformation:
+    """Updates times their multipliers; stateless."""
+    return optax.stateless(lambda updates, _: jax.tree.map(lambda update, by: update * by, updates, multipliers))
+
+
+def freeze(model: Model, layers: int, frozen: int) -> Model:
+    """The model whose parameters up to depth `frozen` get no gradient, which is not computed then."""
+
+    def module(params: Params) -> Any:
+        return model.module(jax.tree_util.tree_map_with_path(stopped, params))
+
+    def stopped(entries: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        return jax.lax.stop_gradient(leaf) if depth(path_of(entries), layers) <= frozen else leaf
+
+    return dataclasses.replace(model, module=module)
+
+
+def without_fresh(arrays: Mapping[str, np.ndarray], layers: int, fresh: int) -> dict[str, np.ndarray]:
+    """The arrays by our paths without those of the `fresh` top layers, and of the pooler if there are any of these."""
+    most = layers - fresh if fresh else layers + 1
+    return {path: array for path, array in arrays.items() if depth(tuple(path.split("/")), layers) <= most}

@@ -1,0 +1,88 @@
+"""A fine-tuned model in its workdir: weights, architecture, tokenizer, task and lengths, so that using it needs no flag.
+
+    task.json            what the task is, its label names and thresholds, the architecture, scores
+    model.safetensors    the best step's weights, float32, by our names
+    tokenizer/           as in a pretraining workdir
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import safetensors
+import safetensors.numpy
+from etils import epath
+
+from bert_jax.config import ModelConfig, TaskConfig, TextConfig
+from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
+from bert_jax.storage.whole_file import replace_text, whole_file
+
+DESCRIPTION, WEIGHTS = "task.json", "model.safetensors"
+_AGAIN = "restore it, or fine-tune again in a new --workdir"
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuned:
+    """All of a fine-tuned model but its weights: the content of task.json."""
+
+    kind: str  # of the task
+    settings: dict[str, Any]  # of the task: label names, thresholds
+    options: TaskConfig
+    text: TextConfig
+    model: ModelConfig
+    vocab_fingerprint: str
+    seed: int  # of the run that was best on the dev file
+    step: int  # whose weights these are
+    weights_crc32c: str
+    init_from: str = ""
+    dev: dict[str, float] = dataclasses.field(default_factory=dict)  # scores
+    test: dict[str, float] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def is_fine_tuned(workdir: epath.PathLike) -> bool:
+    """Whether a fine-tuned model lies in `workdir`."""
+    return (epath.Path(workdir) / DESCRIPTION).exists()
+
+
+def write_weights(path: epath.Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write arrays by our paths as one safetensors file, whole or not at all; gives its CRC32C."""
+    content = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    with whole_file(path) as file:
+        file.write(content)
+    return digest(content)
+
+
+def read_weights(path: epath.Path, crc32c: str) -> dict[str, np.ndarray]:
+    """Arrays by our paths; UserError if the file is missing or damaged."""
+    if not path.exists():
+        raise UserError(f"{path} is missing; {_AGAIN}")
+    content = path.read_bytes()
+    if digest(content) != crc32c:
+        raise UserError(f"{path} is not as it was written (its checksum differs); {_AGAIN}")
+    return safetensors.numpy.load(content)
+
+
+def digest(content: bytes) -> str:
+    """CRC32C, eight hex digits."""
+    return f"{google_crc32c.value(content):08x}"
+
+
+def write_description(workdir: epath.Path, model: FineTuned) -> None:
+    """Write task.json: it comes last, and says that all else is there."""
+    replace_text(workdir / DESCRIPTION, json.dumps(dataclasses.asdict(model), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_description(workdir: epath.PathLike) -> FineTuned:
+    """What the model in `workdir` is; UserError if there is none."""
+    path = epath.Path(workdir) / DESCRIPTION
+    if not path.exists():
+        raise UserError(
+            f"{workdir} holds no fine-tuned model (no {DESCRIPTION}); "
+            "give the --workdir of `python -m bert_jax.finetune`, and let that end first"
+        )
+    return read_json(path, FineTuned, _AGAIN)
