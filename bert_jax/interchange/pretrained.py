@@ -77,12 +77,18 @@ def _weights(path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...]) ->
 def _tokenizer(path: epath.Path, folder: epath.Path) -> Tokenizer:
     if not has_vocabulary(folder):
         raise UserError(f"{path} has no vocabulary beside its weights; put its vocab.txt or tokenizer.json there")
-    knows_case = any((folder / name).exists() for name in ("vocabulary.json", "tokenizer_config.json", "tokenizer.json"))
+    knows_case = any(
+        (folder / name).exists() for name in ("vocabulary.json", "tokenizer_config.json", "tokenizer.json")
+    )
     if knows_case:
         return load_tokenizer(folder)
     cased = load_tokenizer(folder, do_lower_case=False)
     # The original's directories do not say it, but a vocabulary of lower-cased text has no capitals.
     special = {cased.tokens[one] for one in (cased.pad_id, cased.unk_id, cased.cls_id, cased.sep_id, cased.mask_id)}
     has_capitals = any(token != token.lower() for token in cased.tokens if token not in special and token[:1] != "[")
-    logging.info("%s is read as %s: its tokens have %s", folder, *(("cased", "capitals") if has_capitals else ("uncased", "no capitals")))
+    logging.info(
+        "%s is read as %s: its tokens have %s",
+        folder,
+        *(("cased", "capitals") if has_capitals else ("uncased", "no capitals")),
+    )
     return load_tokenizer(folder, do_lower_case=not has_capitals)

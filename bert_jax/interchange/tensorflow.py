@@ -77,9 +77,7 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
         )
 
 
-def read_tensorflow(
-    path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING
-) -> ForeignWeights:
+def read_tensorflow(path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING) -> ForeignWeights:
     """Read the checkpoint that `path` is (see `find_checkpoint`), with the bert_config.json beside it.
 
     What optimizers keep is not read; others' heads, and what is none of `parts`, beginnings of our paths, are not used.

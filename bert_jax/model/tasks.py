@@ -134,7 +134,9 @@ def task_model(
     by_sequence: bool = False,
 ) -> Model:
     """The model with this head as pure functions; dtype, remat and by_sequence as in pretraining.py."""
-    build: Callable[[nnx.Rngs], nnx.Module] = functools.partial(_build, head, outputs, config, dtype, remat, by_sequence)
+    build: Callable[[nnx.Rngs], nnx.Module] = functools.partial(
+        _build, head, outputs, config, dtype, remat, by_sequence
+    )
     group = functools.partial(parameter_group, num_layers=config.num_hidden_layers)
     return functional(build, jnp.dtype(dtype), group)
 

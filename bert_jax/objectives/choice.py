@@ -16,7 +16,7 @@ class ChoiceObjective(TaskObjective):
     """Cross-entropy over the choices; labels int32 [batch]."""
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, choices]; a choice without tokens fills up a row of fewer choices."""
+        """Outputs [batch, choices]; a choice without tokens fills up a row of fewer choices."""
         is_there = batch["attention_mask"].any(axis=-1)
         logits = jnp.where(is_there, outputs, MASKED_SCORE)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])

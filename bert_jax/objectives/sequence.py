@@ -22,7 +22,7 @@ class ClassificationObjective(TaskObjective):
         return weights * jnp.asarray(self.class_weights)[batch["labels"]] if self.class_weights else weights
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, classes]."""
+        """Outputs [batch, classes]."""
         losses = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["labels"])
         return Elements(losses, outputs.argmax(axis=-1) == batch["labels"])
 
@@ -34,7 +34,7 @@ class MultilabelObjective(TaskObjective):
     class_weights: tuple[float, ...] = ()  # of a label where it is there (torch's pos_weight)
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, labels]; a hit is the share of labels that are right at a threshold of 0.5."""
+        """Outputs [batch, labels]; a hit is the share of labels that are right at a threshold of 0.5."""
         losses = optax.sigmoid_binary_cross_entropy(outputs, batch["labels"])
         if self.class_weights:
             losses = losses * jnp.where(batch["labels"] > 0, jnp.asarray(self.class_weights), 1.0)
@@ -46,5 +46,5 @@ class RegressionObjective(TaskObjective):
     """The squared error; labels float32 [batch]."""
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, 1]."""
+        """Outputs [batch, 1]."""
         return Elements((outputs[:, 0] - batch["labels"]) ** 2, None)

@@ -31,13 +31,17 @@ class ContrastiveObjective(TaskObjective):
     temperature: float = 0.05
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, texts, embed]: the anchor, its positive, its hard negatives."""
+        """Outputs [batch, texts, embed]: the anchor, its positive, its hard negatives."""
         vectors, groups = normalized(outputs), batch["text_groups"]
         candidates = jnp.concatenate([vectors[:, number] for number in range(1, vectors.shape[1])])
         of_candidates = jnp.concatenate([groups[:, number] for number in range(1, groups.shape[1])])
         scores = vectors[:, 0] @ candidates.T / self.temperature
         own = jnp.arange(len(candidates))[None] == jnp.arange(len(vectors))[:, None]
-        same = (of_candidates[None] == groups[:, 1:2]) | (of_candidates[None] == groups[:, :1]) | (of_candidates[None] == 0)
+        same = (
+            (of_candidates[None] == groups[:, 1:2])
+            | (of_candidates[None] == groups[:, :1])
+            | (of_candidates[None] == 0)
+        )
         scores = jnp.where(same & ~own, IMPOSSIBLE, scores)
         losses = jax.nn.logsumexp(scores, axis=1) - jnp.diagonal(scores)
         return Elements(losses, scores.argmax(axis=1) == jnp.arange(len(vectors)))
@@ -53,7 +57,7 @@ class CosentObjective(TaskObjective):
     temperature: float = 0.05
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, 2, embed]; the batch's loss is that of each of its rows."""
+        """Outputs [batch, 2, embed]; the batch's loss is that of each of its rows."""
         vectors = normalized(outputs)
         cosines = (vectors[:, 0] * vectors[:, 1]).sum(axis=-1) / self.temperature
         labels, there = batch["labels"], batch["row_weights"] > 0
@@ -68,6 +72,6 @@ class CosineObjective(TaskObjective):
     """The squared error of the cosine; labels float32 [batch], from 0 to 1."""
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, 2, embed]."""
+        """Outputs [batch, 2, embed]."""
         vectors = normalized(outputs)
         return Elements(((vectors[:, 0] * vectors[:, 1]).sum(axis=-1) - batch["labels"]) ** 2, None)

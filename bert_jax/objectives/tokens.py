@@ -22,7 +22,7 @@ class TaggingObjective(TaskObjective):
         return (batch["token_labels"] >= 0) * batch["row_weights"][:, None]
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, length, tags]."""
+        """Outputs [batch, length, tags]."""
         labels = jnp.maximum(batch["token_labels"], 0)
         losses = optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
         return Elements(losses, outputs.argmax(axis=-1) == labels)
@@ -36,7 +36,7 @@ class SpanObjective(TaskObjective):
     """
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """outputs [batch, length, 2]."""
+        """Outputs [batch, length, 2]."""
         ends = (outputs[..., 0], batch["start_positions"]), (outputs[..., 1], batch["end_positions"])
         losses = [optax.softmax_cross_entropy_with_integer_labels(*each) for each in ends]
         hits = [logits.argmax(axis=-1) == position for logits, position in ends]

@@ -13,7 +13,7 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.label_names import check_known, check_several, in_order
 from bert_jax.tasks.rows import Rows
-from bert_jax.tasks.task import Head, Prediction
+from bert_jax.tasks.task import Head, Prediction, score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Classification:
     kind = "classification"
     head: Head = "sequence"
     loss = "classification"
+    reads_all_tokens = windows = False
 
     @property
     def num_outputs(self) -> int:
@@ -33,13 +34,17 @@ class Classification:
     @property
     def metrics(self) -> Sequence[Metric]:
         """Accuracy leads; F1 of the second of two labels, as GLUE has it, where there are two."""
-        binary = [Metric("f1", f"F1 of {self.labels[1]!r}", "f1", "share", "higher")] if len(self.labels) == 2 else []
+        binary = [score("f1", f"F1 of {self.labels[1]!r}", "f1")] if len(self.labels) == 2 else []
         return (
-            Metric("accuracy", "Accuracy", "acc", "share", "higher", "floor_accuracy", in_progress="bar"),
-            Metric("macro_f1", "Macro F1", "macro_f1", "share", "higher", "floor_macro_f1"),
+            score("accuracy", "Accuracy", "acc"),
+            score("macro_f1", "Macro F1", "macro_f1"),
             *binary,
-            Metric("matthews", "Matthews correlation", "mcc", "number", "higher", "floor_matthews"),
+            score("matthews", "Matthews correlation", "mcc", unit="number"),
         )
+
+    def settings(self) -> dict[str, Any]:
+        """See Task."""
+        return {"labels": list(self.labels)}
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TextExample]:
         """See Task."""
@@ -97,9 +102,7 @@ class Classification:
         gold = [example.label for example in examples]
         return classification(gold, [each["label"] for each in predictions], self.labels)
 
-    def floors(
-        self, train: Sequence[TextExample], test: Sequence[TextExample]
-    ) -> Mapping[str, Mapping[str, float]]:
+    def floors(self, train: Sequence[TextExample], test: Sequence[TextExample]) -> Mapping[str, Mapping[str, float]]:
         """The commonest label, and TF-IDF with logistic regression (pairs: overlap features)."""
         from bert_jax.tasks.floors.classification import floors
 

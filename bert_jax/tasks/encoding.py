@@ -6,8 +6,11 @@ A text that is too long is cut, or read in windows; either way it is counted.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from bert_jax.text.tokenizer import Tokenizer
+from absl import logging
+
+from bert_jax.config import TextConfig
 from bert_jax.tasks.rows import EncodedText
+from bert_jax.text.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass
@@ -21,10 +24,10 @@ class Lengths:
 class TextEncoder:
     """Texts as rows of at most `max_length` tokens."""
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int, windows: bool, overlap: int) -> None:
-        """`windows`: a text that is too long gives several rows, each with `overlap` tokens of the one before."""
-        self.tokenizer, self.max_length, self.windows = tokenizer, max_length, windows
-        self._overlap = overlap
+    def __init__(self, tokenizer: Tokenizer, text: TextConfig, windows: bool) -> None:
+        """`windows`: a text that is too long gives several rows, and is not cut, where `text` leaves that open."""
+        self.tokenizer, self.text, self.max_length = tokenizer, text, text.max_length
+        self.windows = windows if text.long == "auto" else text.long == "windows"
         self.lengths = Lengths()
 
     def rows(self, text: str, text2: str | None = None) -> list[EncodedText]:
@@ -37,6 +40,13 @@ class TextEncoder:
             return [self.row(first, second)]
         self.lengths.too_long += 1
         return list(self._windows(first, second, room)) if self.windows else [self._cut(first, second, room)]
+
+    def log_lengths(self, name: str) -> None:
+        """Log how many texts of the file `name` were too long, and what became of them."""
+        if self.lengths.too_long:
+            what = "read in windows" if self.windows else "cut (--config.text.long=windows reads all of them)"
+            counts = f"{self.lengths.too_long:,} of {self.lengths.texts:,} texts"
+            logging.warning("%s: %s are longer than %d tokens: %s", name, counts, self.max_length, what)
 
     def row(self, first: Sequence[int], second: Sequence[int] | None) -> EncodedText:
         """Special tokens around pieces that fit."""
@@ -52,15 +62,15 @@ class TextEncoder:
     def _windows(self, first: list[int], second: list[int] | None, room: int) -> Iterator[EncodedText]:
         """The longer text of a pair is read in windows, beside the other, which is cut to half of the row."""
         if second is None:
-            for start, stop in spans(len(first), room, self._overlap):
+            for start, stop in spans(len(first), room, self.text.window_overlap):
                 yield self.row(first[start:stop], None)
         elif len(first) <= len(second):
             first = first[: room // 2]
-            for start, stop in spans(len(second), room - len(first), self._overlap):
+            for start, stop in spans(len(second), room - len(first), self.text.window_overlap):
                 yield self.row(first, second[start:stop])
         else:
             second = second[: room // 2]
-            for start, stop in spans(len(first), room - len(second), self._overlap):
+            for start, stop in spans(len(first), room - len(second), self.text.window_overlap):
                 yield self.row(first[start:stop], second)
 
 

@@ -19,6 +19,14 @@ Prediction = dict[str, Any]  # what a line of predictions holds, ready for JSON
 Head = Literal["sequence", "token", "span", "choice", "embedding"]  # model/tasks.py
 
 
+def score(
+    name: str, title: str, short_name: str, better: Literal["higher", "lower"] = "higher", **others: Any
+) -> Metric:
+    """A score of a task, with its floor as baseline."""
+    floor = {"baseline": f"floor_{name}", "baseline_title": "floor", "baseline_short_name": "floor"}
+    return Metric(name, title, short_name, **{"unit": "share", "better": better, **floor, **others})
+
+
 class Task(Protocol):
     """What is done with a text."""
 
@@ -33,6 +41,21 @@ class Task(Protocol):
         ...
 
     @property
+    def loss(self) -> str:
+        """The name of what is minimised (objectives/tasks.py)."""
+        ...
+
+    @property
+    def reads_all_tokens(self) -> bool:
+        """Whether outputs are of each token, and not of the first alone."""
+        ...
+
+    @property
+    def windows(self) -> bool:
+        """Whether texts that are too long are read in windows if nothing else is asked for."""
+        ...
+
+    @property
     def num_outputs(self) -> int:
         """How many numbers that model gives."""
         ...
@@ -40,6 +63,10 @@ class Task(Protocol):
     @property
     def metrics(self) -> Sequence[Metric]:
         """Its scores, the headline first: by that one the best step is chosen."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Its fields, ready for JSON; `kinds.trained_task` makes it of them again."""
         ...
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[Example]:
@@ -52,6 +79,10 @@ class Task(Protocol):
 
     def check(self, examples: Sequence[Example]) -> None:
         """Raise UserError if examples have labels that the task does not know."""
+        ...
+
+    def objective_options(self, examples: Sequence[Example], config: TaskConfig) -> dict[str, Any]:
+        """Fields of the objective beside those that all have, from the training examples."""
         ...
 
     def encode(self, examples: Sequence[Example], encoder: TextEncoder) -> Rows:

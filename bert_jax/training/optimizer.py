@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from bert_jax.config import OptimizerConfig, PhaseConfig
+from bert_jax.training.layer_rates import scale_by_rates
 
 
 def learning_rate_schedule(config: OptimizerConfig, phases: Sequence[PhaseConfig]) -> optax.Schedule:
@@ -77,13 +78,18 @@ def clip(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
 
 
-def make_optimizer(config: OptimizerConfig, phases: Sequence[PhaseConfig]) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, phases: Sequence[PhaseConfig], rates: optax.Params | None = None
+) -> optax.GradientTransformation:
     """Clip by global norm, Adam, decoupled decay, schedule; its state is a dict under these names.
 
     With trust_ratio, LAMB (arXiv 1904.00962, algorithm 2, phi the identity): decay is part of the direction whose
     length is replaced by the parameter's. As in its authors' code (tensorflow/addons lamb.py), what is not decayed
     keeps Adam's length.
+
+    `rates`, a tree like the parameters, multiplies the learning rate of each (layer_rates.py).
     """
+    by_layer = [] if rates is None else [("layers", scale_by_rates(rates))]
     adam = optax.scale_by_adam if config.bias_correction else scale_by_bert_adam
     lamb = [("trust", optax.masked(optax.scale_by_trust_ratio(), decay_mask))] if config.trust_ratio else []
     return optax.named_chain(
@@ -92,4 +98,5 @@ def make_optimizer(config: OptimizerConfig, phases: Sequence[PhaseConfig]) -> op
         ("decay", optax.add_decayed_weights(config.weight_decay, mask=decay_mask)),
         *lamb,
         ("rate", optax.scale_by_learning_rate(learning_rate_schedule(config, phases))),
+        *by_layer,
     )

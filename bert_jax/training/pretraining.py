@@ -71,7 +71,7 @@ def _claim(config: Config, directory: epath.Path, phases: Sequence[PhaseInput]) 
     newest, may_differ = newest_description(directory), config.data.allow_other_records
     check_same_records(directory, newest.step, newest.records_of(phases), phases, records, may_differ)
     if jax.process_index() == 0:
-        run_directory.claim(directory, config, phases[0].train.directory / "tokenizer", fingerprint)
+        run_directory.claim(directory, config, load_tokenizer(phases[0].train.directory / "tokenizer"))
     return records
 
 

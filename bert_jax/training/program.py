@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from bert_jax.config import OptimizerConfig, PhaseConfig, TrainConfig
-from bert_jax.model.functional import Model
+from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Objective, Sums
 from bert_jax.parallel.mesh import check_batch, check_clip_pieces
 from bert_jax.training.optimizer import clip, make_optimizer
@@ -34,9 +34,16 @@ class Program:
 
 
 def make_program(
-    objective: Objective, train: TrainConfig, optimizer: OptimizerConfig, phases: Sequence[PhaseConfig], mesh: Mesh
+    objective: Objective,
+    train: TrainConfig,
+    optimizer: OptimizerConfig,
+    phases: Sequence[PhaseConfig],
+    mesh: Mesh,
+    rates: Callable[[Params], Params] | None = None,
 ) -> Program:
     """The program of a run; `phases` are resolved.
+
+    `rates` gives, of a tree of parameters, what each one's learning rate is multiplied by.
 
     Raises:
       UserError: a batch or a parameter does not divide over the mesh.
@@ -46,7 +53,7 @@ def make_program(
     check_clip_pieces(mesh, optimizer.clip_pieces)
     platform = mesh.devices.flat[0].platform
     model = objective.model(train.dtype, train.remat, by_sequence=platform == "tpu")
-    transformation = make_optimizer(optimizer, phases)
+    transformation = make_optimizer(optimizer, phases, rates(model.abstract_params) if rates else None)
     shardings = state_shardings(model, transformation, mesh, optimizer.shard_over_data)
     key = dropout_key(train.seed, train.dropout_bits, platform)
     options = StepOptions(train.accumulation_steps, optimizer.clip_pieces, clip(optimizer), train.log_every_steps)

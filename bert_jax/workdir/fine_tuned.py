@@ -1,8 +1,8 @@
 """A fine-tuned model in its workdir: weights, architecture, tokenizer, task and lengths, so that using it needs no flag.
 
-    task.json            what the task is, its label names and thresholds, the architecture, scores
-    model.safetensors    the best step's weights, float32, by our names
-    tokenizer/           as in a pretraining workdir
+task.json            what the task is, its label names and thresholds, the architecture, scores
+model.safetensors    the best step's weights, float32, by our names
+tokenizer/           as in a pretraining workdir
 """
 
 import dataclasses

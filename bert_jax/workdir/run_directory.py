@@ -10,14 +10,13 @@ from bert_jax.config.file import differences, from_dict, to_json
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
-from bert_jax.text.tokenizer import DESCRIPTION, load_tokenizer
+from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer, load_tokenizer
 from bert_jax.workdir.checkpoint_files import is_torn
-
 
 Kind = TypeVar("Kind", Config, FineTuningConfig)
 
 
-def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer_directory: epath.PathLike, fingerprint: str) -> None:
+def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer: Tokenizer) -> None:
     """Make `workdir` this run's, or see that it is already.
 
     Raises:
@@ -25,13 +24,13 @@ def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer_
     """
     workdir = epath.Path(workdir)
     if (workdir / "config.json").exists():
-        check_same_run(workdir, config, fingerprint)
+        check_same_run(workdir, config, tokenizer.fingerprint)
         logging.info("going on in %s", workdir)
     elif has_checkpoint(workdir):
         raise UserError(f"{workdir} has checkpoints and no config.json; restore that file, or give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
     if not (workdir / "tokenizer" / DESCRIPTION).exists():  # which is written last
-        load_tokenizer(tokenizer_directory).save(workdir / "tokenizer")
+        tokenizer.save(workdir / "tokenizer")
     replace_text(workdir / "config.json", to_json(config))
 
 

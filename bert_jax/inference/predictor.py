@@ -1,0 +1,70 @@
+"""A trained task model: examples in, predictions out, in their order."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+
+from bert_jax.config import MeshConfig, ModelConfig, TextConfig
+from bert_jax.inference.forward import Forward
+from bert_jax.interchange.renames import nest
+from bert_jax.model.functional import param_shardings
+from bert_jax.model.tasks import task_model
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.kinds import trained_task
+from bert_jax.tasks.rows import Rows
+from bert_jax.tasks.task import Example, Prediction, Task
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.workdir import fine_tuned
+
+
+class Predictor:
+    """Keeps the parameters on the devices and what was compiled."""
+
+    def __init__(
+        self,
+        task: Task,
+        text: TextConfig,
+        config: ModelConfig,
+        arrays: Mapping[str, np.ndarray],
+        tokenizer: Tokenizer,
+        mesh: Mesh,
+        dtype: str = "float32",
+    ) -> None:
+        """`arrays` are the model's parameters by our paths, float32."""
+        platform = mesh.devices.flat[0].platform
+        model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=platform == "tpu")
+        shardings = param_shardings(model, mesh)
+        self.task, self._text, self._tokenizer = task, text, tokenizer
+        self._forward = Forward(model, mesh, shardings)
+        self._params = jax.device_put(nest(arrays), shardings)
+
+    def rows(self, examples: Sequence[Example], name: str = "") -> Rows:
+        """Encoded; texts that are too long are logged under the file's `name`."""
+        encoder = TextEncoder(self._tokenizer, self._text, self.task.windows)
+        rows = self.task.encode(examples, encoder)
+        if name:
+            encoder.log_lengths(name)
+        return rows
+
+    def outputs(self, rows: Rows) -> list[np.ndarray]:
+        """The model's numbers for each row."""
+        return self._forward.outputs(self._params, rows)
+
+    def predict(self, examples: Sequence[Example], name: str = "") -> list[Prediction]:
+        """A prediction for each example, whatever else is among them."""
+        rows = self.rows(examples, name)
+        return self.task.predictions(self.outputs(rows), rows, examples)
+
+
+def load_predictor(workdir: epath.PathLike, dtype: str = "float32") -> Predictor:
+    """The fine-tuned model in `workdir`, on all devices; UserError if there is none, or it is damaged."""
+    workdir = epath.Path(workdir)
+    model = fine_tuned.read_description(workdir)
+    arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
+    tokenizer = load_tokenizer(workdir / "tokenizer")
+    task = trained_task(model.kind, model.settings)
+    return Predictor(task, model.text, model.model, arrays, tokenizer, make_mesh(MeshConfig()), dtype)

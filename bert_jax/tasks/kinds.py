@@ -1,0 +1,14 @@
+"""All tasks by their names on the command line."""
+
+from typing import Any
+
+from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.task import Task
+
+KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Classification,)}
+
+
+def trained_task(kind: str, settings: dict[str, Any]) -> Task:
+    """The task of a trained model, as task.json has it."""
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    return KINDS[kind](**fields)

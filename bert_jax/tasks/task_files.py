@@ -1,0 +1,84 @@
+"""The labelled files of a fine-tuning run, read and checked before anything else is done."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from bert_jax.config import TaskConfig
+from bert_jax.errors import UserError
+from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.rows import Rows
+from bert_jax.tasks.task import Example, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskFiles:
+    """Examples by split; [] where there is no such file."""
+
+    task: Task  # with its label names
+    train: Sequence[Example]
+    dev: Sequence[Example]
+    test: Sequence[Example]
+
+
+def read_files(config: TaskConfig) -> TaskFiles:
+    """The files of --train, --dev and --test.
+
+    Raises:
+      UserError: a file cannot be read, has no examples, or has labels that the training file does not have.
+    """
+    task = make_task(config)
+    if not config.train:
+        raise UserError("--train is missing, give the file of labelled examples that is learnt from")
+    train, dev, test = (read_all(task, files, config) for files in (config.train, config.dev, config.test))
+    task = task.fitted(train)
+    for examples in (dev, test):
+        task.check(examples)
+    if not dev:
+        logging.warning("there is no --dev file: the last step's weights are kept, and no score says which are best")
+    return TaskFiles(task, train, dev, test)
+
+
+def make_task(config: TaskConfig) -> Any:
+    """The task of --task, of which nothing is known yet."""
+    if config.kind not in KINDS:
+        raise UserError(f"--task={config.kind} is no task; give one of {', '.join(KINDS)}")
+    return KINDS[config.kind]()
+
+
+def read_all(task: Task, files: str, config: TaskConfig) -> list[Example]:
+    """The examples of files separated by commas, one after the other; each has its label."""
+    examples = [example for file in files.split(",") if file for example in task.read(file, config, needs_labels=True)]
+    if files:
+        logging.info("%s: %s examples", files, f"{len(examples):,}")
+    return examples
+
+
+def in_both_orders(examples: Sequence[Example]) -> list[Example]:
+    """Pairs and their mirror images, for relations that are the same both ways (ELECTRA's double_unordered)."""
+    mirrored = [dataclasses.replace(one, text=one.text2, text2=one.text) for one in examples if one.text2]
+    if len(mirrored) < len(examples):
+        raise UserError("--config.task.double_unordered is for pairs of texts; leave it out")
+    return [*examples, *mirrored]
+
+
+def digest(rows: Rows) -> str:
+    """What tells other training rows from these, in a few digits."""
+    import google_crc32c
+
+    parts = [
+        rows.ids,
+        rows.starts,
+        rows.first_segment,
+        rows.example,
+        *(rows.labels[name] for name in sorted(rows.labels)),
+    ]
+    if rows.token_labels is not None:
+        parts.append(rows.token_labels)
+    value = 0
+    for part in parts:
+        value = google_crc32c.extend(value, np.ascontiguousarray(part).tobytes())
+    return f"{value:08x}"

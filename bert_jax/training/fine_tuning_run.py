@@ -1,0 +1,188 @@
+"""One fine-tuning run, of one seed, set up for the loop."""
+
+import dataclasses
+import functools
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+
+import bert_jax
+from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, PhaseConfig
+from bert_jax.inference.forward import Forward, is_complete
+from bert_jax.model.functional import Model, Params
+from bert_jax.objectives.tasks import OBJECTIVES
+from bert_jax.parallel.mesh import check_heads
+from bert_jax.parallel.peak import peak_flops
+from bert_jax.tasks.batching import TrainingOrder, choose_lengths
+from bert_jax.tasks.rows import Rows
+from bert_jax.tasks.task import Example, Task
+from bert_jax.tasks.task_files import TaskFiles
+from bert_jax.training.best_step import BestStep
+from bert_jax.training.compiled_shapes import CompiledShapes
+from bert_jax.training.example_feed import ExampleFeed
+from bert_jax.training.layer_rates import freeze, rates, without_fresh
+from bert_jax.training.meter import MonitorState
+from bert_jax.training.optimizer import learning_rate_schedule
+from bert_jax.training.program import Program, make_program
+from bert_jax.training.run import Log, Run
+from bert_jax.training.state import State, init_state
+from bert_jax.training.warm_start import fill_in
+from bert_jax.workdir.metrics_log import MetricsLog
+
+Floors = Mapping[str, Mapping[str, float]]  # of each method: its scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """All that the runs of several seeds have in common."""
+
+    files: TaskFiles
+    train: Rows
+    dev: Rows | None
+    test: Rows | None
+    floors: Mapping[str, Floors]  # on "dev" and "test"
+    weights: Mapping[str, np.ndarray]  # of init_from, by our paths
+    train_digest: str
+
+
+def steps_of(fit: FitConfig, rows: int) -> int:
+    """Steps of the run: int(rows / batch * epochs), as in run_classifier.py:843."""
+    return fit.steps or max(1, int(rows / fit.global_batch_size * fit.epochs))
+
+
+def fine_tuning_program(config: FineTuningConfig, material: Material, feed: ExampleFeed, mesh: Mesh) -> Program:
+    """What the run computes; its step is compiled for all shapes of the feed at once.
+
+    Raises:
+      UserError: a batch, a parameter or the attention heads do not divide over the mesh.
+    """
+    check_heads(mesh, config.model.num_attention_heads)
+    task, layers, fit = material.files.task, config.model.num_hidden_layers, config.fit
+    options = task.objective_options(material.files.train, config.task)
+    keep_still: Callable[[Model], Model] = functools.partial(freeze, layers=layers, frozen=fit.frozen_layers)
+    objective = OBJECTIVES[task.loss](config.model, task.num_outputs, task.metrics, task.head, keep_still, **options)
+    by_layer = functools.partial(rates, layers=layers, decay=fit.layer_decay, frozen=fit.frozen_layers)
+    is_uniform = fit.layer_decay == 1.0 and fit.frozen_layers < 0
+    phases = [_phase(config, feed)]
+    program = make_program(objective, config.train, config.optimizer, phases, mesh, None if is_uniform else by_layer)
+    return dataclasses.replace(program, run_step=CompiledShapes(program.run_step, feed.abstract_batches(mesh)))
+
+
+def _phase(config: FineTuningConfig, feed: ExampleFeed) -> PhaseConfig:
+    """The run as the schedule and the optimizer see it."""
+    return PhaseConfig(feed.last_step, config.fit.global_batch_size, feed.lengths[-1])
+
+
+def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
+    """The training rows in the order of the config's seed."""
+    lengths, steps = material.train.lengths, steps_of(config.fit, len(material.train))
+    return ExampleFeed(
+        rows=material.train,
+        order=TrainingOrder(lengths, config.fit.global_batch_size, config.train.seed),
+        lengths=choose_lengths(lengths, config.text.max_shapes),
+        last_step=steps,
+        predictions=0 if material.files.task.reads_all_tokens else 1,
+    )
+
+
+def make_run(config: FineTuningConfig, directory: epath.Path, material: Material, mesh: Mesh) -> tuple[Run, BestStep]:
+    """The run of the config's seed in `directory`, and what keeps its best step."""
+    feed = make_feed(config, material)
+    warmup = int(config.fit.warmup_share * feed.last_step) or config.optimizer.warmup_steps
+    config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, warmup_steps=warmup))
+    program = fine_tuning_program(config, material, feed, mesh)
+    schedule = learning_rate_schedule(config.optimizer, [_phase(config, feed)])
+    best = BestStep(directory, material.files.task.metrics[0], config.fit.patience)
+    weights = without_fresh(material.weights, config.model.num_hidden_layers, config.fit.fresh_layers)
+    run = Run(
+        directory=directory,
+        train=config.train,
+        evaluation=EvaluationConfig(every_steps=_evaluate_every(config.fit, feed.last_step, len(material.train))),
+        profile=config.profile,
+        program=program,
+        feeds=[feed],
+        learning_rates=np.asarray(schedule(np.arange(feed.last_step))),
+        peak_flops=peak_flops(jax.local_devices()[0], config.train.dtype) * mesh.size,
+        first_state=functools.partial(_first_state, program, config.train.seed, weights),
+        describe=functools.partial(_describe, material.train_digest),
+        open_logs=lambda step: _open_logs(directory, step),
+        finish=functools.partial(_keep_last, best, feed.last_step, bool(material.files.dev)),
+        evaluate=_evaluation(program, material),
+        selection=best,
+    )
+    return run, best
+
+
+def _evaluate_every(fit: FitConfig, steps: int, rows: int) -> int:
+    return max(1, min(steps, round(rows / fit.global_batch_size / fit.evaluations_per_epoch)))
+
+
+def _first_state(program: Program, seed: int, weights: Mapping[str, np.ndarray]) -> State:
+    state = init_state(program.model, program.optimizer, program.shardings, seed)
+    return state | {"params": fill_in(state["params"], weights, program.shardings["params"])}
+
+
+def _describe(train_digest: str, feed: Any, step: int, owes_evaluation: bool, watch: MonitorState) -> dict[str, Any]:
+    del feed
+    return {
+        "step": step,
+        "owes_evaluation": owes_evaluation,
+        "watch": dataclasses.asdict(watch),
+        "train_digest": train_digest,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {"bert_jax": bert_jax.__version__, "jax": jax.__version__, "python": platform.python_version()}
+
+
+def _open_logs(directory: epath.Path, step: int) -> Sequence[Log]:
+    return [MetricsLog(directory, step)] if jax.process_index() == 0 else []
+
+
+def _keep_last(best: BestStep, step: int, has_dev: bool, params: Params) -> None:
+    """Without a dev file, or a score on it that is a number, the last step is the best."""
+    if not has_dev or best.best.score is None:
+        best.keep(step, None, params)
+
+
+def _evaluation(program: Program, material: Material) -> Any:
+    """Run.evaluate: the task's scores on the dev file, beside its floors."""
+    if material.dev is None:
+        return lambda params, take: None
+    forward = Forward(program.model, program.mesh, program.shardings["params"])
+    task, rows, examples = material.files.task, material.dev, material.files.dev
+
+    def evaluate(params: Params, take: Callable[[Iterable[Any]], Iterator[Any]]) -> dict[str, float]:
+        outputs = forward.outputs(params, rows, take)
+        return (
+            scored(task, outputs, rows, examples) | best_floors(task, material.floors["dev"])
+            if is_complete(outputs)
+            else {}
+        )
+
+    return evaluate
+
+
+def scored(task: Task, outputs: Sequence[np.ndarray], rows: Rows, examples: Sequence[Example]) -> dict[str, float]:
+    """Scores with the thresholds that are best for these very examples: of a dev file only."""
+    predictions = task.predictions(outputs, rows, examples)
+    tuned = task.tuned(predictions, examples)
+    return tuned.scores(tuned.predictions(outputs, rows, examples), examples)
+
+
+def best_floors(task: Task, floors: Floors) -> dict[str, float]:
+    """The best that a simple method reaches, by each metric's name of a baseline."""
+    best: dict[str, float] = {}
+    for metric in task.metrics:
+        values = [scores[metric.name] for scores in floors.values() if metric.name in scores]
+        if values and metric.baseline:
+            best[metric.baseline] = max(values) if metric.better == "higher" else min(values)
+    return best

@@ -1,0 +1,70 @@
+"""Fine-tuning: labelled files and a pretrained model to a directory that predicts; several seeds one after the other."""
+
+import jax
+from etils import epath
+
+from bert_jax.config import FineTuningConfig
+from bert_jax.interchange.pretrained import Pretrained, read_pretrained
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.rows import Rows
+from bert_jax.tasks.task_files import TaskFiles, digest, in_both_orders, read_files
+from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.training.fine_tuning_run import Floors, Material
+from bert_jax.training.report_thread import Report
+from bert_jax.training.seed_run import SeedRun
+from bert_jax.training.task_results import write_results
+from bert_jax.workdir import run_directory
+
+
+def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, report: Report | None = None) -> None:
+    """Fine-tune with as many seeds, each to its best step on the dev file; keep the best seed's.
+
+    The same call goes on where an earlier one stopped.
+
+    Raises:
+      UserError: files, model, config or directory do not fit together (before a device computes anything).
+      SystemExit, KeyboardInterrupt: as loop.train does.
+    """
+    workdir = epath.Path(workdir)
+    config.check()
+    files = read_files(config.task)
+    pretrained = read_pretrained(config.init_from, config.model)
+    config = config.for_model(pretrained.config)
+    run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
+    material = _material(config, files, pretrained)
+    mesh = make_mesh(config.mesh)
+    if jax.process_index() == 0:
+        run_directory.claim(workdir, config, pretrained.tokenizer)
+    of_workdir = (lambda _: report(workdir)) if report else None
+    runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer) for number in range(seeds)]
+    scores = [run.result(mesh, of_workdir) for run in runs]
+    if jax.process_index() == 0:
+        write_results(config, workdir, material, scores, pretrained.tokenizer)
+
+
+def _material(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained) -> Material:
+    """Examples as rows, and what simple methods reach."""
+    rows = {name: _rows(config, files, name, pretrained.tokenizer) for name in ("train", "dev", "test")}
+    train_rows = rows["train"]
+    assert train_rows is not None
+    floors = {name: _floors(files, name) for name in ("dev", "test")}
+    return Material(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, digest(train_rows))
+
+
+def _rows(config: FineTuningConfig, files: TaskFiles, split: str, tokenizer: Tokenizer) -> Rows | None:
+    examples = getattr(files, split)
+    if split == "train" and config.task.double_unordered:
+        examples = in_both_orders(examples)
+    if not examples:
+        return None
+    encoder = TextEncoder(tokenizer, config.text, files.task.windows)
+    rows = files.task.encode(examples, encoder)
+    encoder.log_lengths(getattr(config.task, split))
+    return rows
+
+
+def _floors(files: TaskFiles, split: str) -> Floors:
+    """Of a split, {} if there is none; only the first process needs them."""
+    examples = getattr(files, split)
+    return files.task.floors(files.train, examples) if examples else {}

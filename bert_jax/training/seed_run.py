@@ -1,0 +1,118 @@
+"""The run of one seed: trained to its end, its best step scored, all of it in a directory of its own."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from etils import epath
+from jax.sharding import Mesh
+
+from bert_jax.config import FineTuningConfig
+from bert_jax.errors import UserError
+from bert_jax.inference.predictor import Predictor
+from bert_jax.storage.json_file import read_json
+from bert_jax.storage.whole_file import replace_text
+from bert_jax.tasks.rows import Rows
+from bert_jax.tasks.task import Example, Prediction, Task
+from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.training.best_step import Best
+from bert_jax.training.fine_tuning_run import Material, make_run
+from bert_jax.training.loop import train
+from bert_jax.training.report_thread import Report
+from bert_jax.workdir import fine_tuned
+from bert_jax.workdir.checkpoint_files import read_description, steps_in
+from bert_jax.workdir.goodput import Clock
+
+SCORES = "scores.json"  # written last: with it the run is done
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedScores:
+    """What the run of one seed came to: the content of its scores.json."""
+
+    seed: int
+    step: int  # the best
+    weights_crc32c: str
+    settings: dict[str, Any]  # of the task, with thresholds
+    dev: dict[str, float | None] = dataclasses.field(default_factory=dict)  # None: no number
+    test: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedRun:
+    """One of the runs in WORKDIR/seed_NUMBER."""
+
+    config: FineTuningConfig
+    workdir: epath.Path
+    number: int
+    material: Material
+    tokenizer: Tokenizer
+
+    @property
+    def directory(self) -> epath.Path:
+        """Its own."""
+        return self.workdir / f"seed_{self.number}"
+
+    def result(self, mesh: Mesh, report: Report | None) -> SeedScores:
+        """Train, unless that is done already, and score the best step."""
+        path = self.directory / SCORES
+        if path.exists():
+            return read_json(path, SeedScores, "delete it, and it is made again")
+        self._check_same_rows()
+        seed = self.config.train.seed + self.number
+        config = dataclasses.replace(self.config, train=dataclasses.replace(self.config.train, seed=seed))
+        run, best = make_run(config, self.directory, self.material, mesh)
+        train(run, Clock(self.directory if jax.process_index() == 0 else None), report)
+        return self._scored(seed, best.best, mesh)
+
+    def _check_same_rows(self) -> None:
+        """Raise UserError if a run that goes on was begun with other training rows."""
+        checkpoints = self.directory / "checkpoints"
+        for step in steps_in(checkpoints)[-1:]:
+            before = read_description(checkpoints / str(step)).get("train_digest")
+            if before != self.material.train_digest:
+                raise UserError(
+                    f"{self.workdir} was started with other rows than --train={self.config.task.train} has now; "
+                    "give the same file to go on, or another --workdir"
+                )
+
+    def _scored(self, seed: int, best: Best, mesh: Mesh) -> SeedScores:
+        arrays = fine_tuned.read_weights(self.directory / fine_tuned.WEIGHTS, best.weights_crc32c)
+        files, text, model = self.material.files, self.config.text, self.config.model
+        predictor = Predictor(files.task, text, model, arrays, self.tokenizer, mesh, self.config.train.dtype)
+        task, dev = self._predicted("dev", predictor, files.task, files.dev, self.material.dev, tunes=True)
+        _, test = self._predicted("test", predictor, task, files.test, self.material.test, tunes=False)
+        scores = SeedScores(seed, best.step, best.weights_crc32c, task.settings(), dev, test)
+        if jax.process_index() == 0:
+            replace_text(self.directory / SCORES, json.dumps(dataclasses.asdict(scores), indent=2))
+        return scores
+
+    def _predicted(
+        self, split: str, predictor: Predictor, task: Task, examples: Sequence[Example], rows: Rows | None, tunes: bool
+    ) -> tuple[Task, dict[str, float | None]]:
+        """The task, with thresholds where the split decides them, and its scores; predictions are written."""
+        if rows is None:
+            return task, {}
+        outputs = predictor.outputs(rows)
+        if tunes:
+            task = task.tuned(task.predictions(outputs, rows, examples), examples)
+        predictions = task.predictions(outputs, rows, examples)
+        if jax.process_index() == 0:
+            _write_predictions(self.directory / f"{split}_predictions.jsonl", examples, predictions)
+        return task, {name: finite_or_none(value) for name, value in task.scores(predictions, examples).items()}
+
+
+def finite_or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if abs(value) < float("inf") else None
+
+
+def _write_predictions(path: epath.Path, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
+    """A line an example, with what it is and what was predicted: the report's worst mistakes are made of them."""
+    lines = (
+        json.dumps({"example": dataclasses.asdict(example), "prediction": prediction}, ensure_ascii=False)
+        for example, prediction in zip(examples, predictions, strict=True)
+    )
+    replace_text(path, "".join(f"{line}\n" for line in lines))
