@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "model": {"errors", "config", "parallel", "scopes"},
     "objectives": {"errors", "config", "parallel", "model", "scopes"},
     "workdir": {"errors", "config", "storage", "text"},
+    "tasks": {"errors", "config", "storage", "text", "objectives"},  # of objectives, metrics.py alone knows no JAX
     "interchange": {"errors", "config", "model", "storage", "text", "workdir"},
     "training": {
         "ctrl_c",
@@ -51,11 +52,15 @@ NO_BUSINESS = {
     "text": {"jax", "flax", "optax", "orbax"},
     "data": {"jax", "flax", "optax", "orbax"},
     "workdir": {"flax", "optax"},
+    "tasks": {"jax", "flax", "optax", "orbax"},
     "interchange": {"flax", "optax"},
     "reporting": {"jax", "flax", "optax", "orbax"},
 }
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.
-OPTIONAL = {"wandb", "tensorflow", "torch", "transformers", "apache_beam"}
+OPTIONAL = {
+    *("wandb", "tensorflow", "torch", "transformers", "apache_beam"),
+    *("sklearn", "scipy", "seqeval", "ir_measures", "bm25s"),
+}
 DRAWERS = {"utils", "util", "common", "helpers", "types", "misc"}
 
 FILE_LINES, VERB_LINES, FUNCTION_LINES = 300, 60, 60

@@ -14,7 +14,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.text import python_docs, tfds_dataset
+from bert_jax.text import python_docs, tfds_split
 from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document, Source
 from bert_jax.text.files import InputFile, matching_files
@@ -157,7 +157,7 @@ def _sources(inputs: Sequence[str], text_field: str, num_workers: int) -> list[S
     for given in inputs:
         if given == python_docs.NAME:
             sources += [*_plain_text(plain), python_docs.PythonDocs()]
-        elif given.startswith(tfds_dataset.PREFIX):
+        elif given.startswith(tfds_split.PREFIX):
             sources += [*_plain_text(plain), TfdsDataset(given, text_field)]
         else:
             for path in matching_files(given):
