@@ -22,29 +22,33 @@ from ml_collections import config_flags
 
 from bert_jax.config.run import Config
 
+_DEFAULTS = ""  # what --config is where it is not given and need not be
 _MODULE = "config_file"  # the name under which the file is imported
 _HELP = "Python file whose get_config() returns the run's config."
 Kind = TypeVar("Kind")
 _PARSERS = {int: flags.IntegerParser(), float: flags.FloatParser(), str: flags.ArgumentParser()}
 
 
-def define_config(kind: type[Kind]) -> flags.FlagHolder[Kind]:
-    """Define --config, and with it --config.group.key for every setting of this kind of run (a dataclass)."""
+def define_config(kind: type[Kind], has_default: bool = False) -> flags.FlagHolder[Kind]:
+    """Define --config, and with it --config.group.key for every setting of this kind of run (a dataclass).
+
+    `has_default`: without --config all settings have their defaults.
+    """
     for field in set(_ranges(kind)):
         # config_flags knows int, float and str, and nothing of their ranges.
         base = typing.get_args(field)[0] if typing.get_origin(field) is Annotated else str
         config_flags.register_flag_parser_for_type(field, _PARSERS[base])
     holder = config_flags.DEFINE_config_file("config", None, _HELP)
-    flags.FLAGS["config"].parser = _ConfigFile(kind)
+    flags.FLAGS["config"].parser = _ConfigFile(kind, has_default)
     return holder
 
 
 class _ConfigFile(flags.ArgumentParser):
     """What config_flags has for this keeps an error for later, and does not look at what get_config() gives."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type, has_default: bool) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.has_default = kind, has_default
 
     def parse(self, argument: str) -> Any:
         """The config that a file's get_config() returns; what follows a colon is get_config's argument.
@@ -52,6 +56,8 @@ class _ConfigFile(flags.ArgumentParser):
         Raises:
           flags.Error: there is no such file, or it fails; names its line.
         """
+        if argument == _DEFAULTS and self.has_default:
+            return self.kind()
         file, *arguments = argument.split(":", 1)
         if not Path(file).is_file():
             raise flags.Error(f"--config={file} does not exist; give a file such as configs/tiny.py")
@@ -88,12 +94,20 @@ def check_settings(argv: Sequence[str]) -> None:
     for argument in argv:
         if match := re.match(r"--?(?:no)?config\.([^=]*)", argument):
             _check_key(match[1], _kind_of_run()())
+    parser = _parser()
+    if parser and parser.has_default and not any(re.match("--?config(=|$)", argument) for argument in argv):
+        flags.FLAGS.set_default("config", _DEFAULTS)
 
 
 def _kind_of_run() -> type:
     """That of the verb's --config; of a verb without one, which takes no settings, any."""
+    parser = _parser()
+    return parser.kind if parser else Config
+
+
+def _parser() -> _ConfigFile | None:
     parser = flags.FLAGS["config"].parser if "config" in flags.FLAGS else None
-    return parser.kind if isinstance(parser, _ConfigFile) else Config
+    return parser if isinstance(parser, _ConfigFile) else None
 
 
 def _check_key(key: str, config: Any) -> None:

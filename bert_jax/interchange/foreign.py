@@ -88,7 +88,9 @@ def take_weights(
 ) -> ForeignWeights:
     """Of all that is `stored`, by the framework's names, the parameters of the pretraining model of `config`.
 
-    Of `parts` only, beginnings of our paths; what is stored of others is not used. Pooler and heads may be missing, each as a whole. Heads that are none of ours, and what an optimizer keeps, are not
+    Of `parts` only, beginnings of our paths; what is stored of others is not used.
+
+    Pooler and heads may be missing, each as a whole. Heads that are none of ours, and what an optimizer keeps, are not
     used. Both are logged, with `source`.
 
     Raises:

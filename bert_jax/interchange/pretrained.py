@@ -1,4 +1,4 @@
-"""A pretrained model from wherever it is: a workdir of ours, a Hugging Face directory or file, an original checkpoint."""
+"""A pretrained model from wherever it is: a workdir of ours, Hugging Face's files, an original checkpoint."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from bert_jax.workdir.trained import read_trained
 
 ENCODER = ("encoder/",)
 WITH_MASKED_LM = ("encoder/", "masked_lm/")
+_SAYS_CASE = ("vocabulary.json", "tokenizer_config.json", "tokenizer.json")  # beside a vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,18 +78,10 @@ def _weights(path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...]) ->
 def _tokenizer(path: epath.Path, folder: epath.Path) -> Tokenizer:
     if not has_vocabulary(folder):
         raise UserError(f"{path} has no vocabulary beside its weights; put its vocab.txt or tokenizer.json there")
-    knows_case = any(
-        (folder / name).exists() for name in ("vocabulary.json", "tokenizer_config.json", "tokenizer.json")
-    )
-    if knows_case:
+    if any((folder / name).exists() for name in _SAYS_CASE):
         return load_tokenizer(folder)
     cased = load_tokenizer(folder, do_lower_case=False)
     # The original's directories do not say it, but a vocabulary of lower-cased text has no capitals.
-    special = {cased.tokens[one] for one in (cased.pad_id, cased.unk_id, cased.cls_id, cased.sep_id, cased.mask_id)}
-    has_capitals = any(token != token.lower() for token in cased.tokens if token not in special and token[:1] != "[")
-    logging.info(
-        "%s is read as %s: its tokens have %s",
-        folder,
-        *(("cased", "capitals") if has_capitals else ("uncased", "no capitals")),
-    )
+    has_capitals = any(token != token.lower() for token in cased.tokens if not token.startswith("["))
+    logging.info("%s is taken for %s, by the capitals in its tokens", folder, "cased" if has_capitals else "uncased")
     return load_tokenizer(folder, do_lower_case=not has_capitals)

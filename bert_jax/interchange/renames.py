@@ -69,7 +69,8 @@ EVERYTHING = ("",)  # every path begins so
 def parameters(names: Names, config: ModelConfig, parts: tuple[str, ...] = EVERYTHING) -> list[Parameter]:
     """Every parameter of the pretraining model of `config`, once; takes memory and time for its layers, not its sizes.
 
-    Of `parts` only, beginnings of our paths. `config` may be from somebody's file, its number of layers checked against the arrays that are there.
+    Of `parts` only, beginnings of our paths. `config` may be from somebody's file, its number of layers checked against
+    the arrays that are there.
     """
     # One layer has the shapes of all. To trace the initializers of each takes a minute for the thousand layers that a
     # small file can claim.

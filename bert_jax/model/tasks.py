@@ -5,7 +5,6 @@ row), and a dropout key (or one a row, or None), and give float32.
 """
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -84,8 +83,9 @@ class ChoiceModel(SequenceModel):
         self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, dropout_key: Key = None
     ) -> jax.Array:
         """-> [batch, texts]."""
-        flat = (array.reshape(-1, array.shape[-1]) for array in (input_ids, attention_mask, segment_ids))
-        return super().__call__(*flat, of_texts(dropout_key, input_ids.shape[1])).reshape(input_ids.shape[:2])
+        ids, mask, segments = (array.reshape(-1, array.shape[-1]) for array in (input_ids, attention_mask, segment_ids))
+        logits = super().__call__(ids, mask, segments, of_texts(dropout_key, input_ids.shape[1]))
+        return logits.reshape(input_ids.shape[:2])
 
 
 class EmbeddingModel(TaskModel):
@@ -134,9 +134,7 @@ def task_model(
     by_sequence: bool = False,
 ) -> Model:
     """The model with this head as pure functions; dtype, remat and by_sequence as in pretraining.py."""
-    build: Callable[[nnx.Rngs], nnx.Module] = functools.partial(
-        _build, head, outputs, config, dtype, remat, by_sequence
-    )
+    build = functools.partial(_build, head, outputs, config, dtype, remat, by_sequence)
     group = functools.partial(parameter_group, num_layers=config.num_hidden_layers)
     return functional(build, jnp.dtype(dtype), group)
 

@@ -37,12 +37,9 @@ class ContrastiveObjective(TaskObjective):
         of_candidates = jnp.concatenate([groups[:, number] for number in range(1, groups.shape[1])])
         scores = vectors[:, 0] @ candidates.T / self.temperature
         own = jnp.arange(len(candidates))[None] == jnp.arange(len(vectors))[:, None]
-        same = (
-            (of_candidates[None] == groups[:, 1:2])
-            | (of_candidates[None] == groups[:, :1])
-            | (of_candidates[None] == 0)
-        )
-        scores = jnp.where(same & ~own, IMPOSSIBLE, scores)
+        is_none = of_candidates[None] == 0
+        is_same = (of_candidates[None] == groups[:, 1:2]) | (of_candidates[None] == groups[:, :1])
+        scores = jnp.where((is_same | is_none) & ~own, IMPOSSIBLE, scores)
         losses = jax.nn.logsumexp(scores, axis=1) - jnp.diagonal(scores)
         return Elements(losses, scores.argmax(axis=1) == jnp.arange(len(vectors)))
 

@@ -12,7 +12,7 @@ from bert_jax.objectives.task import Elements, TaskObjective
 
 @dataclasses.dataclass(frozen=True)
 class TaggingObjective(TaskObjective):
-    """Cross-entropy of the labelled tokens, their mean over the batch; token_labels int32 [batch, length], below 0: none.
+    """Cross-entropy of the labelled tokens, their mean over the batch; token_labels int32 [batch, length], -1: none.
 
     The element is a token; a token has one label however many windows it is in, so none needs a share.
     """

@@ -1,4 +1,4 @@
-"""Which rows are in a batch and how long it is: rows of similar length together, in a few shapes, each compiled once."""
+"""Which rows are in a batch, and its length: rows of similar length together, in a few shapes, each compiled once."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence

@@ -82,7 +82,7 @@ class Rows:
 
 def make_rows(
     texts: Sequence[EncodedText],
-    example: Sequence[int],
+    example: Sequence[int] | np.ndarray,
     texts_per_row: int = 0,
     labels: Mapping[str, np.ndarray] | None = None,
     token_labels: Sequence[Sequence[int]] | None = None,

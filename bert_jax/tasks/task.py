@@ -74,7 +74,7 @@ class Task(Protocol):
         ...
 
     def fitted(self, examples: Sequence[Example]) -> Self:
-        """This task with what the training examples decide: its label names."""
+        """The task with what the training examples decide: its label names."""
         ...
 
     def check(self, examples: Sequence[Example]) -> None:
@@ -94,7 +94,7 @@ class Task(Protocol):
         ...
 
     def tuned(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> Self:
-        """This task with what the dev file decides: its thresholds."""
+        """The task with what the dev file decides: its thresholds."""
         ...
 
     def scores(self, predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, float]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import google_crc32c
 import numpy as np
 from absl import logging
 
@@ -67,8 +68,6 @@ def in_both_orders(examples: Sequence[Example]) -> list[Example]:
 
 def digest(rows: Rows) -> str:
     """What tells other training rows from these, in a few digits."""
-    import google_crc32c
-
     parts = [
         rows.ids,
         rows.starts,

@@ -1,4 +1,4 @@
-"""The best step of a run by the task's headline score on the dev file, its weights kept; and when there is no more hope."""
+"""The best step of a run by the headline score on the dev file, and its weights; and whether to hope for a better."""
 
 import dataclasses
 import json

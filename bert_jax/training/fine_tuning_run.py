@@ -162,11 +162,9 @@ def _evaluation(program: Program, material: Material) -> Any:
 
     def evaluate(params: Params, take: Callable[[Iterable[Any]], Iterator[Any]]) -> dict[str, float]:
         outputs = forward.outputs(params, rows, take)
-        return (
-            scored(task, outputs, rows, examples) | best_floors(task, material.floors["dev"])
-            if is_complete(outputs)
-            else {}
-        )
+        if not is_complete(outputs):  # the run is to stop: it is evaluated again when it goes on
+            return {}
+        return scored(task, outputs, rows, examples) | best_floors(task, material.floors["dev"])
 
     return evaluate
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: labelled files and a pretrained model to a directory that predicts; several seeds one after the other."""
+"""Fine-tuning: labelled files and a pretrained model to a directory that predicts; several seeds in turn."""
 
 import jax
 from etils import epath

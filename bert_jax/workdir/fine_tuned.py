@@ -1,4 +1,4 @@
-"""A fine-tuned model in its workdir: weights, architecture, tokenizer, task and lengths, so that using it needs no flag.
+"""A fine-tuned model in its workdir: weights, architecture, tokenizer, task and lengths: using it needs no flag.
 
 task.json            what the task is, its label names and thresholds, the architecture, scores
 model.safetensors    the best step's weights, float32, by our names
@@ -39,8 +39,8 @@ class FineTuned:
     step: int  # whose weights these are
     weights_crc32c: str
     init_from: str = ""
-    dev: dict[str, float] = dataclasses.field(default_factory=dict)  # scores
-    test: dict[str, float] = dataclasses.field(default_factory=dict)
+    dev: dict[str, float | None] = dataclasses.field(default_factory=dict)  # scores
+    test: dict[str, float | None] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
 

@@ -13,7 +13,7 @@ from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer, load_tokenizer
 from bert_jax.workdir.checkpoint_files import is_torn
 
-Kind = TypeVar("Kind", Config, FineTuningConfig)
+Kind = TypeVar("Kind")
 
 
 def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer: Tokenizer) -> None:
@@ -44,7 +44,7 @@ def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, finge
     """Raise UserError if `workdir` belongs to a run of another config or vocabulary."""
     if not (workdir / "config.json").exists():
         return
-    changed = differences(read_config(workdir, type(config)), config)
+    changed = differences(read_config_of(workdir, type(config)), config)
     if changed:
         longer = f" (for more steps: with --config.init_from={workdir} --config.init_moments=true)"
         raise UserError(
@@ -60,8 +60,13 @@ def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, finge
         )
 
 
-def read_config(workdir: epath.PathLike, kind: type[Kind] = Config) -> Kind:
-    """The resolved config of the run of this `kind` in `workdir`; UserError if there is none, or one that no run has."""
+def read_config(workdir: epath.PathLike) -> Config:
+    """The resolved config of the pretraining run in `workdir`; UserError if there is none, or one that no run has."""
+    return read_config_of(workdir, Config)
+
+
+def read_config_of(workdir: epath.PathLike, kind: type[Kind]) -> Kind:
+    """The resolved config of the run in `workdir`, which is of this `kind`; UserError as above."""
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise UserError(f"{workdir} holds no run (no config.json); give the --workdir of `python -m bert_jax.pretrain`")

@@ -1,0 +1,53 @@
+"""Fine-tune a pretrained BERT for a task. The same command again goes on where it stopped.
+
+python -m bert_jax.finetune --task=classification --init_from=MODEL --train=FILE [--dev=FILE] [--test=FILE]
+    --workdir=DIR [--columns=text:1,label:0] [--seeds=5] [--config=configs/finetune.py] [--config.group.key=value ...]
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from absl import flags
+
+from bert_jax import cli
+from bert_jax.config import FineTuningConfig
+from bert_jax.config.command_line import define_config
+from bert_jax.parallel.processes import is_first, joined
+from bert_jax.storage.lock import only_run
+from bert_jax.tasks.kinds import KINDS
+from bert_jax.training.finetuning import finetune
+
+_CONFIG = define_config(FineTuningConfig, has_default=True)
+_TASK = flags.DEFINE_enum("task", None, list(KINDS), "What is learnt.")
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "The pretrained model: a workdir, a Hugging Face directory or file, an original checkpoint."
+)
+_TRAIN = flags.DEFINE_string("train", None, "File of labelled examples to learn from, or several with commas between.")
+_DEV = flags.DEFINE_string("dev", "", "Likewise, to choose the best step by.")
+_TEST = flags.DEFINE_string("test", "", "Likewise, scored once, with the best step.")
+_COLUMNS = flags.DEFINE_string(
+    "columns", "", "Which column is what: text:1,text2:2,label:4, names or numbers from 0. Default: by the header."
+)
+_HEADER = flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether a first row is one.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run, and of the model that comes of it.")
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Runs with as many seeds; the one that is best on --dev is kept.", 1, 1000)
+_LONG = flags.DEFINE_enum("long", None, ["cut", "windows"], "What becomes of a text that is longer than a row.")
+_STRICT = flags.DEFINE_boolean("strict", False, "End where single rows are wrong; else they are logged and left out.")
+flags.mark_flags_as_required(["task", "init_from", "train", "workdir"])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Train, score, and keep the best model."""
+    del argv
+    settings = _CONFIG.value
+    settings.init_from = _INIT_FROM.value
+    flags_of_task = {"kind": _TASK, "train": _TRAIN, "dev": _DEV, "test": _TEST, "columns": _COLUMNS, "header": _HEADER}
+    for name, flag in {**flags_of_task, "strict": _STRICT}.items():
+        setattr(settings.task, name, flag.value)
+    settings.text.long = _LONG.value or settings.text.long
+    with joined(), only_run(_WORKDIR.value, "--workdir") if is_first() else nullcontext():
+        finetune(settings, _WORKDIR.value, _SEEDS.value)
+
+
+if __name__ == "__main__":
+    cli.run(main, _WORKDIR)
