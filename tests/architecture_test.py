@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "config": {"errors", "storage"},
     "text": {"ctrl_c", "errors", "config", "storage"},
     "data": {"ctrl_c", "errors", "config", "text", "storage"},
+    "tasks": {"errors", "config", "text", "storage"},
     "parallel": {"errors", "config"},
     "model": {"errors", "config", "parallel", "scopes"},
     "objectives": {"errors", "config", "parallel", "model", "scopes"},
@@ -50,12 +51,14 @@ NO_BUSINESS = {
     "config": {"jax", "flax", "numpy"},
     "text": {"jax", "flax", "optax", "orbax"},
     "data": {"jax", "flax", "optax", "orbax"},
+    "tasks": {"jax", "flax", "optax", "orbax"},
     "workdir": {"flax", "optax"},
     "interchange": {"flax", "optax"},
     "reporting": {"jax", "flax", "optax", "orbax"},
 }
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.
 OPTIONAL = {"wandb", "tensorflow", "torch", "transformers", "apache_beam"}
+OPTIONAL |= {"sklearn", "scipy", "seqeval", "ir_measures", "bm25s"}
 DRAWERS = {"utils", "util", "common", "helpers", "types", "misc"}
 
 FILE_LINES, VERB_LINES, FUNCTION_LINES = 300, 60, 60

@@ -1,0 +1,1 @@
+"""Labelled files to examples to encoded rows; scores; answers written back. Knows NumPy and no JAX."""
