@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "config": {"errors", "storage"},
     "text": {"ctrl_c", "errors", "config", "storage"},
     "data": {"ctrl_c", "errors", "config", "text", "storage"},
+    "tasks": {"errors", "config", "text", "storage"},
     "parallel": {"errors", "config"},
     "model": {"errors", "config", "parallel", "scopes"},
     "objectives": {"errors", "config", "parallel", "model", "scopes"},
@@ -51,16 +52,22 @@ NO_BUSINESS = {
     "config": {"jax", "flax", "numpy"},
     "text": {"jax", "flax", "optax", "orbax"},
     "data": {"jax", "flax", "optax", "orbax"},
+    "tasks": {"jax", "flax", "optax", "orbax"},
     "workdir": {"flax", "optax"},
     "tasks": {"jax", "flax", "optax", "orbax"},
     "interchange": {"flax", "optax"},
     "reporting": {"jax", "flax", "optax", "orbax"},
 }
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.
+<<<<<<< HEAD
 OPTIONAL = {
     *("wandb", "tensorflow", "torch", "transformers", "apache_beam"),
     *("sklearn", "scipy", "seqeval", "ir_measures", "bm25s"),
 }
+=======
+OPTIONAL = {"wandb", "tensorflow", "torch", "transformers", "apache_beam"}
+OPTIONAL |= {"sklearn", "scipy", "seqeval", "ir_measures", "bm25s"}
+>>>>>>> w-scores
 DRAWERS = {"utils", "util", "common", "helpers", "types", "misc"}
 
 FILE_LINES, VERB_LINES, FUNCTION_LINES = 300, 60, 60

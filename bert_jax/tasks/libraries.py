@@ -1,0 +1,41 @@
+"""The libraries of the extra `tasks`: imported where they are needed, missed in one line."""
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+
+from bert_jax.errors import UserError
+
+
+@contextlib.contextmanager
+def needed(what: str, package: str) -> Iterator[None]:
+    """Around the import of a library; `what` needs it, as in "the score", and `package` is its name for pip.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"{what} needs {package}; run launch/setup.sh tasks") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of libraries about values that are not defined: what is returned says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def without_jax() -> Iterator[None]:
+    """Around the import of bm25s, which would start JAX's devices to select among numbers."""
+    before = {name: module for name, module in sys.modules.items() if name == "jax.lax"}
+    sys.modules["jax.lax"] = None  # type: ignore[assignment]  # to the import system: there is none
+    try:
+        yield
+    finally:
+        del sys.modules["jax.lax"]
+        sys.modules.update(before)
