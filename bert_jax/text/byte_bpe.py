@@ -14,8 +14,10 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, decode_json
 from bert_jax.text.added_tokens import AddedToken, AddedTokens
+from bert_jax.text.offsets import Encoding, Span, as_given, lowercased, trimmed
 from bert_jax.text.special_tokens import find_special_ids
 
+_SPACE = "Ġ"  # how a byte-level token spells a space
 _REMEDY = "give a tokenizer.json of the tokenizers library, or another vocabulary"
 
 
@@ -54,8 +56,9 @@ class ByteBPE:
         self.lowercase = self._lower_first or lowercases
         self._as_written = AddedTokens([token for token in others if not token.normalized], normalize=str)
         names = {token.content for token in added}
-        # A byte-level token that begins a word carries the space before it, spelt "Ġ".
-        self.continues_word = [token not in names and not token.startswith("Ġ") for token in self.tokens]
+        # A byte-level token that begins a word carries the space before it.
+        self.continues_word = [token not in names and not token.startswith(_SPACE) for token in self.tokens]
+        self._added_names = names
 
     @classmethod
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "ByteBPE":
@@ -78,6 +81,29 @@ class ByteBPE:
 
     def _ids(self, text: str) -> list[int]:
         return self._library.encode(text, add_special_tokens=False).ids
+
+    def encode_with_offsets(self, text: str) -> Encoding:
+        """The ids of `text` and the span of each; of a part of a character, the character's."""
+        if self._lower_first:
+            return self._as_written.encode_with_offsets(text, self._encode_lowercased, align=as_given)
+        return self._encode_as_it_is(text)
+
+    def _encode_lowercased(self, text: str) -> Encoding:
+        aligned = lowercased(as_given(text))
+        return self._encode_as_it_is(aligned.text).through(aligned)
+
+    def _encode_as_it_is(self, text: str) -> Encoding:
+        found = self._library.encode(text, add_special_tokens=False)
+        spans = [self._visible(text, *one) for one in zip(found.ids, found.offsets, strict=True)]
+        return Encoding(found.ids, spans)
+
+    def _visible(self, text: str, token_id: int, span: Span) -> Span:
+        start, end = span
+        token = self.tokens[token_id]
+        if token in self._added_names:
+            return trimmed(text, start, end)
+        # A space that the file itself puts before the text has the span of the first character.
+        return trimmed(text, start, end, " ") if token.strip(_SPACE) else (start, start)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, special tokens included."""

@@ -4,13 +4,17 @@ Training one is in vocabulary.py.
 """
 
 import hashlib
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 import sentencepiece
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.text.offsets import AlignedText, Encoding, Span, as_given, lowercased
 from bert_jax.text.special_tokens import find_special_ids
+
+_SPACE = "▁"  # how the library spells a space
 
 
 class Unigram:
@@ -30,7 +34,7 @@ class Unigram:
         self._lower_first = bool(do_lower_case) and not folds_case
         self.lowercase = self._lower_first or folds_case
         self.continues_word = [
-            not (token.startswith("▁") or self._library.is_control(token_id) or self._library.is_unknown(token_id))
+            not (token.startswith(_SPACE) or self._library.is_control(token_id) or self._library.is_unknown(token_id))
             for token_id, token in enumerate(self.tokens)
         ]
 
@@ -54,7 +58,60 @@ class Unigram:
     def normalize(self, text: str) -> str:
         """`text` as the pieces are spelt, with spaces as spaces."""
         normal = self._library.normalize(text.lower() if self._lower_first else text)
-        return normal.replace("▁", " ").removeprefix(" ")
+        return normal.replace(_SPACE, " ").removeprefix(" ")
+
+    def encode_with_offsets(self, text: str) -> Encoding:
+        """The ids of `text` and the span of each; of a byte, that of the character that it is of."""
+        aligned = self._aligned(text)
+        lowered = text.lower() if self._lower_first else text
+        ids = self._library.encode(lowered)
+        return Encoding(ids, list(self._spans(aligned, ids, self._library.encode(lowered, out_type=str))))
+
+    def _spans(self, aligned: AlignedText, ids: Sequence[int], pieces: Sequence[str]) -> Iterator[Span]:
+        start, bytes_left = 0, 0
+        for token_id, piece in zip(ids, pieces, strict=True):
+            is_byte = self._library.is_byte(token_id)
+            if is_byte and not bytes_left:
+                bytes_left = len(aligned.text[start].encode())
+            end = start + (1 if is_byte else len(piece))
+            yield aligned.span(start, end)
+            bytes_left -= is_byte
+            start = start if bytes_left else end
+
+    def align(self, text: str) -> AlignedText:
+        """What `normalize` gives, with where it comes from."""
+        aligned = self._aligned(text)
+        is_prefixed = aligned.text.startswith(_SPACE)
+        return AlignedText(aligned.text.replace(_SPACE, " ").removeprefix(" "), aligned.spans[is_prefixed:])
+
+    def _aligned(self, text: str) -> AlignedText:
+        """The text of which the pieces are parts, white space as "▁", which comes from nothing."""
+        if self._lower_first:
+            lowered = lowercased(as_given(text))
+            return self._normalized(lowered.text).through(lowered)
+        return self._normalized(text)
+
+    def _normalized(self, text: str) -> AlignedText:
+        # The library tells where each character begins in the text, and last where what it reads of the text ends.
+        normal, starts = self._library.normalize(text, with_offsets=True)
+        spans, end = [], starts[-1]
+        for at in range(len(normal) - 1, -1, -1):
+            end = starts[at + 1] if starts[at + 1] > starts[at] else end
+            spans.append(self._visible(text, starts[at], end))
+        if normal.startswith(_SPACE):  # put there by the library
+            spans[-1] = (starts[0], starts[0])
+        return AlignedText(normal, spans[::-1])
+
+    def _visible(self, text: str, start: int, end: int) -> Span:
+        """The span without white space and dropped characters behind it, or that are all there is."""
+        while end > start and self._is_blank(text[end - 1]):
+            end -= 1
+        return start, end
+
+    def _is_blank(self, char: str) -> bool:
+        # A mark belongs to the character before it, whatever becomes of it.
+        is_mark = unicodedata.category(char).startswith("M")
+        return char == " " or not (char.isalnum() or is_mark or self._library.normalize(char).strip(_SPACE))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; the library gives nothing for control symbols."""
