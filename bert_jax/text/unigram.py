@@ -5,7 +5,8 @@ Training one is in vocabulary.py.
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 import sentencepiece
 from etils import epath
@@ -33,6 +34,12 @@ class Unigram:
         folds_case = "A" not in self._library.normalize("A")
         self._lower_first = bool(do_lower_case) and not folds_case
         self.lowercase = self._lower_first or folds_case
+        # Of a byte, and of whatever is unknown, the pieces of a text tell the length.
+        unclear = [token_id for token_id in range(len(self.tokens)) if self._library.is_byte(token_id)]
+        self._is_blank = _Blank(self._library)
+        self._lengths = [len(token) for token in self.tokens]
+        for token_id in [self._library.unk_id(), *unclear]:
+            self._lengths[token_id] = 0
         self.continues_word = [
             not (token.startswith(_SPACE) or self._library.is_control(token_id) or self._library.is_unknown(token_id))
             for token_id, token in enumerate(self.tokens)
@@ -62,60 +69,85 @@ class Unigram:
 
     def encode_with_offsets(self, text: str) -> Encoding:
         """The ids of `text` and the span of each; of a byte, that of the character that it is of."""
-        aligned = self._aligned(text)
         lowered = text.lower() if self._lower_first else text
         ids = self._library.encode(lowered)
-        return Encoding(ids, list(self._spans(aligned, ids, self._library.encode(lowered, out_type=str))))
+        normal = _Normalized(self._library, lowered, self._is_blank)
+        offsets = [normal.span(start, end) for start, end in self._places(normal.text, lowered, ids)]
+        encoding = Encoding(ids, offsets)
+        return encoding if len(lowered) == len(text) else encoding.through(lowercased(as_given(text)))
 
-    def _spans(self, aligned: AlignedText, ids: Sequence[int], pieces: Sequence[str]) -> Iterator[Span]:
+    def _places(self, normal: str, text: str, ids: Sequence[int]) -> Iterable[Span]:
+        """Where in the normalized text each token is."""
+        lengths = [self._lengths[token_id] for token_id in ids]
+        if not all(lengths):
+            return self._places_of_pieces(normal, ids, self._library.encode(text, out_type=str))
+        ends = list(accumulate(lengths))
+        return zip([0, *ends], ends, strict=False)
+
+    def _places_of_pieces(self, normal: str, ids: Sequence[int], pieces: Sequence[str]) -> Iterator[Span]:
         start, bytes_left = 0, 0
         for token_id, piece in zip(ids, pieces, strict=True):
             is_byte = self._library.is_byte(token_id)
             if is_byte and not bytes_left:
-                bytes_left = len(aligned.text[start].encode())
+                bytes_left = len(normal[start].encode())
             end = start + (1 if is_byte else len(piece))
-            yield aligned.span(start, end)
+            yield start, end
             bytes_left -= is_byte
             start = start if bytes_left else end
 
     def align(self, text: str) -> AlignedText:
         """What `normalize` gives, with where it comes from."""
-        aligned = self._aligned(text)
-        is_prefixed = aligned.text.startswith(_SPACE)
-        return AlignedText(aligned.text.replace(_SPACE, " ").removeprefix(" "), aligned.spans[is_prefixed:])
-
-    def _aligned(self, text: str) -> AlignedText:
-        """The text of which the pieces are parts, white space as "▁", which comes from nothing."""
-        if self._lower_first:
-            lowered = lowercased(as_given(text))
-            return self._normalized(lowered.text).through(lowered)
-        return self._normalized(text)
-
-    def _normalized(self, text: str) -> AlignedText:
-        # The library tells where each character begins in the text, and last where what it reads of the text ends.
-        normal, starts = self._library.normalize(text, with_offsets=True)
-        spans, end = [], starts[-1]
-        for at in range(len(normal) - 1, -1, -1):
-            end = starts[at + 1] if starts[at + 1] > starts[at] else end
-            spans.append(self._visible(text, starts[at], end))
-        if normal.startswith(_SPACE):  # put there by the library
-            spans[-1] = (starts[0], starts[0])
-        return AlignedText(normal, spans[::-1])
-
-    def _visible(self, text: str, start: int, end: int) -> Span:
-        """The span without white space and dropped characters behind it, or that are all there is."""
-        while end > start and self._is_blank(text[end - 1]):
-            end -= 1
-        return start, end
-
-    def _is_blank(self, char: str) -> bool:
-        # A mark belongs to the character before it, whatever becomes of it.
-        is_mark = unicodedata.category(char).startswith("M")
-        return char == " " or not (char.isalnum() or is_mark or self._library.normalize(char).strip(_SPACE))
+        lowered = text.lower() if self._lower_first else text
+        normal = _Normalized(self._library, lowered, self._is_blank)
+        spans = [normal.span(at, at + 1) for at in range(len(normal.text))]
+        aligned = AlignedText(normal.text.replace(_SPACE, " "), spans)
+        if aligned.text.startswith(" "):
+            aligned = AlignedText(aligned.text[1:], aligned.spans[1:])
+        return aligned if len(lowered) == len(text) else aligned.through(lowercased(as_given(text)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; the library gives nothing for control symbols."""
         return self._library.decode(list(ids))
+
+
+class _Normalized:
+    """A text as the library normalizes it, and where in the given text its characters come from."""
+
+    def __init__(self, library: sentencepiece.SentencePieceProcessor, given: str, is_blank: "_Blank") -> None:
+        self._given = given
+        self._is_blank = is_blank
+        # Where each character begins in the given text, and last where what is read of that ends.
+        self.text, self._starts = library.normalize(given, with_offsets=True)
+        self._prefix = int(self.text.startswith(_SPACE))  # put there by the library
+
+    def span(self, start: int, end: int) -> Span:
+        """The span that text[start:end] comes from, without what is blank at its ends; empty if all is."""
+        starts, given = self._starts, self._given
+        start = start or self._prefix
+        first = starts[start]
+        if start >= end:
+            return first, first
+        while starts[end] == starts[end - 1] and end < len(self.text):  # one character gave several
+            end += 1
+        last = starts[end]
+        while last > first and self._is_blank[given[last - 1]]:
+            last -= 1
+        while last > first and self._is_blank[given[first]]:
+            first += 1
+        return first, last
+
+
+class _Blank(dict[str, bool]):
+    """Whether a character is white space for the library, or dropped; but a mark belongs to the character before it."""
+
+    def __init__(self, library: sentencepiece.SentencePieceProcessor) -> None:
+        super().__init__()
+        self._library = library
+
+    def __missing__(self, char: str) -> bool:
+        is_mark = unicodedata.category(char).startswith("M")
+        self[char] = is_blank = not (is_mark or self._library.normalize(char).strip(_SPACE))
+        return is_blank
 
 
 def _tokens(library: sentencepiece.SentencePieceProcessor, source: str) -> list[str]:

@@ -188,7 +188,7 @@ def _cover(word: str, pieces: dict[str, int], unk_id: int, longest: int) -> tupl
 
 
 class _WordCache(dict[str, _Value], Generic[_Value]):
-    """A bounded cache of word -> ids, with their spans or without. Words follow Zipf's law, so nearly every look-up is a hit."""
+    """A bounded cache of word -> ids, or ids with spans. Words follow Zipf's law, so nearly every look-up is a hit."""
 
     def __init__(self, compute: Callable[[str], _Value]) -> None:
         super().__init__()
