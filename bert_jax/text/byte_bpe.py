@@ -58,7 +58,9 @@ class ByteBPE:
         names = {token.content for token in added}
         # A byte-level token that begins a word carries the space before it.
         self.continues_word = [token not in names and not token.startswith(_SPACE) for token in self.tokens]
-        self._added_names = names
+        self._added_ids = {token_id for token_id, token in enumerate(self.tokens) if token in names}
+        spaces = {token_id for token_id, token in enumerate(self.tokens) if not token.strip(_SPACE)}
+        self._spaces = spaces - self._added_ids
 
     @classmethod
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "ByteBPE":
@@ -94,16 +96,16 @@ class ByteBPE:
 
     def _encode_as_it_is(self, text: str) -> Encoding:
         found = self._library.encode(text, add_special_tokens=False)
-        spans = [self._visible(text, *one) for one in zip(found.ids, found.offsets, strict=True)]
+        spans: list[Span] = []
+        last = 0
+        for token_id, (start, end) in zip(found.ids, found.offsets, strict=True):
+            # A space that the file itself puts before a text has the span of the first character; and one that is a
+            # part of what a normalizer made of a character has that character's.
+            if token_id in self._spaces and start >= last:
+                end = start
+            spans.append(trimmed(text, start, end, None if token_id in self._added_ids else " "))
+            last = end
         return Encoding(found.ids, spans)
-
-    def _visible(self, text: str, token_id: int, span: Span) -> Span:
-        start, end = span
-        token = self.tokens[token_id]
-        if token in self._added_names:
-            return trimmed(text, start, end)
-        # A space that the file itself puts before the text has the span of the first character.
-        return trimmed(text, start, end, " ") if token.strip(_SPACE) else (start, start)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, special tokens included."""
@@ -135,6 +137,7 @@ def _load(content: bytes, source: str) -> tokenizers.Tokenizer:
     except Exception as error:  # the library raises nothing narrower
         raise UserError(f"{source} cannot be read by the tokenizers library ({error}); give another") from None
     library.encode_special_tokens = True  # the library's name for: special tokens in a text are text
+    library.post_processor = None  # it adds special tokens, and takes spaces from spans that have none
     library.no_truncation()
     library.no_padding()
     return library

@@ -29,8 +29,11 @@ class AlignedText:
         found = [span for span in self.spans[start:end] if span[0] < span[1]]
         if found:
             return found[0][0], found[-1][1]
-        at = self.spans[start][0] if start < len(self.spans) else self.spans[-1][1] if self.spans else 0
-        return at, at
+        if start == len(self.spans):
+            end = self.spans[-1][1] if self.spans else 0
+            return end, end
+        is_within = start > 0 and self.spans[start][0] < self.spans[start - 1][1]  # what one character gave
+        return self.spans[start] if is_within else (self.spans[start][0], self.spans[start][0])
 
     def through(self, other: "AlignedText") -> "AlignedText":
         """The text as made of what `other.text` was made of, when it was itself made of `other.text`."""
