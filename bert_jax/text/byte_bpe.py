@@ -5,6 +5,7 @@ Training one is in vocabulary.py.
 
 import dataclasses
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,11 +106,30 @@ class ByteBPE:
                 end = start
             spans.append(trimmed(text, start, end, None if token_id in self._added_ids else " "))
             last = end
-        return Encoding(found.ids, spans)
+        return Encoding(found.ids, _with_composed(text, spans))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, special tokens included."""
         return self._library.decode(list(ids), skip_special_tokens=False)
+
+
+def _with_composed(text: str, spans: list[Span]) -> list[Span]:
+    """The spans with all that was composed: where a normalizer makes "é" of two characters, the library has the first.
+
+    Every character is in a token of this kind, so a letter or mark that is in no span was composed with those before.
+    """
+    if text.isascii():
+        return spans
+    covered = {at for start, end in spans for at in range(start, end)}
+    reach = {end: end for _, end in spans}
+    for end in reach:
+        while reach[end] < len(text) and reach[end] not in covered and _can_be_composed(text[reach[end]]):
+            reach[end] += 1
+    return [(start, reach[end] if start < end else end) for start, end in spans]
+
+
+def _can_be_composed(char: str) -> bool:
+    return char.isalnum() or unicodedata.category(char).startswith("M")
 
 
 def _parse(content: bytes, source: str) -> _File:

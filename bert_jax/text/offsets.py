@@ -106,43 +106,35 @@ def _of_pairs(pairs: Sequence[tuple[str, Span]]) -> AlignedText:
     return AlignedText("".join(char for char, _ in pairs), [span for _, span in pairs])
 
 
-def decomposed(aligned: AlignedText) -> AlignedText:
-    """Unicode's NFD: each character is decomposed, then every run of combining marks is put in canonical order."""
+def decomposed(aligned: AlignedText, table: Mapping[int, str]) -> AlignedText:
+    """Unicode's NFD without the characters for which `table` has nothing: marks, each in the span of what it was on."""
     parts = _each(aligned, (unicodedata.normalize("NFD", char) for char in aligned.text))
     pairs: list[tuple[str, Span]] = []
     for _, run in groupby(zip(parts.text, parts.spans, strict=True), lambda pair: unicodedata.combining(pair[0]) > 0):
-        pairs += _in_canonical_order(list(run))
+        at = len(pairs)
+        for char, span in run:
+            if table[ord(char)]:
+                pairs.append((char, span))
+            elif pairs:
+                _extend_last(pairs, span[1])
+        pairs[at:] = _in_canonical_order(pairs[at:])
     return _of_pairs(pairs)
 
 
-def _in_canonical_order(marks: list[tuple[str, Span]]) -> list[tuple[str, Span]]:
-    ordered = sorted(marks, key=lambda pair: unicodedata.combining(pair[0]))  # stable: others all have class 0
-    if ordered == marks:
-        return marks
-    # Marks that changed places have the span of all, so that spans still ascend.
-    whole = marks[0][1][0], marks[-1][1][1]
-    return [(mark, whole) for mark, _ in ordered]
-
-
-def without(aligned: AlignedText, table: Mapping[int, str]) -> AlignedText:
-    """Without the marks for which `table` has nothing; a mark is then in the span of the character that it was on."""
-    text: list[str] = []
-    spans: list[Span] = []
-    for char, span in zip(aligned.text, aligned.spans, strict=True):
-        if table[ord(char)]:
-            text.append(char)
-            spans.append(span)
-        elif spans:
-            _extend_last(spans, span[1])
-    return AlignedText("".join(text), spans)
-
-
-def _extend_last(spans: list[Span], end: int) -> None:
+def _extend_last(pairs: list[tuple[str, Span]], end: int) -> None:
     """Make the last span reach to `end`, and those before it that are the same: one character gave several."""
-    last = spans[-1]
-    if end <= last[1]:
-        return
-    for at in range(len(spans) - 1, -1, -1):
-        if spans[at] != last:
+    last = pairs[-1][1]
+    for at in range(len(pairs) - 1, -1, -1):
+        char, span = pairs[at]
+        if span != last or end <= last[1]:
             break
-        spans[at] = (last[0], end)
+        pairs[at] = char, (last[0], end)
+
+
+def _in_canonical_order(run: list[tuple[str, Span]]) -> list[tuple[str, Span]]:
+    ordered = sorted(run, key=lambda pair: unicodedata.combining(pair[0]))  # stable: 0 of all, or of none
+    if ordered == run:
+        return run
+    # Marks that changed places have the span of all, so that spans still ascend.
+    whole = run[0][1][0], run[-1][1][1]
+    return [(mark, whole) for mark, _ in ordered]

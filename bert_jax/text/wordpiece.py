@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 from etils import epath
 
 from bert_jax.text.characters import CLEAN, CLEAN_ONLY, SPLIT, STRIP, STRIP_AND_SPLIT
-from bert_jax.text.offsets import AlignedText, Encoding, as_given, decomposed, lowercased, translated, without
+from bert_jax.text.offsets import AlignedText, Encoding, as_given, decomposed, lowercased, translated
 from bert_jax.text.special_tokens import find_special_ids
 from bert_jax.text.vocab_txt import read_vocab_txt
 
@@ -154,10 +154,12 @@ class WordPiece:
 
         What is dropped is in no character's span but for an accent, which is in that of the letter that it was on.
         """
+        if text.isascii() and text.isprintable():
+            return AlignedText(self.normalize(text), as_given(text).spans)
         aligned = translated(as_given(text), self._clean)
         if self.lowercase:
             aligned = lowercased(aligned)
-        return without(decomposed(aligned), STRIP) if self.strip_accents else aligned
+        return decomposed(aligned, STRIP) if self.strip_accents else aligned
 
     def words(self, text: str) -> list[str]:
         """The words of `text`, not yet split into pieces."""
