@@ -14,6 +14,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json
+from bert_jax.text.offsets import AlignedText, Encoding, joined, trimmed
 
 _REMEDY = "save the tokenizer with transformers again, or give the vocabulary's own file and not its directory"
 _OTHER_TEXT = ""  # stands for what lies between the added tokens
@@ -58,6 +59,19 @@ class AddedTokens:
                 ids.extend(encode(substring) if other_id is None else [other_id])
         return ids
 
+    def encode_with_offsets(
+        self, text: str, encode: Callable[[str], Encoding], align: Callable[[str], AlignedText]
+    ) -> Encoding:
+        """The ids that the `encode` above gives, each with its span of `text`; `align` is as `normalize`."""
+
+        def encode_as_written(written: str) -> Encoding:
+            if not self._normalized:
+                return encode(written)
+            aligned = align(written)
+            return self._normalized.encode_with_offsets(aligned.text, encode).through(aligned)
+
+        return self._as_written.encode_with_offsets(text, encode_as_written)
+
 
 class _Finder:
     """Splits a text into added tokens and what is between them."""
@@ -80,10 +94,22 @@ class _Finder:
 
     def split(self, text: str) -> list[tuple[int | None, str]]:
         """The substrings of `text`, each with its id if it is an added token."""
+        return [(token_id, text[start:end]) for token_id, start, end in self._found(text)]
+
+    def encode_with_offsets(self, text: str, encode: Callable[[str], Encoding]) -> Encoding:
+        """The added tokens of `text`, without white space about them, and what `encode` makes of the rest."""
+        return joined(
+            encode(text[start:end]).shifted(start)
+            if token_id is None
+            else Encoding([token_id], [trimmed(text, start, end)])
+            for token_id, start, end in self._found(text)
+        )
+
+    def _found(self, text: str) -> list[tuple[int | None, int, int]]:
         if not self:
-            return [(None, text)]
+            return [(None, 0, len(text))]
         found = self._library.encode(text, add_special_tokens=False)
-        return [(self._id_of[one], text[start:end]) for one, (start, end) in zip(found.ids, found.offsets, strict=True)]
+        return [(self._id_of[one], start, end) for one, (start, end) in zip(found.ids, found.offsets, strict=True)]
 
 
 def check_added(

@@ -5,6 +5,7 @@ Training one is in vocabulary.py.
 
 import dataclasses
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,10 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, decode_json
 from bert_jax.text.added_tokens import AddedToken, AddedTokens
+from bert_jax.text.offsets import Encoding, Span, as_given, lowercased, trimmed
 from bert_jax.text.special_tokens import find_special_ids
 
+_SPACE = "Ġ"  # how a byte-level token spells a space
 _REMEDY = "give a tokenizer.json of the tokenizers library, or another vocabulary"
 
 
@@ -54,8 +57,11 @@ class ByteBPE:
         self.lowercase = self._lower_first or lowercases
         self._as_written = AddedTokens([token for token in others if not token.normalized], normalize=str)
         names = {token.content for token in added}
-        # A byte-level token that begins a word carries the space before it, spelt "Ġ".
-        self.continues_word = [token not in names and not token.startswith("Ġ") for token in self.tokens]
+        # A byte-level token that begins a word carries the space before it.
+        self.continues_word = [token not in names and not token.startswith(_SPACE) for token in self.tokens]
+        self._added_ids = {token_id for token_id, token in enumerate(self.tokens) if token in names}
+        spaces = {token_id for token_id, token in enumerate(self.tokens) if not token.strip(_SPACE)}
+        self._spaces = spaces - self._added_ids
 
     @classmethod
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "ByteBPE":
@@ -79,9 +85,51 @@ class ByteBPE:
     def _ids(self, text: str) -> list[int]:
         return self._library.encode(text, add_special_tokens=False).ids
 
+    def encode_with_offsets(self, text: str) -> Encoding:
+        """The ids of `text` and the span of each; of a part of a character, the character's."""
+        if self._lower_first:
+            return self._as_written.encode_with_offsets(text, self._encode_lowercased, align=as_given)
+        return self._encode_as_it_is(text)
+
+    def _encode_lowercased(self, text: str) -> Encoding:
+        aligned = lowercased(as_given(text))
+        return self._encode_as_it_is(aligned.text).through(aligned)
+
+    def _encode_as_it_is(self, text: str) -> Encoding:
+        found = self._library.encode(text, add_special_tokens=False)
+        spans: list[Span] = []
+        last = 0
+        for token_id, (start, end) in zip(found.ids, found.offsets, strict=True):
+            # A space that the file itself puts before a text has the span of the first character; and one that is a
+            # part of what a normalizer made of a character has that character's.
+            if token_id in self._spaces and start >= last:
+                end = start
+            spans.append(trimmed(text, start, end, None if token_id in self._added_ids else " "))
+            last = end
+        return Encoding(found.ids, _with_composed(text, spans))
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, special tokens included."""
         return self._library.decode(list(ids), skip_special_tokens=False)
+
+
+def _with_composed(text: str, spans: list[Span]) -> list[Span]:
+    """The spans with all that was composed: where a normalizer makes "é" of two characters, the library has the first.
+
+    Every character is in a token of this kind, so a letter or mark that is in no span was composed with those before.
+    """
+    if text.isascii():
+        return spans
+    covered = {at for start, end in spans for at in range(start, end)}
+    reach = {end: end for _, end in spans}
+    for end in reach:
+        while reach[end] < len(text) and reach[end] not in covered and _can_be_composed(text[reach[end]]):
+            reach[end] += 1
+    return [(start, reach[end] if start < end else end) for start, end in spans]
+
+
+def _can_be_composed(char: str) -> bool:
+    return char.isalnum() or unicodedata.category(char).startswith("M")
 
 
 def _parse(content: bytes, source: str) -> _File:
@@ -109,6 +157,7 @@ def _load(content: bytes, source: str) -> tokenizers.Tokenizer:
     except Exception as error:  # the library raises nothing narrower
         raise UserError(f"{source} cannot be read by the tokenizers library ({error}); give another") from None
     library.encode_special_tokens = True  # the library's name for: special tokens in a text are text
+    library.post_processor = None  # it adds special tokens, and takes spaces from spans that have none
     library.no_truncation()
     library.no_padding()
     return library

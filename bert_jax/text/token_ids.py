@@ -14,6 +14,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
+from bert_jax.text.offsets import Encoding
 from bert_jax.text.special_tokens import SPECIAL_TOKENS, SpecialIds
 
 PREFIX = "ids:"
@@ -95,6 +96,10 @@ class TokenIds:
             return [self._id_of[word] for word in text.split()]
         except KeyError as error:
             raise UserError(self._refusal(error.args[0])) from None
+
+    def encode_with_offsets(self, text: str) -> Encoding:
+        """The ids of a line and the span of each number; UserError as from `encode`."""
+        return Encoding(self.encode(text), [number.span() for number in re.finditer(r"\S+", text)])
 
     def check(self, text: str) -> None:
         """Raise the UserError of `encode` where that would, in less time."""

@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
@@ -22,12 +21,15 @@ from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.text import token_ids, tokenizer_json
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
 from bert_jax.text.byte_bpe import ByteBPE
+from bert_jax.text.offsets import Encoding
 from bert_jax.text.token_ids import TokenIds
+from bert_jax.text.tokenizer_config import TokenizerConfig, read_tokenizer_config
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.vocab_txt import warn_of_duplicates
 from bert_jax.text.wordpiece import WordPiece
 
 DESCRIPTION = "vocabulary.json"
+_WORD_BEFORE = "x"
 
 Model = WordPiece | ByteBPE | Unigram | TokenIds
 
@@ -50,18 +52,6 @@ class _Description:
     strip_accents: bool | None = None  # None: as lowercase
     tokenize_chinese_chars: bool = True
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Config:
-    """What decides the ids in a Hugging Face directory's tokenizer_config.json, under the names there."""
-
-    do_lower_case: bool | None = None
-    strip_accents: bool | None = None
-    tokenize_chinese_chars: bool | None = None
-    do_basic_tokenize: bool = True
-    word_tokenizer_type: str | None = None
-    subword_tokenizer_type: str | None = None
 
 
 class Tokenizer:
@@ -111,6 +101,21 @@ class Tokenizer:
         """The ids of `text`. No special tokens are added, and their spelling in `text` is ordinary text."""
         return self._added.encode(text, self._model.encode) if self._added else self._model.encode(text)
 
+    def encode_with_offsets(self, text: str) -> Encoding:
+        """The ids of `text` as `encode` gives them, and where in `text`, as it is given, each of their tokens is."""
+        if self._added and isinstance(self._model, WordPiece | Unigram):
+            return self._added.encode_with_offsets(text, self._model.encode_with_offsets, self._model.align)
+        return self._model.encode_with_offsets(text)
+
+    def encode_word(self, word: str) -> list[int]:
+        """The ids that `word` has within a text, behind a space; none if it is empty.
+
+        They are those of encode(word) but where tokens carry the space before a word (byte-level BPE, SentencePiece).
+        """
+        if not word or isinstance(self._model, WordPiece | TokenIds):
+            return self.encode(word)
+        return self.encode(f"{_WORD_BEFORE} {word}")[len(self.encode(_WORD_BEFORE)) :]
+
     def check(self, text: str) -> None:
         """Raise UserError, without the place of `text`, if it cannot be encoded; only a line of ids may be wrong."""
         if isinstance(self._model, TokenIds):
@@ -159,9 +164,9 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     if not path.exists():
         raise UserError(f"vocabulary {path} does not exist; make one with python -m bert_jax.build_vocab")
     if not path.is_dir():
-        return _read_foreign(path, path, _Config(do_lower_case))
+        return _read_foreign(path, path, TokenizerConfig(do_lower_case))
     if not (path / DESCRIPTION).exists():
-        return _read_foreign(path, _model_file(path), _hugging_face_config(path, do_lower_case))
+        return _read_foreign(path, _model_file(path), read_tokenizer_config(path, do_lower_case))
     return _read_described(path, do_lower_case)
 
 
@@ -170,7 +175,7 @@ def has_vocabulary(directory: epath.Path) -> bool:
     return directory.is_dir() and any(file.exists() for file in _candidates(directory))
 
 
-def _read_foreign(path: epath.Path, file: epath.Path, config: _Config) -> Tokenizer:
+def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
     tokenizer = _with_added_tokens(_read_model(file, config), read_added_tokens(path), str(path))
     warn_of_duplicates(tokenizer.tokens, file)
     return tokenizer
@@ -182,7 +187,7 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
         raise UserError(
             f"vocabulary {directory} was made with lowercase={description.lowercase}; leave out --do_lower_case"
         )
-    config = _Config(description.lowercase, description.strip_accents, description.tokenize_chinese_chars)
+    config = TokenizerConfig(description.lowercase, description.strip_accents, description.tokenize_chinese_chars)
     model = _read_model(_model_file(directory), config)
     tokenizer = _with_added_tokens(model, description.added_tokens, f"{directory / DESCRIPTION}", description.made_by)
     if tokenizer.fingerprint != description.fingerprint:
@@ -221,7 +226,7 @@ def _model_file(directory: epath.Path) -> epath.Path:
     raise UserError(f"{directory} holds no vocab.txt, tokenizer.json or *.model; give another vocabulary")
 
 
-def _read_model(file: epath.Path, config: _Config) -> Model:
+def _read_model(file: epath.Path, config: TokenizerConfig) -> Model:
     if file.name == TokenIds.file_name:
         return TokenIds.read(file, config.do_lower_case)
     if file.suffix not in _MODEL_OF_SUFFIX:
@@ -235,29 +240,6 @@ def _read_model(file: epath.Path, config: _Config) -> Model:
         splits_ideographs = config.tokenize_chinese_chars is not False
         return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs)
     return kind.read(file, config.do_lower_case)
-
-
-def _hugging_face_config(directory: epath.Path, do_lower_case: bool | None) -> _Config:
-    file = directory / "tokenizer_config.json"
-    if not file.exists():
-        return _Config(do_lower_case)
-    config = read_json(file, _Config, "mend it, or give the vocabulary's own file and --do_lower_case")
-    _warn_of_other_words(config, file)
-    return config if do_lower_case is None else dataclasses.replace(config, do_lower_case=do_lower_case)
-
-
-def _warn_of_other_words(config: _Config, file: epath.Path) -> None:
-    """Warn if a BERT's text was split into words by a program of its language (Japanese by MeCab), or not at all."""
-    settings = {
-        "do_basic_tokenize": (config.do_basic_tokenize, (True,)),
-        "word_tokenizer_type": (config.word_tokenizer_type, (None, "basic")),
-        "subword_tokenizer_type": (config.subword_tokenizer_type, (None, "wordpiece")),
-    }
-    if others := [f"{name}={value}" for name, (value, ours) in settings.items() if value not in ours]:
-        logging.warning(
-            "%s says %s; text is cut here as the original BERT does, so its words and ids may be others",
-            *(file, ", ".join(others)),
-        )
 
 
 def _fingerprint(model: Model, tokens: Sequence[str], added_tokens: Sequence[AddedToken]) -> str:

@@ -4,13 +4,18 @@ Training one is in vocabulary.py.
 """
 
 import hashlib
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 import sentencepiece
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.text.offsets import AlignedText, Encoding, Span, as_given, lowercased
 from bert_jax.text.special_tokens import find_special_ids
+
+_SPACE = "▁"  # how the library spells a space
 
 
 class Unigram:
@@ -29,8 +34,14 @@ class Unigram:
         folds_case = "A" not in self._library.normalize("A")
         self._lower_first = bool(do_lower_case) and not folds_case
         self.lowercase = self._lower_first or folds_case
+        # Of a byte, and of whatever is unknown, the pieces of a text tell the length.
+        unclear = [token_id for token_id in range(len(self.tokens)) if self._library.is_byte(token_id)]
+        self._is_blank = _Blank(self._library)
+        self._lengths = [len(token) for token in self.tokens]
+        for token_id in [self._library.unk_id(), *unclear]:
+            self._lengths[token_id] = 0
         self.continues_word = [
-            not (token.startswith("▁") or self._library.is_control(token_id) or self._library.is_unknown(token_id))
+            not (token.startswith(_SPACE) or self._library.is_control(token_id) or self._library.is_unknown(token_id))
             for token_id, token in enumerate(self.tokens)
         ]
 
@@ -54,11 +65,89 @@ class Unigram:
     def normalize(self, text: str) -> str:
         """`text` as the pieces are spelt, with spaces as spaces."""
         normal = self._library.normalize(text.lower() if self._lower_first else text)
-        return normal.replace("▁", " ").removeprefix(" ")
+        return normal.replace(_SPACE, " ").removeprefix(" ")
+
+    def encode_with_offsets(self, text: str) -> Encoding:
+        """The ids of `text` and the span of each; of a byte, that of the character that it is of."""
+        lowered = text.lower() if self._lower_first else text
+        ids = self._library.encode(lowered)
+        normal = _Normalized(self._library, lowered, self._is_blank)
+        offsets = [normal.span(start, end) for start, end in self._places(normal.text, lowered, ids)]
+        encoding = Encoding(ids, offsets)
+        return encoding if len(lowered) == len(text) else encoding.through(lowercased(as_given(text)))
+
+    def _places(self, normal: str, text: str, ids: Sequence[int]) -> Iterable[Span]:
+        """Where in the normalized text each token is."""
+        lengths = [self._lengths[token_id] for token_id in ids]
+        if not all(lengths):
+            return self._places_of_pieces(normal, ids, self._library.encode(text, out_type=str))
+        ends = list(accumulate(lengths))
+        return zip([0, *ends], ends, strict=False)
+
+    def _places_of_pieces(self, normal: str, ids: Sequence[int], pieces: Sequence[str]) -> Iterator[Span]:
+        start, bytes_left = 0, 0
+        for token_id, piece in zip(ids, pieces, strict=True):
+            is_byte = self._library.is_byte(token_id)
+            if is_byte and not bytes_left:
+                bytes_left = len(normal[start].encode())
+            end = start + (1 if is_byte else len(piece))
+            yield start, end
+            bytes_left -= is_byte
+            start = start if bytes_left else end
+
+    def align(self, text: str) -> AlignedText:
+        """What `normalize` gives, with where it comes from."""
+        lowered = text.lower() if self._lower_first else text
+        normal = _Normalized(self._library, lowered, self._is_blank)
+        spans = [normal.span(at, at + 1) for at in range(len(normal.text))]
+        aligned = AlignedText(normal.text.replace(_SPACE, " "), spans)
+        if aligned.text.startswith(" "):
+            aligned = AlignedText(aligned.text[1:], aligned.spans[1:])
+        return aligned if len(lowered) == len(text) else aligned.through(lowercased(as_given(text)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; the library gives nothing for control symbols."""
         return self._library.decode(list(ids))
+
+
+class _Normalized:
+    """A text as the library normalizes it, and where in the given text its characters come from."""
+
+    def __init__(self, library: sentencepiece.SentencePieceProcessor, given: str, is_blank: "_Blank") -> None:
+        self._given = given
+        self._is_blank = is_blank
+        # Where each character begins in the given text, and last where what is read of that ends.
+        self.text, self._starts = library.normalize(given, with_offsets=True)
+        self._prefix = int(self.text.startswith(_SPACE))  # put there by the library
+
+    def span(self, start: int, end: int) -> Span:
+        """The span that text[start:end] comes from, without what is blank at its ends; empty if all is."""
+        starts, given = self._starts, self._given
+        start = start or self._prefix
+        first = starts[start]
+        if start >= end:
+            return first, first
+        while starts[end] == starts[end - 1] and end < len(self.text):  # one character gave several
+            end += 1
+        last = starts[end]
+        while last > first and self._is_blank[given[last - 1]]:
+            last -= 1
+        while last > first and self._is_blank[given[first]]:
+            first += 1
+        return first, last
+
+
+class _Blank(dict[str, bool]):
+    """Whether a character is white space for the library, or dropped; but a mark belongs to the character before it."""
+
+    def __init__(self, library: sentencepiece.SentencePieceProcessor) -> None:
+        super().__init__()
+        self._library = library
+
+    def __missing__(self, char: str) -> bool:
+        is_mark = unicodedata.category(char).startswith("M")
+        self[char] = is_blank = not (is_mark or self._library.normalize(char).strip(_SPACE))
+        return is_blank
 
 
 def _tokens(library: sentencepiece.SentencePieceProcessor, source: str) -> list[str]:

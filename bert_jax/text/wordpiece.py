@@ -13,11 +13,14 @@ Training a vocabulary is in vocabulary.py.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import Generic, TypeVar
 
 from etils import epath
 
+from bert_jax.text.characters import CLEAN, CLEAN_ONLY, SPLIT, STRIP, STRIP_AND_SPLIT
+from bert_jax.text.offsets import AlignedText, Encoding, as_given, decomposed, lowercased, translated
 from bert_jax.text.special_tokens import find_special_ids
 from bert_jax.text.vocab_txt import read_vocab_txt
 
@@ -25,18 +28,11 @@ LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the 
 _CACHED_WORDS = 200_000  # bounds the memory of one process to some 80 MB
 _LONGEST_CACHED_WORD = 40  # characters; scripts without spaces would fill the cache with whole sentences
 
-_ASCII_WORDS = re.compile("[a-zA-Z0-9]+|[^a-zA-Z0-9 ]").findall  # of printable text: every symbol is a word
+_ASCII_WORD = re.compile("[a-zA-Z0-9]+|[^a-zA-Z0-9 ]")  # of printable text: every symbol is a word
+_BETWEEN_SPACES = re.compile(r"[\S\x0b\x0c\x1c-\x1f\x85]+")  # these are no spaces but controls, which are dropped
+_WORD = re.compile(r"\S+")
 
-_IDEOGRAPHS = (
-    range(0x4E00, 0xA000),
-    range(0x3400, 0x4DC0),
-    range(0x20000, 0x2A6E0),
-    range(0x2A700, 0x2B740),
-    range(0x2B740, 0x2B820),
-    range(0x2B820, 0x2CEB0),
-    range(0xF900, 0xFB00),
-    range(0x2F800, 0x2FA20),
-)
+_Value = TypeVar("_Value")
 
 
 class WordPiece:
@@ -66,7 +62,7 @@ class WordPiece:
         self.lowercase = lowercase
         self.strip_accents = lowercase if strip_accents is None else strip_accents
         self.tokenize_chinese_chars = tokenize_chinese_chars
-        self._clean = _CLEAN if tokenize_chinese_chars else _CLEAN_ONLY
+        self._clean = CLEAN if tokenize_chinese_chars else CLEAN_ONLY
         self.special_ids = find_special_ids(self.tokens, source)
         self.continues_word = [token.startswith("##") for token in self.tokens]
         pieces = {token: token_id for token_id, token in enumerate(self.tokens)}
@@ -74,6 +70,7 @@ class WordPiece:
         cover = _WordCache(lambda word: _cover(word, pieces, self.special_ids.unk, longest))
         self._ids_of_word = cover
         self._ids_of_raw = _WordCache(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
+        self._aligned_ids_of_raw = _WordCache(lambda text: tuple(self._aligned_ids(text)))
 
     @classmethod
     def read(
@@ -108,13 +105,36 @@ class WordPiece:
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; nothing in it is special, "[MASK]" is three words."""
         if text.isascii() and text.isprintable():  # all rules but two do nothing
-            words = _ASCII_WORDS(text.lower() if self.lowercase else text)
+            words = _ASCII_WORD.findall(text.lower() if self.lowercase else text)
             return list(chain.from_iterable(map(self._ids_of_word.__getitem__, words)))
         # A printable text has no white space but " ", so it can be split before it is cleaned, and whole words
         # with their capitals and punctuation can be looked up. Other texts may hold control characters at
         # which str.split() splits while the original drops them and joins what they separate.
         words = text.split() if text.isprintable() else text.translate(self._clean).split()
         return list(chain.from_iterable(map(self._ids_of_raw.__getitem__, words)))
+
+    def encode_with_offsets(self, text: str) -> Encoding:
+        """The ids of `text` and the span of each: of a piece what it was made of, of an unknown word the whole word."""
+        word = _ASCII_WORD if text.isascii() and text.isprintable() else _BETWEEN_SPACES
+        encoding = Encoding([], [])
+        add_id, add_span = encoding.ids.append, encoding.offsets.append
+        for found in word.finditer(text):
+            at = found.start()
+            for token_id, start, end in self._aligned_ids_of_raw[found[0]]:
+                add_id(token_id)
+                add_span((at + start, at + end))
+        return encoding
+
+    def _aligned_ids(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Each id with its span, of text between spaces."""
+        aligned = translated(self.align(text), SPLIT)
+        for word in _WORD.finditer(aligned.text):
+            start = word.start()
+            for token_id in self._ids_of_word[word[0]]:
+                length = len(self.tokens[token_id]) - (2 if start > word.start() else 0)  # without "##"
+                end = word.end() if token_id == self.special_ids.unk else start + length
+                yield token_id, *aligned.span(start, end)
+                start = end
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`: words separated by spaces, pieces glued to the word they continue."""
@@ -127,7 +147,19 @@ class WordPiece:
         text = text.translate(self._clean)
         if self.lowercase:
             text = text.lower()
-        return unicodedata.normalize("NFD", text).translate(_STRIP) if self.strip_accents else text
+        return unicodedata.normalize("NFD", text).translate(STRIP) if self.strip_accents else text
+
+    def align(self, text: str) -> AlignedText:
+        """What `normalize` gives, with where it comes from.
+
+        What is dropped is in no character's span but for an accent, which is in that of the letter that it was on.
+        """
+        if text.isascii() and text.isprintable():
+            return AlignedText(self.normalize(text), as_given(text).spans)
+        aligned = translated(as_given(text), self._clean)
+        if self.lowercase:
+            aligned = lowercased(aligned)
+        return decomposed(aligned, STRIP) if self.strip_accents else aligned
 
     def words(self, text: str) -> list[str]:
         """The words of `text`, not yet split into pieces."""
@@ -135,8 +167,8 @@ class WordPiece:
         if self.lowercase:
             text = text.lower()
         if self.strip_accents:
-            return unicodedata.normalize("NFD", text).translate(_STRIP_AND_SPLIT).split()
-        return text.translate(_SPLIT).split()
+            return unicodedata.normalize("NFD", text).translate(STRIP_AND_SPLIT).split()
+        return text.translate(SPLIT).split()
 
 
 def _cover(word: str, pieces: dict[str, int], unk_id: int, longest: int) -> tuple[int, ...]:
@@ -157,62 +189,17 @@ def _cover(word: str, pieces: dict[str, int], unk_id: int, longest: int) -> tupl
     return tuple(ids)
 
 
-class _WordCache(dict[str, tuple[int, ...]]):
-    """A bounded cache of word -> ids. Words follow Zipf's law, so nearly every look-up is a hit."""
+class _WordCache(dict[str, _Value], Generic[_Value]):
+    """A bounded cache of word -> ids, or ids with spans. Words follow Zipf's law, so nearly every look-up is a hit."""
 
-    def __init__(self, compute: Callable[[str], Iterable[int]]) -> None:
+    def __init__(self, compute: Callable[[str], _Value]) -> None:
         super().__init__()
         self._compute = compute
 
-    def __missing__(self, word: str) -> tuple[int, ...]:
-        ids = tuple(self._compute(word))
+    def __missing__(self, word: str) -> _Value:
+        value = self._compute(word)
         if len(word) <= _LONGEST_CACHED_WORD:
             if len(self) >= _CACHED_WORDS:
                 self.clear()
-            self[word] = ids
-        return ids
-
-
-class _CharacterTable(dict[int, str]):
-    """A table for str.translate that works out a character's replacement when it first meets it."""
-
-    def __init__(self, replace: Callable[[str], str]) -> None:
-        super().__init__()
-        self._replace = replace
-
-    def __missing__(self, codepoint: int) -> str:
-        self[codepoint] = replacement = self._replace(chr(codepoint))
-        return replacement
-
-
-def _clean(char: str) -> str:
-    if char in " \t\n\r" or unicodedata.category(char) == "Zs":
-        return " "
-    return "" if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf") else char
-
-
-def _clean_and_split_ideographs(char: str) -> str:
-    if any(ord(char) in ideographs for ideographs in _IDEOGRAPHS):
-        return f" {char} "
-    return _clean(char)
-
-
-def _split_punctuation(char: str) -> str:
-    # Every ASCII symbol counts as punctuation, though Unicode calls some of them ("$", "^") symbols.
-    is_ascii_symbol = char.isascii() and char.isprintable() and not char.isalnum() and char != " "
-    return f" {char} " if is_ascii_symbol or unicodedata.category(char).startswith("P") else char
-
-
-def _strip(char: str) -> str:
-    return "" if unicodedata.category(char) == "Mn" else char
-
-
-def _strip_and_split(char: str) -> str:
-    return _split_punctuation(char) if _strip(char) else ""
-
-
-_CLEAN = _CharacterTable(_clean_and_split_ideographs)
-_CLEAN_ONLY = _CharacterTable(_clean)
-_SPLIT = _CharacterTable(_split_punctuation)
-_STRIP = _CharacterTable(_strip)
-_STRIP_AND_SPLIT = _CharacterTable(_strip_and_split)
+            self[word] = value
+        return value

@@ -1,0 +1,60 @@
+"""What the original BERT's rules (wordpiece.py) make of single characters, as tables for str.translate."""
+
+import unicodedata
+from collections.abc import Callable
+
+_IDEOGRAPHS = (
+    range(0x4E00, 0xA000),
+    range(0x3400, 0x4DC0),
+    range(0x20000, 0x2A6E0),
+    range(0x2A700, 0x2B740),
+    range(0x2B740, 0x2B820),
+    range(0x2B820, 0x2CEB0),
+    range(0xF900, 0xFB00),
+    range(0x2F800, 0x2FA20),
+)
+
+
+class CharacterTable(dict[int, str]):
+    """A table for str.translate that works out a character's replacement when it first meets it."""
+
+    def __init__(self, replace: Callable[[str], str]) -> None:
+        super().__init__()
+        self._replace = replace
+
+    def __missing__(self, codepoint: int) -> str:
+        self[codepoint] = replacement = self._replace(chr(codepoint))
+        return replacement
+
+
+def _clean(char: str) -> str:
+    if char in " \t\n\r" or unicodedata.category(char) == "Zs":
+        return " "
+    return "" if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf") else char
+
+
+def _clean_and_split_ideographs(char: str) -> str:
+    if any(ord(char) in ideographs for ideographs in _IDEOGRAPHS):
+        return f" {char} "
+    return _clean(char)
+
+
+def _split_punctuation(char: str) -> str:
+    # Every ASCII symbol counts as punctuation, though Unicode calls some of them ("$", "^") symbols.
+    is_ascii_symbol = char.isascii() and char.isprintable() and not char.isalnum() and char != " "
+    return f" {char} " if is_ascii_symbol or unicodedata.category(char).startswith("P") else char
+
+
+def _strip(char: str) -> str:
+    return "" if unicodedata.category(char) == "Mn" else char
+
+
+def _strip_and_split(char: str) -> str:
+    return _split_punctuation(char) if _strip(char) else ""
+
+
+CLEAN = CharacterTable(_clean_and_split_ideographs)
+CLEAN_ONLY = CharacterTable(_clean)  # ideographs stay in their words
+SPLIT = CharacterTable(_split_punctuation)
+STRIP = CharacterTable(_strip)
+STRIP_AND_SPLIT = CharacterTable(_strip_and_split)
