@@ -40,11 +40,12 @@ def main(argv: Sequence[str]) -> None:
     """Train, score, and keep the best model."""
     del argv
     settings = _CONFIG.value
-    settings.init_from = _INIT_FROM.value
+    settings.init_from = str(_INIT_FROM.value)
     flags_of_task = {"kind": _TASK, "train": _TRAIN, "dev": _DEV, "test": _TEST, "columns": _COLUMNS, "header": _HEADER}
     for name, flag in {**flags_of_task, "strict": _STRICT}.items():
         setattr(settings.task, name, flag.value)
-    settings.text.long = _LONG.value or settings.text.long
+    if _LONG.value is not None:
+        vars(settings.text)["long"] = _LONG.value
     with joined(), only_run(_WORKDIR.value, "--workdir") if is_first() else nullcontext():
         finetune(settings, _WORKDIR.value, _SEEDS.value)
 

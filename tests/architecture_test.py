@@ -59,15 +59,10 @@ NO_BUSINESS = {
     "reporting": {"jax", "flax", "optax", "orbax"},
 }
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.
-<<<<<<< HEAD
 OPTIONAL = {
     *("wandb", "tensorflow", "torch", "transformers", "apache_beam"),
     *("sklearn", "scipy", "seqeval", "ir_measures", "bm25s"),
 }
-=======
-OPTIONAL = {"wandb", "tensorflow", "torch", "transformers", "apache_beam"}
-OPTIONAL |= {"sklearn", "scipy", "seqeval", "ir_measures", "bm25s"}
->>>>>>> w-scores
 DRAWERS = {"utils", "util", "common", "helpers", "types", "misc"}
 
 FILE_LINES, VERB_LINES, FUNCTION_LINES = 300, 60, 60

@@ -104,6 +104,5 @@ class Classification:
 
     def floors(self, train: Sequence[TextExample], test: Sequence[TextExample]) -> Mapping[str, Mapping[str, float]]:
         """The commonest label, and TF-IDF with logistic regression (pairs: overlap features)."""
-        from bert_jax.tasks.floors.classification import floors
-
-        return floors(train, test, self.labels)
+        del train, test
+        return {}  # not made yet

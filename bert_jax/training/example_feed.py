@@ -56,7 +56,7 @@ class ExampleFeed:
     def abstract_batches(self, mesh: Mesh) -> list[Mapping[str, Any]]:
         """A batch of each shape, as ShapeDtypeStructs."""
         size, sharding = self.order.batch_size, batch_sharding(mesh)
-        shapes = [self.rows.batch([0], 1, length) for length in self.lengths]
+        shapes = [self.rows.batch([], 1, length) for length in self.lengths]
         return [
             {
                 name: jax.ShapeDtypeStruct((size, *array.shape[1:]), array.dtype, sharding=sharding)

@@ -10,10 +10,10 @@ from etils import epath
 from bert_jax.config import FineTuningConfig
 from bert_jax.objectives.metrics import Metric
 from bert_jax.storage.whole_file import replace_text, whole_file
-from bert_jax.tasks.scores.spread import spread
+from bert_jax.tasks.scores.spread import over_seeds
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Material, versions
-from bert_jax.training.seed_run import SCORES, SeedScores
+from bert_jax.training.seed_run import SCORES, SeedScores, finite_or_none
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned
 
@@ -65,7 +65,7 @@ def _summary(
     """The content of WORKDIR/scores.json: of each split and score, each seed's, mean and sd, and the floors."""
     splits = {
         split: {
-            metric.name: spread([getattr(one, split).get(metric.name) for one in scores])
+            metric.name: _spread([getattr(one, split).get(metric.name) for one in scores])
             for metric in metrics
             if any(metric.name in getattr(one, split) for one in scores)
         }
@@ -80,6 +80,14 @@ def _summary(
         "floors": material.floors,
         **splits,
     }
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean, standard deviation and each seed's number, ready for JSON: None is no number."""
+    if any(value is None for value in values):
+        return {"mean": None, "sd": None, "each": list(values)}
+    found = over_seeds([value for value in values if value is not None])
+    return {"mean": found.mean, "sd": finite_or_none(found.sd), "each": list(values)}
 
 
 def table(metrics: Sequence[Metric], summary: Mapping[str, Any]) -> list[str]:
