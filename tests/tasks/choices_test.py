@@ -33,6 +33,8 @@ def test_copa_as_superglue_has_it(write):
     (example,) = read(write("a.jsonl", json.dumps(row)), need_labels=False)
     assert (example.id, example.choices, example.label) == (3, ("Wet.", "Dry."), None)
     assert example.text == "It rained. What happened as a RESULT?"
+    (example,) = read(write("a.jsonl", json.dumps(row | {"label": "choice2"})))  # as in tfds:super_glue/copa
+    assert example.label == 1
 
 
 def test_swag(write):

@@ -109,6 +109,8 @@ def test_words_alone_can_be_predicted(write):
         UserError, match=r"a\.txt has no column of tags beside the words; give a file of words and tags"
     ):
         read(path)
+    path = write("a.tsv", "Ada\tN\n")
+    assert [e.tags for e in read(path, "word:0,tag:2", need_tags=False)] == [None]
     path = write("a.tsv", "Ada\tO\nwrote\t\n\nIt\tO\n")
     assert [e.tags for e in read(path, need_tags=False)] == [None, ("O",)]
 
