@@ -73,6 +73,16 @@ def test_columns_by_name_are_a_header_of_whatever_words():
         is_header(first, Columns.of("text:mittel,label:7"), None, "here")
 
 
+def test_the_label_s_name_may_be_missing():
+    assert is_header(["id", "gut"], Columns.of("text:gut,label:besser"), None, "here")
+    assert is_header(["id", "text"], Columns.of("label:besser"), None, "here")
+    assert not is_header(["id", "gut"], Columns.of("text:1,label:besser"), None, "here")
+    with pytest.raises(UserError, match=r"is it a header \(id, gut\)"):
+        is_header(["id", "gut"], Columns.of("label:besser"), None, "here")
+    with pytest.raises(UserError, match=r"no column 'mittel'"):
+        is_header(["id", "gut"], Columns.of("text:mittel,label:besser"), None, "here")
+
+
 def test_numbers_find_a_header_by_the_cells_that_they_mean():
     first = ["author", "my own column", "sentence", "label"]
     assert is_header(first, Columns.of("text:2,label:3"), None, "here")

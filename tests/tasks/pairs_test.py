@@ -59,7 +59,7 @@ def test_what_is_no_pair(write, content, message):
 def test_prediction_needs_no_scores(write):
     path = write("a.tsv", "text1\ttext2\tscore\nx\ty\t\nx\ty\t2\n")
     assert [e.score for e in read(path, need_labels=False)] == [None, 2]
-    assert [e.score for e in read(path, "text:text1,text2:text2,label:3", need_labels=False, header=True)] == [
+    assert [e.score for e in read(path, "text:text1,text2:text2,label:3", need_labels=False)] == [
         None,
         None,
     ]

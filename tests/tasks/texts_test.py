@@ -156,13 +156,12 @@ def test_what_is_no_list_of_classes(write, value):
 @pytest.mark.parametrize("columns", [None, "text:text", "text:text,label:label"])
 def test_prediction_needs_no_labels(write, kind, columns):
     path = write("a.tsv", "id\ttext\n7\tx\n8\t\n")
-    header = True if columns and "label" in columns else None
-    found = read(path, columns, kind, need_labels=False, header=header)
+    found = read(path, columns, kind, need_labels=False)
     assert [(e.id, e.text, e.label) for e in found] == [("7", "x", None), ("8", "", None)]
     with pytest.raises(
         UserError, match=r"a\.tsv has no column (that is known to be the label, but|'label' but) id, text"
     ):
-        read(path, columns, kind, header=header)
+        read(path, columns, kind)
 
 
 def test_each_line_of_text_is_a_row(write):
