@@ -1,5 +1,6 @@
 """gs:// paths, against a stand-in for Google Cloud Storage on this host: the commands, and what they rest on."""
 
+import gzip
 import importlib.util
 import json
 import os
@@ -21,8 +22,10 @@ from orbax.checkpoint._src.serialization import tensorstore_utils
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.source import RecordSource
+from bert_jax.errors import UserError
 from bert_jax.storage.mirror import Mirror
 from bert_jax.storage.whole_file import local_directory, replace_text, whole_file
+from bert_jax.tasks.tables import read_table
 from bert_jax.workdir.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +63,16 @@ def upload(local, remote):
 
 
 # ---------------------------------------------------------------- files
+
+
+def test_labelled_rows_are_read(bucket):
+    (bucket / "a.tsv.gz").write_bytes(gzip.compress(b"text\tlabel\nx\t1\n"))
+    table = read_table(str(bucket / "a.tsv.gz"))
+    assert [(row.place, row.cells) for row in table.rows] == [
+        (f"{bucket}/a.tsv.gz, line 2", {"text": "x", "label": "1"})
+    ]
+    with pytest.raises(UserError, match=r"^gs://.*/b\.tsv is not there; give the path of an object$"):
+        read_table(str(bucket / "b.tsv"))
 
 
 def write_and_fail(path, content):

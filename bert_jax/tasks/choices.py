@@ -13,7 +13,8 @@ of this?", "What happened as a RESULT?"; Roemmele et al. 2011), since both have 
 join is the paper's: a choice is the whole second sentence (1810.04805, 4.4).
 
 Choices are a JSON list, or columns with a number (choice1, ending0, option_2; or --columns=choices:2+3+4), of which
-empty ones at the end are none. Rows may have different numbers of them, two or more. A label is a number from 0.
+empty ones at the end are none. Rows may have different numbers of them, two or more. A label is a number from
+0, or the name of the right choice's column, as TFDS has it.
 """
 
 import re
@@ -94,7 +95,7 @@ def _example(
         text=cell_text(row, parts.text) + ("" if parts.question is None else " " + _asked(row, parts.question)),
         text2=None if parts.text2 is None else cell_text(row, parts.text2),
         choices=tuple(choices),
-        label=None if label is None else _number(row, label, len(choices), needed),
+        label=None if label is None else _number(row, label, columns, len(choices), needed),
     )
 
 
@@ -118,9 +119,11 @@ def _choices(row: Row, columns: list[str]) -> list[str]:
     return choices
 
 
-def _number(row: Row, column: str, choices: int, needed: bool) -> int | None:
+def _number(row: Row, column: str, columns: list[str], choices: int, needed: bool) -> int | None:
     """The number of the right choice; None, where it is not needed, for anything else."""
     value = row.cells.get(column)
+    if value in columns[:choices] and len(columns) > 1:
+        return columns.index(value)
     if not isinstance(value, bool) and str(value).strip().isdecimal() and int(str(value)) < choices:
         return int(str(value))
     if not needed:

@@ -89,26 +89,30 @@ def _split(lines: Iterable[tuple[int, str]], path: str, is_conll_u: bool) -> Ite
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith(_DOCUMENT):
             yield _Line(number, [])
-            continue
-        if is_conll_u and line.startswith("#"):
-            continue
-        here = "\t" if "\t" in line.rstrip(" \t") or (separator == "\t" and "\t" in line) else " "
-        cells = [cell.strip(" ") for cell in line.split("\t")] if here == "\t" else re.split(" +", line.strip(" \t"))
-        if len(cells) > 1:
-            separator = separator or here
-            if here != separator:
+        elif not (is_conll_u and line.startswith("#")):
+            here, cells = _cells(line, separator)
+            separator = separator or (here if len(cells) > 1 else "")
+            width = width or len(cells)
+            if len(cells) > 1 and here != separator:
                 raise UserError(
                     f"{place(path, number)} has {_NAMES[here]} between its columns, and lines before it have "
                     f"{_NAMES[separator]}; use one of them throughout"
                 )
-        width = width or len(cells)
-        if len(cells) != width:
-            raise UserError(
-                f"{place(path, number)} has {len(cells)} {'column' if len(cells) == 1 else 'columns'}, and lines "
-                f"before it have {width}; a word or tag is missing, or a blank in one; mend the line"
-            )
-        if not is_conll_u or cells[0].isdecimal():
-            yield _Line(number, cells)
+            if len(cells) != width:
+                raise UserError(
+                    f"{place(path, number)} has {len(cells)} {'column' if len(cells) == 1 else 'columns'}, and lines "
+                    f"before it have {width}; a word or tag is missing, or a blank in one; mend the line"
+                )
+            if not is_conll_u or cells[0].isdecimal():
+                yield _Line(number, cells)
+
+
+def _cells(line: str, separator: str) -> tuple[str, list[str]]:
+    """What parts a line, and its cells; of a file that tabs part (`separator`), a last cell may be empty."""
+    line = line if separator == "\t" else line.rstrip(" \t")
+    if "\t" in line:
+        return "\t", [cell.strip(" ") for cell in line.split("\t")]
+    return " ", [cell for cell in line.split(" ") if cell]
 
 
 def _is_conll_u(lines: Sequence[tuple[int, str]]) -> bool:
@@ -134,9 +138,9 @@ def _places(columns: Columns, width: int, is_conll_u: bool, need_tags: bool, pat
     word = _number(columns, "word", width, path)
     if word is None:
         word = 1 if is_conll_u else 0
-    if width == 1 and not need_tags:
+    tag = _number(columns, "tag", width, path, need_tags)
+    if tag is None and (columns.get("tag") is not None or (width == 1 and not need_tags)):
         return word, None
-    tag = _number(columns, "tag", width, path)
     if tag is None:
         tag = 3 if is_conll_u else width - 1
     if tag == word:
@@ -144,11 +148,13 @@ def _places(columns: Columns, width: int, is_conll_u: bool, need_tags: bool, pat
     return word, tag
 
 
-def _number(columns: Columns, role: str, width: int, path: str) -> int | None:
+def _number(columns: Columns, role: str, width: int, path: str, needed: bool = True) -> int | None:
     said = columns.get(role)
     if said is None:
         return None
     if not said.isdecimal() or int(said) >= width:
+        if not needed:
+            return None
         raise UserError(f"{path} has no column {said!r} but 0 to {width - 1}; correct {role}: in --columns")
     return int(said)
 

@@ -3,7 +3,8 @@
 In this order:
 
 1. --header or --noheader says it.
-2. --columns names columns (text:sentence): they must be in the first row, which then is the header.
+2. --columns names columns (text:sentence): they must be in the first row, which then is the header. The label alone
+   may be missing there, since predicting does not need it.
 3. The first row consists of words that known headers consist of (columns.py: text, sentence1, label, score ...), all
    different; the first may be empty, as pandas writes it: it is a header, whether or not --columns gives numbers.
 4. --columns gives numbers, and the cells at all of them are such words: a header with other columns between.
@@ -40,13 +41,15 @@ def is_header(first: Sequence[str], columns: Columns, header: bool | None, place
 
 
 def _by_columns(first: Sequence[str], columns: Columns, place: str) -> bool | None:
-    if names := columns.names:
-        missing = [name for name in names if name not in first]
-        if missing and not _joins_names(columns, first):
-            raise UserError(
-                f"{place} has no column {missing[0]!r} but {listed(first)}; correct --columns, or give numbers, from "
-                "0, if that is no header"
-            )
+    names = columns.names
+    missing = [] if _joins_names(columns, first) else [name for name in names if name not in first]
+    is_label = missing == [columns.get("label")]
+    if missing and not is_label:
+        raise UserError(
+            f"{place} has no column {missing[0]!r} but {listed(first)}; correct --columns, or give numbers, from 0, "
+            "if that is no header"
+        )
+    if len(names) > len(missing):
         return True
     if _are_known(first):
         return True

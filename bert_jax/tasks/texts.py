@@ -49,7 +49,8 @@ def read_texts(
 def text_columns(table: Table, columns: Columns) -> tuple[str, str | None]:
     """The columns of the first and second text: as --columns says, else by their names.
 
-    A single one is the text, whatever it is called, unless it is called like another thing. Where --columns says the text and no second one, there is none.
+    A single one is the text, whatever it is called, unless it is called like another thing. Where --columns says the
+    text and no second one, there is none.
     """
     text, text2 = table.said(columns, "text"), table.said(columns, "text2")
     if text is not None:
