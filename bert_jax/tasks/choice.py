@@ -95,8 +95,11 @@ class Choice:
         self, train: Sequence[ChoiceExample], test: Sequence[ChoiceExample]
     ) -> Mapping[str, Mapping[str, float]]:
         """The choice whose words are most like the text's."""
-        del train, test
-        return {}  # not made yet
+        from bert_jax.tasks.floors.choice import most_similar
+
+        known = [text for example in train for text in (example.text, *example.choices)]
+        found = most_similar(known, [one.text for one in test], [one.choices for one in test])
+        return {"TF-IDF cosine": self.scores([{"label": one} for one in found], test)}
 
 
 def _prediction(logits: np.ndarray) -> Prediction:

@@ -104,5 +104,12 @@ class Classification:
 
     def floors(self, train: Sequence[TextExample], test: Sequence[TextExample]) -> Mapping[str, Mapping[str, float]]:
         """The commonest label, and TF-IDF with logistic regression (pairs: overlap features)."""
-        del train, test
-        return {}  # not made yet
+        from bert_jax.tasks.floors import classification as floors
+
+        gold = [example.label for example in train]
+        found = {"commonest label": floors.majority(gold, len(test))}
+        if all(example.text2 for example in [*train, *test]):
+            found["overlap of the texts"] = floors.pairs(whole_texts.pairs(train), gold, whole_texts.pairs(test))
+        texts, test_texts = whole_texts.joined(train), whole_texts.joined(test)
+        found["TF-IDF"] = floors.words(texts, gold, test_texts)
+        return {name: self.scores([{"label": one} for one in labels], test) for name, labels in found.items()}

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from bert_jax.tasks.choice import Choice
 from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.multilabel import Multilabel
+from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.task import Task
 
-KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Classification,)}
+KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Classification, Multilabel, Regression, Choice)}
 
 
 def trained_task(kind: str, settings: dict[str, Any]) -> Task:

@@ -80,7 +80,7 @@ class Multilabel:
         return whole_texts.encode(examples, encoder, gold)
 
     def _gold(self, examples: Sequence[TextExample]) -> np.ndarray:
-        """bool [examples, labels]."""
+        """Bool [examples, labels]."""
         return np.array([[label in example.label for label in self.labels] for example in examples])
 
     def predictions(
@@ -113,8 +113,11 @@ class Multilabel:
 
     def floors(self, train: Sequence[TextExample], test: Sequence[TextExample]) -> Mapping[str, Mapping[str, float]]:
         """TF-IDF with a logistic regression for each label."""
-        del train, test
-        return {}  # not made yet
+        from bert_jax.tasks.floors.multilabel import words
+
+        found = words(whole_texts.joined(train), self._gold(train), whole_texts.joined(test))
+        at_half = dataclasses.replace(self, thresholds=(0.5,) * len(self.labels))
+        return {"TF-IDF": at_half.scores([at_half._prediction(each) for each in found], test)}
 
 
 def _probabilities(predictions: Sequence[Prediction]) -> np.ndarray:

@@ -40,3 +40,13 @@ def mean_over_windows(outputs: Sequence[np.ndarray], rows: Rows, examples: int) 
     sums = np.zeros((examples, outputs[0].shape[-1]))
     np.add.at(sums, rows.example, np.asarray(outputs, np.float64))
     return sums / np.bincount(rows.example, minlength=examples)[:, None]
+
+
+def joined(examples: Sequence[TextExample]) -> list[str]:
+    """Each example's text, or both of a pair, for methods that know no pairs."""
+    return [f"{one.text} {one.text2}" if one.text2 else one.text for one in examples]
+
+
+def pairs(examples: Sequence[TextExample]) -> list[tuple[str, str]]:
+    """The two texts of each."""
+    return [(one.text, one.text2 or "") for one in examples]
