@@ -51,7 +51,8 @@ class Qa:
 
     def settings(self) -> dict[str, Any]:
         """See Task."""
-        return dataclasses.asdict(self)
+        names = ("max_query_length", "max_answer_length", "has_impossible", "null_threshold")
+        return {name: getattr(self, name) for name in names}
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[QuestionExample]:
         """See Task."""
