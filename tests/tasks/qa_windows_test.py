@@ -250,7 +250,7 @@ def byte_bpe():
     library = ByteLevelBPETokenizer()
     library.train_from_iterator(["He was born in Zürich (1895-1943)."] * 3, 300, 1, False)
     library.add_special_tokens(["<s>", "</s>", "<pad>", "<unk>", "<mask>"])
-    return Tokenizer(ByteBPE(library._tokenizer.to_str().encode()))
+    return Tokenizer(ByteBPE(library._tokenizer.to_str().encode(), None))
 
 
 def test_a_window_without_the_whole_answer_has_none(small):
