@@ -12,16 +12,12 @@ from bert_jax.inference.fill_mask import fill_masks
 from bert_jax.inference.predicting import predict
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Directory of a fine-tuned model, or of a pretraining run.", required=True
-)
-_INPUT = flags.DEFINE_string(
-    "input", None, "File to answer, in a format of the training file; - is the terminal.", required=True
-)
+_WORKDIR = flags.DEFINE_string("workdir", None, "A fine-tuned model's, or a pretraining run's.", required=True)
+_INPUT = flags.DEFINE_string("input", None, "File to answer, - is the terminal.", required=True)
 _OUTPUT = flags.DEFINE_string(
     "output",
     "-",
-    "Where the answers go: .jsonl, .tsv, .conll (tags) or .json (answers by id), by its name; - is the terminal.",
+    "File of answers: .jsonl, .tsv, .conll (tags) or .json (answers by id); - is the terminal.",
 )
 _COLUMNS = flags.DEFINE_string("columns", "", "Which column is what, as for finetune. Default: as in training.")
 _BEST = flags.DEFINE_integer("best", 5, "How many words for each [MASK].", 1, 1000)

@@ -11,6 +11,7 @@ from bert_jax.inference.predictor import load_predictor
 from bert_jax.tasks.scores.spread import bootstrap_interval
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.workdir import fine_tuned
+from bert_jax.workdir.fine_tuned import finite_or_none
 
 SAMPLES = 200  # of the bootstrap
 
@@ -32,7 +33,9 @@ def score_task(workdir: epath.PathLike, source: str, columns: str = "") -> dict[
     scores = task.scores(predictions, examples)
     low, high = interval(task, predictions, examples)
     headline = task.metrics[0].name
-    return {"task": task.kind, "examples": len(examples), **scores, f"{headline}_interval": [low, high]}
+    found = {name: finite_or_none(value) for name, value in scores.items()}
+    bounds = [finite_or_none(low), finite_or_none(high)]
+    return {"task": task.kind, "examples": len(examples), **found, f"{headline}_interval": bounds}
 
 
 def interval(task: Task, predictions: Sequence[Prediction], examples: Sequence[Example]) -> tuple[float, float]:
