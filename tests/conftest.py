@@ -261,9 +261,6 @@ def finished_run(chain, tmp_path_factory):
     return workdir
 
 
-MS_REMOUNT = 32
-
-
 @pytest.fixture(scope="session")
 def original_tokenization():
     """bert.tokenization of PyPI's bert-tensorflow 1.0.4, with as much of TensorFlow as it needs."""
@@ -279,6 +276,9 @@ def original_tokenization():
     if not flags.is_parsed():
         flags.mark_as_parsed()
     return module
+
+
+MS_REMOUNT = 32
 
 
 @pytest.fixture
