@@ -1,12 +1,21 @@
 """The best answers against a plain restatement of the original's rules, and what those leave open."""
 
+import json
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from bert_jax.config import TaskConfig, TextConfig
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.qa import Qa
 from bert_jax.tasks.qa_answers import N_BEST, Span, best_spans, null_score, prediction, with_null
 from bert_jax.tasks.qa_windows import Window, windows_of
+from bert_jax.text.tokenizer import load_tokenizer
+
+VOCABULARY = Path(__file__).parents[3] / "shared" / "golden" / "bert-base-uncased-vocab.txt"
 
 CONTEXT = " ".join(f"w{number % 23}" for number in range(60))
 SPANS = np.array(
@@ -164,3 +173,31 @@ def test_none_is_a_21st_if_it_is_not_among_the_20_best():
 def test_probabilities_of_large_scores_are_finite():
     found = prediction([Span(1e4, 0, 2), Span(-1e4, 3, 5)], 0.0, CONTEXT, 0.0)
     assert [one["probability"] for one in found["candidates"]] == [1, 0, 0]
+
+
+def test_scores_are_those_of_the_original_program(original_squad, original_tokenization, real, tmp_path):
+    """Its write_predictions on rows that are filled up; texts differ where it does not find them again."""
+    if not VOCABULARY.exists():
+        pytest.skip("no vocabulary beside the project")
+    tokenizer = original_tokenization.FullTokenizer(str(VOCABULARY), do_lower_case=True)
+    examples = original_squad.read_squad_examples(real("squad2/test_other_articles.json"), False)[:60]
+    features = []
+    original_squad.convert_examples_to_features(examples, tokenizer, 192, 64, 64, False, features.append)
+    task = Qa(has_impossible=True)
+    ours = task.read(real("squad2/test_other_articles.json"), TaskConfig(), needs_labels=True)[:60]
+    text = TextConfig(max_length=192, doc_stride=64)
+    rows = task.encode(ours, TextEncoder(load_tokenizer(VOCABULARY), text, windows=True))
+    draw = np.random.default_rng(0)
+    outputs = [draw.normal(size=(length, 2)).astype(np.float32) for length in rows.lengths]
+    results = []
+    for feature, logits in zip(features, outputs, strict=True):
+        filled = np.pad(logits, [(0, 192 - len(logits)), (0, 0)], constant_values=-1e4).T.tolist()
+        results.append(SimpleNamespace(unique_id=feature.unique_id, start_logits=filled[0], end_logits=filled[1]))
+    files = [str(tmp_path / name) for name in ("predictions", "nbest", "odds")]
+    original_squad.write_predictions(examples, features, results, 20, 30, True, *files)
+    predictions, _, odds = (json.loads(Path(file).read_text()) for file in files)
+    found = task.predictions(outputs, rows, ours)
+    assert [each["null_score_difference"] for each in found] == pytest.approx([odds[one.id] for one in ours])
+    assert [bool(each["answer"]) for each in found] == [bool(predictions[one.id]) for one in ours]
+    same = [each["answer"] in predictions[one.id] for each, one in zip(found, ours, strict=True)]
+    assert np.mean(same) > 0.9

@@ -1,19 +1,14 @@
 """Rows of questions: those of the original run_squad.py on real files and on odd texts, and what it does not have."""
 
-import ast
-import collections
 import functools
-import importlib.util
 import itertools
 import json
 import lzma
 import random
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import six
 
 from bert_jax.config import TextConfig
 from bert_jax.tasks.encoding import TextEncoder
@@ -25,34 +20,19 @@ from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.wordpiece import WordPiece
 
 VOCABULARY = Path(__file__).parents[3] / "shared" / "golden" / "bert-base-uncased-vocab.txt"
-FUNCTIONS = {"SquadExample", "InputFeatures", "read_squad_examples", "convert_examples_to_features"}
-FUNCTIONS |= {"_improve_answer_span", "_check_is_max_context"}
 REAL = ["squad2/train.json.xz", "squad2/test_other_articles.json", "covidqa_long/test.json.xz"]
 
 
 @pytest.fixture(scope="module")
-def original(original_tokenization):
-    """original(path, tokenizer, length, stride) -> the features of bert.run_squad, PyPI's bert-tensorflow 1.0.4."""
-    source = Path(importlib.util.find_spec("bert").submodule_search_locations[0]) / "run_squad.py"
-    tree = ast.parse(source.read_text())
-    tree.body = [node for node in tree.body if getattr(node, "name", None) in FUNCTIONS]
-    silent = SimpleNamespace(info=lambda *_: None, warning=lambda *_: None)
-    program = {
-        "collections": collections,
-        "json": json,
-        "six": six,
-        "tokenization": original_tokenization,
-        "tf": SimpleNamespace(gfile=SimpleNamespace(Open=open), logging=silent),
-        "FLAGS": SimpleNamespace(version_2_with_negative=True),
-    }
-    exec(compile(tree, str(source), "exec"), program)
+def original(original_squad, original_tokenization):
+    """original(path, lowercase, length, stride) -> the original's features, each with its question's id."""
 
     def features(path, lowercase, length, stride):
         tokenizer = original_tokenization.FullTokenizer(str(VOCABULARY), do_lower_case=lowercase)
         tokenizer.tokenize = functools.lru_cache(None)(tokenizer.tokenize)
-        examples = program["read_squad_examples"](path, True)
+        examples = original_squad.read_squad_examples(path, True)
         found = []
-        program["convert_examples_to_features"](examples, tokenizer, length, stride, 64, True, found.append)
+        original_squad.convert_examples_to_features(examples, tokenizer, length, stride, 64, True, found.append)
         return [(examples[feature.example_index].qas_id, feature) for feature in found]
 
     return features
