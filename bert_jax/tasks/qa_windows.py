@@ -117,7 +117,7 @@ def windows_of(pieces: int, room: int, doc_stride: int) -> Sequence[Cut]:
         context = np.minimum(left, left[::-1]) + 0.01 * (stop - start)
         owner[start:stop][context > best[start:stop]] = number
         best[start:stop] = np.maximum(context, best[start:stop])
-    return [Cut(start, stop, owner[start:stop] == number) for number, (start, stop) in enumerate(bounds)]
+    return tuple(Cut(start, stop, owner[start:stop] == number) for number, (start, stop) in enumerate(bounds))
 
 
 def _places(pieces: Pieces | None, cut: Cut, first: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from bert_jax.tasks.examples import QuestionExample
 from bert_jax.tasks.kinds import trained_task
 from bert_jax.tasks.qa import Qa
 from bert_jax.tasks.scores.qa import qa
+from bert_jax.tasks.task_files import in_both_orders
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.wordpiece import WordPiece
 
@@ -192,3 +193,8 @@ def test_rows_are_of_the_papers_length_where_the_model_reads_it(asked, positions
     model = ModelConfig(max_position_embeddings=positions)
     assert config.for_model(model, Qa.default_max_length).text.max_length == length
     assert config.for_model(model).text.max_length == (asked or positions)
+
+
+def test_questions_have_no_other_order():
+    with pytest.raises(UserError, match="double_unordered is for pairs of texts"):
+        in_both_orders([example()])
