@@ -20,18 +20,23 @@ MOST_SHAPES = 6
 # Lengths to which rows are padded are among these, so that the next file finds its shapes compiled.
 LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 All = Callable[[Iterable[Any]], Iterator[Any]]
+Compute = Callable[[Params, dict[str, jax.Array]], jax.Array]
 
 
 class Forward:
     """Applies a model, whose parameters lie on `mesh` as `shardings` say; each shape of a batch is compiled once."""
 
-    def __init__(self, model: Model, mesh: Mesh, shardings: Params, tokens: int = TOKENS) -> None:
+    def __init__(
+        self, model: Model, mesh: Mesh, shardings: Params, tokens: int = TOKENS, compute: Compute | None = None
+    ) -> None:
+        """`tokens`: of a batch and device; `compute`: what is computed of a batch instead of the model's outputs."""
         self._mesh, self._tokens = mesh, tokens
 
         def apply(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
             return model.apply(params, **batch)
 
-        self._apply = jax.jit(apply, in_shardings=(shardings, batch_sharding(mesh)), out_shardings=replicated(mesh))
+        in_shardings = (shardings, batch_sharding(mesh))
+        self._apply = jax.jit(compute or apply, in_shardings=in_shardings, out_shardings=replicated(mesh))
 
     def outputs(self, params: Params, rows: Rows, take: All = iter) -> list[np.ndarray]:
         """The model's output for each row, without padding; `take` may end it early, and rows are missing then.
