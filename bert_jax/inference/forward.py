@@ -31,6 +31,7 @@ class Forward:
     ) -> None:
         """`tokens`: of a batch and device; `compute`: what is computed of a batch instead of the model's outputs."""
         self._mesh, self._tokens = mesh, tokens
+        self._longest = len(model.abstract_params["encoder"]["embeddings"]["position"]["embedding"])
 
         def apply(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
             return model.apply(params, **batch)
@@ -54,7 +55,7 @@ class Forward:
 
     def _batches(self, rows: Rows) -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:
         shards, lengths = batch_shards(self._mesh), rows.lengths
-        padded = choose_lengths(lengths, MOST_SHAPES, LADDER)
+        padded = choose_lengths(lengths, MOST_SHAPES, LADDER, self._longest)
         tokens = self._tokens * shards // max(1, rows.texts_per_row)
         for numbers, size, length in batches_by_length(lengths, padded, tokens, shards):
             here = local_rows(self._mesh, size)

@@ -84,7 +84,7 @@ def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
     return ExampleFeed(
         rows=material.train,
         order=TrainingOrder(lengths, config.fit.global_batch_size, config.train.seed),
-        lengths=choose_lengths(lengths, config.text.max_shapes),
+        lengths=choose_lengths(lengths, config.text.max_shapes, limit=config.model.max_position_embeddings),
         last_step=steps,
         predictions=0 if material.files.task.reads_all_tokens else 1,
     )
