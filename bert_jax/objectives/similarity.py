@@ -16,8 +16,10 @@ IMPOSSIBLE = -1e9
 
 
 def normalized(vectors: jax.Array) -> jax.Array:
-    """At length 1, along the last axis."""
-    return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    """At length 1, along the last axis; zeros, of a text that is not there, stay zeros."""
+    # The square is held above 0, not its root: the root's gradient at 0 is no number, and would be every weight's.
+    squares = jnp.square(vectors).sum(axis=-1, keepdims=True)
+    return vectors / jnp.sqrt(jnp.maximum(squares, 1e-24))
 
 
 @dataclasses.dataclass(frozen=True)
