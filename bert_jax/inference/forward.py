@@ -23,49 +23,65 @@ All = Callable[[Iterable[Any]], Iterator[Any]]
 
 
 class Forward:
-    """Applies a model, whose parameters lie on `mesh` as `shardings` say; each shape of a batch is compiled once."""
+    """Applies a function of parameters and batches to many rows; each shape of a batch is compiled once."""
 
-    def __init__(self, model: Model, mesh: Mesh, shardings: Params, tokens: int = TOKENS) -> None:
-        self._mesh, self._tokens = mesh, tokens
+    def __init__(
+        self,
+        apply: Callable[[Params, dict[str, jax.Array]], Any],
+        mesh: Mesh,
+        shardings: Params,
+        inputs: Sequence[str] = INPUTS,
+        per_token: bool = False,
+    ) -> None:
+        """`apply` takes parameters, which lie on `mesh` as `shardings` say, and a batch's `inputs` by their names.
 
-        def apply(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
-            return model.apply(params, **batch)
-
+        `per_token`: what it gives is [batch, length, ...], of which padding is taken off.
+        """
+        self._mesh, self._inputs, self._per_token = mesh, inputs, per_token
         self._apply = jax.jit(apply, in_shardings=(shardings, batch_sharding(mesh)), out_shardings=replicated(mesh))
 
-    def outputs(self, params: Params, rows: Rows, take: All = iter) -> list[np.ndarray]:
-        """The model's output for each row, without padding; `take` may end it early, and rows are missing then.
-
-        What is per token is [the row's length, ...].
-        """
+    def outputs(self, params: Params, rows: Rows, take: All = iter) -> list[Any]:
+        """What `apply` gives for each row; `take` may end it early, and rows are missing then."""
         found: list[Any] = [None] * len(rows)
+        lengths = rows.lengths if self._per_token else None
         before: tuple[np.ndarray, Any] | None = None
         for numbers, batch in take(self._batches(rows)):
             dispatched = numbers, self._apply(params, batch)  # not waited for; the batch before is read meanwhile
-            _keep(found, before, rows)
+            _keep(found, before, lengths)
             before = dispatched
-        _keep(found, before, rows)
+        _keep(found, before, lengths)
         return found
 
     def _batches(self, rows: Rows) -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:
         shards, lengths = batch_shards(self._mesh), rows.lengths
         padded = choose_lengths(lengths, MOST_SHAPES, LADDER)
-        tokens = self._tokens * shards // max(1, rows.texts_per_row)
+        tokens = TOKENS * shards // max(1, rows.texts_per_row)
         for numbers, size, length in batches_by_length(lengths, padded, tokens, shards):
             here = local_rows(self._mesh, size)
             of_process = [int(numbers[row]) for row in here if row < len(numbers)]
             batch = rows.batch(of_process, len(here), length)
-            yield numbers, on_devices({name: batch[name] for name in INPUTS}, here, size, self._mesh)
+            yield numbers, on_devices({name: batch[name] for name in self._inputs}, here, size, self._mesh)
 
 
-def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, rows: Rows) -> None:
+def of_model(model: Model) -> Callable[[Params, dict[str, jax.Array]], jax.Array]:
+    """The model itself as what is applied."""
+
+    def apply(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
+        return model.apply(params, **batch)
+
+    return apply
+
+
+def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, lengths: np.ndarray | None) -> None:
+    """Put a batch's outputs in their places; without padding where `lengths`, of all rows, are given."""
     if done is None:
         return
-    numbers, outputs = done[0], np.asarray(done[1])
-    per_token = outputs.ndim == 3 and not rows.texts_per_row
-    lengths = rows.lengths[numbers] if per_token else None
+    numbers, outputs = done[0], jax.device_get(done[1])
     for place, row in enumerate(numbers):
-        found[row] = outputs[place] if lengths is None else outputs[place, : lengths[place]]
+        end = None if lengths is None else lengths[row]
+        found[row] = jax.tree.map(
+            lambda array, at=place, end=end: array[at] if end is None else array[at, :end], outputs
+        )
 
 
 def loaded(arrays: Any, shardings: Params) -> Params:

@@ -6,9 +6,10 @@ from bert_jax.tasks.choice import Choice
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.regression import Regression
+from bert_jax.tasks.tagging import Tagging
 from bert_jax.tasks.task import Task
 
-KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Classification, Multilabel, Regression, Choice)}
+KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Classification, Multilabel, Regression, Choice, Tagging)}
 
 
 def trained_task(kind: str, settings: dict[str, Any]) -> Task:

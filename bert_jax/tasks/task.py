@@ -73,8 +73,8 @@ class Task(Protocol):
         """The examples of a file, in its order; UserError, with file and line, if it cannot be read."""
         ...
 
-    def fitted(self, examples: Sequence[Example]) -> Self:
-        """The task with what the training examples decide: its label names."""
+    def fitted(self, examples: Sequence[Example], config: TaskConfig) -> Self:
+        """The task with what the training examples and the settings decide, such as its label names."""
         ...
 
     def check(self, examples: Sequence[Example]) -> None:

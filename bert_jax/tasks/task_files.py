@@ -35,7 +35,7 @@ def read_files(config: TaskConfig) -> TaskFiles:
     if not config.train:
         raise UserError("--train is missing, give the file of labelled examples that is learnt from")
     train, dev, test = (read_all(task, files, config) for files in (config.train, config.dev, config.test))
-    task = task.fitted(train)
+    task = task.fitted(train, config)
     for examples in (dev, test):
         task.check(examples)
     if not dev:

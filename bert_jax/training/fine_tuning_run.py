@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 import bert_jax
 from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, PhaseConfig
-from bert_jax.inference.forward import Forward, is_complete
+from bert_jax.inference.forward import Forward, is_complete, of_model
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.tasks import OBJECTIVES
 from bert_jax.parallel.mesh import check_heads
@@ -157,8 +157,9 @@ def _evaluation(program: Program, material: Material) -> Any:
     """Run.evaluate: the task's scores on the dev file, beside its floors."""
     if material.dev is None:
         return lambda params, take: None
-    forward = Forward(program.model, program.mesh, program.shardings["params"])
     task, rows, examples = material.files.task, material.dev, material.files.dev
+    model, shardings = of_model(program.model), program.shardings["params"]
+    forward = Forward(model, program.mesh, shardings, per_token=task.reads_all_tokens)
 
     def evaluate(params: Params, take: Callable[[Iterable[Any]], Iterator[Any]]) -> dict[str, float]:
         outputs = forward.outputs(params, rows, take)

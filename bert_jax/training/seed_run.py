@@ -101,12 +101,9 @@ class SeedRun:
         predictions = task.predictions(outputs, rows, examples)
         if jax.process_index() == 0:
             _write_predictions(self.directory / f"{split}_predictions.jsonl", examples, predictions)
-        return task, {name: finite_or_none(value) for name, value in task.scores(predictions, examples).items()}
-
-
-def finite_or_none(value: float) -> float | None:
-    """JSON has no NaN."""
-    return float(value) if abs(value) < float("inf") else None
+        return task, {
+            name: fine_tuned.finite_or_none(value) for name, value in task.scores(predictions, examples).items()
+        }
 
 
 def _write_predictions(path: epath.Path, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:

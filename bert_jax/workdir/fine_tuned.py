@@ -86,3 +86,8 @@ def read_description(workdir: epath.PathLike) -> FineTuned:
             "give the --workdir of `python -m bert_jax.finetune`, and let that end first"
         )
     return read_json(path, FineTuned, _AGAIN)
+
+
+def finite_or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if abs(value) < float("inf") else None
