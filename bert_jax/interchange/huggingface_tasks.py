@@ -5,7 +5,7 @@ What transformers has no place for is computed into the weights: a regression's 
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
@@ -14,38 +14,43 @@ from bert_jax.config import ModelConfig
 from bert_jax.interchange.bert_names import HUGGINGFACE_ENCODER, HUGGINGFACE_TASKS
 from bert_jax.interchange.huggingface import to_huggingface_config, write_model
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import ModelOf, nest, to_ours, to_theirs
+from bert_jax.interchange.renames import ModelOf, to_ours, to_theirs
 from bert_jax.model.functional import Params
 from bert_jax.model.tasks import task_model
-from bert_jax.tasks.kinds import trained_task
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.fine_tuned import FineTuned
 
-# Task -> the class that AutoModelFor... makes, and its problem_type, by which that class chooses a loss.
-CLASSES: dict[str, tuple[str, str | None]] = {
-    "classification": ("BertForSequenceClassification", "single_label_classification"),
-    "multilabel": ("BertForSequenceClassification", "multi_label_classification"),
-    "regression": ("BertForSequenceClassification", "regression"),
-    "tagging": ("BertForTokenClassification", None),
-    "qa": ("BertForQuestionAnswering", None),
-    "choice": ("BertForMultipleChoice", None),
-    "similarity": ("BertModel", None),
+
+class Class(NamedTuple):
+    """What AutoModelFor... makes of a task's model."""
+
+    name: str
+    head: str  # ours, model/tasks.py
+    problem_type: str | None = None  # by which BertForSequenceClassification chooses a loss
+
+
+CLASSES = {
+    "classification": Class("BertForSequenceClassification", "sequence", "single_label_classification"),
+    "multilabel": Class("BertForSequenceClassification", "sequence", "multi_label_classification"),
+    "regression": Class("BertForSequenceClassification", "sequence", "regression"),
+    "tagging": Class("BertForTokenClassification", "token"),
+    "qa": Class("BertForQuestionAnswering", "span"),
+    "choice": Class("BertForMultipleChoice", "choice"),
+    "similarity": Class("BertModel", "embedding"),
 }
 
 
-def write_task_model(
-    directory: epath.Path, model: FineTuned, arrays: Mapping[str, np.ndarray], tokenizer: Tokenizer
-) -> None:
-    """Write model.safetensors, config.json and the tokenizer's files; `arrays` are by our paths.
+def write_task_model(directory: epath.Path, model: FineTuned, params: Params, tokenizer: Tokenizer) -> None:
+    """Write model.safetensors, config.json and the tokenizer's files; `params` are nested dicts of host arrays.
 
     The tokenizer cuts at the length that the model was trained with, where it is told to cut.
     """
-    task = trained_task(model.kind, model.settings)
-    params = nest(_on_the_scale_of_the_labels(model, arrays))
-    if task.head == "embedding":
+    head = CLASSES[model.kind].head
+    if head == "embedding":
         state_dict = encoder_to_huggingface(params, model.model)
     else:
-        state_dict = task_to_huggingface(params, task.head, task.num_outputs, model.model)
+        params = _on_the_scale_of_the_labels(model, params)
+        state_dict = task_to_huggingface(params, head, len(params["classifier"]["bias"]), model.model)
     write_model(directory, state_dict, task_config(model, tokenizer.pad_id))
     write_tokenizer(tokenizer, directory, model.text.max_length)
 
@@ -77,23 +82,23 @@ def _float32(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def task_config(model: FineTuned, pad_id: int) -> dict[str, Any]:
     """The content of config.json: labels in the order of the outputs, and what the task's class reads beside them."""
-    name, problem_type = CLASSES[model.kind]
-    settings = to_huggingface_config(model.model, pad_id) | {"architectures": [name], "classifier_dropout": None}
+    theirs = CLASSES[model.kind]
+    settings = to_huggingface_config(model.model, pad_id) | {"architectures": [theirs.name], "classifier_dropout": None}
     labels = ["score"] if model.kind == "regression" else model.settings.get("labels", ())
     if labels:
         settings["id2label"] = {str(number): label for number, label in enumerate(labels)}
         settings["label2id"] = {label: number for number, label in enumerate(labels)}
-    if problem_type:
-        settings["problem_type"] = problem_type
+    if theirs.problem_type:
+        settings["problem_type"] = theirs.problem_type
     if thresholds := model.settings.get("thresholds"):
         settings["thresholds"] = thresholds  # of probabilities; transformers keeps it and has no use for it
     return settings
 
 
-def _on_the_scale_of_the_labels(model: FineTuned, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _on_the_scale_of_the_labels(model: FineTuned, params: Params) -> Params:
     """A regression learns (label - mean) / sd: its last layer, times sd and plus mean, gives the label."""
     if model.kind != "regression":
-        return dict(arrays)
+        return params
     mean, sd = (np.float32(model.settings[name]) for name in ("mean", "sd"))
-    kernel, bias = arrays["classifier/kernel"] * sd, arrays["classifier/bias"] * sd + mean
-    return {**arrays, "classifier/kernel": kernel, "classifier/bias": bias}
+    kernel, bias = params["classifier"]["kernel"] * sd, params["classifier"]["bias"] * sd + mean
+    return {**params, "classifier": {"kernel": kernel, "bias": bias}}

@@ -109,8 +109,9 @@ def _upload(local: epath.Path, output: epath.Path) -> None:
     """Put an export in an object store: its list first, so that one that is interrupted may be replaced by the next."""
     _write_list(local)
     _remove(output)
-    for file in sorted(local.iterdir(), key=lambda file: (file.name != LIST, file.name)):
-        upload(file, output / file.name)
+    files = [path for path in local.rglob("*") if not path.is_dir()]
+    for file in sorted(files, key=lambda file: (file.name != LIST, file)):
+        upload(file, output / file.relative_to(local))
 
 
 def _remove(directory: epath.Path) -> None:
