@@ -30,6 +30,7 @@ TOKENS = [
     *SENTENCE.split(),
 ]
 TOKENIZER = Tokenizer(WordPiece(TOKENS, lowercase=True))
+OTHER_TOKENIZER = Tokenizer(WordPiece([*TOKENS[:5], *TOKENS[:4:-1]], lowercase=True))  # as many tokens
 MODEL = ModelConfig(
     vocab_size=len(TOKENS),
     hidden_size=32,
