@@ -38,7 +38,9 @@ From `{init_from}`; the weights after step {step:,} of seed {seed}, in float32. 
 
 {scores}
 
-## Use
+## Files and use
+
+{files}
 
 {use}
 
@@ -78,6 +80,14 @@ import numpy
 weights = numpy.load("DIR/params.npz")  # names are paths, say "classifier/kernel"; settings are in config.json""",
 }
 
+_FILES = {
+    "transformers": "Weights in `model.safetensors`; architecture and labels in `config.json`; the tokenizer's files.",
+    "sentence-transformers": "Weights of the encoder in `model.safetensors`, its architecture in `config.json`; the "
+    "tokenizer's\nfiles; what is done with hidden states in `modules.json`, `1_Pooling/` and `*sentence*.json`.",
+    "numpy": "Weights in `params.npz`; architecture in `config.json`; labels, in the order of the outputs, in\n"
+    "`task_settings.json`; the tokenizer's own files.",
+}
+
 
 def task_card(model: FineTuned, summary: Mapping[str, Any], config: Mapping[str, Any], library: str) -> str:
     """The text of the card; `summary` is the workdir's scores.json, {} if there is none, `config` its config.json."""
@@ -92,6 +102,7 @@ def task_card(model: FineTuned, summary: Mapping[str, Any], config: Mapping[str,
         max_length=model.text.max_length,
         outputs=_outputs(model),
         scores=_scores(model, summary),
+        files=_FILES[library],
         use=f"```python\n{load}\n```" + ("\n\n" + _LONG if model.text.long != "cut" else ""),
         command=_command(model),
         versions="\n".join(f"- {name} {version}" for name, version in sorted(model.versions.items())),

@@ -164,6 +164,7 @@ def test_the_card_tells_task_outputs_scores_floors_and_how_to_load_and_make_it(w
         "| score | this model | commonest label |",
         "step 120 of seed 2",
         "best on dev of 3 seeds",
+        "labels in `config.json`",
         f"{AUTO[CLASSES[kind].head].__name__}.from_pretrained(DIR)",
         f"python -m bert_jax.finetune --task={kind} --init_from=runs/base '--train=train data.tsv'",
         '"layer_decay": 1.0',
