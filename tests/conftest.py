@@ -2,13 +2,16 @@
 
 import ctypes
 import gc
+import importlib
 import importlib.util
+import io
 import json
 import os
 import pydoc_data.topics
 import subprocess
 import sys
 import tempfile
+import types
 import uuid
 from pathlib import Path
 from types import MappingProxyType
@@ -266,6 +269,23 @@ def finished_run(chain, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("finished") / "train"
     chain.pretrain(workdir)
     return workdir
+
+
+@pytest.fixture(scope="session")
+def original_tokenization():
+    """bert.tokenization of PyPI's bert-tensorflow 1.0.4, with as much of TensorFlow as it needs."""
+    pytest.importorskip("bert", reason="needs bert-tensorflow==1.0.4", exc_type=ImportError)
+    flags = importlib.import_module("absl.flags").FLAGS
+    with pytest.MonkeyPatch.context() as patch:
+        v1 = types.SimpleNamespace(gfile=types.SimpleNamespace(GFile=lambda path, mode: io.FileIO(path)))
+        for name in ("tensorflow", "tensorflow.compat"):
+            patch.setitem(sys.modules, name, types.ModuleType(name))
+        patch.setattr(sys.modules["tensorflow.compat"], "v1", v1, raising=False)
+        patch.setitem(sys.modules, "tensorflow.compat.v1", v1)
+        module = importlib.import_module("bert.tokenization")
+    if not flags.is_parsed():
+        flags.mark_as_parsed()
+    return module
 
 
 MS_REMOUNT = 32

@@ -65,6 +65,7 @@ def load_predictor(workdir: epath.PathLike, dtype: str = "float32") -> Predictor
     workdir = epath.Path(workdir)
     model = fine_tuned.read_description(workdir)
     arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
+    jax.config.update("jax_compilation_cache_dir", str(workdir / "compilation_cache"))
     tokenizer = load_tokenizer(workdir / "tokenizer")
     task = trained_task(model.kind, model.settings)
     return Predictor(task, model.text, model.model, arrays, tokenizer, make_mesh(MeshConfig()), dtype)
