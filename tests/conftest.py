@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -86,6 +87,15 @@ def model_config():
         intermediate_size=64,
         max_position_embeddings=16,
     )
+
+
+@pytest.fixture(scope="session")
+def workdirs():
+    """The module fine_tuned_workdirs.py beside this file."""
+    spec = importlib.util.spec_from_file_location("workdirs", ROOT / "tests" / "fine_tuned_workdirs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
