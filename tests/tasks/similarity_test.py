@@ -110,5 +110,5 @@ def test_floors():
 def test_the_floor_on_a_real_file(real):
     task = Similarity()
     train, dev = (task.read(real(f"sts/{name}.tsv"), TaskConfig(), True) for name in ("train", "dev"))
-    assert task.fitted(train).scored
+    assert task.fitted(train, TaskConfig()).scored
     assert task.floors(train, dev)["TF-IDF cosine"]["spearman"] > 0.6
