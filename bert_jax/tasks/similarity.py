@@ -52,7 +52,7 @@ class Similarity:
 
     def settings(self) -> dict[str, Any]:
         """See Task."""
-        return dataclasses.asdict(self)
+        return {"scored": self.scored, "pooling": self.pooling, "normalized": self.normalized}
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[PairExample]:
         """See Task."""
