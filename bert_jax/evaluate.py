@@ -1,21 +1,28 @@
-"""Score a run's newest checkpoint on held-out records.
+"""Score a run: a fine-tuned model on a labelled file, or a pretraining run's newest checkpoint on held-out records.
 
-python -m bert_jax.evaluate --workdir=DIR [--records=DIR]
+python -m bert_jax.evaluate --workdir=DIR --input=FILE          (a fine-tuned model)
+python -m bert_jax.evaluate --workdir=DIR [--records=DIR]       (a pretraining run)
 """
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
 from bert_jax import cli
+from bert_jax.errors import UserError
+from bert_jax.inference.task_scores import score_task
 from bert_jax.training.scoring import score
+from bert_jax.workdir.fine_tuned import is_fine_tuned
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain or bert_jax.finetune.")
+_INPUT = flags.DEFINE_string("input", None, "Labelled file to score a fine-tuned model on.")
+_COLUMNS = flags.DEFINE_string("columns", "", "Which column of it is what, as for finetune. Default: as in training.")
 _RECORDS = flags.DEFINE_string(
     "records",
     None,
-    "Records to score on: their validation split, or all of them if they have none. Default: the "
+    "Records to score a pretraining run on: their validation split, or all of them if they have none. Default: the "
     "records of the run's last phase.",
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Sequences a batch; the scores do not depend on it.", 1, 100_000)
@@ -23,9 +30,24 @@ flags.mark_flag_as_required("workdir")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print the scores as JSON."""
+    """Print the scores as JSON; a score that is no number is null."""
     del argv
-    print(json.dumps(score(_WORKDIR.value, _RECORDS.value, _BATCH_SIZE.value), indent=2))
+    scores = _of_task() if is_fine_tuned(_WORKDIR.value) else _of_pretraining()
+    print(json.dumps(scores, indent=2))
+
+
+def _of_task() -> dict[str, Any]:
+    if not _INPUT.value:
+        raise UserError(f"--workdir={_WORKDIR.value} is a fine-tuned model; give the labelled file with --input")
+    return score_task(_WORKDIR.value, _INPUT.value, _COLUMNS.value)
+
+
+def _of_pretraining() -> dict[str, Any]:
+    if _INPUT.value:
+        raise UserError(
+            f"--workdir={_WORKDIR.value} holds no fine-tuned model; give records with --records, not --input"
+        )
+    return score(_WORKDIR.value, _RECORDS.value, _BATCH_SIZE.value)
 
 
 if __name__ == "__main__":

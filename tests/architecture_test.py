@@ -21,12 +21,12 @@ MAY_IMPORT = {
     "config": {"errors", "storage"},
     "text": {"ctrl_c", "errors", "config", "storage"},
     "data": {"ctrl_c", "errors", "config", "text", "storage"},
-    "tasks": {"errors", "config", "text", "storage"},
     "parallel": {"errors", "config"},
     "model": {"errors", "config", "parallel", "scopes"},
     "objectives": {"errors", "config", "parallel", "model", "scopes"},
     "workdir": {"errors", "config", "storage", "text"},
-    "tasks": {"errors", "config", "storage", "text", "objectives"},  # of objectives, metrics.py alone knows no JAX
+    "tasks": {"errors", "config", "storage", "text", "data", "objectives"},  # of objectives, metrics.py alone: no JAX
+    "inference": {"errors", "config", "storage", "text", "tasks", "parallel", "model", "workdir", "interchange"},
     "interchange": {"errors", "config", "model", "storage", "text", "workdir"},
     "training": {
         "ctrl_c",
@@ -41,6 +41,8 @@ MAY_IMPORT = {
         "interchange",
         "storage",
         "workdir",
+        "tasks",
+        "inference",
     },
     "planning": {"errors", "config", "data", "parallel", "objectives", "scopes", "training", "storage"},
     "reporting": {"errors", "config", "objectives", "storage", "workdir"},
@@ -52,10 +54,10 @@ NO_BUSINESS = {
     "config": {"jax", "flax", "numpy"},
     "text": {"jax", "flax", "optax", "orbax"},
     "data": {"jax", "flax", "optax", "orbax"},
-    "tasks": {"jax", "flax", "optax", "orbax"},
     "workdir": {"flax", "optax"},
     "tasks": {"jax", "flax", "optax", "orbax"},
     "interchange": {"flax", "optax"},
+    "inference": {"flax", "optax"},
     "reporting": {"jax", "flax", "optax", "orbax"},
 }
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.

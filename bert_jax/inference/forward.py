@@ -20,37 +20,47 @@ MOST_SHAPES = 6
 # Lengths to which rows are padded are among these, so that the next file finds its shapes compiled.
 LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 All = Callable[[Iterable[Any]], Iterator[Any]]
-Compute = Callable[[Params, dict[str, jax.Array]], jax.Array]
+Compute = Callable[[Params, dict[str, jax.Array]], Any]
 
 
 class Forward:
-    """Applies a model, whose parameters lie on `mesh` as `shardings` say; each shape of a batch is compiled once."""
+    """Applies a function of parameters and batches to many rows; each shape of a batch is compiled once."""
 
     def __init__(
-        self, model: Model, mesh: Mesh, shardings: Params, tokens: int = TOKENS, compute: Compute | None = None
+        self,
+        model: Model,
+        mesh: Mesh,
+        shardings: Params,
+        compute: Compute | None = None,
+        inputs: Sequence[str] = INPUTS,
+        per_token: bool = False,
+        tokens: int = TOKENS,
     ) -> None:
-        """`tokens`: of a batch and device; `compute`: what is computed of a batch instead of the model's outputs."""
-        self._mesh, self._tokens = mesh, tokens
+        """Of parameters that lie on `mesh` as `shardings` say.
+
+        compute: what is computed of them and of a batch's `inputs`, by their names; None: the model's outputs.
+        per_token: what that gives is [batch, length, ...], of which padding is taken off.
+        tokens: of a batch, for each device.
+        """
+        self._mesh, self._inputs, self._per_token, self._tokens = mesh, inputs, per_token, tokens
         self._longest = len(model.abstract_params["encoder"]["embeddings"]["position"]["embedding"])
 
-        def apply(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
+        def apply(params: Params, batch: dict[str, jax.Array]) -> Any:
             return model.apply(params, **batch)
 
         in_shardings = (shardings, batch_sharding(mesh))
         self._apply = jax.jit(compute or apply, in_shardings=in_shardings, out_shardings=replicated(mesh))
 
-    def outputs(self, params: Params, rows: Rows, take: All = iter) -> list[np.ndarray]:
-        """The model's output for each row, without padding; `take` may end it early, and rows are missing then.
-
-        What is per token is [the row's length, ...].
-        """
+    def outputs(self, params: Params, rows: Rows, take: All = iter) -> list[Any]:
+        """What `apply` gives for each row; `take` may end it early, and rows are missing then."""
         found: list[Any] = [None] * len(rows)
+        lengths = rows.lengths if self._per_token and not rows.texts_per_row else None
         before: tuple[np.ndarray, Any] | None = None
         for numbers, batch in take(self._batches(rows)):
             dispatched = numbers, self._apply(params, batch)  # not waited for; the batch before is read meanwhile
-            _keep(found, before, rows)
+            _keep(found, before, lengths)
             before = dispatched
-        _keep(found, before, rows)
+        _keep(found, before, lengths)
         return found
 
     def _batches(self, rows: Rows) -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:
@@ -61,22 +71,19 @@ class Forward:
             here = local_rows(self._mesh, size)
             of_process = [int(numbers[row]) for row in here if row < len(numbers)]
             batch = rows.batch(of_process, len(here), length)
-            yield numbers, on_devices({name: batch[name] for name in INPUTS}, here, size, self._mesh)
+            yield numbers, on_devices({name: batch[name] for name in self._inputs}, here, size, self._mesh)
 
 
-def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, rows: Rows) -> None:
+def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, lengths: np.ndarray | None) -> None:
+    """Put a batch's outputs in their places; without padding where `lengths`, of all rows, are given."""
     if done is None:
         return
-    numbers, outputs = done[0], np.asarray(done[1])
-    per_token = outputs.ndim == 3 and not rows.texts_per_row
-    lengths = rows.lengths[numbers] if per_token else None
+    numbers, outputs = done[0], jax.device_get(done[1])
     for place, row in enumerate(numbers):
-        found[row] = outputs[place] if lengths is None else outputs[place, : lengths[place]]
-
-
-def loaded(arrays: Any, shardings: Params) -> Params:
-    """Host parameters on the devices."""
-    return jax.tree.map(jax.device_put, arrays, shardings)
+        end = None if lengths is None else lengths[row]
+        found[row] = jax.tree.map(
+            lambda array, at=place, end=end: array[at] if end is None else array[at, :end], outputs
+        )
 
 
 def is_complete(outputs: Sequence[Any]) -> bool:

@@ -25,6 +25,7 @@ class Choice:
     head: Head = "choice"
     loss = "choice"
     reads_all_tokens = windows = False
+    default_max_length = None
     num_outputs = 1
 
     @property
@@ -40,9 +41,9 @@ class Choice:
         """See Task."""
         return read_choices(file, Columns.of(config.columns), needs_labels, HEADER[config.header])
 
-    def fitted(self, examples: Sequence[ChoiceExample]) -> Self:
+    def fitted(self, examples: Sequence[ChoiceExample], config: TaskConfig) -> Self:
         """As it is."""
-        del examples
+        del examples, config
         return self
 
     def check(self, examples: Sequence[ChoiceExample]) -> None:

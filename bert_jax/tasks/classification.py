@@ -25,6 +25,7 @@ class Classification:
     head: Head = "sequence"
     loss = "classification"
     reads_all_tokens = windows = False
+    default_max_length = None
 
     @property
     def num_outputs(self) -> int:
@@ -50,8 +51,9 @@ class Classification:
         """See Task."""
         return whole_texts.read(file, config, "class", needs_labels)
 
-    def fitted(self, examples: Sequence[TextExample]) -> Self:
+    def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
         """With the labels of the examples."""
+        del config
         names = in_order(example.label for example in examples)
         check_several(names, examples[0].place.rpartition(", line")[0])
         return dataclasses.replace(self, labels=names)

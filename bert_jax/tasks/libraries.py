@@ -30,6 +30,15 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Around arithmetic of many small steps, for which more threads of a BLAS only wait, many times as long."""
+    with needed("a floor", "scikit-learn"):
+        from threadpoolctl import threadpool_limits
+    with threadpool_limits(1):
+        yield
+
+
+@contextlib.contextmanager
 def without_jax() -> Iterator[None]:
     """Around the import of bm25s, which would start JAX's devices to select among numbers."""
     before = {name: module for name, module in sys.modules.items() if name == "jax.lax"}

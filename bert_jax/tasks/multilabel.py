@@ -27,6 +27,7 @@ class Multilabel:
     head: Head = "sequence"
     loss = "multilabel"
     reads_all_tokens = windows = False
+    default_max_length = None
 
     @property
     def num_outputs(self) -> int:
@@ -54,8 +55,9 @@ class Multilabel:
         """See Task."""
         return whole_texts.read(file, config, "labels", needs_labels)
 
-    def fitted(self, examples: Sequence[TextExample]) -> Self:
+    def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
         """With the labels of the examples, given from a probability of 0.5."""
+        del config
         names = in_order(label for example in examples for label in example.label)
         if not names:
             file = examples[0].place.rpartition(", line")[0]

@@ -28,6 +28,7 @@ class Regression:
     head: Head = "sequence"
     loss = "regression"
     reads_all_tokens = windows = False
+    default_max_length = None
     num_outputs = 1
 
     @property
@@ -48,8 +49,9 @@ class Regression:
         """See Task."""
         return whole_texts.read(file, config, "number", needs_labels)
 
-    def fitted(self, examples: Sequence[TextExample]) -> Self:
+    def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
         """With the scale of the examples."""
+        del config
         labels = np.array([example.label for example in examples])
         return dataclasses.replace(self, mean=float(labels.mean()), sd=float(labels.std()) or 1.0)
 

@@ -34,6 +34,7 @@ class Similarity:
     reads_all_tokens = True
     windows = False
     num_outputs = 0
+    default_max_length = None
 
     @property
     def loss(self) -> str:
@@ -58,12 +59,13 @@ class Similarity:
         """See Task."""
         return read_pairs(file, Columns.of(config.columns), needs_labels, HEADER[config.header])
 
-    def fitted(self, examples: Sequence[PairExample]) -> Self:
+    def fitted(self, examples: Sequence[PairExample], config: TaskConfig) -> Self:
         """By whether the examples have scores.
 
         Raises:
           UserError: all scores are the same, or files of both kinds are mixed.
         """
+        del config
         task = dataclasses.replace(self, scored=examples[0].score is not None)
         task.check(examples)
         if task.scored and len({example.score for example in examples}) == 1:

@@ -56,6 +56,11 @@ class Task(Protocol):
         ...
 
     @property
+    def default_max_length(self) -> int | None:
+        """Tokens of a row if nothing else is asked for, where the model reads as many; None: as many as it reads."""
+        ...
+
+    @property
     def num_outputs(self) -> int:
         """How many numbers that model gives."""
         ...
@@ -73,8 +78,8 @@ class Task(Protocol):
         """The examples of a file, in its order; UserError, with file and line, if it cannot be read."""
         ...
 
-    def fitted(self, examples: Sequence[Example]) -> Self:
-        """The task with what the training examples decide: its label names."""
+    def fitted(self, examples: Sequence[Example], config: TaskConfig) -> Self:
+        """The task with what the training examples and the settings decide, such as its label names."""
         ...
 
     def check(self, examples: Sequence[Example]) -> None:

@@ -47,8 +47,7 @@ class Encoding:
     Attributes:
         ids: what encode gives.
         offsets: per id, the span of the text as it was given; starts and ends never decrease. Tokens overlap where
-            they come from one character. White space about a token is not in its span, which is empty where nothing
-            else is left.
+            they come from one character. The space about a word is in no span; that of a token of spaces is empty.
     """
 
     ids: list[int]

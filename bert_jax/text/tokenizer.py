@@ -29,7 +29,7 @@ from bert_jax.text.vocab_txt import warn_of_duplicates
 from bert_jax.text.wordpiece import WordPiece
 
 DESCRIPTION = "vocabulary.json"
-_WORD_BEFORE = "x"
+_WORD_BEFORE = "x"  # any; what comes before a space changes nothing of the word behind it
 
 Model = WordPiece | ByteBPE | Unigram | TokenIds
 

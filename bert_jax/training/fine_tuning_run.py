@@ -81,10 +81,12 @@ def _phase(config: FineTuningConfig, feed: ExampleFeed) -> PhaseConfig:
 def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
     """The training rows in the order of the config's seed."""
     lengths, steps = material.train.lengths, steps_of(config.fit, len(material.train))
+    longest = config.model.max_position_embeddings
     return ExampleFeed(
         rows=material.train,
         order=TrainingOrder(lengths, config.fit.global_batch_size, config.train.seed),
-        lengths=choose_lengths(lengths, config.text.max_shapes, limit=config.model.max_position_embeddings),
+        # To compile one more shape takes about as long as 20 steps, and saves less than that in a short run.
+        lengths=choose_lengths(lengths, min(config.text.max_shapes, 1 + steps // 100), limit=longest),
         last_step=steps,
         predictions=0 if material.files.task.reads_all_tokens else 1,
     )
@@ -157,8 +159,9 @@ def _evaluation(program: Program, material: Material) -> Any:
     """Run.evaluate: the task's scores on the dev file, beside its floors."""
     if material.dev is None:
         return lambda params, take: None
-    forward = Forward(program.model, program.mesh, program.shardings["params"])
     task, rows, examples = material.files.task, material.dev, material.files.dev
+    shardings = program.shardings["params"]
+    forward = Forward(program.model, program.mesh, shardings, per_token=task.reads_all_tokens)
 
     def evaluate(params: Params, take: Callable[[Iterable[Any]], Iterator[Any]]) -> dict[str, float]:
         outputs = forward.outputs(params, rows, take)

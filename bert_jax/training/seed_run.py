@@ -62,7 +62,9 @@ class SeedRun:
             return read_json(path, SeedScores, "delete it, and it is made again")
         self._check_same_rows()
         seed = self.config.train.seed + self.number
-        config = dataclasses.replace(self.config, train=dataclasses.replace(self.config.train, seed=seed))
+        cache = self.config.train.compilation_cache or str(self.workdir / "compilation_cache")  # of all seeds
+        settings = dataclasses.replace(self.config.train, seed=seed, compilation_cache=cache)
+        config = dataclasses.replace(self.config, train=settings)
         run, best = make_run(config, self.directory, self.material, mesh)
         train(run, Clock(self.directory if jax.process_index() == 0 else None), report)
         return self._scored(seed, best.best, mesh)
@@ -101,12 +103,9 @@ class SeedRun:
         predictions = task.predictions(outputs, rows, examples)
         if jax.process_index() == 0:
             _write_predictions(self.directory / f"{split}_predictions.jsonl", examples, predictions)
-        return task, {name: finite_or_none(value) for name, value in task.scores(predictions, examples).items()}
-
-
-def finite_or_none(value: float) -> float | None:
-    """JSON has no NaN."""
-    return float(value) if abs(value) < float("inf") else None
+        return task, {
+            name: fine_tuned.finite_or_none(value) for name, value in task.scores(predictions, examples).items()
+        }
 
 
 def _write_predictions(path: epath.Path, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:

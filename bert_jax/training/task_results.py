@@ -13,7 +13,7 @@ from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.tasks.scores.spread import over_seeds
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Material, versions
-from bert_jax.training.seed_run import SCORES, SeedScores, finite_or_none
+from bert_jax.training.seed_run import SCORES, SeedScores
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned
 
@@ -87,7 +87,7 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
     if any(value is None for value in values):
         return {"mean": None, "sd": None, "each": list(values)}
     found = over_seeds([value for value in values if value is not None])
-    return {"mean": found.mean, "sd": finite_or_none(found.sd), "each": list(values)}
+    return {"mean": found.mean, "sd": fine_tuned.finite_or_none(found.sd), "each": list(values)}
 
 
 def table(metrics: Sequence[Metric], summary: Mapping[str, Any]) -> list[str]:

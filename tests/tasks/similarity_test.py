@@ -26,7 +26,7 @@ def encoder():
 
 def test_rows_of_anchors(encoder):
     examples = [pair("7", "8 9", negatives=("10",)), pair("11", "8 9"), pair("7", "10", negatives=("11", "12"))]
-    task = Similarity().fitted(examples)
+    task = Similarity().fitted(examples, TaskConfig())
     rows = task.encode(examples, encoder)
     assert (task.loss, task.scored, rows.texts_per_row) == ("contrastive", False, 4)
     assert rows.labels["text_groups"].tolist() == [[1, 2, 3, 0], [4, 2, 0, 0], [1, 3, 4, 5]]
@@ -39,7 +39,7 @@ def test_rows_of_anchors(encoder):
 
 def test_rows_of_scored_pairs(encoder):
     examples = [pair("7", "8", 1.0), pair("7", "7 " * 20, 0.0)]
-    task = Similarity().fitted(examples)
+    task = Similarity().fitted(examples, TaskConfig())
     rows = task.encode(examples, encoder)
     assert (task.loss, rows.texts_per_row, rows.labels["labels"].tolist()) == ("cosent", 2, [1, 0])
     assert encoder.lengths.too_long == 1  # cut, though the row before has its text
@@ -64,7 +64,7 @@ def test_what_a_trained_model_knows():
 )
 def test_pairs_that_do_not_go_together(examples, message):
     with pytest.raises(UserError, match=message):
-        Similarity().fitted(examples)
+        Similarity().fitted(examples, TaskConfig())
 
 
 def test_scores_of_scored_pairs():

@@ -3,6 +3,7 @@
 WordPiece's spans are judged in wordpiece_offsets_test.py.
 """
 
+import functools
 import io
 import random
 import time
@@ -119,9 +120,14 @@ MAKERS = {
 }
 
 
+@functools.cache
+def made(name):
+    return MAKERS[name]()
+
+
 @pytest.fixture(scope="module", params=MAKERS)
 def tokenizer(request):
-    return MAKERS[request.param]()
+    return made(request.param)
 
 
 def check(tokenizer, text):
@@ -139,7 +145,7 @@ def check(tokenizer, text):
 
 
 def test_ids_are_those_of_encode_and_spans_ascend(tokenizer):
-    for text in [*NASTY, *nasty_texts(1500, seed=1), *LINES[::40], "\n".join(LINES[:20])]:
+    for text in [*NASTY, *nasty_texts(800, seed=1), *LINES[::40], "\n".join(LINES[:20])]:
         check(tokenizer, text)
 
 
@@ -159,20 +165,20 @@ def test_every_letter_and_digit_is_in_a_span(tokenizer):
 def test_spans_of_plain_text_are_how_tokens_are_spelt(tokenizer):
     for text in filter(str.isascii, LINES[::20]):
         for token, part in slices(tokenizer, text):
-            spelt = token.removeprefix("##").replace("Ġ", "").replace("▁", "")
-            assert tokenizer.unk_id == tokenizer.tokens.index(token) or part.lower() == spelt.lower(), (text, token)
+            if token not in ("[UNK]", "<unk>") and not token.startswith("<0x"):
+                spelt = token.removeprefix("##").replace("Ġ", "").replace("▁", "")
+                assert part.lower() == spelt.lower(), (text, token)
 
 
-def test_a_long_text_takes_about_the_time_of_its_ids(tokenizer):
-    text = " ".join(LINES)[:100_000]
+def test_time_grows_with_the_length_of_a_text(tokenizer):
     times = {}
-    for encode in (tokenizer.encode, tokenizer.encode_with_offsets):
+    for length in (5_000, 50_000):
+        text = " ".join(LINES)[:length]
         for _ in range(3):
             start = time.perf_counter()
-            encode(text)
-            times[encode] = min(times.get(encode, 60), time.perf_counter() - start)
-    # About 2 to 5, where neither waits for the processor.
-    assert times[tokenizer.encode_with_offsets] < 25 * times[tokenizer.encode]
+            tokenizer.encode_with_offsets(text)
+            times[length] = min(times.get(length, 60), time.perf_counter() - start)
+    assert times[50_000] < 50 * times[5_000]  # some 10, and 100 if each token looked at the whole text
 
 
 def test_a_word_is_encoded_as_within_a_text(tokenizer):
@@ -187,7 +193,7 @@ def test_a_word_is_encoded_as_within_a_text(tokenizer):
 
 def test_added_tokens_have_their_own_spans():
     for name in ("uncased, added", "sentencepiece, added", "bpe, lower first"):
-        tokenizer = MAKERS[name]()
+        tokenizer = made(name)
         text = "İ [DRUG]  E\u0301lan ÉLAN,  covid-19 ARDS\t Note  İcovid"
         found = [part for token, part in slices(tokenizer, text) if token in [content for content, _ in ADDED]]
         accents = {"uncased, added": ["E\u0301lan", "ÉLAN"], "sentencepiece, added": ["E\u0301lan", "ÉLAN"]}
@@ -201,6 +207,9 @@ def test_byte_level_spans_are_those_of_the_library_without_spaces():
     for text in [*NASTY, *nasty_texts(300, seed=3), *LINES[::40]]:
         found = theirs.encode(text, add_special_tokens=False)
         ours = trimming.encode_with_offsets(text)
+        if found.ids != ours.ids:  # an added token that is special is a text to them when the five are
+            assert "[DRUG]" in text
+            continue
         for token, expected, span in zip(found.tokens, found.offsets, ours.offsets, strict=True):
             # Of spaces alone, and added tokens with white space about them, theirs and ours are different places.
             if token.strip("Ġ") and token != "Note":
@@ -208,8 +217,8 @@ def test_byte_level_spans_are_those_of_the_library_without_spaces():
 
 
 def test_part_of_a_character_has_the_characters_span():
-    assert slices(MAKERS["bpe"](), "a 😀")[1:] == [("Ġ", "")] + [(byte, "😀") for byte in "ðŁĺĢ"]
-    assert slices(MAKERS["sentencepiece, bytes"](), "😀a")[1:] == [
+    assert slices(made("bpe"), "a 😀")[1:] == [("Ġ", "")] + [(byte, "😀") for byte in "ðŁĺĢ"]
+    assert slices(made("sentencepiece, bytes"), "😀a")[1:] == [
         ("<0xF0>", "😀"),
         ("<0x9F>", "😀"),
         ("<0x98>", "😀"),
@@ -218,10 +227,19 @@ def test_part_of_a_character_has_the_characters_span():
     ]
 
 
+def test_what_was_composed_of_several_characters_has_the_span_of_all():
+    composed = [part for _, part in slices(made("bpe of nfkc"), "e\u0301 ｶﾞx \u1112\u1161\u11ab")]
+    assert list(dict.fromkeys(composed)) == ["e\u0301", "", "ｶﾞ", "x", "\u1112\u1161\u11ab"]
+
+
 def test_sentencepiece_spans_are_those_of_the_library_without_white_space():
-    for model in (unigram(), unigram(user_defined_symbols="(,)"), unigram(treat_whitespace_as_suffix=True)):
-        library = sentencepiece.SentencePieceProcessor(model_proto=model.files()["tokenizer.model"])
+    for name in ("our sentencepiece", "sentencepiece, bytes", "sentencepiece, space behind"):
+        model = made(name)
+        content = model._model.files()["tokenizer.model"]
+        library = sentencepiece.SentencePieceProcessor(model_proto=content)
         for text in ["  naïve  fine café, 日本 e\u0301 ｶﾞ x", *LINES[::10]]:
+            if "bytes" in name and not text.isascii():  # of a character's bytes, theirs gives it to the last
+                continue
             serialized = library.encode(text, out_type="serialized_proto")
             found = sentencepiece_pb2.SentencePieceText.FromString(serialized).pieces
             parts = [text.encode()[piece.begin : piece.end].decode().strip() for piece in found]
@@ -230,7 +248,7 @@ def test_sentencepiece_spans_are_those_of_the_library_without_white_space():
 
 
 def test_sentencepiece_leaves_what_it_drops_out_of_spans():
-    parts = slices(MAKERS["our sentencepiece"](), "\x07the\x07\x08 \u200bthe\u00a0\u00a0(\x07½")
+    parts = slices(made("our sentencepiece"), "\x07the\x07\x08 \u200bthe\u00a0\u00a0(\x07½")
     assert parts == [("▁the", "the"), ("▁the", "the"), ("▁(", "("), ("1", "½"), ("[UNK]", "½"), ("2", "½")]
 
 

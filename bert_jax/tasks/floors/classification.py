@@ -6,7 +6,7 @@ from typing import Any
 
 from bert_jax.tasks.floors import tfidf
 from bert_jax.tasks.floors.pair_features import Pair, PairFeatures
-from bert_jax.tasks.libraries import needed, quiet
+from bert_jax.tasks.libraries import needed, one_thread, quiet
 
 
 def majority(labels: Sequence[str], n: int) -> list[str]:
@@ -30,7 +30,7 @@ def words(texts: Sequence[str], labels: Sequence[str], test_texts: Sequence[str]
     if vectorizer is None or len(set(labels)) < 2 or not test_texts:
         return majority(labels, len(test_texts))
     model = regression(10.0 if tfidf.are_long(texts) else 1.0, balanced)
-    with quiet():
+    with quiet(), one_thread():
         return _learned(model, vectorizer.transform(texts), labels, vectorizer.transform(test_texts))
 
 
@@ -50,15 +50,15 @@ def pairs(
         return majority(labels, len(test_texts))
     features = PairFeatures(texts)
     model = make_pipeline(StandardScaler(), regression(1.0, balanced))
-    with quiet():
+    with quiet(), one_thread():
         return _learned(model, features(texts), labels, features(test_texts))
 
 
-def regression(strength: float, balanced: bool, **options: Any) -> Any:
+def regression(strength: float, balanced: bool) -> Any:
     """A logistic regression that is not fitted yet; the greater the strength, the less it is held back."""
     with needed("a floor", "scikit-learn"):
         from sklearn.linear_model import LogisticRegression
-    return LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=1000, **options)
+    return LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=1000)
 
 
 def _learned(model: Any, features: Any, labels: Sequence[str], test_features: Any) -> list[str]:

@@ -6,9 +6,7 @@ import numpy as np
 
 from bert_jax.tasks.floors import tfidf
 from bert_jax.tasks.floors.classification import regression
-from bert_jax.tasks.libraries import needed, quiet
-
-_MANY = 20  # labels
+from bert_jax.tasks.libraries import needed, one_thread, quiet
 
 
 def words(texts: Sequence[str], gold: np.ndarray, test_texts: Sequence[str], balanced: bool = True) -> np.ndarray:
@@ -34,11 +32,10 @@ def words(texts: Sequence[str], gold: np.ndarray, test_texts: Sequence[str], bal
     varied = np.flatnonzero(gold.any(axis=0) & ~gold.all(axis=0))
     if vectorizer is None or not len(varied) or not test_texts:
         return probabilities
-    solver = "liblinear" if len(varied) > _MANY else "lbfgs"  # the former is quicker and about as good
-    model = OneVsRestClassifier(regression(10.0 if tfidf.are_long(texts) else 1.0, balanced, solver=solver))
+    model = OneVsRestClassifier(regression(10.0 if tfidf.are_long(texts) else 1.0, balanced))
     # A single column would be read as the one label of two classes.
     columns = gold[:, varied] if len(varied) > 1 else gold[:, varied[0]]
-    with quiet():
+    with quiet(), one_thread():
         found = model.fit(vectorizer.transform(texts), columns).predict_proba(vectorizer.transform(test_texts))
     probabilities[:, varied] = found if len(varied) > 1 else found[:, 1:]
     return probabilities

@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_jax.tasks.floors import tfidf
 from bert_jax.tasks.floors.pair_features import Pair, PairFeatures
-from bert_jax.tasks.libraries import needed
+from bert_jax.tasks.libraries import needed, one_thread
 
 
 def mean(scores: Sequence[float], n: int) -> list[float]:
@@ -54,4 +54,5 @@ def _ridge() -> Any:
 
 
 def _learned(model: Any, features: Any, scores: Sequence[float], test_features: Any) -> list[float]:
-    return np.asarray(model.fit(features, scores).predict(test_features), np.float64).tolist()
+    with one_thread():
+        return np.asarray(model.fit(features, scores).predict(test_features), np.float64).tolist()

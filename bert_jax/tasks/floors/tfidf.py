@@ -10,7 +10,7 @@ from bert_jax.tasks.libraries import needed
 MOST_ROWS = 100_000  # that a floor learns from; of more, so many are drawn
 _MOST_ANSWERS = 500_000  # rows times labels, where there is one model for each label
 _MOST_FEATURES = 200_000
-_LONG = 100  # words of a text on average
+_LONG = 50  # words of a text on average
 _SINGLE_LETTERS_TOO = r"(?u)\b\w+\b"
 
 

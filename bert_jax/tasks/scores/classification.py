@@ -55,13 +55,38 @@ def per_label(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[st
     return {label: dict(zip(names, row, strict=True)) for label, row in zip(labels, rows, strict=True)}
 
 
-def confusion(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> np.ndarray:
-    """int64 [gold label, predicted label]: examples. Examples with a label that is not in `labels` are left out."""
-    number = {label: place for place, label in enumerate(labels)}
-    pairs = [(number[g], number[p]) for g, p in zip(gold, predicted, strict=True) if g in number and p in number]
-    matrix = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(matrix, tuple(np.asarray(pairs, np.int64).reshape(-1, 2).T), 1)
-    return matrix
+def numbers(answers: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """int64 [examples]: the place of each answer among the labels, -1 if it is not there."""
+    place = {label: number for number, label in enumerate(labels)}
+    return np.asarray([place.get(answer, -1) for answer in answers], np.int64)
+
+
+def confusion(gold: np.ndarray, predicted: np.ndarray, labels: int) -> np.ndarray:
+    """Examples, int64 [gold label, predicted label], of so many labels.
+
+    From `numbers`; examples of which one is -1 are left out.
+    """
+    known = (gold >= 0) & (predicted >= 0)
+    cells = gold[known] * labels + predicted[known]
+    return np.bincount(cells, minlength=labels * labels).reshape(labels, labels)
+
+
+def from_confusion(matrix: np.ndarray) -> dict[str, float]:
+    """The scores of `classification` from its confusion matrix: hundreds of times as quick, for many drawn test sets.
+
+    The same to rounding where all labels are known. Matthews correlation of many labels: Gorodkin 2004.
+    """
+    total, right = matrix.sum(), np.diag(matrix)
+    true, found = matrix.sum(axis=1), matrix.sum(axis=0)
+    f1 = 2 * right / np.maximum(true + found, 1)
+    spread = np.sqrt(float(total**2 - true @ true)) * np.sqrt(float(total**2 - found @ found))
+    scores = {
+        "accuracy": float(right.sum() / total),
+        "macro_f1": float(f1.mean()),
+        "weighted_f1": float(f1 @ true / total),
+        "matthews": float(right.sum() * total - true @ found) / spread if spread else 0.0,
+    }
+    return scores | ({"f1": float(f1[1])} if len(matrix) == 2 else {})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,13 +87,25 @@ def test_each_label_has_its_row():
     assert table["never"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
 
 
+def confusion(gold, predicted, labels):
+    return scores.confusion(scores.numbers(gold, labels), scores.numbers(predicted, labels), len(labels))
+
+
 def test_the_confusion_matrix_has_gold_in_rows():
     gold, predicted = answers()
-    matrix = scores.confusion(gold, predicted, LABELS)
+    matrix = confusion(gold, predicted, LABELS)
     np.testing.assert_array_equal(matrix, metrics.confusion_matrix(gold, predicted, labels=LABELS))
     assert matrix.dtype == np.int64
-    np.testing.assert_array_equal(scores.confusion(["a", "x"], ["b", "b"], ["a", "b"]), [[0, 1], [0, 0]])
-    np.testing.assert_array_equal(scores.confusion([], [], ["a", "b"]), np.zeros((2, 2)))
+    np.testing.assert_array_equal(confusion(["a", "x"], ["b", "b"], ["a", "b"]), [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(confusion([], [], ["a", "b"]), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS[:2], [*LABELS, "never"]])
+def test_scores_from_the_confusion_matrix_are_the_same(labels):
+    gold, predicted = answers(labels=[label for label in labels if label != "never"])
+    for case in ((gold, predicted), (gold, [labels[0]] * len(gold)), (gold[:1], gold[:1])):
+        found = scores.from_confusion(confusion(*case, labels))
+        assert found == pytest.approx(scores.classification(*case, labels), abs=1e-12)
 
 
 def test_reliability_equals_a_loop_over_examples():

@@ -1,0 +1,81 @@
+"""Predictions as files: the format is that of the output's name."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from bert_jax.errors import UserError
+from bert_jax.tasks.task import Example, Prediction
+
+Lines = Iterator[str]
+Pairs = Iterable[tuple[Example, Prediction]]
+
+
+def json_lines(answered: Pairs) -> Lines:
+    """An object a line: the row's id, if it has one, and the prediction."""
+    for example, prediction in answered:
+        ids = {} if example.id is None else {"id": example.id}
+        yield json.dumps(ids | prediction, ensure_ascii=False)
+
+
+def table(answered: Pairs) -> Lines:
+    """Tab-separated, with a header: id, then the prediction; of several labels or tags, with spaces between."""
+    header: list[str] = []
+    for example, prediction in answered:
+        cells = {"id": example.id, **_flat(prediction)}
+        if not header:
+            header = list(cells)
+            yield "\t".join(header)
+        yield "\t".join(_cell(cells.get(name)) for name in header)
+
+
+def conll(answered: Pairs) -> Lines:
+    """A word and its tag a line, a blank line after each sentence."""
+    for example, prediction in answered:
+        if "tags" not in prediction:
+            raise UserError("--output: .conll is for tags; give a name that ends in .jsonl or .tsv")
+        yield from (f"{word}\t{tag}" for word, tag in zip(example.words, prediction["tags"], strict=True))
+        yield ""
+
+
+def squad(answered: Pairs) -> Lines:
+    """SQuAD's predictions file: an object of answers by the questions' ids."""
+    answers: dict[str, str] = {}
+    for example, prediction in answered:
+        if "answer" not in prediction:
+            raise UserError("--output: .json is for answers to questions; give a name that ends in .jsonl or .tsv")
+        answers[str(example.id)] = prediction["answer"]
+    yield json.dumps(answers, ensure_ascii=False, indent=1)
+
+
+FORMATS: dict[str, Callable[[Pairs], Lines]] = {".jsonl": json_lines, ".tsv": table, ".conll": conll, ".json": squad}
+
+
+def format_of(name: str) -> Callable[[Pairs], Lines]:
+    """The format of an output of this name; "-", the terminal, is JSON lines."""
+    if name == "-":
+        return json_lines
+    for suffix, found in FORMATS.items():
+        if name.endswith(suffix):
+            return found
+    raise UserError(f"--output={name}: its name says no format; let it end in {', '.join(FORMATS)}, or give -")
+
+
+def _flat(prediction: Prediction) -> dict[str, Any]:
+    """Probabilities of labels as columns of their own; what is nested deeper is left to JSON."""
+    cells: dict[str, Any] = {}
+    for name, value in prediction.items():
+        if isinstance(value, dict):
+            cells |= {f"{name}.{label}": number for label, number in value.items()}
+        elif not (isinstance(value, list) and any(isinstance(member, dict) for member in value)):
+            cells[name] = value
+    return cells
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = " ".join(map(_cell, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    return " ".join(text.split("\t")).replace("\n", " ").replace("\r", " ")

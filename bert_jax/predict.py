@@ -1,0 +1,39 @@
+"""Answer the examples of a file with a fine-tuned model, or fill in [MASK] with a pretrained one.
+
+python -m bert_jax.predict --workdir=DIR --input=FILE --output=FILE
+"""
+
+from collections.abc import Sequence
+
+from absl import flags, logging
+
+from bert_jax import cli
+from bert_jax.inference.fill_mask import fill_masks
+from bert_jax.inference.predicting import predict
+from bert_jax.workdir.fine_tuned import is_fine_tuned
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A fine-tuned model's, or a pretraining run's.", required=True)
+_INPUT = flags.DEFINE_string("input", None, "File to answer, - is the terminal.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    "-",
+    "File of answers: .jsonl, .tsv, .conll (tags) or .json (answers by id); - is the terminal.",
+)
+_COLUMNS = flags.DEFINE_string("columns", "", "Which column is what, as for finetune. Default: as in training.")
+_BEST = flags.DEFINE_integer("best", 5, "How many words for each [MASK].", 1, 1000)
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of activations and matrix products.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Write the answers, in the order of the input."""
+    del argv
+    if is_fine_tuned(_WORKDIR.value):
+        number = predict(_WORKDIR.value, _INPUT.value, _OUTPUT.value, _COLUMNS.value, _DTYPE.value)
+    else:
+        number = fill_masks(_WORKDIR.value, _INPUT.value, _OUTPUT.value, _BEST.value)
+    if _OUTPUT.value != "-":
+        logging.info("%s: %s answers", _OUTPUT.value, f"{number:,}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

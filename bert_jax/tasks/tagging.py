@@ -1,0 +1,128 @@
+"""A tag for each word: entities, parts of speech, chunks (arXiv 1810.04805, section 5.3: no CRF, first pieces)."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from bert_jax.config import TaskConfig
+from bert_jax.objectives.metrics import Metric
+from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.conll import read_tagging
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.examples import TaggingExample
+from bert_jax.tasks.label_names import check_known, check_several, in_order
+from bert_jax.tasks.rows import Rows, make_rows
+from bert_jax.tasks.scores.tagging import has_spans
+from bert_jax.tasks.task import Head, Prediction, score
+from bert_jax.tasks.word_rows import word_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Tagging:
+    """Its tags in the order of the model's outputs, and how entities are counted."""
+
+    labels: tuple[str, ...] = ()
+    convention: Literal["conlleval", "strict"] = "conlleval"
+    kind = "tagging"
+    head: Head = "token"
+    loss = "tagging"
+    reads_all_tokens = windows = True
+    default_max_length = None
+
+    @property
+    def num_outputs(self) -> int:
+        """One for each tag."""
+        return len(self.labels)
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """F1 of entities, in the convention that is asked for, or accuracy where tags are of words."""
+        if not has_spans(self.labels):
+            return score("accuracy", "Accuracy of words", "acc"), score("macro_f1", "Macro F1 of tags", "macro_f1")
+        return (
+            score("f1", f"F1 of entities ({self.convention})", "f1"),
+            score("precision", "Precision of entities", "precision"),
+            score("recall", "Recall of entities", "recall"),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """See Task."""
+        return {"labels": list(self.labels), "convention": self.convention}
+
+    def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TaggingExample]:
+        """See Task."""
+        return read_tagging(file, Columns.of(config.columns), needs_labels)
+
+    def fitted(self, examples: Sequence[TaggingExample], config: TaskConfig) -> Self:
+        """With the tags of the examples, and the convention that is asked for."""
+        names = in_order(tag for example in examples for tag in example.tags or ())
+        check_several(names, examples[0].place.rpartition(", line")[0])
+        return dataclasses.replace(self, labels=names, convention=config.tag_scores)
+
+    def check(self, examples: Sequence[TaggingExample]) -> None:
+        """See Task."""
+        check_known(((one.place, tag) for one in examples for tag in one.tags or ()), self.labels)
+
+    def objective_options(self, examples: Sequence[TaggingExample], config: TaskConfig) -> dict[str, Any]:
+        """None."""
+        del examples, config
+        return {}
+
+    def encode(self, examples: Sequence[TaggingExample], encoder: TextEncoder) -> Rows:
+        """See Task; token_labels of first pieces, each in one row only."""
+        number = {tag: place for place, tag in enumerate(self.labels)}
+        known = all(example.tags is not None for example in examples)
+        found = [(place, row) for place, one in enumerate(examples) for row in word_rows(one.words, encoder)]
+        of_words = [[number[tag] for tag in one.tags or ()] if known else None for one in examples]
+        return make_rows(
+            [row.text for _, row in found],
+            [place for place, _ in found],
+            token_labels=[row.labels(of_words[place]) for place, row in found],
+            windows=[row for _, row in found],
+        )
+
+    def predictions(
+        self, outputs: Sequence[np.ndarray], rows: Rows, examples: Sequence[TaggingExample]
+    ) -> list[Prediction]:
+        """{"tags": one a word, "probabilities": of each}; a word that was not read has the tag O, or the first."""
+        unread = "O" if "O" in self.labels else self.labels[0]
+        found: list[Prediction] = [
+            {"tags": [unread] * len(one.words), "probabilities": [0.0] * len(one.words)} for one in examples
+        ]
+        for place, row, logits in zip(rows.example, rows.windows, outputs, strict=True):
+            of_words = np.asarray(logits, np.float64)[row.positions]
+            exp = np.exp(of_words - of_words.max(axis=1, keepdims=True, initial=-np.inf))
+            shares = exp / exp.sum(axis=1, keepdims=True)
+            for word, share in zip(row.words, shares, strict=True):
+                found[place]["tags"][word] = self.labels[int(share.argmax())]
+                found[place]["probabilities"][word] = float(share.max())
+        return found
+
+    def tuned(self, predictions: Sequence[Prediction], examples: Sequence[TaggingExample]) -> Self:
+        """As it is: there is no threshold."""
+        del predictions, examples
+        return self
+
+    def scores(self, predictions: Sequence[Prediction], examples: Sequence[TaggingExample]) -> dict[str, float]:
+        """See Task."""
+        from bert_jax.tasks.scores.tagging import tagging, word_scores
+
+        gold, predicted = [list(one.tags or ()) for one in examples], [list(each["tags"]) for each in predictions]
+        if not has_spans(self.labels):
+            return word_scores(gold, predicted)
+        return tagging(gold, predicted, self.convention)
+
+    def floors(
+        self, train: Sequence[TaggingExample], test: Sequence[TaggingExample]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """The most frequent tag of each word; for entities, those of training found again."""
+        from bert_jax.tasks.floors.tagging import longest_match, most_frequent_tag
+
+        words, tags = [one.words for one in train], [list(one.tags or ()) for one in train]
+        test_words = [one.words for one in test]
+        found = {"most frequent tag of the word": most_frequent_tag(words, tags, test_words)}
+        if has_spans(self.labels):
+            found["entities of training"] = longest_match(words, tags, test_words)
+        return {name: self.scores([{"tags": each} for each in tagged], test) for name, tagged in found.items()}
