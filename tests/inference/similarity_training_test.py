@@ -41,7 +41,8 @@ def test_labelled_pairs(tiny_bert, tmp_path):
         (tmp_path / f"{name}.tsv").write_text(f"question1\tquestion2\tlabel\n{rows}")
     finetune(config(tiny_bert, tmp_path / "train.tsv", tmp_path / "dev.tsv"), tmp_path / "w", 1)
     task = json.loads((tmp_path / "w" / "task.json").read_text())
-    assert task["settings"] == {"scored": True, "pooling": "mean", "normalized": True}
+    known = {"scored": True, "pooling": "mean", "normalized": True, "pair_loss": "cosent"}
+    assert task["settings"] == known | {"lowest": 0, "highest": 1}
     before = spearman(load(EmbeddingOptions(str(tiny_bert))).embedder, tmp_path / "dev.tsv")
     after = spearman(load(EmbeddingOptions(str(tmp_path / "w"))).embedder, tmp_path / "dev.tsv")
     assert after == pytest.approx(task["dev"]["spearman"], abs=1e-6)
