@@ -43,11 +43,11 @@ class TextEncoder:
         self.lengths.too_long += 1
         return list(self._windows(first, second, room)) if self.windows else [self._cut(first, second, room)]
 
-    def log_lengths(self, name: str) -> None:
-        """Log how many texts of the file `name` were too long, and what became of them."""
+    def log_lengths(self, name: str, remedy: str = "--config.text.long=windows") -> None:
+        """Log how many texts of the file `name` were too long, and what became of them; `remedy`: lest they are cut."""
         if self.lengths.too_long:
             windows = f"read in windows{self.lengths.windows}"
-            what = windows if self.windows else "cut (--config.text.long=windows reads all of them)"
+            what = windows if self.windows else f"cut ({remedy} reads all of them)"
             counts = f"{self.lengths.too_long:,} of {self.lengths.texts:,} texts"
             logging.warning("%s: %s are longer than %d tokens: %s", name, counts, self.max_length, what)
         if self.lengths.questions_cut:
