@@ -81,7 +81,9 @@ def test_an_interval_is_logged_without_asking_a_device_that_has_a_step_to_do(tmp
         total_steps=10,
     )
     monitor = Monitor(run, 0, Clock(None), [MetricsLog(tmp_path, 0)], None)
-    monitor.start_feed(0, SimpleNamespace(first_step=0, last_step=10, shape_of=lambda batch: (256, 128), predictions=20))
+    monitor.start_feed(
+        0, SimpleNamespace(first_step=0, last_step=10, shape_of=lambda batch: (256, 128), predictions=20)
+    )
     sums = {f"{head}_{sum}": jnp.ones(()) for head in HEADS for sum in ("loss", "correct", "weight")}
     sums |= {"gradient_norm": jnp.ones(()), "skipped": jnp.zeros(())}
     with (

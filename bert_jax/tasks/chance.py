@@ -1,0 +1,54 @@
+"""How far a headline score is chance: of which examples were drawn into the file."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.examples import TaggingExample, TextExample
+from bert_jax.tasks.scores.classification import confusion, from_confusion, numbers
+from bert_jax.tasks.scores.spread import bootstrap_interval
+from bert_jax.tasks.scores.tagging import from_counts, has_spans, span_counts
+from bert_jax.tasks.tagging import Tagging
+from bert_jax.tasks.task import Example, Prediction, Task
+
+SAMPLES = 200  # of the bootstrap
+
+
+def interval(task: Task, predictions: Sequence[Prediction], examples: Sequence[Example]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the headline score on one or more examples; NaN where it is not defined."""
+    of_some = _scores_of_some(task, predictions, examples)
+    name = task.metrics[0].name
+    return bootstrap_interval(lambda drawn: of_some(drawn)[name], len(examples), samples=SAMPLES)
+
+
+def _scores_of_some(
+    task: Task, predictions: Sequence[Prediction], examples: Sequence[Example]
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """The task's scores of the examples of given numbers; where sums of counts give them, those are made once."""
+    if isinstance(task, Classification):
+        return _from_confusions(task, predictions, examples)
+    if isinstance(task, Tagging) and has_spans(task.labels):
+        return _from_span_counts(task, predictions, examples)
+
+    def score(drawn: np.ndarray) -> dict[str, float]:
+        places = drawn.tolist()
+        return task.scores([predictions[place] for place in places], [examples[place] for place in places])
+
+    return score
+
+
+def _from_confusions(
+    task: Classification, predictions: Sequence[Prediction], examples: Sequence[TextExample]
+) -> Callable[[np.ndarray], dict[str, float]]:
+    gold = numbers([example.label for example in examples], task.labels)
+    predicted = numbers([each["label"] for each in predictions], task.labels)
+    return lambda drawn: from_confusion(confusion(gold[drawn], predicted[drawn], len(task.labels)))
+
+
+def _from_span_counts(
+    task: Tagging, predictions: Sequence[Prediction], examples: Sequence[TaggingExample]
+) -> Callable[[np.ndarray], dict[str, float]]:
+    gold, predicted = [list(one.tags or ()) for one in examples], [list(each["tags"]) for each in predictions]
+    counts = span_counts(gold, predicted, task.convention)
+    return lambda drawn: from_counts(counts[drawn])
