@@ -18,6 +18,7 @@ from bert_jax.tasks.chance import interval
 from bert_jax.tasks.libraries import MissingLibraryError
 
 _LOSS = Metric("loss", "Loss on the training file", "loss", unit="nats", better="lower")
+_MOST_TILES = _MOST_CHARTS = 4  # scores
 _LEVEL = 0.005  # a score that is this near to the floor's is neither above nor below it, where chance is not known
 
 Interval = tuple[float, float] | None
@@ -27,7 +28,7 @@ def values(found: FineTuning) -> dict[str, Any]:
     """What fine_tuning_page.html shows of it."""
     metrics = found.metrics()
     chance = _chance(found)
-    drawn = seed_charts(found, metrics)
+    drawn = [chart for chart in seed_charts(found, metrics) if len(chart.train) > 1 or len(chart.held_out) > 1]
     main_chart = next((chart for chart in drawn if metrics and chart.curve.name == metrics[0].name), None)
     return {
         "kind": found.kind,
@@ -59,9 +60,9 @@ def verdict(found: FineTuning, chance: Interval) -> str:
     seeds = f" over {len(ours.each)} seeds" if len(ours.each) > 1 else ""
     numbers = f"{_in_text(headline)} on the {found.split} file is {with_sd(headline, ours)}{seeds}"
     if ours.mean is None:
-        return f"{_capital(numbers)}: this model gives the same answer to everything, or none."
+        return f"{_capital(numbers)}: the same answer to everything, or one that is no number."
     if floor is None:
-        return f"{_capital(numbers)}."
+        return f"{_capital(numbers)}.{_same_answer(found)}"
     beside = f"the best simple method ({floor[0]}) reaches {shown(headline, floor[1])}"
     gain = headline.gain(ours.mean, floor[1])
     if abs(gain) <= _level(chance):
@@ -69,6 +70,14 @@ def verdict(found: FineTuning, chance: Interval) -> str:
     return (
         f"BERT was worth it: {numbers}, {beside}." if gain > 0 else f"A simple method does better: {numbers}, {beside}."
     )
+
+
+def _same_answer(found: FineTuning) -> str:
+    """A remark on a classifier that has learnt no more than one label."""
+    said = (
+        {each["label"] for _, each in found.answers.get(found.split, ())} if found.kind == "classification" else set()
+    )
+    return f" It says “{said.pop()}” to everything." if len(said) == 1 else ""
 
 
 def _level(chance: Interval) -> float:
@@ -127,11 +136,11 @@ def _results(found: FineTuning, metrics: Sequence[Metric], chance: Interval) -> 
     for metric in (metric for metric in metrics if metric.name in scores):
         floor = best_floor(metric, found.summary, found.split)
         beside = f"{floor[0]} {shown(metric, floor[1])}" if floor else ""
+        if chance and metric is metrics[0]:
+            low, high = (shown(metric, end).removesuffix("%") for end in chance)
+            beside = f"95% interval {low}–{high}"
         facts.append(Fact(metric.title, shown(metric, scores[metric.name].mean), beside))
-    if chance:
-        low, high = (shown(metrics[0], end).removesuffix("%") for end in chance)
-        facts.insert(1, Fact("95% interval", f"{low}–{high}", f"of {_in_text(metrics[0])}"))
-    return facts[:5]
+    return facts[:_MOST_TILES]
 
 
 def seed_charts(found: FineTuning, metrics: Sequence[Metric]) -> list[Chart]:
@@ -140,7 +149,7 @@ def seed_charts(found: FineTuning, metrics: Sequence[Metric]) -> list[Chart]:
     others = [run for run in found.runs if run is not main]
     last_step = max(run.last_step() for run in found.runs)
     drawn = []
-    for chart in charts(main, [*metrics, _LOSS]):
+    for chart in charts(main, [_LOSS, *metrics[:_MOST_CHARTS]]):
         split = "validation" if chart.held_out else "train"
         curves = [points for run in others if (points := run.points(split, chart.curve.name))]
         drawn.append(

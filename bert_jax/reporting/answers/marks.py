@@ -21,16 +21,20 @@ def marked(
     """The text of `units`, with `between` between two of them, cut where a stretch begins or ends.
 
     A mark is "right" where a stretch is in both layers, else "wrong" (the model's), "missed" (gold's) or both words.
+    What is between two units is marked where a stretch goes on behind it.
     Its name is the note behind a stretch.
     """
     edges = {edge for stretch in (*gold, *predicted) for edge in (stretch.start, stretch.stop)}
     cuts = sorted({0, len(units), *(min(max(edge, 0), len(units)) for edge in edges)})
     found: list[Marked] = []
     for start, stop in pairwise(cuts):
-        if found and between:
-            found.append(Marked(between))
         true, said = _covering(gold, start), _covering(predicted, start)
-        found.append(Marked(between.join(units[start:stop]), _mark(true, said), _note(true, said, stop)))
+        goes_on = any(one is not None and one.stop > stop for one in (true, said))
+        space = between if stop < len(units) else ""
+        text = between.join(units[start:stop]) + (space if goes_on else "")
+        found.append(Marked(text, _mark(true, said), _note(true, said, stop)))
+        if space and not goes_on:
+            found.append(Marked(space))
     return found
 
 
