@@ -51,8 +51,12 @@ def workdir(tmp_path):
         lines = [json.dumps({"example": dataclasses.asdict(one), "prediction": said}) for one, said in answered]
         (tmp_path / f"seed_{best}" / "test_predictions.jsonl").write_text("\n".join([*lines, ""]))
         summary = {
-            **{"headline": headline, "seeds": list(range(len(each))), "best_seed": best, "steps": [20] * len(each)},
-            **{"dev": {}, "test": {name: spread(*values) for name, values in scores.items()}},
+            "headline": headline,
+            "seeds": list(range(len(each))),
+            "best_seed": best,
+            "steps": [20] * len(each),
+            "dev": {},
+            "test": {name: spread(*values) for name, values in scores.items()},
             "floors": {"dev": {}, "test": floors or {}},
             "lengths": {"train": LENGTHS | {"counts": [5, 4]}},
         }
@@ -86,7 +90,7 @@ def test_classification(workdir, parsed):
     for part in (
         "BERT fine-tuning, classification:",
         "BERT was worth it: accuracy on the test file is 50.0%, the best simple method (TF-IDF) reaches 20.0%.",
-        "Accuracy50.0%10.0%20.0%" if False else "95% interval",
+        "95% interval",
         "Accuracy on the dev file",
         "Loss on the training file",
         "10 of 20 are wrong. First those that it was surest of.",
@@ -99,7 +103,7 @@ def test_classification(workdir, parsed):
         assert part in words
     assert "/far/away" not in words
     assert words.index(ATTACK) < words.index("dull, but well made")  # 95 % sure before 70 %
-    assert ["bad", "33.3%"] == [page.cells[page.cells.index("bad") + place] for place in (0, 2)]  # its recall
+    assert page.cells[page.cells.index("bad") :][:6] == ["bad", "100.0%", "33.3%", "50.0%", "15", "5"]
     matrix = page.cells.index("bad", page.cells.index("good") + 1)
     assert page.cells[matrix : matrix + 6] == ["bad", "5", "10", "good", "0", "5"]
     assert "floor" in words
@@ -168,7 +172,7 @@ def test_choice(workdir, parsed):
     example = ChoiceExample("copa.jsonl, line 1", 3, "The man turned it on.", None, ("Water flowed.", ATTACK), 0)
     answered = [(example, {"label": 1, "probabilities": [0.25, 0.75]})]
     words = parsed(write_report(workdir("choice", {}, answered, {"accuracy": [0.0]}))).words()
-    assert f"✓ Water flowed. 25% ✗ {ATTACK} 75%" in words.replace("flowed.25%", "flowed. 25%").replace(">75", "> 75")
+    assert "The man turned it on. ✓ Water flowed.25% ✗ " + ATTACK + "75% copa.jsonl, line 1" in words
 
 
 def tagged(words, tags, said):
@@ -319,4 +323,4 @@ def test_the_verb_writes_it(workdir, tmp_path):
         [sys.executable, "-m", "bert_jax.report", *flags], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, f"report: {path / 'report.html'}\n"), done.stderr
-    assert "Accuracy" in (tmp_path / "x.svg").read_text() or (tmp_path / "x.svg").stat().st_size > 1000
+    assert (tmp_path / "x.svg").read_text().count("<svg") == 1
