@@ -102,9 +102,8 @@ def draw(axes: Axes, chart: Chart) -> None:
     _other_seeds(axes, chart)
     train, held_out = _thin(chart.train), _thin(chart.held_out)
     if train:
-        axes.plot(
-            *zip(*train, strict=True), color=COLOURS["train"], linewidth=1.6, label=chart.name or "training", zorder=3
-        )
+        colour = COLOURS["held-out" if chart.others else "train"]  # before those of other seeds
+        axes.plot(*zip(*train, strict=True), color=colour, linewidth=1.6, label=chart.name or "training", zorder=3)
     if held_out:
         axes.plot(
             *zip(*held_out, strict=True),
@@ -136,10 +135,9 @@ def draw(axes: Axes, chart: Chart) -> None:
 
 
 def _other_seeds(axes: Axes, chart: Chart) -> None:
-    colour = COLOURS["train" if chart.held_out else "faint"]
     for number, points in enumerate(chart.others[:_MOST_SEEDS]):
         label = "" if number else "other seeds"
-        axes.plot(*zip(*_thin(points), strict=True), color=colour, linewidth=0.8, label=label, zorder=2.5)
+        axes.plot(*zip(*_thin(points), strict=True), color=COLOURS["train"], linewidth=0.8, label=label, zorder=2.5)
 
 
 def _frame(axes: Axes, chart: Chart) -> None:

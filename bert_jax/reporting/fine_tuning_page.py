@@ -9,7 +9,7 @@ from bert_jax.objectives.metrics import Metric
 from bert_jax.reporting.answer_figures import histogram_figure
 from bert_jax.reporting.answers.parts import Drawing, Part
 from bert_jax.reporting.answers.parts_of import parts_of
-from bert_jax.reporting.charts import Chart, charts
+from bert_jax.reporting.charts import CURVES_OF_ANY_RUN, Chart, charts
 from bert_jax.reporting.facts import Fact, speed
 from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
 from bert_jax.reporting.fine_tuning_history import FineTuning
@@ -19,6 +19,7 @@ from bert_jax.tasks.libraries import MissingLibraryError
 
 _LOSS = Metric("loss", "Loss on the training file", "loss", unit="nats", better="lower")
 _MOST_TILES = _MOST_CHARTS = 4  # scores
+_PEOPLE = ("Matthews", "Pearson", "Spearman")
 _LEVEL = 0.005  # a score that is this near to the floor's is neither above nor below it, where chance is not known
 
 Interval = tuple[float, float] | None
@@ -97,9 +98,10 @@ def _so_far(found: FineTuning, metrics: Sequence[Metric]) -> str:
 
 
 def _in_text(metric: Metric) -> str:
-    """Its title inside a sentence; names such as F1 keep their capitals."""
+    """Its title inside a sentence: names of people, and such as F1, keep their capitals."""
     title = metric.title
-    return title if title[1:2].isupper() or title[1:2].isdigit() else title[:1].lower() + title[1:]
+    is_name = title.startswith(_PEOPLE) or title[1:2].isupper() or title[1:2].isdigit()
+    return title if is_name else title[:1].lower() + title[1:]
 
 
 def _capital(text: str) -> str:
@@ -138,7 +140,7 @@ def _results(found: FineTuning, metrics: Sequence[Metric], chance: Interval) -> 
         beside = f"{floor[0]} {shown(metric, floor[1])}" if floor else ""
         if chance and metric is metrics[0]:
             low, high = (shown(metric, end).removesuffix("%") for end in chance)
-            beside = f"95% interval {low}–{high}"
+            beside = f"95% interval {low}–{high}{', the kept seed' if len(found.runs) > 1 else ''}"
         facts.append(Fact(metric.title, shown(metric, scores[metric.name].mean), beside))
     return facts[:_MOST_TILES]
 
@@ -152,6 +154,8 @@ def seed_charts(found: FineTuning, metrics: Sequence[Metric]) -> list[Chart]:
     for chart in charts(main, [_LOSS, *metrics[:_MOST_CHARTS]]):
         split = "validation" if chart.held_out else "train"
         curves = [points for run in others if (points := run.points(split, chart.curve.name))]
+        if chart.curve in CURVES_OF_ANY_RUN:  # much the same in each
+            curves = []
         drawn.append(
             dataclasses.replace(chart, others=curves, last_step=last_step, name=_name(found) if curves else "")
         )

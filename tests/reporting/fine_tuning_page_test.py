@@ -156,6 +156,7 @@ def test_multilabel(workdir, parsed):
     words = page.words()
     assert "2 of 3 have a wrong label or miss one." in words
     assert words.index("gold: no label") < words.index("gold: a, b")
+    assert "✓ b (missed)10%" in words
     assert page.cells[page.cells.index("b") :][:7] == ["b", "0.0%", "0.0%", "0.0%", "1", "0", "0.40"]
 
 
@@ -198,8 +199,8 @@ def test_tagging(workdir, parsed):
     assert page.cells[page.cells.index("PER") :][:5] == ["PER", "66.7%", "100.0%", "80.0%", "2"]
     assert marks(path) == [
         ("right", "Ann Lee<sup>PER</sup>"),
-        ("wrong missed", "New <sup>LOC</sup>"),
-        ("missed", "York<sup>(gold: LOC)</sup>"),
+        ("wrong missed", "New<sup>LOC</sup>"),
+        ("missed", " York<sup>(gold: LOC)</sup>"),
         ("missed", "Rome<sup>(gold: LOC)</sup>"),
         ("wrong", "today<sup>PER</sup>"),
         ("right", "Bob<sup>PER</sup>"),

@@ -21,7 +21,7 @@ def marked(
     """The text of `units`, with `between` between two of them, cut where a stretch begins or ends.
 
     A mark is "right" where a stretch is in both layers, else "wrong" (the model's), "missed" (gold's) or both words.
-    What is between two units is marked where a stretch goes on behind it.
+    What is between two units is marked where a stretch began before it.
     Its name is the note behind a stretch.
     """
     edges = {edge for stretch in (*gold, *predicted) for edge in (stretch.start, stretch.stop)}
@@ -29,12 +29,12 @@ def marked(
     found: list[Marked] = []
     for start, stop in pairwise(cuts):
         true, said = _covering(gold, start), _covering(predicted, start)
-        goes_on = any(one is not None and one.stop > stop for one in (true, said))
-        space = between if stop < len(units) else ""
-        text = between.join(units[start:stop]) + (space if goes_on else "")
-        found.append(Marked(text, _mark(true, said), _note(true, said, stop)))
-        if space and not goes_on:
+        is_within = any(one is not None and one.start < start for one in (true, said))
+        space = between if start else ""
+        if space and not is_within:
             found.append(Marked(space))
+        text = (space if is_within else "") + between.join(units[start:stop])
+        found.append(Marked(text, _mark(true, said), _note(true, said, stop)))
     return found
 
 

@@ -62,7 +62,7 @@ def _worst(answered: Answered) -> Cards:
         for _, one, each in wrong[:MOST_MISTAKES]
     ]
     explained = f"{len(wrong):,} of {len(answered):,} have a wrong label or miss one. " + (
-        "First those that it was surest of; ✗ was given and is wrong, ✓ is right, given or not." * bool(cards)
+        "First those that it was surest of; ✗ was given and is wrong." * bool(cards)
     )
     return Cards("The worst mistakes", explained, cards)
 
@@ -81,4 +81,8 @@ def _options(prediction: Prediction, gold: list[str]) -> list[Option]:
         for label, share in sorted(prediction["probabilities"].items(), key=lambda item: -item[1])
         if label in gold or label in prediction["labels"]
     ]
-    return [Option(label, share, "right" if label in gold else "wrong") for label, share in shown[:_MOST_OPTIONS]]
+    given = prediction["labels"]
+    return [
+        Option(label if label in given else f"{label} (missed)", share, "right" if label in gold else "wrong")
+        for label, share in shown[:_MOST_OPTIONS]
+    ]
