@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "model": {"errors", "config", "parallel", "scopes"},
     "objectives": {"errors", "config", "parallel", "model", "scopes"},
     "workdir": {"errors", "config", "storage", "text"},
-    "tasks": {"errors", "config", "storage", "text", "objectives"},  # of objectives, metrics.py alone knows no JAX
+    "tasks": {"errors", "config", "storage", "text", "data", "objectives"},  # of objectives, metrics.py alone: no JAX
+    "inference": {"errors", "config", "storage", "text", "tasks", "parallel", "model", "workdir", "interchange"},
     "interchange": {"errors", "config", "model", "storage", "text", "workdir"},
     "training": {
         "ctrl_c",
@@ -40,6 +41,8 @@ MAY_IMPORT = {
         "interchange",
         "storage",
         "workdir",
+        "tasks",
+        "inference",
     },
     "planning": {"errors", "config", "data", "parallel", "objectives", "scopes", "training", "storage"},
     "reporting": {"errors", "config", "objectives", "storage", "tasks", "workdir"},
@@ -54,6 +57,7 @@ NO_BUSINESS = {
     "workdir": {"flax", "optax"},
     "tasks": {"jax", "flax", "optax", "orbax"},
     "interchange": {"flax", "optax"},
+    "inference": {"flax", "optax"},
     "reporting": {"jax", "flax", "optax", "orbax"},
 }
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.

@@ -24,6 +24,7 @@ from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.storage.mirror import Mirror
+from bert_jax.storage.new_directory import new_directory
 from bert_jax.storage.whole_file import local_directory, replace_text, whole_file
 from bert_jax.tasks.tables import read_table
 from bert_jax.workdir.checkpoints import Checkpoints
@@ -446,6 +447,16 @@ def test_records_and_a_run_in_a_bucket(cloud, tmp_path):
     assert {"config.json", "metrics.jsonl", "report.html", "samples.json", "tensorboard", "tokenizer"} <= names
     assert any((cloud.bucket / "run" / "compilation_cache").iterdir())
     assert [line["step"] for line in cloud.metrics()] == [5, 10, 15, 20, 20]
+
+
+def test_a_directory_within_an_export_is_there_too(bucket):
+    for content in ("1", "2"):  # the second export is in place of the first
+        with new_directory(bucket / "vectors") as aside:
+            (aside / "1_Pooling").mkdir()
+            for name in ("modules.json", "1_Pooling/config.json"):
+                (aside / name).write_text(content)
+    assert {path.name for path in (bucket / "vectors").iterdir()} == {"1_Pooling", "export.json", "modules.json"}
+    assert (bucket / "vectors" / "1_Pooling" / "config.json").read_text() == "2"
 
 
 @pytest.mark.slow

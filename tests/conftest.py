@@ -2,12 +2,16 @@
 
 import ctypes
 import gc
+import importlib
+import importlib.util
+import io
 import json
 import os
 import pydoc_data.topics
 import subprocess
 import sys
 import tempfile
+import types
 import uuid
 from pathlib import Path
 from types import MappingProxyType
@@ -83,6 +87,15 @@ def model_config():
         intermediate_size=64,
         max_position_embeddings=16,
     )
+
+
+@pytest.fixture(scope="session")
+def workdirs():
+    """The module fine_tuned_workdirs.py beside this file."""
+    spec = importlib.util.spec_from_file_location("workdirs", ROOT / "tests" / "fine_tuned_workdirs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -256,6 +269,23 @@ def finished_run(chain, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("finished") / "train"
     chain.pretrain(workdir)
     return workdir
+
+
+@pytest.fixture(scope="session")
+def original_tokenization():
+    """bert.tokenization of PyPI's bert-tensorflow 1.0.4, with as much of TensorFlow as it needs."""
+    pytest.importorskip("bert", reason="needs bert-tensorflow==1.0.4", exc_type=ImportError)
+    flags = importlib.import_module("absl.flags").FLAGS
+    with pytest.MonkeyPatch.context() as patch:
+        v1 = types.SimpleNamespace(gfile=types.SimpleNamespace(GFile=lambda path, mode: io.FileIO(path)))
+        for name in ("tensorflow", "tensorflow.compat"):
+            patch.setitem(sys.modules, name, types.ModuleType(name))
+        patch.setattr(sys.modules["tensorflow.compat"], "v1", v1, raising=False)
+        patch.setitem(sys.modules, "tensorflow.compat.v1", v1)
+        module = importlib.import_module("bert.tokenization")
+    if not flags.is_parsed():
+        flags.mark_as_parsed()
+    return module
 
 
 MS_REMOUNT = 32

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from pydoc_data.topics import topics
 
@@ -178,6 +181,88 @@ def test_a_numpy_file(export, workdir, tmp_path):
         for path, array in params.items():
             np.testing.assert_array_equal(found[path], array)
     assert "library_name: numpy" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_an_encoder_for_sentence_transformers(export, workdir, tmp_path):
+    done = export(workdir, tmp_path / "out", "--format=sentence-transformers", "--step=5", "--normalize")
+    assert done.returncode == 0, done.stderr
+    params = flatten(make_state(pretraining_model(read_config(workdir).model), 5)["params"])
+    model, info = transformers.AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert {key: list(value) for key, value in info.items()} == {key: [] for key in info}
+    ours = params["encoder/layer_1/output/kernel"]
+    np.testing.assert_array_equal(model.encoder.layer[1].output.dense.weight.detach().numpy(), ours.T)
+    assert [one["name"] for one in json.loads((tmp_path / "out" / "modules.json").read_text())] == ["0", "1", "2"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "library_name: sentence-transformers\npipeline_tag: sentence-similarity" in card
+    assert "the encoder alone" in card
+    done = export(workdir, tmp_path / "out")  # over it, as over any export
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "out" / "1_Pooling").exists()
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(workdirs, tmp_path_factory):
+    """A workdir of finetune."""
+    directory = tmp_path_factory.mktemp("fine_tuned") / "run"
+    workdirs.write_workdir(directory, "multilabel")
+    return directory
+
+
+def test_a_fine_tuned_model_for_transformers(workdirs, fine_tuned, tmp_path):
+    """By a process of its own; tests/interchange/huggingface_tasks_test.py has the outputs of every task."""
+    command = [sys.executable, "-m", "bert_jax.export", f"--workdir={fine_tuned}", f"--output={tmp_path / 'hf'}"]
+    done = subprocess.run([*command, "--format=huggingface"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"exported step 120 of {fine_tuned}" in done.stderr
+    model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "hf", output_loading_info=True
+    )
+    assert {key: list(value) for key, value in info.items()} == {key: [] for key in info}
+    inputs = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")(
+        workdirs.TEXTS, padding=True, truncation=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        theirs = model.eval()(**inputs).logits.numpy()
+    ours = workdirs.model_of("multilabel").apply(
+        workdirs.random_params("multilabel"), **workdirs.padded(workdirs.TEXTS)
+    )
+    np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5)
+
+
+def test_a_fine_tuned_model_as_a_numpy_file(export, workdirs, fine_tuned, tmp_path):
+    done = export(fine_tuned, tmp_path / "out", "--format=numpy")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out" / "params.npz") as found:
+        np.testing.assert_array_equal(
+            found["classifier/kernel"], workdirs.random_params("multilabel")["classifier"]["kernel"]
+        )
+    task = json.loads((tmp_path / "out" / "task_settings.json").read_text())
+    assert task == {"task": "multilabel", **workdirs.TASKS["multilabel"][0]}
+    assert "library_name: numpy" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_what_a_fine_tuned_model_cannot_be_exported_as(export, fine_tuned, tmp_path):
+    copies = {name: tmp_path / name for name in ("unfinished", "damaged", "other")}
+    for copy in copies.values():
+        shutil.copytree(fine_tuned, copy)
+    (copies["unfinished"] / "task.json").unlink()
+    (copies["unfinished"] / "seed_0").mkdir()
+    (copies["damaged"] / "model.safetensors").write_bytes(b"")
+    shutil.rmtree(copies["other"] / "tokenizer")
+    load_tokenizer("ids:90").save(copies["other"] / "tokenizer")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for workdir, flags, complaint in [
+        (fine_tuned, ["--format=tensorflow"], "give --format=huggingface or numpy"),
+        (fine_tuned, ["--step=5"], "the best step alone is kept; leave it out"),
+        (copies["unfinished"], [], "has not ended; let it end"),
+        (copies["damaged"], [], "model.safetensors is not as it was written"),
+        (copies["other"], [], "is not the vocabulary that the model was trained with"),
+    ]:
+        done = export(workdir, tmp_path / "out", *flags)
+        assert done.returncode == 1
+        assert complaint in done.stderr
+        assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_wrong_requests_end_in_one_line_and_write_nothing(export, workdir, tmp_path):

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "bert_jax"
-VERBS = ("build_vocab", "build_records", "pretrain", "evaluate", "export", "plan", "report")
+VERBS = ("build_vocab", "build_records", "pretrain", "finetune", "predict", "evaluate", "export", "plan", "report")
 
 
 def import_what_verbs_import():

@@ -37,7 +37,7 @@ class TaskConfig:
 class TextConfig:
     """How texts become rows."""
 
-    # tokens of a row, the special ones included; 0: as many as the model reads, where texts are that long
+    # tokens of a row, the special ones included; 0: as many as the model reads (qa: 384), where texts are that long
     max_length: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     # a longer text is cut, or read in several windows whose outputs are combined; auto: windows for tagging and qa
     long: Literal["auto", "cut", "windows"] = "auto"
@@ -97,10 +97,12 @@ class FineTuningConfig:
         remedy = "it is for several cores in pretraining; leave it 1"
         require(self.optimizer.clip_pieces == 1, f"{source}optimizer.clip_pieces", self.optimizer.clip_pieces, remedy)
 
-    def for_model(self, model: ModelConfig, source: str = "--config.") -> "FineTuningConfig":
-        """These settings with init_from's architecture; UserError where they do not fit it."""
+    def for_model(
+        self, model: ModelConfig, default_max_length: int | None = None, source: str = "--config."
+    ) -> "FineTuningConfig":
+        """These settings with init_from's architecture, and a length; UserError where they do not fit it."""
         most, layers = model.max_position_embeddings, model.num_hidden_layers
-        length = self.text.max_length or most
+        length = self.text.max_length or min(default_max_length or most, most)
         require(3 < length <= most, f"{source}text.max_length", length, f"give 4 to {most}, as the model reads")
         for name in ("fresh_layers", "frozen_layers"):
             value = getattr(self.fit, name)

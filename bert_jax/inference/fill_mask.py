@@ -59,7 +59,7 @@ class MaskFiller:
         shardings = param_shardings(model, mesh)
         self._params = jax.device_put(nest(_whole(pretrained.arrays, model)), shardings)
         apply = _likeliest(model, min(best, self._tokenizer.vocab_size), self._tokenizer.vocab_size)
-        self._forward = Forward(apply, mesh, shardings, inputs=(*INPUTS, POSITIONS))
+        self._forward = Forward(model, mesh, shardings, apply, (*INPUTS, POSITIONS))
 
     def fill(self, texts: Sequence[str], source: str) -> Iterator[dict[str, Any]]:
         """What is found for each text; `source` names them in the UserError."""

@@ -20,6 +20,7 @@ MOST_SHAPES = 6
 # Lengths to which rows are padded are among these, so that the next file finds its shapes compiled.
 LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 All = Callable[[Iterable[Any]], Iterator[Any]]
+Compute = Callable[[Params, dict[str, jax.Array]], Any]
 
 
 class Forward:
@@ -27,23 +28,33 @@ class Forward:
 
     def __init__(
         self,
-        apply: Callable[[Params, dict[str, jax.Array]], Any],
+        model: Model,
         mesh: Mesh,
         shardings: Params,
+        compute: Compute | None = None,
         inputs: Sequence[str] = INPUTS,
         per_token: bool = False,
+        tokens: int = TOKENS,
     ) -> None:
-        """`apply` takes parameters, which lie on `mesh` as `shardings` say, and a batch's `inputs` by their names.
+        """Of parameters that lie on `mesh` as `shardings` say.
 
-        `per_token`: what it gives is [batch, length, ...], of which padding is taken off.
+        compute: what is computed of them and of a batch's `inputs`, by their names; None: the model's outputs.
+        per_token: what that gives is [batch, length, ...], of which padding is taken off.
+        tokens: of a batch, for each device.
         """
-        self._mesh, self._inputs, self._per_token = mesh, inputs, per_token
-        self._apply = jax.jit(apply, in_shardings=(shardings, batch_sharding(mesh)), out_shardings=replicated(mesh))
+        self._mesh, self._inputs, self._per_token, self._tokens = mesh, inputs, per_token, tokens
+        self._longest = len(model.abstract_params["encoder"]["embeddings"]["position"]["embedding"])
+
+        def apply(params: Params, batch: dict[str, jax.Array]) -> Any:
+            return model.apply(params, **batch)
+
+        in_shardings = (shardings, batch_sharding(mesh))
+        self._apply = jax.jit(compute or apply, in_shardings=in_shardings, out_shardings=replicated(mesh))
 
     def outputs(self, params: Params, rows: Rows, take: All = iter) -> list[Any]:
         """What `apply` gives for each row; `take` may end it early, and rows are missing then."""
         found: list[Any] = [None] * len(rows)
-        lengths = rows.lengths if self._per_token else None
+        lengths = rows.lengths if self._per_token and not rows.texts_per_row else None
         before: tuple[np.ndarray, Any] | None = None
         for numbers, batch in take(self._batches(rows)):
             dispatched = numbers, self._apply(params, batch)  # not waited for; the batch before is read meanwhile
@@ -54,22 +65,13 @@ class Forward:
 
     def _batches(self, rows: Rows) -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:
         shards, lengths = batch_shards(self._mesh), rows.lengths
-        padded = choose_lengths(lengths, MOST_SHAPES, LADDER)
-        tokens = TOKENS * shards // max(1, rows.texts_per_row)
+        padded = choose_lengths(lengths, MOST_SHAPES, LADDER, self._longest)
+        tokens = self._tokens * shards // max(1, rows.texts_per_row)
         for numbers, size, length in batches_by_length(lengths, padded, tokens, shards):
             here = local_rows(self._mesh, size)
             of_process = [int(numbers[row]) for row in here if row < len(numbers)]
             batch = rows.batch(of_process, len(here), length)
             yield numbers, on_devices({name: batch[name] for name in self._inputs}, here, size, self._mesh)
-
-
-def of_model(model: Model) -> Callable[[Params, dict[str, jax.Array]], jax.Array]:
-    """The model itself as what is applied."""
-
-    def apply(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
-        return model.apply(params, **batch)
-
-    return apply
 
 
 def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, lengths: np.ndarray | None) -> None:
@@ -82,11 +84,6 @@ def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, lengths: np.nda
         found[row] = jax.tree.map(
             lambda array, at=place, end=end: array[at] if end is None else array[at, :end], outputs
         )
-
-
-def loaded(arrays: Any, shardings: Params) -> Params:
-    """Host parameters on the devices."""
-    return jax.tree.map(jax.device_put, arrays, shardings)
 
 
 def is_complete(outputs: Sequence[Any]) -> bool:

@@ -71,7 +71,7 @@ def _to_file(
 ) -> None:
     """Through OUTPUT.partial, which grows and from which the same command goes on, to OUTPUT, which is whole."""
     begun = epath.Path(f"{output}.partial")
-    head = {"weights": weights, "examples": fine_tuned.digest(repr(examples).encode("utf-8", "surrogatepass"))}
+    head = begun_head(weights, examples)
     done = _done_before(begun, head)
     if done:
         logging.info("%s: going on after %s examples", output, f"{len(done):,}")
@@ -87,6 +87,11 @@ def _to_file(
         for line in write(zip(examples, done, strict=True)):
             whole.write(f"{line}\n".encode())
     begun.unlink()
+
+
+def begun_head(weights: str, examples: Sequence[Example]) -> dict[str, str]:
+    """The first line of OUTPUT.partial: which model's answers to which examples these are."""
+    return {"weights": weights, "examples": fine_tuned.digest(repr(examples).encode())}
 
 
 def _done_before(begun: epath.Path, head: dict[str, str]) -> list[Prediction]:

@@ -8,7 +8,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
-from bert_jax.inference.forward import Forward, of_model
+from bert_jax.inference.forward import Forward
 from bert_jax.interchange.renames import nest
 from bert_jax.model.functional import param_shardings
 from bert_jax.model.tasks import task_model
@@ -39,7 +39,7 @@ class Predictor:
         model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=platform == "tpu")
         shardings = param_shardings(model, mesh)
         self.task, self._text, self._tokenizer = task, text, tokenizer
-        self._forward = Forward(of_model(model), mesh, shardings, per_token=task.reads_all_tokens)
+        self._forward = Forward(model, mesh, shardings, per_token=task.reads_all_tokens)
         self._params = jax.device_put(nest(arrays), shardings)
 
     def rows(self, examples: Sequence[Example], name: str = "") -> Rows:
@@ -65,6 +65,7 @@ def load_predictor(workdir: epath.PathLike, dtype: str = "float32") -> Predictor
     workdir = epath.Path(workdir)
     model = fine_tuned.read_description(workdir)
     arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
+    jax.config.update("jax_compilation_cache_dir", str(workdir / "compilation_cache"))
     tokenizer = load_tokenizer(workdir / "tokenizer")
     task = trained_task(model.kind, model.settings)
     return Predictor(task, model.text, model.model, arrays, tokenizer, make_mesh(MeshConfig()), dtype)

@@ -1,4 +1,6 @@
-"""BERT's names: Hugging Face's BertForPreTraining, and the original's TensorFlow variables (google-research/bert)."""
+"""BERT's names: Hugging Face's BertForPreTraining and its relatives, and the original's TensorFlow variables."""
+
+import dataclasses
 
 from bert_jax.interchange.renames import Module, Names
 
@@ -50,6 +52,31 @@ HUGGINGFACE = Names(
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
+)
+# With a task's head (model/tasks.py): what our `classifier` is called there. A model without a pooler has none there.
+CLASSIFIERS = {"sequence": "classifier", "token": "classifier", "choice": "classifier", "span": "qa_outputs"}
+HUGGINGFACE_TASKS = {
+    head: dataclasses.replace(
+        HUGGINGFACE,
+        modules=[
+            *HUGGINGFACE.modules,
+            Module("classifier", theirs, {leaf: name for leaf, (name, _) in DENSE.items()}),
+        ],
+        heads="a task's head",
+    )
+    for head, theirs in CLASSIFIERS.items()
+}
+# BertModel, which is the encoder alone: nothing stands before its names.
+HUGGINGFACE_ENCODER = dataclasses.replace(
+    HUGGINGFACE,
+    modules=[
+        Module(module.ours, module.theirs.removeprefix(HUGGINGFACE.encoder), module.leaves)
+        for module in HUGGINGFACE.modules
+        if module.ours.startswith("encoder/")
+    ],
+    encoder="",
+    layer=HUGGINGFACE.layer.removeprefix(HUGGINGFACE.encoder),
+    heads="no head",
 )
 TENSORFLOW = Names(
     family="BERT",

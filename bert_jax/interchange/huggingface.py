@@ -49,9 +49,13 @@ FIXED = {"model_type": "bert", "position_embedding_type": "absolute", "is_decode
 def write_huggingface(directory: epath.Path, trained: Trained, config: ModelConfig, tokenizer: Tokenizer) -> None:
     """Write model.safetensors, config.json and the tokenizer's files into `directory`."""
     write_tokenizer(tokenizer, directory, config.max_position_embeddings)
-    settings = to_huggingface_config(config, tokenizer.pad_id)
+    write_model(directory, to_huggingface(trained.params, config), to_huggingface_config(config, tokenizer.pad_id))
+
+
+def write_model(directory: epath.Path, state_dict: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> None:
+    """Write model.safetensors and config.json."""
     (directory / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-    weights = safetensors.numpy.save(to_huggingface(trained.params, config), metadata={"format": "pt"})
+    weights = safetensors.numpy.save(dict(state_dict), metadata={"format": "pt"})
     (directory / "model.safetensors").write_bytes(weights)
 
 

@@ -10,7 +10,7 @@ from bert_jax.workdir.trained import Trained
 _PAGE = """\
 ---
 library_name: {library}
-pipeline_tag: fill-mask
+pipeline_tag: {pipeline}
 tags:
 - bert
 ---
@@ -18,7 +18,7 @@ tags:
 # BERT, pretrained with bert_jax
 
 Masked words and next sentences, as in arXiv 1810.04805. These are the weights after {step:,} of {total_steps:,} steps,
-in float32, with both pretraining heads.
+in float32, {parts}.
 
 ## Model
 
@@ -52,8 +52,12 @@ Records: `{records}`. Vocabulary: {tokenizer.vocab_size:,} tokens ({tokenizer.ki
 def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer, library: str) -> str:
     """The text of the card; depends on nothing but its arguments. `library` is the one that the files are for."""
     config = trained.description["config"]
+    is_encoder = library == "sentence-transformers"
+    vectors = "of the encoder alone: a text's vector is the mean of its tokens' last hidden states"
     return _PAGE.format(
         library=library,
+        pipeline="sentence-similarity" if is_encoder else "fill-mask",
+        parts=vectors if is_encoder else "with both pretraining heads",
         step=trained.step,
         total_steps=sum(phase["steps"] for phase in config["phases"]),
         model=_model(model),

@@ -57,9 +57,7 @@ def read_pretrained(path: epath.PathLike, defaults: ModelConfig, parts: tuple[st
 def _weights(path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...]) -> tuple[ForeignWeights, epath.Path]:
     """The weights at `path`, whatever they are, and the directory that may hold their vocabulary."""
     if fine_tuned.is_fine_tuned(path):
-        model = fine_tuned.read_description(path)
-        arrays = fine_tuned.read_weights(path / fine_tuned.WEIGHTS, model.weights_crc32c)
-        return ForeignWeights(arrays, model.model, []), path / "tokenizer"
+        return read_fine_tuned(path, parts), path / "tokenizer"
     if original := find_checkpoint(path):
         return read_tensorflow(path, defaults, parts), epath.Path(original).parent
     if (path / "checkpoints").exists():
@@ -73,6 +71,21 @@ def _weights(path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...]) ->
         f"{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor an original-BERT checkpoint: "
         f"{what_is_there(path)}"
     )
+
+
+def read_fine_tuned(workdir: epath.Path, parts: tuple[str, ...]) -> ForeignWeights:
+    """Those `parts` of the fine-tuned model in `workdir`; its head, which is a task's, is not used.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    model = fine_tuned.read_description(workdir)
+    arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
+    wanted = flatten(pretraining_model(model.model).abstract_params)
+    missing = [name for name in wanted if name.startswith(parts) and name not in arrays]
+    if missing:
+        logging.warning("%s does not hold %s: initialised afresh", workdir, ", ".join(missing))
+    return ForeignWeights({name: arrays[name] for name in wanted if name in arrays}, model.model, missing)
 
 
 def _tokenizer(path: epath.Path, folder: epath.Path) -> Tokenizer:

@@ -5,14 +5,14 @@ arrays by name: files and settings are the business of those who read and write 
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.model.functional import Params
+from bert_jax.model.functional import Model, Params
 from bert_jax.model.pretraining import pretraining_model
 
 
@@ -36,6 +36,7 @@ class Names:
     optional: tuple[str, ...]  # beginnings of our paths: what a file may lack, each as a whole
     older: Mapping[str, str] = dataclasses.field(default_factory=dict)  # part of an older release's name -> today's
     top_modules: tuple[str, ...] = ()  # the encoder's modules, as a file of the encoder alone has them at the top
+    heads: str = "its pretraining heads"  # as messages call them
     buffers: tuple[str, ...] = ()  # arrays of older releases that are no parameters
     tied: Mapping[str, str] = dataclasses.field(default_factory=dict)  # a second name of a parameter -> the first
 
@@ -64,17 +65,20 @@ class Parameter:
 
 
 EVERYTHING = ("",)  # every path begins so
+ModelOf = Callable[[ModelConfig], Model]
 
 
-def parameters(names: Names, config: ModelConfig, parts: tuple[str, ...] = EVERYTHING) -> list[Parameter]:
-    """Every parameter of the pretraining model of `config`, once; takes memory and time for its layers, not its sizes.
+def parameters(
+    names: Names, config: ModelConfig, parts: tuple[str, ...] = EVERYTHING, model_of: ModelOf = pretraining_model
+) -> list[Parameter]:
+    """Every parameter of the model that `model_of` makes of `config`, once; takes time for its layers, not its sizes.
 
     Of `parts` only, beginnings of our paths. `config` may be from somebody's file, its number of layers checked against
     the arrays that are there.
     """
     # One layer has the shapes of all. To trace the initializers of each takes a minute for the thousand layers that a
     # small file can claim.
-    one_layer = pretraining_model(dataclasses.replace(config, num_hidden_layers=1)).abstract_params
+    one_layer = model_of(dataclasses.replace(config, num_hidden_layers=1)).abstract_params
     shapes = {path: tuple(leaf.shape) for path, leaf in flatten(one_layer).items()}
     return [
         Parameter(path.format(number), name.format(number), shapes[path.format(0)], transposed)
@@ -97,24 +101,32 @@ def _templates(names: Names) -> Iterator[tuple[str, str, bool]]:
             yield f"{ours}/{leaf}", name, their_leaf.endswith(".T")
 
 
-def to_theirs(params: Params, names: Names, config: ModelConfig) -> dict[str, np.ndarray]:
+def to_theirs(
+    params: Params, names: Names, config: ModelConfig, model_of: ModelOf = pretraining_model
+) -> dict[str, np.ndarray]:
     """All of `params` (nested dict of host arrays) by their names and in their shapes; dtypes as they are.
 
     Raises:
       UserError: a parameter is not the family's, is missing, or has another shape than `config` says.
     """
-    table, arrays = parameters(names, config), flatten(params)
+    table, arrays = parameters(names, config, model_of=model_of), flatten(params)
     check({param.path: param.shape for param in table}, arrays, names, "the parameters")
     return {param.name: param.to_theirs(np.asarray(arrays[param.path])) for param in table}
 
 
-def to_ours(arrays: Mapping[str, np.ndarray], names: Names, config: ModelConfig, source: str) -> Params:
+def to_ours(
+    arrays: Mapping[str, np.ndarray],
+    names: Names,
+    config: ModelConfig,
+    source: str,
+    model_of: ModelOf = pretraining_model,
+) -> Params:
     """The nested dict of parameters from arrays by their names, each of which is used exactly once.
 
     Raises:
       UserError: an array is none of ours, is missing, or has another shape than `config` says; names it and `source`.
     """
-    table = parameters(names, config)
+    table = parameters(names, config, model_of=model_of)
     check({param.name: param.their_shape for param in table}, arrays, names, source)
     return nest({param.path: param.to_ours(arrays[param.name]) for param in table})
 
@@ -124,7 +136,7 @@ def check(wanted: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Any], name
     for name in [*wanted, *arrays]:
         if name not in wanted:
             raise UserError(
-                f"{source}: {name} is no part of {names.family} with its pretraining heads; give weights without it"
+                f"{source}: {name} is no part of {names.family} with {names.heads}; give weights without it"
             )
         if name not in arrays:
             raise UserError(f"{source}: {name} is missing; give the weights of a whole model")

@@ -13,19 +13,22 @@ from bert_jax.objectives.objective import Batch
 from bert_jax.objectives.task import Elements, TaskObjective
 
 IMPOSSIBLE = -1e9
+SMALLEST = 1e-24  # square of a length that is not 0
 
 
 def normalized(vectors: jax.Array) -> jax.Array:
-    """At length 1, along the last axis."""
-    return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    """At length 1, along the last axis; one of length 0, of a text that is not there, stays, and its gradient is 0."""
+    squares = (vectors**2).sum(axis=-1, keepdims=True)
+    # The gradient of a norm at 0 is none: the root is of a constant there.
+    return vectors * jax.lax.rsqrt(jnp.where(squares > SMALLEST, squares, 1.0))
 
 
 @dataclasses.dataclass(frozen=True)
 class ContrastiveObjective(TaskObjective):
     """Cross-entropy of each anchor's positive among all positives and hard negatives of the batch, by cosine.
 
-    text_groups int32 [batch, texts] numbers the batch's different texts, and says which count as the same: a text that
-    is the anchor's positive in another row too, or the anchor itself, is no negative (0: no text).
+    text_groups int32 [batch, texts] numbers the batch's different texts, and says which count as the same (0: no text):
+    the anchor itself, its positive in another row, and another positive of the same anchor are no negatives.
     """
 
     temperature: float = 0.05
@@ -39,7 +42,9 @@ class ContrastiveObjective(TaskObjective):
         own = jnp.arange(len(candidates))[None] == jnp.arange(len(vectors))[:, None]
         is_none = of_candidates[None] == 0
         is_same = (of_candidates[None] == groups[:, 1:2]) | (of_candidates[None] == groups[:, :1])
-        scores = jnp.where((is_same | is_none) & ~own, IMPOSSIBLE, scores)
+        of_same_anchor = jnp.arange(len(candidates))[None] < len(vectors)  # the positives stand first
+        of_same_anchor &= jnp.tile(groups[:, 0], groups.shape[1] - 1)[None] == groups[:, :1]
+        scores = jnp.where((is_same | of_same_anchor | is_none) & ~own, IMPOSSIBLE, scores)
         losses = jax.nn.logsumexp(scores, axis=1) - jnp.diagonal(scores)
         return Elements(losses, scores.argmax(axis=1) == jnp.arange(len(vectors)))
 

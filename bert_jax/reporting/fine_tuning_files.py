@@ -1,7 +1,7 @@
 """The files of a fine-tuning's workdir that its page is made of, each read against its schema."""
 
 import dataclasses
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from etils import epath
 
@@ -79,6 +79,11 @@ class _Scored(TypedDict):
     score: Number
 
 
+class _Alike(TypedDict):
+    score: Number
+    rank: NotRequired[Count]
+
+
 class _Chosen(TypedDict):
     label: int
     probabilities: list[Number]
@@ -103,7 +108,7 @@ _LINES: dict[str, tuple[type[Any], type[Any]]] = {
     "choice": (ChoiceExample, _Chosen),
     "tagging": (TaggingExample, _Tagged),
     "qa": (QuestionExample, _Found),
-    "similarity": (PairExample, _Scored),
+    "similarity": (PairExample, _Alike),
 }
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from etils import epath
 
@@ -109,8 +110,9 @@ def _upload(local: epath.Path, output: epath.Path) -> None:
     """Put an export in an object store: its list first, so that one that is interrupted may be replaced by the next."""
     _write_list(local)
     _remove(output)
-    for file in sorted(local.iterdir(), key=lambda file: (file.name != LIST, file.name)):
-        upload(file, output / file.name)
+    files = [path for path in Path(local).rglob("*") if path.is_file()]
+    for file in sorted(files, key=lambda file: (file.name != LIST, file)):
+        upload(file, output / file.relative_to(local))
 
 
 def _remove(directory: epath.Path) -> None:

@@ -11,16 +11,18 @@ _MULTIPLE = 8  # lengths are multiples of it
 _WINDOW = 64  # batches, at most, of the random order that are sorted by length together
 
 
-def choose_lengths(lengths: np.ndarray, most: int, among: Sequence[int] = ()) -> list[int]:
+def choose_lengths(lengths: np.ndarray, most: int, among: Sequence[int] = (), limit: int | None = None) -> list[int]:
     """At most `most` lengths, ascending, to which rows of these `lengths` are padded with the least padding.
 
-    They are of `among`, ascending, as far as those go, else multiples of 8; the last holds the longest row. A dynamic
-    programme over the sorted lengths.
+    They are of `among`, ascending, as far as those go, else multiples of 8, and never above `limit`, what the model
+    reads, as no row is. The last holds the longest row. A dynamic programme over the sorted lengths.
     """
     rounded = -(-np.maximum(lengths, 1) // _MULTIPLE) * _MULTIPLE
     if among:
         places = np.searchsorted(among, rounded)
         rounded = np.where(places < len(among), np.asarray(among)[np.minimum(places, len(among) - 1)], rounded)
+    if limit is not None:
+        rounded = np.minimum(rounded, limit)
     sizes, counts = np.unique(rounded, return_counts=True)
     rows = np.concatenate([[0], np.cumsum(counts)])
     # cost[k][j]: tokens of the rows up to size j, in k + 1 lengths of which the last is that size.

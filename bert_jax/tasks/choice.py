@@ -25,6 +25,7 @@ class Choice:
     head: Head = "choice"
     loss = "choice"
     reads_all_tokens = windows = False
+    default_max_length = None
     num_outputs = 1
 
     @property

@@ -25,6 +25,7 @@ class Classification:
     head: Head = "sequence"
     loss = "classification"
     reads_all_tokens = windows = False
+    default_max_length = None
 
     @property
     def num_outputs(self) -> int:

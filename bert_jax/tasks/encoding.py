@@ -19,6 +19,8 @@ class Lengths:
 
     texts: int = 0
     too_long: int = 0
+    questions_cut: int = 0
+    windows: str = ""  # how they follow one another, where that is not by text.window_overlap
 
 
 class TextEncoder:
@@ -41,12 +43,16 @@ class TextEncoder:
         self.lengths.too_long += 1
         return list(self._windows(first, second, room)) if self.windows else [self._cut(first, second, room)]
 
-    def log_lengths(self, name: str) -> None:
-        """Log how many texts of the file `name` were too long, and what became of them."""
+    def log_lengths(self, name: str, remedy: str = "--config.text.long=windows") -> None:
+        """Log how many texts of the file `name` were too long, and what became of them; `remedy`: lest they are cut."""
         if self.lengths.too_long:
-            what = "read in windows" if self.windows else "cut (--config.text.long=windows reads all of them)"
+            windows = f"read in windows{self.lengths.windows}"
+            what = windows if self.windows else f"cut ({remedy} reads all of them)"
             counts = f"{self.lengths.too_long:,} of {self.lengths.texts:,} texts"
             logging.warning("%s: %s are longer than %d tokens: %s", name, counts, self.max_length, what)
+        if self.lengths.questions_cut:
+            cut = f"{self.lengths.questions_cut:,} of {self.lengths.texts:,} questions"
+            logging.warning("%s: %s are cut (--config.task.max_query_length allows longer ones)", name, cut)
 
     def row(self, first: Sequence[int], second: Sequence[int] | None) -> EncodedText:
         """Special tokens around pieces that fit."""

@@ -27,6 +27,7 @@ class Multilabel:
     head: Head = "sequence"
     loss = "multilabel"
     reads_all_tokens = windows = False
+    default_max_length = None
 
     @property
     def num_outputs(self) -> int:

@@ -28,6 +28,7 @@ class Regression:
     head: Head = "sequence"
     loss = "regression"
     reads_all_tokens = windows = False
+    default_max_length = None
     num_outputs = 1
 
     @property

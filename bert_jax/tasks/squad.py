@@ -90,11 +90,16 @@ def misplaced_answers(examples: Iterable[QuestionExample]) -> list[tuple[str, st
     return [(example.place, text) for example in examples for text, start in example.answers if start == _NOWHERE]
 
 
+def placed_answers(example: QuestionExample) -> tuple[tuple[str, int], ...]:
+    """Those answers that are where the file says."""
+    return tuple(answer for answer in example.answers if answer[1] != _NOWHERE)
+
+
 def for_training(examples: Sequence[QuestionExample]) -> list[QuestionExample]:
     """Those that are impossible or have an answer where the file says, with these answers; logs how many others go."""
     kept = []
     for example in examples:
-        there = tuple(answer for answer in example.answers if answer[1] != _NOWHERE)
+        there = placed_answers(example)
         if there or example.is_impossible:
             kept.append(dataclasses.replace(example, answers=there))
     if len(kept) < len(examples):

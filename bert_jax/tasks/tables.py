@@ -90,9 +90,9 @@ def read_table(path: str, columns: Columns | None = None, header: bool | None = 
     elif path == STANDARD_INPUT or kind == ".txt":
         table = _of_lines(path, columns, header)
     elif kind in TSV:
-        table = _with_columns(path, list(_tsv(path, without_return(read_lines(path)))), columns, header)
+        table = _with_columns(path, list(tsv_rows(path, without_return(read_lines(path)))), columns, header)
     elif kind == ".csv":
-        table = _with_columns(path, list(_csv(path)), columns, header)
+        table = _with_columns(path, list(csv_rows(path)), columns, header)
     elif kind in JSONL:
         table = table_of_objects(path, json_rows(path, read_lines(path)))
     else:
@@ -130,7 +130,7 @@ def _of_lines(path: str, columns: Columns, header: bool | None) -> Table:
     if path == STANDARD_INPUT and first.startswith("{"):
         return table_of_objects(path, json_rows(path, lines))
     if path != STANDARD_INPUT and "\t" in first:
-        return _with_columns(path, list(_tsv(path, lines)), columns, header)
+        return _with_columns(path, list(tsv_rows(path, lines)), columns, header)
     return Table(path, ("text",), [Row(place(path, number), {"text": line}) for number, line in lines], by_number=True)
 
 
@@ -140,13 +140,14 @@ def _with_columns(path: str, rows: list[tuple[int, list[str]]], columns: Columns
         return Table(path, (), [])
     names = [str(number) for number in range(len(rows[0][1]))]
     if is_header(rows[0][1], columns, header, place(path, rows[0][0])):
-        names = _names(rows[0][1], place(path, rows[0][0]))
+        names = column_names(rows[0][1], place(path, rows[0][0]))
         rows = rows[1:]
     kept = [Row(place(path, number), dict(zip(names, cells, strict=True))) for number, cells in rows]
     return Table(path, tuple(names), kept, by_number=True)
 
 
-def _names(cells: Sequence[str], where: str) -> list[str]:
+def column_names(cells: Sequence[str], where: str) -> list[str]:
+    """Those that a header gives; a column without one is called by its number."""
     names = [cell.strip() or str(number) for number, cell in enumerate(cells)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -154,7 +155,7 @@ def _names(cells: Sequence[str], where: str) -> list[str]:
     return names
 
 
-def _tsv(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+def tsv_rows(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
     """Cells between tabs, each row with as many as the first."""
     width, blank = 0, 0  # blank: the first of the blank lines just before, which are rows only in a single column
     for number, line in lines:
@@ -167,7 +168,7 @@ def _tsv(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, lis
         yield number, cells
 
 
-def _csv(path: str) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     """Cells as the csv module reads them, with the line where each row begins."""
     limit = csv.field_size_limit(_FIELD_LIMIT)
     try:

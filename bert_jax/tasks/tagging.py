@@ -29,6 +29,7 @@ class Tagging:
     head: Head = "token"
     loss = "tagging"
     reads_all_tokens = windows = True
+    default_max_length = None
 
     @property
     def num_outputs(self) -> int:

@@ -56,6 +56,11 @@ class Task(Protocol):
         ...
 
     @property
+    def default_max_length(self) -> int | None:
+        """Tokens of a row if nothing else is asked for, where the model reads as many; None: as many as it reads."""
+        ...
+
+    @property
     def num_outputs(self) -> int:
         """How many numbers that model gives."""
         ...

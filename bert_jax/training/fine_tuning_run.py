@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 import bert_jax
 from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, PhaseConfig
-from bert_jax.inference.forward import Forward, is_complete, of_model
+from bert_jax.inference.forward import Forward, is_complete
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.tasks import OBJECTIVES
 from bert_jax.parallel.mesh import check_heads
@@ -83,10 +83,12 @@ def _phase(config: FineTuningConfig, feed: ExampleFeed) -> PhaseConfig:
 def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
     """The training rows in the order of the config's seed."""
     lengths, steps = material.train.lengths, steps_of(config.fit, len(material.train))
+    longest = config.model.max_position_embeddings
     return ExampleFeed(
         rows=material.train,
         order=TrainingOrder(lengths, config.fit.global_batch_size, config.train.seed),
-        lengths=choose_lengths(lengths, config.text.max_shapes),
+        # To compile one more shape takes about as long as 20 steps, and saves less than that in a short run.
+        lengths=choose_lengths(lengths, min(config.text.max_shapes, 1 + steps // 100), limit=longest),
         last_step=steps,
         predictions=0 if material.files.task.reads_all_tokens else 1,
     )
@@ -160,8 +162,8 @@ def _evaluation(program: Program, material: Material) -> Any:
     if material.dev is None:
         return lambda params, take: None
     task, rows, examples = material.files.task, material.dev, material.files.dev
-    model, shardings = of_model(program.model), program.shardings["params"]
-    forward = Forward(model, program.mesh, shardings, per_token=task.reads_all_tokens)
+    shardings = program.shardings["params"]
+    forward = Forward(program.model, program.mesh, shardings, per_token=task.reads_all_tokens)
 
     def evaluate(params: Params, take: Callable[[Iterable[Any]], Iterator[Any]]) -> dict[str, float]:
         outputs = forward.outputs(params, rows, take)

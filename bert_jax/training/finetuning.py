@@ -31,7 +31,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     config.check()
     files = read_files(config.task)
     pretrained = read_pretrained(config.init_from, config.model)
-    config = config.for_model(pretrained.config)
+    config = config.for_model(pretrained.config, files.task.default_max_length)
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
     material = _material(config, files, pretrained)
     mesh = make_mesh(config.mesh)

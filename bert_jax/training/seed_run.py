@@ -62,7 +62,9 @@ class SeedRun:
             return read_json(path, SeedScores, "delete it, and it is made again")
         self._check_same_rows()
         seed = self.config.train.seed + self.number
-        config = dataclasses.replace(self.config, train=dataclasses.replace(self.config.train, seed=seed))
+        cache = self.config.train.compilation_cache or str(self.workdir / "compilation_cache")  # of all seeds
+        settings = dataclasses.replace(self.config.train, seed=seed, compilation_cache=cache)
+        config = dataclasses.replace(self.config, train=settings)
         run, best = make_run(config, self.directory, self.material, mesh)
         train(run, Clock(self.directory if jax.process_index() == 0 else None), report)
         return self._scored(seed, best.best, mesh)

@@ -13,13 +13,15 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import AdamState, ForeignWeights
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
-from bert_jax.interchange.renames import flatten, nest
+from bert_jax.interchange.pretrained import read_fine_tuned
+from bert_jax.interchange.renames import EVERYTHING, flatten, nest
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
 from bert_jax.training.state import State
 from bert_jax.training.surplus_rows import drop_surplus_moments, drop_surplus_rows
+from bert_jax.workdir.fine_tuned import is_fine_tuned
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import read_moments, read_trained
 
@@ -39,8 +41,8 @@ class FirstWeights:
 def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, records: Tokenizer) -> FirstWeights:
     """The weights at `path` for a run with this model, on records with this vocabulary.
 
-    `path` is a workdir of ours (its newest checkpoint is taken), an original-BERT checkpoint (of these two Adam's
-    moments can be taken too), a Hugging Face directory, or one file of weights.
+    `path` is a workdir of pretraining (its newest checkpoint is taken), an original-BERT checkpoint (of these two
+    Adam's moments can be taken too), a workdir of fine-tuning, a Hugging Face directory, or one file of weights.
 
     Raises:
       UserError: there are none, they are damaged, not all finite, or of another architecture or vocabulary.
@@ -75,10 +77,12 @@ def _read(
         return read_tensorflow(path, model), None
     if is_run:
         return _of_a_run(path, with_moments)
+    if is_fine_tuned(path):
+        return read_fine_tuned(path, EVERYTHING), None
     if find_weights(path):
         return read_huggingface(path, model), None
     raise UserError(
-        f"--config.init_from={path} is neither a workdir of bert_jax.pretrain, nor Hugging Face weights, nor an "
+        f"--config.init_from={path} is neither a workdir of bert_jax, nor Hugging Face weights, nor an "
         f"original-BERT checkpoint: {what_is_there(path)}"
     )
 

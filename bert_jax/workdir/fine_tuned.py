@@ -45,8 +45,13 @@ class FineTuned:
 
 
 def is_fine_tuned(workdir: epath.PathLike) -> bool:
-    """Whether a fine-tuned model lies in `workdir`."""
-    return (epath.Path(workdir) / DESCRIPTION).exists()
+    """Whether a fine-tuned model lies in `workdir`; UserError if one is still being made there."""
+    workdir = epath.Path(workdir)
+    if (workdir / DESCRIPTION).exists():
+        return True
+    if (workdir / "seed_0").exists():
+        raise UserError(f"{workdir} is a fine-tuning that has not ended; let it end: its command again goes on")
+    return False
 
 
 def write_weights(path: epath.Path, arrays: Mapping[str, np.ndarray]) -> str:

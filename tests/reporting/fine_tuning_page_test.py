@@ -10,7 +10,6 @@ import pytest
 from bert_jax.config import FineTuningConfig, TaskConfig
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
-from bert_jax.reporting import fine_tuning_page
 from bert_jax.reporting.page import run_and_metrics, write_report
 from bert_jax.tasks.examples import ChoiceExample, PairExample, QuestionExample, TaggingExample, TextExample
 from bert_jax.tasks.kinds import KINDS
@@ -220,16 +219,6 @@ def asked(context, answer, start, said, probability=0.9):
     return example, {"answer": said, "start": start, "end": start + len(said), "probability": probability}
 
 
-@pytest.fixture
-def later_kinds(monkeypatch):
-    """Tasks whose own scores do not matter to the page."""
-    for kind in ("qa", "similarity"):
-        shown = dataclasses.make_dataclass(kind, [], bases=(KINDS["choice"],), frozen=True, namespace={"kind": kind})
-        monkeypatch.setitem(KINDS, kind, shown)
-    monkeypatch.setattr(fine_tuning_page, "interval", lambda *_: (0.1, 0.2))
-
-
-@pytest.mark.usefixtures("later_kinds")
 def test_qa(workdir, parsed):
     answered = [
         asked("It was Ada Lovelace who wrote it.", "Ada Lovelace", 7, "Ada"),
@@ -245,21 +234,25 @@ def test_qa(workdir, parsed):
     assert "…" + "x" * 200 in words
 
 
-@pytest.mark.usefixtures("later_kinds")
-@pytest.mark.parametrize(
-    ("gold", "worst"), [((5.0, 1.0, 3.0), "gold 1.00, predicted 0.90"), ((None,) * 3, "cosine 0.10")]
-)
-def test_similarity(workdir, parsed, gold, worst):
-    answered = [
-        (PairExample("sts.tsv, line 1", None, f"text {place}", "other", score, ()), {"score": cosine})
-        for place, (score, cosine) in enumerate(zip(gold, (0.1, 0.9, 0.5), strict=True))
-    ]
-    words = parsed(write_report(workdir("similarity", {}, answered, {"spearman": [0.5]}))).words()
-    assert worst in words
-    assert ("Only their order counts" in words) == (gold[0] is not None)
+def pair(place, gold, **said):
+    return PairExample("sts.tsv, line 1", None, f"text {place}", "other", gold, ()), said
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "qa", "similarity"])
+def test_similarity_of_scored_pairs(workdir, parsed):
+    answered = [pair(0, 5.0, score=0.1), pair(1, 1.0, score=0.9), pair(2, 3.0, score=0.5)]
+    words = parsed(write_report(workdir("similarity", {"scored": True}, answered, {"spearman": [0.5]}))).words()
+    assert "Only their order counts" in words
+    assert "gold 1.00, predicted 0.90" in words
+
+
+def test_similarity_of_anchors(workdir, parsed):
+    answered = [pair(0, None, score=0.1, rank=1), pair(1, None, score=0.9, rank=3), pair(2, None, score=0.5, rank=1)]
+    words = parsed(write_report(workdir("similarity", {"scored": False}, answered, {"mrr": [0.5]}))).words()
+    assert "Mean reciprocal rank on the test file is 50.0%" in words
+    assert words.index("rank 3, cosine 0.90 text 1 other") < words.index("rank 1, cosine 0.10 text 0 other")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_goes_on_has_curves_only(tmp_path, parsed, kind):
     (tmp_path / "config.json").write_text(to_json(FineTuningConfig(task=TaskConfig(kind=kind, train="train.tsv"))))
     run(tmp_path / "seed_0", "accuracy", 0.8)

@@ -1,12 +1,8 @@
 """WordPiece against a plain restatement of the original's rules, against transformers, and the original."""
 
 import functools
-import importlib
-import io
 import lzma
 import random
-import sys
-import types
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -275,20 +271,3 @@ def test_ids_equal_those_of_the_original_program(original_tokenization, lowercas
 
 def shared_text(name):
     return lzma.open(SHARED / "corpus" / f"{name}.txt.xz", "rt", encoding="utf-8").read()
-
-
-@pytest.fixture(scope="module")
-def original_tokenization():
-    """bert.tokenization of PyPI's bert-tensorflow 1.0.4, with as much of TensorFlow as it needs."""
-    pytest.importorskip("bert", reason="needs bert-tensorflow==1.0.4", exc_type=ImportError)
-    flags = importlib.import_module("absl.flags").FLAGS
-    with pytest.MonkeyPatch.context() as patch:
-        v1 = types.SimpleNamespace(gfile=types.SimpleNamespace(GFile=lambda path, mode: io.FileIO(path)))
-        for name in ("tensorflow", "tensorflow.compat"):
-            patch.setitem(sys.modules, name, types.ModuleType(name))
-        patch.setattr(sys.modules["tensorflow.compat"], "v1", v1, raising=False)
-        patch.setitem(sys.modules, "tensorflow.compat.v1", v1)
-        module = importlib.import_module("bert.tokenization")
-    if not flags.is_parsed():
-        flags.mark_as_parsed()
-    return module

@@ -208,6 +208,25 @@ def last_loss(workdir, split):
     return [line["masked_lm_loss"] for line in lines if line["split"] == split]
 
 
+def test_the_encoder_of_a_fine_tuned_model_is_taken(workdirs, tmp_path, caplog):
+    workdirs.write_workdir(tmp_path / "run", "classification")
+    first = read_weights(tmp_path / "run", False, workdirs.MODEL, workdirs.TOKENIZER)
+    expected = flatten(workdirs.random_params("classification")["encoder"], "encoder/")
+    assert first.params.keys() == expected.keys()
+    for path, array in expected.items():
+        np.testing.assert_array_equal(first.params[path], array)
+    assert "next_sentence/kernel" in caplog.text
+    assert "initialised afresh" in caplog.text
+    with pytest.raises(UserError, match=r"init_moments: .* is neither a workdir of bert_jax.pretrain"):
+        read_weights(tmp_path / "run", True, workdirs.MODEL, workdirs.TOKENIZER)
+    with pytest.raises(UserError, match="another vocabulary"):
+        read_weights(tmp_path / "run", False, workdirs.MODEL, workdirs.OTHER_TOKENIZER)
+    (tmp_path / "run" / "task.json").unlink()
+    (tmp_path / "run" / "seed_0").mkdir()
+    with pytest.raises(UserError, match="has not ended"):
+        read_weights(tmp_path / "run", False, workdirs.MODEL, workdirs.TOKENIZER)
+
+
 def test_a_run_goes_on_from_another_runs_weights(chain, finished_run, tmp_path):
     chain.pretrain(tmp_path, f"--config.init_from={finished_run}", "--config.model.max_position_embeddings=128")
     assert last_loss(tmp_path, "train")[0] < last_loss(finished_run, "train")[0] - 0.3

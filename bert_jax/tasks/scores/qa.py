@@ -1,5 +1,6 @@
 """Scores of answers to questions, as SQuAD 1.1 and 2.0 define them (the official evaluate-v2.0.py)."""
 
+import functools
 import re
 import string
 from collections import Counter
@@ -45,7 +46,7 @@ def qa(
 
 def by_question(answers: Sequence[Sequence[str]], predicted: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Exact match and F1 of each question, float64 [questions]: the best over its gold answers."""
-    scores = [_best_of(golds, answer) for golds, answer in zip(answers, predicted, strict=True)]
+    scores = [_best_of(tuple(golds), answer) for golds, answer in zip(answers, predicted, strict=True)]
     exact, f1 = np.asarray(scores, np.float64).reshape(-1, 2).T
     return exact, f1
 
@@ -63,8 +64,9 @@ def answer_f1(gold: str, predicted: str) -> float:
     return 2 * (Counter(gold_words) & Counter(words)).total() / (len(gold_words) + len(words))
 
 
-def _best_of(golds: Sequence[str], answer: str) -> tuple[float, float]:
-    golds = [gold for gold in golds if normalize(gold)] or [""]
+@functools.lru_cache(maxsize=100_000)  # drawn samples have the same questions again and again
+def _best_of(golds: tuple[str, ...], answer: str) -> tuple[float, float]:
+    golds = tuple(gold for gold in golds if normalize(gold)) or ("",)
     exact = max(float(normalize(gold) == normalize(answer)) for gold in golds)
     return exact, max(answer_f1(gold, answer) for gold in golds)
 

@@ -1,0 +1,54 @@
+"""Vectors of texts: .npy shards and ids, for search, clustering or another program. The same command again goes on.
+
+python -m bert_jax.embed --model=MODEL --input=FILE --output=DIR [--pooling=mean|cls|max|words|tokens] [--layers=-1]
+    [--normalize] [--queries=FILE --qrels=FILE]     with these, how well the input is searched, as JSON
+python -m bert_jax.embed --model=MODEL --mine=PAIRS --output=FILE.jsonl      pairs with hard negatives
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from absl import flags
+
+from bert_jax import cli
+from bert_jax.errors import UserError
+from bert_jax.inference.embedding_options import define_options, load
+from bert_jax.inference.embedding_run import embed_file
+from bert_jax.inference.mining import mine_file
+from bert_jax.inference.retrieval import read_searches, search_scores
+from bert_jax.parallel.processes import is_first, joined
+from bert_jax.storage.lock import only_run
+from bert_jax.storage.paths import check_place
+
+_OUTPUT = flags.DEFINE_string("output", None, "Directory to write; of --mine, a file.", required=True)
+_INPUT = flags.DEFINE_string("input", None, "Texts: .txt (one a line), .jsonl, .tsv, .csv; - is the standard input.")
+_MINE = flags.DEFINE_string("mine", None, "Anchors and positives, to find hard negatives for.")
+_SKIP = flags.DEFINE_integer("skip", 0, "Mining passes over so many nearest texts: they may be unknown positives.", 0)
+_MARGIN = flags.DEFINE_float("margin", 0.95, "A negative is at most so much of its positive's cosine.", 0, 1)
+_NEGATIVES = flags.DEFINE_integer("negatives", 5, "How many of them a pair gets, if there are.", 1)
+_QUERIES = flags.DEFINE_string("queries", None, "Queries as JSON Lines of _id and text, to search the input for.")
+_QRELS = flags.DEFINE_string("qrels", None, "Judgements: query, document and grade between tabs.")
+_OPTIONS = define_options()
+
+
+def main(argv: Sequence[str]) -> None:
+    """Embed a file, and search it; or mine."""
+    del argv
+    options = _OPTIONS()
+    if _MINE.value:
+        mine_file(options, _MINE.value, _OUTPUT.value, _NEGATIVES.value, _SKIP.value, _MARGIN.value)
+        return
+    if not _INPUT.value:
+        raise UserError("--input is missing, give a file of texts (.txt, .jsonl, .tsv or .csv), or - with texts at it")
+    check_place(_OUTPUT.value, "output")
+    searches = read_searches(_QUERIES.value, _QRELS.value)
+    with joined(), only_run(_OUTPUT.value) if is_first() else nullcontext():
+        loaded = load(options)
+        embed_file(options, loaded, _INPUT.value, _OUTPUT.value)
+        if searches:
+            print(json.dumps(search_scores(loaded.embedder, _OUTPUT.value, _INPUT.value, searches), indent=2))
+
+
+if __name__ == "__main__":
+    cli.run(main)

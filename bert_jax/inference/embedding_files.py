@@ -1,0 +1,146 @@
+"""The output directory of embed: shards that are whole or absent, in the order of the input, and what was made.
+
+embeddings-00000.npy         float32 or float16 [rows, dim]: as FAISS and NumPy take them
+ids-00000.jsonl              a line a row: its own id as JSON, or its number, from 0, where the input has no ids
+embeddings.json              model, pooling, dim, rows, shards; written last: with it all is there
+progress.json                until then: the settings, and the shards that are done
+
+Of tokens and words, in place of the .npy, tokens-00000.safetensors (token_shards.py).
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import safetensors.numpy
+from etils import epath
+
+from bert_jax.errors import UserError
+from bert_jax.storage.json_file import read_json
+from bert_jax.storage.whole_file import replace_text, whole_file
+from bert_jax.tasks.examples import TextExample
+
+DESCRIPTION, PROGRESS = "embeddings.json", "progress.json"
+_AGAIN = "give another --output, and they are made again"
+Settings = Mapping[str, Any]  # what decides the vectors, ready for JSON
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One shard that is there."""
+
+    file: str
+    ids: str
+    rows: int  # texts
+    input_crc32c: str  # of all texts and ids up to its end
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """The content of progress.json and embeddings.json."""
+
+    settings: dict[str, Any]
+    model: str = ""  # --model, for people
+    input: str = ""  # --input, likewise
+    dim: int = 0
+    rows: int = 0
+    dtype: str = "float32"
+    shards: list[Shard] = dataclasses.field(default_factory=list)
+
+
+def read_made(directory: epath.Path) -> Made:
+    """What is in a directory of embed that is complete; UserError if it is not."""
+    if not (directory / DESCRIPTION).exists():
+        raise UserError(f"{directory} holds no {DESCRIPTION}; let `python -m bert_jax.embed` end first")
+    return read_json(directory / DESCRIPTION, Made, _AGAIN)
+
+
+def begun(directory: epath.Path, settings: Settings) -> tuple[Made | None, bool]:
+    """What an earlier call made, and whether it is complete.
+
+    Raises:
+      UserError: it was made with other settings, or `directory` holds something else.
+    """
+    for name in (DESCRIPTION, PROGRESS):
+        if (directory / name).exists():
+            made = read_json(directory / name, Made, _AGAIN)
+            _check_same(directory, made.settings, json.loads(json.dumps(dict(settings))))
+            return made, name == DESCRIPTION
+    others = [path.name for path in directory.iterdir()] if directory.exists() else []
+    foreign = sorted(name for name in others if not name.startswith("."))
+    if foreign:
+        raise UserError(f"--output={directory} holds {foreign[0]}, and no {PROGRESS} of embed; give a new directory")
+    return None, False
+
+
+def _check_same(directory: epath.Path, before: Settings, now: Settings) -> None:
+    for name, value in now.items():
+        if before.get(name) != value:
+            what = "another model" if name in ("weights", "vocabulary") else f"{name}={_shown(before.get(name))}"
+            now_is = "" if name in ("weights", "vocabulary") else f", and now it is {_shown(value)}"
+            raise UserError(f"--output={directory} was begun with {what}{now_is}; give another --output")
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+class InputDigest:
+    """A running checksum of the texts and ids that were read."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def add(self, example: TextExample) -> None:
+        """One more row."""
+        content = json.dumps([example.id, example.text, example.text2])
+        self._value = google_crc32c.extend(self._value, content.encode())
+
+    def __str__(self) -> str:
+        return f"{self._value:08x}"
+
+
+def write_ids(path: epath.Path, examples: Sequence[TextExample], first: int) -> None:
+    """A line a row; `first` is the number of the first."""
+    numbers = enumerate(examples, start=first)
+    lines = (json.dumps(number if one.id is None else one.id, ensure_ascii=False) for number, one in numbers)
+    replace_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_ids(path: epath.Path) -> list[Any]:
+    """As they were written."""
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+
+
+def write_arrays(path: epath.Path, arrays: np.ndarray | dict[str, np.ndarray]) -> None:
+    """A .npy of an array, a .safetensors of several, whole or not at all."""
+    with whole_file(path) as file:
+        if isinstance(arrays, np.ndarray):
+            np.save(file, arrays)
+        else:
+            file.write(safetensors.numpy.save(arrays))
+
+
+def write_made(directory: epath.Path, made: Made, is_complete: bool) -> None:
+    """Write progress.json, or embeddings.json in its place."""
+    text = json.dumps(dataclasses.asdict(made), indent=2, ensure_ascii=False) + "\n"
+    replace_text(directory / (DESCRIPTION if is_complete else PROGRESS), text)
+    if is_complete:
+        (directory / PROGRESS).unlink(missing_ok=True)
+
+
+def read_vectors(directory: epath.PathLike) -> Iterator[tuple[list[Any], np.ndarray]]:
+    """Of each shard, in their order: ids, and vectors [rows, dim].
+
+    Raises:
+      UserError: the directory is not complete, or holds tokens or words.
+    """
+    directory = epath.Path(directory)
+    for shard in read_made(directory).shards:
+        if not shard.file.endswith(".npy"):
+            raise UserError(f"{directory} holds states of tokens or words; give vectors of texts (--pooling=mean)")
+        with (directory / shard.file).open("rb") as file:
+            yield read_ids(directory / shard.ids), np.load(file)

@@ -1,0 +1,106 @@
+"""What embed is asked for, and the model that it is asked of."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from absl import flags
+
+from bert_jax.config import MeshConfig, ModelConfig, TextConfig
+from bert_jax.config.check import require
+from bert_jax.errors import UserError
+from bert_jax.inference.embedding import Embedder
+from bert_jax.inference.forward import TOKENS
+from bert_jax.inference.own_settings import own_settings
+from bert_jax.inference.pooling import COMBINED, OF_TEXTS, OF_TOKENS, Pooling, layers_of
+from bert_jax.interchange.pretrained import Pretrained, read_pretrained
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.text.tokenizer import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingOptions:
+    """The flags of embed that decide the vectors, and how they are stored."""
+
+    model: str
+    pooling: str | None = None  # None: as the model says, else mean
+    layers: str = "-1"
+    combine: str = "concat"
+    normalize: bool = False
+    long: str = "cut"
+    max_length: int = 0  # 0: as the model says, else as many tokens as it reads
+    dtype: str = "float32"  # of the output
+    shard_rows: int = 50_000  # texts of a shard at most; fewer where these were too many bytes
+    batch_tokens: int = TOKENS
+    columns: str = ""
+    header: str = "auto"
+
+
+def define_options() -> Callable[[], EmbeddingOptions]:
+    """Define a flag for each option; gives what reads them."""
+    flags.DEFINE_string("model", None, "A workdir, a Hugging Face directory or file, an original checkpoint.")
+    flags.mark_flag_as_required("model")
+    flags.DEFINE_enum("pooling", None, [*OF_TEXTS, *OF_TOKENS], "What a vector is of; default: as the model says.")
+    flags.DEFINE_string("layers", "-1", "Of which hidden states: 0 the embeddings', 1 the first layer's, -1 the last.")
+    flags.DEFINE_enum("combine", "concat", list(COMBINED), "What is done with several layers.")
+    flags.DEFINE_boolean("normalize", False, "Vectors get length 1.")
+    flags.DEFINE_enum("long", "cut", ["cut", "windows"], "What becomes of a text that is longer than the model reads.")
+    flags.DEFINE_integer("max_length", 0, "Tokens of a text, special ones too; 0: as the model says.", 0)
+    flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of the numbers that are written.")
+    flags.DEFINE_integer("shard_rows", 50_000, "Texts of a shard, at most.", 1)
+    flags.DEFINE_integer("batch_tokens", TOKENS, "Tokens of a batch and device; vectors do not depend on it.", 1)
+    flags.DEFINE_string("columns", "", "Which column is what: text:1,text2:2,id:0. Default: by the header.")
+    flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether a first row is one.")
+    names = [field.name for field in dataclasses.fields(EmbeddingOptions)]
+
+    def read() -> EmbeddingOptions:
+        given: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
+        return EmbeddingOptions(**given)
+
+    return read
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A model ready to embed, and the settings by which its vectors are known again."""
+
+    embedder: Embedder
+    settings: dict[str, Any]
+    tokenizer: Tokenizer
+
+
+def load(options: EmbeddingOptions) -> Loaded:
+    """The model of the options on all devices; UserError if it cannot be read or has no such layer."""
+    own = own_settings(options.model)
+    pooling = Pooling(options.pooling or own.pooling or "mean", layers_of(options.layers), options.combine)
+    if options.normalize and not pooling.of_texts:
+        raise UserError(f"--normalize is for vectors of texts, and not for --pooling={options.pooling}; leave it out")
+    pretrained = read_pretrained(options.model, ModelConfig())
+    most = pretrained.config.max_position_embeddings
+    length = options.max_length or min(own.max_length or most, most)
+    require(3 < length <= most, "--max_length", length, f"give 4 to {most}, as the model reads")
+    text = TextConfig(max_length=length, long=options.long)  # type: ignore[arg-type]  # the flag has these values
+    mesh = make_mesh(MeshConfig())
+    embedder = Embedder(pretrained, pooling, text, mesh, options.normalize, options.batch_tokens)
+    return Loaded(embedder, _settings(options, pretrained, pooling, text), pretrained.tokenizer)
+
+
+def _settings(options: EmbeddingOptions, pretrained: Pretrained, pooling: Pooling, text: TextConfig) -> dict[str, Any]:
+    weights = 0
+    for path in sorted(pretrained.arrays):
+        weights = google_crc32c.extend(weights, np.ascontiguousarray(pretrained.arrays[path]).tobytes())
+    return {
+        "weights": f"{weights:08x}",
+        "vocabulary": pretrained.tokenizer.fingerprint,
+        "pooling": pooling.kind,
+        "layers": list(pooling.layers),
+        "combine": pooling.combine,
+        "normalize": options.normalize,
+        "dtype": options.dtype,
+        "max_length": text.max_length,
+        "long": text.long,
+        "shard_rows": options.shard_rows,
+        "columns": options.columns,
+    }

@@ -1,0 +1,125 @@
+"""Search by cosine among vectors that embed has written, and its scores beside BM25's."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging
+from etils import epath
+
+from bert_jax.errors import UserError
+from bert_jax.inference.embedding import Embedder, unit
+from bert_jax.inference.embedding_files import read_vectors
+from bert_jax.tasks.floors.retrieval import bm25
+from bert_jax.tasks.lines import shown
+from bert_jax.tasks.retrieval import read_documents, read_judgements
+from bert_jax.tasks.scores.retrieval import Qrels, Run, retrieval
+
+DEPTH = 100  # documents kept of each query: as deep as a score looks
+_QUERIES = 256  # at a time
+_MOST_FOR_FLOOR = 200_000  # documents: BM25 holds them all in memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Searches:
+    """Queries by their ids, and which documents answer them."""
+
+    queries: Mapping[str, str]
+    qrels: Qrels
+
+
+def read_searches(queries: str | None, qrels: str | None) -> Searches | None:
+    """Of the files of --queries and --qrels; None if neither is given.
+
+    Raises:
+      UserError: only one is given, a file cannot be read, or no judgement is of a query that is there.
+    """
+    if not queries and not qrels:
+        return None
+    if not queries or not qrels:
+        raise UserError(f"--{'qrels' if queries else 'queries'} is missing; a search needs queries and judgements")
+    found = Searches(read_documents(queries), read_judgements(qrels))
+    if not found.queries.keys() & found.qrels.keys():
+        raise UserError(f"{shown(qrels)} judges no query of {shown(queries)}; give files that belong together")
+    return found
+
+
+def search_scores(embedder: Embedder, output: epath.PathLike, documents: str, searches: Searches) -> dict[str, Any]:
+    """Scores of a search in the vectors in `output`, those of the file `documents`; ready for JSON.
+
+    Returns:
+      documents and queries, how many; scores; floors, those of BM25 (of at most 200,000 documents).
+    """
+    judged = {query: text for query, text in searches.queries.items() if query in searches.qrels}
+    ids, run = search(embedder, output, judged)
+    lost = {document for gains in searches.qrels.values() for document in gains} - ids
+    if lost:
+        logging.warning("%d judged documents, such as %r, are not in %s", len(lost), min(lost), shown(documents))
+    qrels = {query: searches.qrels[query] for query in judged}
+    floors = {"BM25": retrieval(qrels, bm25(read_documents(documents), judged))} if len(ids) <= _MOST_FOR_FLOOR else {}
+    return {
+        "documents": len(ids),
+        "queries": len(judged),
+        "scores": _for_json(retrieval(qrels, run)),
+        "floors": {name: _for_json(scores) for name, scores in floors.items()},
+    }
+
+
+def search(embedder: Embedder, output: epath.PathLike, queries: Mapping[str, str]) -> tuple[set[str], Run]:
+    """The ids of the documents whose vectors are in `output`, and the best ones of each query with their cosines.
+
+    Raises:
+      UserError: an id is there twice, or the vectors are of tokens.
+    """
+    ids: list[str] = []
+
+    def blocks() -> Iterable[np.ndarray]:
+        for of_shard, vectors in read_vectors(output):
+            ids.extend(map(str, of_shard))
+            yield vectors
+
+    scores, rows = nearest(embedder.of_texts(list(queries.values())), blocks(), DEPTH)
+    known = set(ids)
+    if len(known) < len(ids):
+        raise UserError(f"{len(ids) - len(known)} documents have the id of another; give each its own")
+    run = {
+        query: {ids[row]: float(score) for score, row in zip(scores[place], rows[place], strict=True) if row >= 0}
+        for place, query in enumerate(queries)
+    }
+    return known, run
+
+
+def nearest(queries: np.ndarray, blocks: Iterable[np.ndarray], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows with the highest cosines, of all blocks one after the other; one block is in memory at a time.
+
+    Args:
+      queries: [queries, dim].
+      blocks: [rows, dim] each.
+      depth: how many rows of each query.
+
+    Returns:
+      cosines float32 [queries, depth], descending, and row numbers int64 [queries, depth]; -1 where there are fewer.
+    """
+    queries = unit(queries.astype(np.float32))
+    scores = np.full((len(queries), depth), -np.inf, np.float32)
+    rows = np.full((len(queries), depth), -1, np.int64)
+    first = 0
+    for block in blocks:
+        block = unit(block.astype(np.float32))
+        for start in range(0, len(queries), _QUERIES):
+            part = slice(start, start + _QUERIES)
+            found = queries[part] @ block.T
+            numbers = np.broadcast_to(np.arange(first, first + len(block)), found.shape)
+            every, of_all = np.hstack([scores[part], found]), np.hstack([rows[part], numbers])
+            best = np.argpartition(-every, depth - 1, axis=1)[:, :depth]
+            scores[part] = np.take_along_axis(every, best, axis=1)
+            rows[part] = np.take_along_axis(of_all, best, axis=1)
+        first += len(block)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+def _for_json(scores: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}

@@ -1,0 +1,104 @@
+"""A fine-tuned model as transformers' BertFor... of its task; a bi-encoder as BertModel.
+
+What transformers has no place for is computed into the weights: a regression's outputs are on the scale of its labels.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from etils import epath
+
+from bert_jax.config import ModelConfig
+from bert_jax.interchange.bert_names import HUGGINGFACE_ENCODER, HUGGINGFACE_TASKS
+from bert_jax.interchange.huggingface import to_huggingface_config, write_model
+from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
+from bert_jax.interchange.renames import ModelOf, to_ours, to_theirs
+from bert_jax.model.functional import Params
+from bert_jax.model.tasks import task_model
+from bert_jax.text.tokenizer import Tokenizer
+from bert_jax.workdir.fine_tuned import FineTuned
+
+
+class Class(NamedTuple):
+    """What AutoModelFor... makes of a task's model."""
+
+    name: str
+    head: str  # ours, model/tasks.py
+    problem_type: str | None = None  # by which BertForSequenceClassification chooses a loss
+
+
+CLASSES = {
+    "classification": Class("BertForSequenceClassification", "sequence", "single_label_classification"),
+    "multilabel": Class("BertForSequenceClassification", "sequence", "multi_label_classification"),
+    "regression": Class("BertForSequenceClassification", "sequence", "regression"),
+    "tagging": Class("BertForTokenClassification", "token"),
+    "qa": Class("BertForQuestionAnswering", "span"),
+    "choice": Class("BertForMultipleChoice", "choice"),
+    "similarity": Class("BertModel", "embedding"),
+}
+
+
+def write_task_model(directory: epath.Path, model: FineTuned, params: Params, tokenizer: Tokenizer) -> None:
+    """Write model.safetensors, config.json and the tokenizer's files; `params` are nested dicts of host arrays.
+
+    The tokenizer cuts at the length that the model was trained with, where it is told to cut.
+    """
+    head = CLASSES[model.kind].head
+    if head == "embedding":
+        state_dict = encoder_to_huggingface(params, model.model)
+    else:
+        params = _on_the_scale_of_the_labels(model, params)
+        state_dict = task_to_huggingface(params, head, len(params["classifier"]["bias"]), model.model)
+    write_model(directory, state_dict, task_config(model, tokenizer.pad_id))
+    write_tokenizer(tokenizer, directory, model.text.max_length)
+
+
+def task_to_huggingface(params: Params, head: str, outputs: int, config: ModelConfig) -> dict[str, np.ndarray]:
+    """The state dict, float32, of a model with this head (model/tasks.py), of nested dicts of host arrays."""
+    return _float32(to_theirs(params, HUGGINGFACE_TASKS[head], config, _with_head(head, outputs)))
+
+
+def task_from_huggingface(state_dict: Mapping[str, np.ndarray], head: str, outputs: int, config: ModelConfig) -> Params:
+    """Our parameters of a state dict as `task_to_huggingface` gives it; UserError as in huggingface.py."""
+    return to_ours(state_dict, HUGGINGFACE_TASKS[head], config, "the state dict", _with_head(head, outputs))
+
+
+def encoder_to_huggingface(params: Params, config: ModelConfig) -> dict[str, np.ndarray]:
+    """BertModel's state dict, float32, of a model's encoder, with its pooler if it has one."""
+    encoder = {"encoder": params["encoder"]}
+    head = "sequence" if "pooler" in params["encoder"] else "token"
+    return _float32(to_theirs(encoder, HUGGINGFACE_ENCODER, config, _with_head(head, outputs=0)))
+
+
+def _with_head(head: str, outputs: int) -> ModelOf:
+    return functools.partial(task_model, head, outputs)
+
+
+def _float32(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+
+
+def task_config(model: FineTuned, pad_id: int) -> dict[str, Any]:
+    """The content of config.json: labels in the order of the outputs, and what the task's class reads beside them."""
+    theirs = CLASSES[model.kind]
+    settings = to_huggingface_config(model.model, pad_id) | {"architectures": [theirs.name], "classifier_dropout": None}
+    labels = ["score"] if model.kind == "regression" else model.settings.get("labels", ())
+    if labels:
+        settings["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        settings["label2id"] = {label: number for number, label in enumerate(labels)}
+    if theirs.problem_type:
+        settings["problem_type"] = theirs.problem_type
+    if thresholds := model.settings.get("thresholds"):
+        settings["thresholds"] = thresholds  # of probabilities; transformers keeps it and has no use for it
+    return settings
+
+
+def _on_the_scale_of_the_labels(model: FineTuned, params: Params) -> Params:
+    """A regression learns (label - mean) / sd: its last layer, times sd and plus mean, gives the label."""
+    if model.kind != "regression":
+        return params
+    mean, sd = (np.float32(model.settings[name]) for name in ("mean", "sd"))
+    kernel, bias = params["classifier"]["kernel"] * sd, params["classifier"]["bias"] * sd + mean
+    return {**params, "classifier": {"kernel": kernel, "bias": bias}}

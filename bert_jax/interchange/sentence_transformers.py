@@ -1,0 +1,50 @@
+"""An encoder as a directory that sentence-transformers loads: a text's vector is the mean of its tokens' last states.
+
+Files and keys are those that release 2 to 5 of it read; they lie beside Hugging Face's.
+"""
+
+import json
+from typing import Any
+
+from etils import epath
+
+from bert_jax.config import ModelConfig
+from bert_jax.interchange.huggingface import to_huggingface_config, write_model
+from bert_jax.interchange.huggingface_tasks import encoder_to_huggingface
+from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
+from bert_jax.model.functional import Params
+from bert_jax.text.tokenizer import Tokenizer
+
+_PACKAGE = "sentence_transformers.models"
+POOLINGS = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+
+
+def write_sentence_transformers(
+    directory: epath.Path, params: Params, config: ModelConfig, tokenizer: Tokenizer, max_length: int, normalize: bool
+) -> None:
+    """Write the encoder of `params` (nested dicts of host arrays), tokenizer and modules.
+
+    Texts are cut at `max_length` tokens there. `normalize`: vectors have length 1.
+    """
+    settings = to_huggingface_config(config, tokenizer.pad_id) | {"architectures": ["BertModel"]}
+    write_model(directory, encoder_to_huggingface(params, config), settings)
+    write_tokenizer(tokenizer, directory, max_length)
+    names = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
+    modules = [
+        {"idx": place, "name": str(place), "path": f"{place}_{name}" if place else "", "type": f"{_PACKAGE}.{name}"}
+        for place, name in enumerate(names)
+    ]
+    _write_json(directory / "modules.json", modules)
+    transformer: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does it
+    if "pooler" not in params["encoder"]:
+        transformer["model_args"] = {"add_pooling_layer": False}  # else it makes one afresh, and warns
+    _write_json(directory / "sentence_bert_config.json", transformer)
+    (directory / "1_Pooling").mkdir()
+    pooling = {f"pooling_mode_{name}": name == "mean_tokens" for name in POOLINGS}
+    _write_json(directory / "1_Pooling" / "config.json", {"word_embedding_dimension": config.hidden_size, **pooling})
+    similarity: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
+    _write_json(directory / "config_sentence_transformers.json", similarity)
+
+
+def _write_json(path: epath.Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")

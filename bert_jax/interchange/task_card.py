@@ -1,0 +1,172 @@
+"""README.md of an exported task model: its task and labels, how well it does, how it is loaded, how it was made."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from bert_jax.interchange.huggingface_tasks import CLASSES
+from bert_jax.workdir.fine_tuned import FineTuned
+
+PIPELINES = {
+    "classification": "text-classification",
+    "multilabel": "text-classification",
+    "regression": "text-classification",
+    "tagging": "token-classification",
+    "qa": "question-answering",
+    "choice": "multiple-choice",
+    "similarity": "sentence-similarity",
+}
+_PAGE = """\
+---
+library_name: {library}
+pipeline_tag: {pipeline}
+tags:
+- bert
+---
+
+# BERT, fine-tuned with bert_jax: {task}
+
+From `{init_from}`; the weights after step {step:,} of seed {seed}, in float32. Texts were read in rows of at most
+{max_length:,} tokens.
+
+## Outputs
+
+{outputs}
+
+## Scores
+
+{scores}
+
+## Files and use
+
+{files}
+
+{use}
+
+## Made with
+
+```
+{command}
+```
+
+{versions}
+
+## Whole configuration
+
+```json
+{config}
+```
+"""
+_AUTO = {
+    "BertForSequenceClassification": "AutoModelForSequenceClassification",
+    "BertForTokenClassification": "AutoModelForTokenClassification",
+    "BertForQuestionAnswering": "AutoModelForQuestionAnswering",
+    "BertForMultipleChoice": "AutoModelForMultipleChoice",
+    "BertModel": "AutoModel",
+}
+_LOADS = {
+    "transformers": """\
+from transformers import {auto}, AutoTokenizer
+
+model, tokenizer = {auto}.from_pretrained(DIR), AutoTokenizer.from_pretrained(DIR)""",
+    "sentence-transformers": """\
+from sentence_transformers import SentenceTransformer
+
+vectors = SentenceTransformer(DIR).encode(texts)  # the mean of each text's last hidden states""",
+    "numpy": """\
+import numpy
+
+weights = numpy.load("DIR/params.npz")  # names are paths, say "classifier/kernel"; settings are in config.json""",
+}
+
+_FILES = {
+    "transformers": "Weights in `model.safetensors`; architecture and labels in `config.json`; the tokenizer's files.",
+    "sentence-transformers": "Weights of the encoder in `model.safetensors`, its architecture in `config.json`; the "
+    "tokenizer's\nfiles; what is done with hidden states in `modules.json`, `1_Pooling/` and `*sentence*.json`.",
+    "numpy": "Weights in `params.npz`; architecture in `config.json`; labels, in the order of the outputs, in\n"
+    "`task_settings.json`; the tokenizer's own files.",
+}
+
+
+def task_card(model: FineTuned, summary: Mapping[str, Any], config: Mapping[str, Any], library: str) -> str:
+    """The text of the card; `summary` is the workdir's scores.json, {} if there is none, `config` its config.json."""
+    load = _LOADS[library].format(auto=_AUTO[CLASSES[model.kind].name])
+    return _PAGE.format(
+        library=library,
+        pipeline="sentence-similarity" if library == "sentence-transformers" else PIPELINES[model.kind],
+        task=model.kind,
+        init_from=model.init_from,
+        step=model.step,
+        seed=model.seed,
+        max_length=model.text.max_length,
+        outputs=_outputs(model),
+        scores=_scores(model, summary),
+        files=_FILES[library],
+        use=f"```python\n{load}\n```" + ("\n\n" + _LONG if model.text.long != "cut" else ""),
+        command=_command(model),
+        versions="\n".join(f"- {name} {version}" for name, version in sorted(model.versions.items())),
+        config=json.dumps(config, indent=2, sort_keys=True),
+    )
+
+
+_LONG = (
+    "Texts longer than a row: `python -m bert_jax.predict` can read them in windows and combine what it finds in each; "
+    "other\nprograms cut them, or have their own way."
+)
+
+
+def _outputs(model: FineTuned) -> str:
+    """What the numbers mean, in their order."""
+    match model.kind:
+        case "regression":
+            return "One number, on the scale of the training labels."
+        case "choice":
+            return "A number for each choice; the largest is the answer."
+        case "qa":
+            return "Two numbers for each token: that the answer starts there, and ends there."
+        case "similarity":
+            return "Hidden states, whose mean over a text's tokens is its vector; vectors are compared by cosine."
+    thresholds = model.settings.get("thresholds") or []
+    rows = [f"| {place} | {_cell(label)} |" for place, label in enumerate(model.settings["labels"])]
+    table = ["| output | label |", "|---:|---|", *rows]
+    if thresholds:
+        rows = [f"{row} {threshold:.4g} |" for row, threshold in zip(rows, thresholds, strict=True)]
+        table = ["| output | label | given from a probability of |", "|---:|---|---:|", *rows]
+    return "\n".join(table)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _scores(model: FineTuned, summary: Mapping[str, Any]) -> str:
+    """Of this model, beside what simple methods reach on the same files."""
+    tables = []
+    for split, scores in (("dev", model.dev), ("test", model.test)):
+        floors = {name: of for name, of in summary.get("floors", {}).get(split, {}).items() if of}
+        if scores:
+            head = ["score", "this model", *map(_cell, floors)]
+            rows = [[name, value, *(of.get(name) for of in floors.values())] for name, value in scores.items()]
+            lines = [head, ["---", *["---:"] * (len(head) - 1)], *[[name, *map(_number, of)] for name, *of in rows]]
+            title = f"On `{getattr(model.options, split)}` ({split}):"
+            tables.append("\n".join([title, "", *("| " + " | ".join(line) + " |" for line in lines)]))
+    if len(summary.get("seeds", ())) > 1:
+        tables.append(f"This is the best on dev of {len(summary['seeds'])} seeds; the others differ from it.")
+    return "\n\n".join(tables) or "None were taken."
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _command(model: FineTuned) -> str:
+    options = model.options
+    flags = {
+        "task": model.kind,
+        "init_from": model.init_from,
+        **{name: getattr(options, name) for name in ("train", "dev", "test", "columns")},
+        "workdir": "DIR",
+    }
+    given = [shlex.quote(f"--{name}={value}") for name, value in flags.items() if value]
+    return " ".join(["python -m bert_jax.finetune", *given])

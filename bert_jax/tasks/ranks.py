@@ -1,0 +1,73 @@
+"""Where the positives of anchors rank among the positives of a whole file."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bert_jax.tasks.examples import PairExample
+
+_MOST = 20_000  # different positives, the first of a file, that are ranked: more take hours and say the same
+_ROWS = 256  # compared with them at a time
+
+
+def ranks_of_positives(vectors: np.ndarray, examples: Sequence[PairExample]) -> list[int]:
+    """The rank of each example's positive by its cosine, from 1; an anchor's other positives and itself are no rivals.
+
+    Args:
+      vectors: [examples, 2, dim], of anchor and positive, at length 1.
+      examples: theirs.
+    """
+    number = _candidates(examples)
+    first = [0] * len(number)  # an example that has the candidate
+    for row in range(len(examples) - 1, -1, -1):
+        if (place := number.get(examples[row].text2)) is not None:
+            first[place] = row
+    candidates, own = vectors[first, 1], _positives(examples, number)
+    ranks: list[int] = []
+    for start in range(0, len(examples), _ROWS):
+        scores = vectors[start : start + _ROWS, 0] @ candidates.T
+        for row, of_row in enumerate(scores, start=start):
+            positive = float(vectors[row, 0] @ vectors[row, 1])
+            of_row[own[examples[row].text]] = -np.inf
+            # What differs in the last digits of a product is the same text, or as good.
+            ranks.append(1 + int((of_row > positive + 1e-9).sum()))
+    return ranks
+
+
+def bm25_ranks(examples: Sequence[PairExample]) -> list[int | None]:
+    """The same by BM25; None where the positive is not among the best hundred."""
+    from bert_jax.tasks.floors.retrieval import bm25
+
+    number = _candidates(examples)
+    own = _positives(examples, number)
+    queries = {text: text for text in dict.fromkeys(example.text for example in examples)}
+    run = bm25({str(place): text for text, place in number.items()}, queries)
+    return [_rank(run[one.text], number.get(one.text2), own[one.text]) for one in examples]
+
+
+def _rank(scores: Mapping[str, float], positive: int | None, own: Sequence[int]) -> int | None:
+    if (of_positive := scores.get(str(positive))) is None:
+        return None
+    others = {str(place) for place in own}
+    return 1 + sum(score > of_positive for place, score in scores.items() if place not in others)
+
+
+def _candidates(examples: Sequence[PairExample]) -> dict[str, int]:
+    different = dict.fromkeys(example.text2 for example in examples)
+    return {text: place for place, text in enumerate(itertools.islice(different, _MOST))}
+
+
+def _positives(examples: Sequence[PairExample], number: Mapping[str, int]) -> dict[str, list[int]]:
+    """Anchor -> the numbers of its positives, and of itself."""
+    own: dict[str, list[int]] = {}
+    for example in examples:
+        places = own.setdefault(example.text, [])
+        places += [number[text] for text in (example.text, example.text2) if text in number]
+    return own
+
+
+def of_ranks(ranks: Sequence[int | None]) -> dict[str, float]:
+    """Mean reciprocal rank and how many ranks are 1; None is a positive that was not found."""
+    reciprocal = [1.0 / rank if rank else 0.0 for rank in ranks]
+    return {"mrr": float(np.mean(reciprocal)), "accuracy@1": float(np.mean([rank == 1 for rank in ranks]))}

@@ -1,0 +1,153 @@
+"""Texts as vectors that are near each other where the texts belong together (arXiv 1908.10084): a bi-encoder.
+
+Scored pairs are learnt by their order (CoSENT), anchors and positives against the batch's other texts.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from bert_jax.config import TaskConfig
+from bert_jax.errors import UserError
+from bert_jax.objectives.metrics import Metric
+from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.examples import PairExample
+from bert_jax.tasks.pairs import read_pairs
+from bert_jax.tasks.ranks import bm25_ranks, of_ranks, ranks_of_positives
+from bert_jax.tasks.rows import EncodedText, Rows, make_rows
+from bert_jax.tasks.task import Head, Prediction, score
+from bert_jax.tasks.whole_texts import HEADER
+
+
+@dataclasses.dataclass(frozen=True)
+class Similarity:
+    """Which pairs it has learnt from, and what of a vector is used."""
+
+    scored: bool = True  # pairs with scores; else anchors with positives
+    pooling: str = "mean"  # of the last hidden states
+    normalized: bool = True  # vectors are compared at length 1, by their cosine
+    kind = "similarity"
+    head: Head = "embedding"
+    reads_all_tokens = True
+    windows = False
+    num_outputs = 0
+    default_max_length = None
+
+    @property
+    def loss(self) -> str:
+        """See Task."""
+        return "cosent" if self.scored else "contrastive"
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """Spearman's correlation with the scores leads; of anchors, where their positives rank among all positives."""
+        if self.scored:
+            return (
+                score("spearman", "Spearman correlation", "spearman", unit="number"),
+                score("pearson", "Pearson correlation", "pearson", unit="number"),
+            )
+        return (score("mrr", "Mean reciprocal rank", "mrr"), score("accuracy@1", "Accuracy at 1", "acc@1"))
+
+    def settings(self) -> dict[str, Any]:
+        """See Task."""
+        return dataclasses.asdict(self)
+
+    def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[PairExample]:
+        """See Task."""
+        return read_pairs(file, Columns.of(config.columns), needs_labels, HEADER[config.header])
+
+    def fitted(self, examples: Sequence[PairExample], config: TaskConfig) -> Self:
+        """By whether the examples have scores.
+
+        Raises:
+          UserError: all scores are the same, or files of both kinds are mixed.
+        """
+        del config
+        task = dataclasses.replace(self, scored=examples[0].score is not None)
+        task.check(examples)
+        if task.scored and len({example.score for example in examples}) == 1:
+            where, same = examples[0].place.rpartition(", line")[0], examples[0].score
+            raise UserError(
+                f"{where}: all pairs have the score {same}, of which nothing is learnt; leave its column out"
+            )
+        return task
+
+    def check(self, examples: Sequence[PairExample]) -> None:
+        """Raise UserError if some have scores and others, or those of training, have none."""
+        for example in examples:
+            if (example.score is not None) != self.scored:
+                this, training = ("no score", "scores") if self.scored else ("a score", "none")
+                raise UserError(
+                    f"{example.place} has {this}, and the pairs of training have {training}; give files alike"
+                )
+
+    def objective_options(self, examples: Sequence[PairExample], config: TaskConfig) -> dict[str, Any]:
+        """The temperature."""
+        del examples
+        return {"temperature": config.temperature}
+
+    def encode(self, examples: Sequence[PairExample], encoder: TextEncoder) -> Rows:
+        """See Task; a row is an example: its two texts, then its negatives, and empty texts after fewer than the most.
+
+        What is too long is cut, never read in windows: the texts of a row are compared. labels float32 [rows], the
+        scores, or text_groups int32 [rows, texts]: a number for each different text, 0 where there is none.
+        """
+        most = 0 if self.scored else max(len(example.negatives) for example in examples)
+        encoder.windows = False
+        number: dict[str, int] = {}
+        encoded: list[EncodedText] = []  # of each different text
+        texts: list[EncodedText] = []
+        groups = np.zeros((len(examples), 2 + most), np.int32)
+        for row, example in enumerate(examples):
+            for place, text in enumerate((example.text, example.text2, *example.negatives[:most])):
+                groups[row, place] = number.setdefault(text, len(number) + 1)
+                if len(number) > len(encoded):
+                    encoded.append(encoder.rows(text)[0])
+            texts += [encoded[group - 1] if group else EncodedText([], 0) for group in groups[row].tolist()]
+        labels: dict[str, np.ndarray] = {"example_weights": np.ones(len(examples), np.float32)}
+        if not self.scored:
+            labels["text_groups"] = groups
+        elif all(example.score is not None for example in examples):
+            labels["labels"] = np.array([example.score for example in examples], np.float32)
+        return make_rows(texts, range(len(examples)), texts_per_row=2 + most, labels=labels)
+
+    def predictions(
+        self, outputs: Sequence[np.ndarray], rows: Rows, examples: Sequence[PairExample]
+    ) -> list[Prediction]:
+        """{"score": the cosine}; of anchors also {"rank": of the positive among those of all examples, from 1}."""
+        del rows
+        vectors = np.stack([each[:2] for each in outputs]).astype(np.float64)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+        cosines = (vectors[:, 0] * vectors[:, 1]).sum(axis=-1)
+        found: list[Prediction] = [{"score": float(each)} for each in cosines]
+        if not self.scored:
+            for prediction, rank in zip(found, ranks_of_positives(vectors, examples), strict=True):
+                prediction["rank"] = rank
+        return found
+
+    def tuned(self, predictions: Sequence[Prediction], examples: Sequence[PairExample]) -> Self:
+        """As it is: there is no threshold."""
+        del predictions, examples
+        return self
+
+    def scores(self, predictions: Sequence[Prediction], examples: Sequence[PairExample]) -> dict[str, float]:
+        """See Task."""
+        if not self.scored:
+            return of_ranks([each["rank"] for each in predictions])
+        from bert_jax.tasks.scores.regression import regression
+
+        found = regression([example.score or 0.0 for example in examples], [each["score"] for each in predictions])
+        return {metric.name: found[metric.name] for metric in self.metrics}
+
+    def floors(self, train: Sequence[PairExample], test: Sequence[PairExample]) -> Mapping[str, Mapping[str, float]]:
+        """The cosine of TF-IDF; of anchors, where BM25 ranks their positives."""
+        if not self.scored:
+            return {"BM25": of_ranks(bm25_ranks(test))}
+        from bert_jax.tasks.floors.similarity import cosine
+
+        known = [text for example in train for text in (example.text, example.text2)]
+        found = cosine(known, [(example.text, example.text2) for example in test])
+        return {"TF-IDF cosine": self.scores([{"score": each} for each in found], test)}

@@ -1,0 +1,65 @@
+"""Hard negatives: what is passed over, and that the task reads what is written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bert_jax.errors import UserError
+from bert_jax.inference.embedding_options import EmbeddingOptions
+from bert_jax.inference.mining import mine, mine_file, negatives
+from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.examples import PairExample
+from bert_jax.tasks.pairs import read_pairs
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def test_ranks_and_margin():
+    scores = np.array([0.2, 0.9, -np.inf, 0.79, 0.5, 0.76, 0.5])
+    assert negatives(scores, 0.8, 3, 0, 0.95) == [5, 4, 6]  # 0.9 and 0.79 are over 0.76
+    assert negatives(scores, 0.8, 3, 1, 1.0) == [3, 5, 4]
+    assert negatives(scores, 0.8, 9, 3, 0.95) == [4, 6, 0]
+    assert negatives(scores, 1.0, 2, 0, 1.0) == [1, 3]
+    assert negatives(scores, 0.1, 2, 0, 0.95) == []
+    assert negatives(scores, 0.8, 2, 50, 0.95) == []
+
+
+class Angles:
+    """An embedder of texts that are angles."""
+
+    def of_texts(self, texts, watch=iter):
+        return np.array([[np.cos(float(text)), np.sin(float(text))] for text in texts], np.float32)
+
+
+def test_positives_of_the_anchor_are_none():
+    pairs = [("0", "0.5"), ("0", "0.6"), ("1", "0.7"), ("3", "0"), ("2", "2.5")]
+    examples = [PairExample("", None, *pair, None, ()) for pair in pairs]
+    found = mine(Angles(), examples, 2, 0, 1.0)
+    assert found[:2] == [["0.7", "2.5"]] * 2  # neither the other positive nor "0" itself
+    assert found[4] == ["0.7", "0.6"]  # 2.5 is its own; the others by distance from 2
+
+
+def test_a_file(tiny_bert, tmp_path):
+    rows = [("the wing", "a plane"), ("the dog", "a cat"), ("a fox", "the hull")]
+    path = tmp_path / "pairs.tsv"
+    path.write_text("anchor\tpositive\n" + "".join("\t".join(row) + "\n" for row in rows))
+    output = tmp_path / "mined.jsonl"
+    options = EmbeddingOptions(str(tiny_bert), batch_tokens=64)
+    mine_file(options, str(path), str(output), most=1, skip=0, margin=1.0)
+    mined = read_pairs(str(output), Columns(), True)
+    assert [(one.text, one.text2) for one in mined] == rows
+    positives = {positive for _, positive in rows}
+    assert all(set(one.negatives) <= positives - {one.text2} for one in mined)
+    assert any(one.negatives for one in mined)
+    assert set(json.loads(output.read_text().splitlines()[0])) == {"anchor", "positive", "negatives"}
+
+
+def test_what_cannot_be_mined(tiny_bert, tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("text1\ttext2\tscore\na\tb\t1\n")
+    options = EmbeddingOptions(str(tiny_bert))
+    with pytest.raises(UserError, match=r"give a name that ends in \.jsonl"):
+        mine_file(options, str(path), str(tmp_path / "mined"), 1, 0, 1.0)
+    with pytest.raises(UserError, match=r"pairs\.tsv has scores; mining is for anchors and positives"):
+        mine_file(options, str(path), str(tmp_path / "mined.jsonl"), 1, 0, 1.0)

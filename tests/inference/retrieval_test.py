@@ -1,0 +1,67 @@
+"""Search among vectors in shards, and its scores."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bert_jax.errors import UserError
+from bert_jax.inference.embedding_options import EmbeddingOptions, load
+from bert_jax.inference.embedding_run import embed_file
+from bert_jax.inference.retrieval import nearest, read_searches, search_scores
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.mark.parametrize("block", [7, 100])
+def test_the_nearest_of_all_blocks(block):
+    random = np.random.default_rng(0)
+    documents, queries = random.normal(size=(100, 8)), random.normal(size=(300, 8))
+    unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (queries, documents)]
+    cosines = unit[0] @ unit[1].T
+    scores, rows = nearest(queries, (documents[at : at + block] for at in range(0, 100, block)), 10)
+    np.testing.assert_allclose(scores, -np.sort(-cosines, axis=1)[:, :10], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(cosines, rows, axis=1), scores, atol=1e-6)
+
+
+def test_fewer_documents_than_are_asked_for():
+    scores, rows = nearest(np.eye(2), [np.eye(2)], 5)
+    assert rows[:, :2].tolist() == [[0, 1], [1, 0]]
+    assert (rows[:, 2:] == -1).all()
+    assert (scores[:, 2:] == -np.inf).all()
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture
+def collection(tmp_path):
+    """Documents, queries that are two of them, and judgements."""
+    texts = ["the wing of a plane", "a quick brown fox", "the lazy dog", "air flow over the hull"]
+    documents = write(tmp_path / "documents.jsonl", [{"_id": f"d{n}", "text": text} for n, text in enumerate(texts)])
+    queries = write(tmp_path / "queries.jsonl", [{"_id": "q0", "text": texts[2]}, {"_id": "q1", "text": texts[0]}])
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td2\t1\nq1\td0\t1\n")
+    return documents, queries, str(tmp_path / "qrels.tsv")
+
+
+def test_scores(tiny_bert, collection, tmp_path):
+    documents, queries, qrels = collection
+    options = EmbeddingOptions(str(tiny_bert), shard_rows=3, batch_tokens=64)
+    loaded = load(options)
+    embed_file(options, loaded, documents, tmp_path / "vectors")
+    found = search_scores(loaded.embedder, tmp_path / "vectors", documents, read_searches(queries, qrels))
+    assert (found["documents"], found["queries"]) == (4, 2)
+    assert found["scores"]["ndcg@10"] == found["floors"]["BM25"]["ndcg@10"] == 1.0
+
+
+def test_files_that_do_not_go_together(collection, tmp_path):
+    _, queries, qrels = collection
+    assert read_searches(None, None) is None
+    with pytest.raises(UserError, match="--qrels is missing"):
+        read_searches(queries, None)
+    (tmp_path / "other.tsv").write_text("q7\td0\t1\n")
+    with pytest.raises(UserError, match=r"other\.tsv judges no query of .*queries\.jsonl"):
+        read_searches(queries, str(tmp_path / "other.tsv"))
+    assert read_searches(queries, qrels).qrels["q1"] == {"d0": 1}

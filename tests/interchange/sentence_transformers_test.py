@@ -1,0 +1,126 @@
+"""Encoders as sentence-transformers loads them: the same vectors, from files that hold what it looks for."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import torch
+import transformers
+from etils import epath
+
+from bert_jax.interchange.exports import export_fine_tuned
+from bert_jax.interchange.sentence_transformers import write_sentence_transformers
+from bert_jax.model.pretraining import pretraining_model
+from bert_jax.model.tasks import task_model
+
+KINDS = ["similarity", "classification", "pretraining"]  # the first has no pooler
+
+
+@pytest.fixture(scope="module")
+def pretrained_params(workdirs):
+    random = np.random.default_rng(3)
+    abstract = pretraining_model(workdirs.MODEL).abstract_params
+    return jax.tree.map(lambda leaf: random.normal(0, 0.2, leaf.shape).astype(np.float32), abstract)
+
+
+@pytest.fixture(scope="module")
+def exported(workdirs, pretrained_params, tmp_path_factory):
+    """exported(kind, normalize) -> the directory of its encoder."""
+
+    def export(kind, normalize=False):
+        directory = tmp_path_factory.mktemp(kind)
+        (directory / "out").mkdir()
+        output = epath.Path(directory / "out")
+        if kind == "pretraining":
+            length = workdirs.MAX_LENGTH
+            write_sentence_transformers(
+                output, pretrained_params, workdirs.MODEL, workdirs.TOKENIZER, length, normalize
+            )
+        else:
+            workdirs.write_workdir(directory / "run", kind)
+            export_fine_tuned(output, directory / "run", "sentence-transformers", None, normalize)
+        return directory / "out"
+
+    return export
+
+
+@pytest.fixture(scope="module")
+def ours(workdirs, pretrained_params):
+    """ours(kind) -> the vectors of workdirs.TEXTS."""
+
+    def vectors(kind):
+        params = pretrained_params if kind == "pretraining" else workdirs.random_params(kind)
+        encoder = {name: module for name, module in params["encoder"].items() if name != "pooler"}
+        inputs = {name: array[:, None] for name, array in workdirs.padded(workdirs.TEXTS).items()}
+        return np.asarray(task_model("embedding", 0, workdirs.MODEL).apply({"encoder": encoder}, **inputs))[:, 0]
+
+    return vectors
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_files_hold_what_it_looks_for(workdirs, exported, kind):
+    directory = exported(kind)
+    modules = [(one["idx"], one["path"], one["type"].rpartition(".")[2]) for one in read(directory / "modules.json")]
+    assert modules == [(0, "", "Transformer"), (1, "1_Pooling", "Pooling")]
+    transformer = read(directory / "sentence_bert_config.json")
+    assert transformer["max_seq_length"] == workdirs.MAX_LENGTH
+    assert ("model_args" in transformer) == (kind == "similarity")  # or it would make a pooler afresh
+    pooling = read(directory / "1_Pooling" / "config.json")
+    assert pooling["word_embedding_dimension"] == workdirs.MODEL.hidden_size
+    assert [name for name, value in pooling.items() if value is True] == ["pooling_mode_mean_tokens"]
+    assert read(directory / "config_sentence_transformers.json")["similarity_fn_name"] == "cosine"
+    assert read(directory / "config.json")["architectures"] == ["BertModel"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_computes_from_them_is_our_vector(workdirs, exported, ours, kind):
+    """Restated: the mean of the last hidden states of BertModel, over the tokens."""
+    directory = exported(kind)
+    model, info = transformers.AutoModel.from_pretrained(directory, output_loading_info=True)
+    assert set(info["missing_keys"]) <= {"pooler.dense.weight", "pooler.dense.bias"}
+    assert not info["unexpected_keys"]
+    inputs = transformers.AutoTokenizer.from_pretrained(directory)(
+        workdirs.TEXTS, padding=True, truncation=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        states = model.eval()(**inputs).last_hidden_state
+    mask = inputs["attention_mask"][..., None]
+    np.testing.assert_allclose((states * mask).sum(1) / mask.sum(1), ours(kind), rtol=0, atol=1e-5)
+
+
+def test_vectors_of_length_1(exported):
+    modules = read(exported("similarity", normalize=True) / "modules.json")
+    assert modules[2:] == [
+        {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
+    ]
+
+
+ENCODE = """
+import io, json, logging, sys, warnings
+said = io.StringIO()
+logging.basicConfig(stream=said, level=logging.WARNING)
+from sentence_transformers import SentenceTransformer
+with warnings.catch_warnings(record=True) as caught:
+    model = SentenceTransformer(sys.argv[1], device="cpu")
+    vectors = model.encode(json.loads(sys.argv[2])).tolist()
+print(json.dumps([vectors, model.max_seq_length, model.similarity_fn_name, said.getvalue()]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_sentence_transformers_gives_our_vectors(workdirs, exported, ours, sentence_transformers, kind, normalize):
+    directory, texts = exported(kind, normalize), json.dumps(workdirs.TEXTS)
+    vectors, length, similarity, said = sentence_transformers.run(ENCODE, directory, texts)
+    assert (length, similarity) == (workdirs.MAX_LENGTH, "cosine")
+    assert "newly initialized" not in said
+    expected = ours(kind)
+    if normalize:
+        expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)

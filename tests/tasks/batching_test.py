@@ -1,0 +1,75 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from bert_jax.tasks.batching import TrainingOrder, batches_by_length, choose_lengths, padded_length
+
+LENGTHS = np.random.default_rng(0).integers(3, 121, 500)
+
+
+def padded_tokens(lengths, padded):
+    return sum(padded_length(int(length), padded) for length in lengths)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_lengths_are_those_of_the_least_padding(most):
+    sizes = sorted({-(-int(length) // 8) * 8 for length in LENGTHS})
+    least = min(padded_tokens(LENGTHS, [*some, sizes[-1]]) for some in itertools.combinations(sizes[:-1], most - 1))
+    chosen = choose_lengths(LENGTHS, most)
+    assert len(chosen) == most
+    assert padded_tokens(LENGTHS, chosen) == least
+
+
+def test_no_more_lengths_than_there_are():
+    assert choose_lengths(np.array([5, 6, 7]), 4) == [8]
+    assert choose_lengths(np.array([1, 9, 17]), 8) == [8, 16, 24]
+
+
+def test_lengths_among_given_ones_and_beyond_them():
+    chosen = choose_lengths(np.array([3, 20, 60, 300]), 3, among=(16, 32, 64))
+    assert set(chosen) <= {16, 32, 64, 304}
+    assert chosen[-1] == 304
+
+
+def rows_of(order, steps):
+    return [order.rows(step).tolist() for step in range(steps)]
+
+
+@pytest.mark.parametrize("rows", [64, 512, 100])
+def test_each_row_is_in_each_epoch_once(rows):
+    lengths = np.random.default_rng(1).integers(3, 60, rows)
+    order = TrainingOrder(lengths, 4, seed=3)
+    epochs = 3
+    seen = np.bincount(np.concatenate(rows_of(order, epochs * rows // 4)), minlength=rows)
+    if rows % 4 == 0 and (rows // 4) % min(64, rows // 4) == 0:
+        assert (seen == epochs).all()
+    assert seen.sum() == epochs * rows
+    assert np.abs(seen - epochs).max() <= 1
+
+
+def test_no_row_is_twice_in_a_batch_of_a_small_set():
+    order = TrainingOrder(np.full(40, 10), 8, seed=0)
+    assert all(len(set(batch)) == 8 for batch in rows_of(order, 5))  # of the first epoch
+
+
+def test_rows_of_a_batch_have_similar_lengths_and_seeds_differ():
+    order = TrainingOrder(LENGTHS, 10, seed=0)
+    spread = np.mean([np.ptp(LENGTHS[rows]) for rows in rows_of(order, 50)])
+    assert spread < np.ptp(LENGTHS) / 8
+    assert rows_of(order, 5) == rows_of(TrainingOrder(LENGTHS, 10, seed=0), 5)
+    assert rows_of(order, 5) != rows_of(TrainingOrder(LENGTHS, 10, seed=1), 5)
+    means = [LENGTHS[rows].mean() for rows in rows_of(order, 50)]
+    assert means != sorted(means)  # short ones do not come first
+
+
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_all_rows_are_in_the_batches_of_an_evaluation_once(multiple):
+    padded = choose_lengths(LENGTHS, 4)
+    batches = list(batches_by_length(LENGTHS, padded, 256, multiple))
+    assert sorted(np.concatenate([numbers for numbers, _, _ in batches])) == list(range(len(LENGTHS)))
+    for numbers, size, length in batches:
+        assert len(numbers) <= size
+        assert size % multiple == 0
+        assert LENGTHS[numbers].max() <= length
+    assert len({(size, length) for _, size, length in batches}) <= 4

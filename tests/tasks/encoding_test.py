@@ -1,0 +1,100 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from bert_jax.config import TextConfig
+from bert_jax.tasks.encoding import TextEncoder, spans, truncate_pair
+from bert_jax.text.tokenizer import load_tokenizer
+
+WORDS = ["the", "fox", "runs", "over", "a", "dog"]
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]) + "\n")
+    return load_tokenizer(tmp_path / "vocab.txt")
+
+
+def encoder(tokenizer, max_length=16, **settings):
+    return TextEncoder(tokenizer, TextConfig(max_length=max_length, **settings), windows=False)
+
+
+def words(tokenizer, row):
+    return [tokenizer.tokens[token] for token in row.ids]
+
+
+def original_truncation(first, second, room):
+    """run_classifier.py:557-572, line by line."""
+    first, second = list(first), list(second)
+    while len(first) + len(second) > room:
+        if len(first) > len(second):
+            first.pop()
+        else:
+            second.pop()
+    return first, second
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_pair_is_cut_as_in_the_original(seed):
+    random = np.random.default_rng(seed)
+    first, second = list(range(random.integers(1, 30))), list(range(random.integers(1, 30)))
+    room = int(random.integers(2, 40))
+    assert truncate_pair(first, second, room) == original_truncation(first, second, room)
+
+
+def test_a_text_and_a_pair_are_rows(tokenizer):
+    one = encoder(tokenizer)
+    (row,) = one.rows("The fox runs")
+    assert words(tokenizer, row) == ["[CLS]", "the", "fox", "runs", "[SEP]"]
+    assert row.first_segment == 5
+    (row,) = one.rows("the fox", "a dog")
+    assert words(tokenizer, row) == ["[CLS]", "the", "fox", "[SEP]", "a", "dog", "[SEP]"]
+    assert row.first_segment == 4
+    assert one.lengths.texts == 2
+    assert one.lengths.too_long == 0
+
+
+def test_an_empty_second_text_is_none_and_an_empty_text_is_a_row(tokenizer):
+    (row,) = encoder(tokenizer).rows("the fox", "")
+    assert words(tokenizer, row) == ["[CLS]", "the", "fox", "[SEP]"]
+    (row,) = encoder(tokenizer).rows("")
+    assert words(tokenizer, row) == ["[CLS]", "[SEP]"]
+
+
+def test_what_is_too_long_is_cut_and_counted(tokenizer):
+    one = encoder(tokenizer, max_length=5)
+    (row,) = one.rows("the fox runs over a dog")
+    assert words(tokenizer, row) == ["[CLS]", "the", "fox", "runs", "[SEP]"]
+    assert (one.lengths.texts, one.lengths.too_long) == (1, 1)
+
+
+@pytest.mark.parametrize("pair", [None, "the dog"])
+def test_windows_hold_every_piece(tokenizer, pair):
+    text = " ".join(WORDS * 5)
+    rows = encoder(tokenizer, max_length=12, long="windows", window_overlap=3).rows(text, pair)
+    assert len(rows) > 2
+    assert all(len(row.ids) <= 12 for row in rows)
+    ids, at = tokenizer.encode(text), 0
+    for row in rows:
+        inner = row.ids[1 : row.first_segment - 1]
+        starts = [start for start in range(at + 1) if ids[start : start + len(inner)] == inner]
+        assert starts
+        at = starts[-1] + len(inner)
+    assert at == len(ids)
+
+
+@pytest.mark.parametrize(("length", "room", "overlap"), [(10, 4, 2), (10, 4, 9), (4, 4, 2), (5, 4, 0), (100, 7, 3)])
+def test_spans_cover_and_overlap(length, room, overlap):
+    found = list(spans(length, room, overlap))
+    assert {place for start, stop in found for place in range(start, stop)} == set(range(length))
+    assert all(stop - start <= room for start, stop in found)
+    assert all(after[0] < before[1] or overlap == 0 for before, after in itertools.pairwise(found))
+
+
+def test_the_log_says_how_many_were_cut(tokenizer, caplog):
+    one = encoder(tokenizer, max_length=4)
+    one.rows("the fox runs over")
+    one.rows("fox")
+    one.log_lengths("train.tsv")
+    assert "train.tsv: 1 of 2 texts are longer than 4 tokens: cut (--config.text.long=windows" in caplog.text

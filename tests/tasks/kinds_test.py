@@ -1,0 +1,150 @@
+"""Every task on whole texts and words: labels in order, outputs to predictions, windows, scores."""
+
+import numpy as np
+import pytest
+
+from bert_jax.config import TaskConfig, TextConfig
+from bert_jax.errors import UserError
+from bert_jax.tasks.choice import Choice
+from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.examples import ChoiceExample, TaggingExample, TextExample
+from bert_jax.tasks.kinds import KINDS, trained_task
+from bert_jax.tasks.multilabel import Multilabel
+from bert_jax.tasks.regression import Regression
+from bert_jax.tasks.tagging import Tagging
+from bert_jax.text.tokenizer import load_tokenizer
+
+WORDS = ["good", "bad", "film", "a", "very"]
+
+
+@pytest.fixture
+def encode(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]) + "\n")
+    tokenizer = load_tokenizer(tmp_path / "vocab.txt")
+
+    def encode(task, examples, max_length=8, long="windows"):
+        text = TextConfig(max_length=max_length, long=long, window_overlap=1)
+        return task.encode(examples, TextEncoder(tokenizer, text, task.windows))
+
+    return encode
+
+
+def texts(*labelled):
+    return [TextExample(f"f.tsv, line {n}", None, text, None, label) for n, (text, label) in enumerate(labelled, 1)]
+
+
+def test_labels_are_in_order_and_numbers_by_value():
+    examples = texts(("a", "10"), ("a", "9"), ("a", "-1"))
+    assert Classification().fitted(examples, TaskConfig()).labels == ("-1", "9", "10")
+    assert Classification().fitted(texts(("a", "pos"), ("a", "neg")), TaskConfig()).labels == ("neg", "pos")
+
+
+def test_one_label_alone_and_unknown_ones_are_refused():
+    with pytest.raises(UserError, match=r"^f.tsv: all rows have the label 'x'"):
+        Classification().fitted(texts(("a", "x"), ("b", "x")), TaskConfig())
+    task = Classification(labels=("neg", "pos"))
+    with pytest.raises(UserError, match=r"^f.tsv, line 2: the label 'positive' is none that was trained on"):
+        task.check(texts(("a", "neg"), ("a", "positive")))
+    with pytest.raises(UserError, match=r"the label 'poss'.*did it mean 'pos'"):
+        task.check(texts(("a", "poss")))
+
+
+def test_windows_of_a_text_count_once_and_are_averaged(encode):
+    task = Classification(labels=("bad", "good"))
+    examples = texts(("good film", "good"), ("bad " * 12, "bad"), ("a", "bad"))
+    rows = encode(task, examples)
+    assert np.bincount(rows.example)[1] > 1
+    sums = np.bincount(rows.example, rows.labels["example_weights"])
+    np.testing.assert_allclose(sums, 1.0, rtol=1e-6)
+    outputs = [np.array([0.0, 2.0 * (row + 1)]) for row in range(len(rows))]
+    found = task.predictions(outputs, rows, examples)
+    logits = np.mean([outputs[row][1] for row in np.flatnonzero(rows.example == 1)])
+    assert found[1]["probabilities"]["good"] == pytest.approx(1 / (1 + np.exp(-logits)))
+    assert [each["label"] for each in found] == ["good", "good", "good"]
+    assert task.scores(found, examples)["accuracy"] == pytest.approx(1 / 3)
+
+
+def test_balanced_weights_are_scikit_learns():
+    utils = pytest.importorskip("sklearn.utils.class_weight")
+    examples = texts(*[("a", "x")] * 7, *[("a", "y")] * 3)
+    task = Classification().fitted(examples, TaskConfig())
+    weights = task.objective_options(examples, TaskConfig(class_weights="balanced"))["class_weights"]
+    gold = [example.label for example in examples]
+    np.testing.assert_allclose(weights, utils.compute_class_weight("balanced", classes=np.array(["x", "y"]), y=gold))
+
+
+def test_multilabel_thresholds_come_from_dev(encode):
+    examples = texts(("good", ("g", "s")), ("bad", ("b",)), ("film", ()))
+    task = Multilabel().fitted(examples, TaskConfig())
+    assert task.labels == ("b", "g", "s")
+    rows = encode(task, examples)
+    np.testing.assert_array_equal(rows.labels["labels"], [[0, 1, 1], [1, 0, 0], [0, 0, 0]])
+    outputs = [np.array(each) for each in ([-3.0, -1.0, -1.0], [-1.0, -3.0, -3.0], [-3.0, -3.0, -3.0])]
+    assert task.predictions(outputs, rows, examples)[0]["labels"] == []
+    tuned = task.tuned(task.predictions(outputs, rows, examples), examples)
+    found = tuned.predictions(outputs, rows, examples)
+    assert [each["labels"] for each in found] == [["g", "s"], ["b"], []]
+    assert tuned.scores(found, examples)["micro_f1"] == 1.0
+
+
+def test_regression_is_learnt_around_zero_and_answered_on_its_scale(encode):
+    examples = texts(("a", 1.0), ("good", 3.0), ("bad", 8.0))
+    task = Regression().fitted(examples, TaskConfig())
+    rows = encode(task, examples)
+    assert rows.labels["labels"].mean() == pytest.approx(0.0, abs=1e-6)
+    assert rows.labels["labels"].std() == pytest.approx(1.0, abs=1e-6)
+    found = task.predictions([each[None] for each in rows.labels["labels"]], rows, examples)
+    assert [each["score"] for each in found] == pytest.approx([1.0, 3.0, 8.0], abs=1e-5)
+    same = Regression().fitted(texts(("a", 2.0), ("b", 2.0)), TaskConfig())
+    assert (same.mean, same.sd) == (2.0, 1.0)
+
+
+def test_choices_are_a_row_and_fewer_ones_are_filled_up(encode):
+    task = Choice()
+    examples = [
+        ChoiceExample("f, line 1", 1, "a film", None, ("good", "bad"), 1),
+        ChoiceExample("f, line 2", 2, "a film", "very", ("good", "bad", "a"), 0),
+    ]
+    rows = encode(task, examples)
+    assert rows.texts_per_row == 3
+    batch = rows.batch([0, 1], 2, 8)
+    assert batch["input_ids"].shape == (2, 3, 8)
+    assert batch["attention_mask"][0].any(axis=-1).tolist() == [True, True, False]
+    found = task.predictions([np.array([0.0, 1.0, 9.0]), np.array([3.0, 1.0, 2.0])], rows, examples)
+    assert [each["label"] for each in found] == [1, 0]
+    assert len(found[0]["probabilities"]) == 2
+    assert task.scores(found, examples) == {"accuracy": 1.0}
+
+
+def test_tags_of_words_that_were_not_read_are_o(encode):
+    examples = [TaggingExample("f", None, ("good", "\u200b", "film", *["a"] * 9), ("B-X", "O", *["O"] * 10))]
+    task = Tagging().fitted(examples, TaskConfig())
+    rows = encode(task, examples, long="cut")
+    outputs = [np.tile([1.0, 0.0], (length, 1)) for length in rows.lengths]  # B-X everywhere
+    (found,) = task.predictions(outputs, rows, examples)
+    assert found["tags"] == ["B-X", "O", "B-X", "B-X", "B-X", "B-X", "B-X", "O", "O", "O", "O", "O"]
+    rows = encode(task, examples)
+    outputs = [np.tile([1.0, 0.0], (length, 1)) for length in rows.lengths]
+    (found,) = task.predictions(outputs, rows, examples)
+    assert found["tags"] == ["B-X", "O", *["B-X"] * 10]
+
+
+def test_tagging_scores_say_their_convention():
+    examples = [TaggingExample("f", None, ("a", "a", "a"), ("B-X", "I-X", "O"))]
+    stray = [{"tags": ["I-X", "I-X", "O"]}]
+    assert Tagging(("B-X", "I-X", "O")).scores(stray, examples)["f1"] == 1.0
+    strict = Tagging(("B-X", "I-X", "O"), "strict")
+    assert strict.scores(stray, examples)["f1"] == 0.0
+    assert "strict" in strict.metrics[0].title
+    assert Tagging(("DT", "NN")).metrics[0].name == "accuracy"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_task_is_itself_again_from_its_settings(kind):
+    task = KINDS[kind]()
+    assert trained_task(kind, task.settings()) == task
+    if kind in ("classification", "tagging", "multilabel"):
+        task = trained_task(kind, task.settings() | {"labels": ["x", "y"]})
+        assert task.labels == ("x", "y")
+        assert task.num_outputs == 2
