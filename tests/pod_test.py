@@ -19,7 +19,7 @@ from bert_jax.parallel.processes import RESUME
 
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parent.parent
-READER = ROOT / "tests" / "read_batches.py"
+READER = str(ROOT / "tests" / "read_batches.py")
 STEPS = 12
 ROWS = 16  # of tests/configs/one_phase.py
 OPTIONS = (
@@ -96,12 +96,11 @@ def test_losses_are_those_of_a_single_process(chain, alone, tmp_path, layout):
 def read(chain, directory, layout, first_step, last_step):
     """What each process of a job laid onto its devices: a list of {step, row numbers, record ids read, features}."""
     processes, devices, *mesh = layout
-    command = [sys.executable, READER, f"--records={chain.records(32)}", f"--first_step={first_step}"]
-    command += [f"--last_step={last_step}", f"--rows={ROWS}", *(f"--mesh={size}" for size in mesh)]
-    environment = os.environ | chain.environment | {"JAX_NUM_CPU_DEVICES": str(devices)}
+    flags = [f"--records={chain.records(32)}", f"--first_step={first_step}", f"--last_step={last_step}"]
+    flags += [f"--rows={ROWS}", *(f"--mesh={size}" for size in mesh)]
     outputs = [directory / f"{first_step}-{number}.npz" for number in range(processes)]
     job = [
-        subprocess.Popen([*command, f"--output={output}", *own], env=environment, stderr=subprocess.PIPE, text=True)
+        chain.start(READER, *flags, f"--output={output}", *own, devices=devices)
         for output, own in zip(outputs, job_flags(processes), strict=True)
     ]
     finish(job)
