@@ -69,7 +69,7 @@ class Chain:
             f"--config={ROOT / 'tests' / 'configs' / config}",
             f"--workdir={workdir}",
             f"--config.data.records={self.directory}/records-{{max_seq_length}}",
-            f"--config.train.compilation_cache={self.directory}/compilation_cache",
+            f"--config.train.compilation_cache={os.environ['JAX_COMPILATION_CACHE_DIR']}",
         ]
 
     def pretrain(self, workdir, *flags, config="one_phase.py", check=True, **environment):

@@ -11,12 +11,15 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"  # in the processes that tests start, too
 os.environ["USE_TF"] = "0"  # lest transformers imports TensorFlow, which judges our files, into every test
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+# What any process has compiled, however quickly, no other one need compile, in later runs of the tests either.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{Path(__file__).parents[1]}/.pytest_cache/d/compiled"
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**29)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # Only in processes that tests start. tensorboardX imports torch where it finds it, which takes two seconds a process
-# and which nobody needs; and what one process has compiled, however quickly, the next one need not.
+# and which nobody needs.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [f"{Path(__file__).parent}/without_torch", str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
 ).rstrip(os.pathsep)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import numpy as np
@@ -48,12 +51,6 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     gc.collect()
     gc.freeze()  # a collection need not look at all that is imported
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compiled_programs(made_once):
-    """What one test has compiled, in whichever process of pytest-xdist, the next one need not."""
-    jax.config.update("jax_compilation_cache_dir", str(made_once("compiled", lambda directory: None)))
 
 
 # XLA's older way of writing a fusion's loops, which takes half as long.

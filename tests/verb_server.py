@@ -11,6 +11,7 @@ The other end is verbs.py.
 """
 
 import ast
+import contextlib
 import gc
 import importlib
 import json
@@ -77,6 +78,9 @@ def run(seconds, **program):
 
 def start(status, **program):
     """True in the child, when its program has ended; a process between it and this one waits for it."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # earlier ones that have ended
+            pass
     keeper = os.fork()
     if keeper:
         answer(None)
