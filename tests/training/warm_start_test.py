@@ -325,7 +325,7 @@ LAMB = ["--config.optimizer.trust_ratio=true", "--config.optimizer.bias_correcti
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("flags", [[], LAMB], ids=["adam", "lamb"])
+@pytest.mark.parametrize("flags", [[], pytest.param(LAMB, marks=pytest.mark.slow)], ids=["adam", "lamb"])
 def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):
     """They are refused in the same workdir; the way that is named then goes on with weights and moments."""
     workdir = finished_run

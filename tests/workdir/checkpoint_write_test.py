@@ -100,9 +100,8 @@ def test_a_directory_that_may_not_be_written(tmp_path, after):
     assert checkpoints_in(directory) == ["1", "2", "3", "4", "5"]
 
 
-def test_a_training_whose_directory_of_checkpoints_may_not_be_written(chain, tmp_path):
-    workdir = tmp_path / "run"
-    chain.pretrain(workdir)
+def test_a_training_whose_directory_of_checkpoints_may_not_be_written(chain, finished_run, tmp_path):
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
     shutil.rmtree(workdir / "checkpoints" / "20")
     (workdir / "checkpoints").chmod(0o555)
     command = ["-m", "bert_jax.pretrain", *chain.pretrain_flags(workdir)]
@@ -139,9 +138,8 @@ def test_a_job_of_two_processes_on_a_disk_without_inodes(chain, small_disk):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     often = ["--config.train.checkpoint_every_steps=2", "--config.train.keep_checkpoints=9"]
-    command = ["-m", "bert_jax.pretrain", *chain.pretrain_flags(disk / "run"), *often]
     job = [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
-    first, second = (start(*command, *job, f"--process_id={n}", **chain.environment) for n in range(2))
+    first, second = (chain.start_pretrain(disk / "run", *often, *job, f"--process_id={n}") for n in range(2))
     with ThreadPoolExecutor() as pool:
         pool.submit(second.communicate)
         lines = said(first)
