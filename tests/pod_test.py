@@ -26,8 +26,8 @@ OPTIONS = (
     f"--config.phases[0].steps={STEPS}",
     "--config.model.num_hidden_layers=1",
     "--config.train.log_every_steps=1",
-    "--config.train.checkpoint_every_steps=2",
 )
+OFTEN = "--config.train.checkpoint_every_steps=2"
 PEER_TIMEOUT = 10
 # (processes, devices of each, data, fsdp, tensor)
 ALONE = (1, 1, 1, 1, 1)
@@ -166,7 +166,7 @@ def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     workdir = tmp_path / "run"
     processes, devices, *mesh = TWO
     flags = job_flags(processes)
-    common = [*OPTIONS, *mesh_flags(*mesh), f"--peer_timeout_seconds={PEER_TIMEOUT}"]
+    common = [*OPTIONS, OFTEN, *mesh_flags(*mesh), f"--peer_timeout_seconds={PEER_TIMEOUT}"]
     victim = chain.start_pretrain(workdir, *common, *flags[lost], devices=devices)
     other = subprocess.Popen(
         [scripts, *chain.pretrain_flags(workdir), *common, *flags[1 - lost]],
@@ -183,5 +183,5 @@ def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     assert other.returncode == RESUME, stderr
     assert "error: another process of the job is gone" in stderr
     assert "the same commands again go on" in stderr
-    finish(start_job(chain, workdir, TWO))
+    finish(start_job(chain, workdir, TWO, OFTEN))
     assert_same_curve(workdir, alone)
