@@ -50,7 +50,7 @@ verb() {
   .venv/bin/python -m "bert_jax.$1" "${@:2}"
 }
 
-step "1/5 A vocabulary from the Python documentation on this machine: $out/vocab"
+step "1/6 A vocabulary from the Python documentation on this machine: $out/vocab"
 verb build_vocab \
   --input=python-docs \
   --output=$out/vocab \
@@ -58,7 +58,7 @@ verb build_vocab \
   --vocab_size=4000 \
   --lowercase
 
-step "2/5 Training records, sentence pairs with masked words: $out/records"
+step "2/6 Training records, sentence pairs with masked words: $out/records"
 verb build_records \
   --input=python-docs \
   --vocab=$out/vocab \
@@ -70,18 +70,27 @@ verb build_records \
   --num_parts=4 \
   --num_workers=2
 
-step "3/5 Pretraining with configs/tiny.py, a few minutes on two CPU cores: $out/train"
+step "3/6 Pretraining with configs/tiny.py, a few minutes on two CPU cores: $out/train"
 verb pretrain \
   --config=configs/tiny.py \
   --workdir=$out/train
 
-step "4/5 Weights and tokenizer as Hugging Face transformers reads them: $out/export"
+step "4/6 Weights and tokenizer as Hugging Face transformers reads them: $out/export"
 verb export \
   --workdir=$out/train \
   --format=huggingface \
   --output=$out/export
 
-step "5/5 A page that shows what happened"
-cp $out/train/report.html $out/report.html.tmp
-mv $out/report.html.tmp $out/report.html
+step "5/6 Words for the blank in a sentence of yours: SENTENCE='...[MASK]...' launch/pretrain.sh"
+mkdir -p $out
+printf '%s\n' "${SENTENCE:-Return a list of the [MASK] in the file.}" >$out/sentence.txt
+verb predict \
+  --workdir=$out/train \
+  --input=$out/sentence.txt \
+  --output=$out/train/filled.jsonl
+
+step "6/6 A page that shows what happened"
+verb report \
+  --workdir=$out/train \
+  --output=$out/report.html >/dev/null
 echo "Open in a browser: $root/$out/report.html"

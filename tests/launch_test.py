@@ -32,7 +32,6 @@ case "$*" in
     fi
     if [[ -n ${PRETRAIN_STATUS:-} ]]; then exit "$PRETRAIN_STATUS"; fi
     mkdir -p runs/quickstart/train
-    echo page >runs/quickstart/train/report.html
     ;;
 esac
 """
@@ -195,11 +194,17 @@ def test_pretrain_with_arguments_passes_them_on_where_the_caller_is(tree, tmp_pa
 def test_pretrain_without_arguments_goes_from_text_to_a_page(tree):
     run = tree.run("launch/pretrain.sh")
     assert run.returncode == 0, run.stderr
-    verbs = [arguments.split()[0] for _, arguments in tree.calls()[2:]]
-    assert verbs == [f"bert_jax.{verb}" for verb in ("build_vocab", "build_records", "pretrain", "export")]
+    calls = tree.calls()[2:]
+    assert [arguments.split()[0].removeprefix("bert_jax.") for _, arguments in calls] == [
+        *("build_vocab", "build_records", "pretrain", "export", "predict", "report")
+    ]
     page = tree.root / "runs" / "quickstart" / "report.html"
-    assert page.read_text() == "page\n"
+    assert calls[-1][1].endswith("--output=runs/quickstart/report.html")
     assert run.stdout.splitlines()[-1].endswith(str(page))
+    sentence = tree.root / "runs" / "quickstart" / "sentence.txt"
+    assert sentence.read_text().count("[MASK]") == 1
+    assert tree.run("launch/pretrain.sh", SENTENCE="My [MASK].").returncode == 0
+    assert sentence.read_text() == "My [MASK].\n"
 
 
 def test_test_checks_everything_and_passes_arguments_on(tree):

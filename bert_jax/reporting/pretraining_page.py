@@ -6,8 +6,9 @@ from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.charts import charts
 from bert_jax.reporting.facts import results, work
 from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
+from bert_jax.reporting.run_files import Filled
 from bert_jax.reporting.run_history import Run
-from bert_jax.reporting.sentences import readable
+from bert_jax.reporting.sentences import Guess, readable
 
 HEADLINE = METRICS[0]
 _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
@@ -26,7 +27,14 @@ def values(run: Run) -> dict[str, Any]:
         "main_chart": [drawing(main_chart, WIDE), drawing(main_chart, NARROW)] if main_chart else [],
         "charts": [(chart.curve.title, drawing(chart, HALF)) for chart in drawn if chart is not main_chart],
         "samples": [readable(sample) for sample in run.samples],
+        "filled": [_filled(one) for one in run.filled],
     }
+
+
+def _filled(one: Filled) -> dict[str, Any]:
+    """The parts of the text between its masks, and the words for each mask."""
+    words = [[Guess(word.token, word.probability, right=False) for word in words] for words in one.masks]
+    return {"parts": one.text.split("[MASK]"), "words": words}
 
 
 def verdict(run: Run) -> str:

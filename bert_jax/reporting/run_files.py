@@ -35,6 +35,23 @@ class _Line:
     time: Number
 
 
+@dataclasses.dataclass(frozen=True)
+class FilledWord:
+    """A word that the model puts in the place of a [MASK]."""
+
+    token: str
+    probability: Annotated[float, Meta(ge=0, le=1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """A text of the user's with its masks, the best words for each first: a line of filled.jsonl."""
+
+    text: str
+    filled: str
+    masks: list[list[FilledWord]]
+
+
 _VALUES: Any = dict[str, Number | None]
 
 
@@ -53,3 +70,8 @@ def read_metrics(path: epath.Path) -> list[dict[str, Any]]:
         check_schema(line, _Line, place, REMEDY)
         check_schema({name: value for name, value in line.items() if name != "split"}, _VALUES, place, REMEDY)
     return lines
+
+
+def read_filled(path: epath.Path) -> list[Filled]:
+    """What `predict --output=WORKDIR/filled.jsonl` has made of the user's sentences; [] if there are none."""
+    return read_json_lines(path, Filled, "delete it, or predict again") if path.exists() else []

@@ -8,7 +8,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.reporting.run_files import read_metrics, read_run_config
+from bert_jax.reporting.run_files import Filled, read_filled, read_metrics, read_run_config
 from bert_jax.reporting.sentences import read_samples
 from bert_jax.storage.cloud import absolute
 from bert_jax.workdir.goodput import Start, read_starts
@@ -25,6 +25,7 @@ class Run:
     lines: list[dict[str, Any]]
     samples: list[dict[str, Any]]
     starts: list[Start] = dataclasses.field(default_factory=list)  # as in runs.jsonl
+    filled: list[Filled] = dataclasses.field(default_factory=list)  # as in filled.jsonl
 
     def points(self, split: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) wherever the metric was logged and was a number."""
@@ -87,4 +88,5 @@ def read_run(workdir: epath.PathLike) -> Run:
         lines=read_metrics(workdir / "metrics.jsonl"),
         samples=read_samples(workdir / "samples.json"),
         starts=read_starts(workdir),
+        filled=read_filled(workdir / "filled.jsonl"),
     )
