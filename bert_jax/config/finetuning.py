@@ -31,6 +31,9 @@ class TaskConfig:
     max_query_length: Annotated[int, Meta(ge=1, le=1000)] = 64  # qa: pieces of a question; the rest of it is cut
     max_answer_length: Annotated[int, Meta(ge=1, le=1000)] = 30  # qa: pieces of an answer
     temperature: Annotated[float, Meta(gt=0, le=100)] = 0.05  # similarity: cosines are divided by it
+    # similarity, of scored pairs: their order is learnt (CoSENT), or the scores, from 0 for the lowest to 1 for the
+    # highest, as cosines
+    pair_loss: Literal["cosent", "cosine"] = "cosent"
 
 
 @dataclasses.dataclass

@@ -60,7 +60,7 @@ class Embedder:
             encoder = model.module(params).encoder  # type: ignore[attr-defined]  # of any task model
             return pooling(encoder, batch["input_ids"], batch["attention_mask"], batch["segment_ids"])
 
-        self._forward = Forward(model, mesh, shardings, compute, tokens=tokens)
+        self._forward = Forward(model, mesh, shardings, compute, per_token=not pooling.of_texts, tokens=tokens)
 
     def vectors(self, examples: Sequence[TextExample], watch: Watch = iter) -> np.ndarray:
         """Of each text or pair, in their order: float32 [examples, dim]."""

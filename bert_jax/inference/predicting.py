@@ -57,7 +57,9 @@ def _in_chunks(predictor: Predictor, examples: Sequence[Example], done: int, nam
     with tqdm(total=len(examples), initial=done, unit=" examples", disable=not sys.stderr.isatty()) as bar:
         for start in range(done, len(examples), CHUNK):
             chunk = examples[start : start + CHUNK]
-            yield from predictor.predict(chunk, f"{name}, examples {start + 1} to {start + len(chunk)}")
+            for prediction in predictor.predict(chunk, f"{name}, examples {start + 1} to {start + len(chunk)}"):
+                # What begins with _ depends on the other examples of the chunk: it is for scores alone.
+                yield {name: value for name, value in prediction.items() if not name.startswith("_")}
             bar.update(len(chunk))
 
 

@@ -2,7 +2,7 @@
 
 from bert_jax.objectives.choice import ChoiceObjective
 from bert_jax.objectives.sequence import ClassificationObjective, MultilabelObjective, RegressionObjective
-from bert_jax.objectives.similarity import ContrastiveObjective, CosentObjective
+from bert_jax.objectives.similarity import ContrastiveObjective, CosentObjective, CosineObjective
 from bert_jax.objectives.task import TaskObjective
 from bert_jax.objectives.tokens import SpanObjective, TaggingObjective
 
@@ -15,4 +15,5 @@ OBJECTIVES: dict[str, type[TaskObjective]] = {
     "qa": SpanObjective,
     "contrastive": ContrastiveObjective,
     "cosent": CosentObjective,
+    "cosine": CosineObjective,
 }

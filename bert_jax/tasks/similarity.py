@@ -29,6 +29,9 @@ class Similarity:
     scored: bool = True  # pairs with scores; else anchors with positives
     pooling: str = "mean"  # of the last hidden states
     normalized: bool = True  # vectors are compared at length 1, by their cosine
+    pair_loss: str = "cosent"  # of scored pairs: cosent, or cosine, which learns the scores as they are
+    lowest: float = 0.0  # score in training, the cosine 0 of pair_loss=cosine
+    highest: float = 1.0  # likewise the cosine 1
     kind = "similarity"
     head: Head = "embedding"
     reads_all_tokens = True
@@ -39,7 +42,7 @@ class Similarity:
     @property
     def loss(self) -> str:
         """See Task."""
-        return "cosent" if self.scored else "contrastive"
+        return self.pair_loss if self.scored else "contrastive"
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -53,27 +56,30 @@ class Similarity:
 
     def settings(self) -> dict[str, Any]:
         """See Task."""
-        return dataclasses.asdict(self)
+        names = ("scored", "pooling", "normalized", "pair_loss", "lowest", "highest")
+        return {name: getattr(self, name) for name in names}
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[PairExample]:
         """See Task."""
         return read_pairs(file, Columns.of(config.columns), needs_labels, HEADER[config.header])
 
     def fitted(self, examples: Sequence[PairExample], config: TaskConfig) -> Self:
-        """By whether the examples have scores.
+        """By whether the examples have scores, and which.
 
         Raises:
           UserError: all scores are the same, or files of both kinds are mixed.
         """
-        del config
-        task = dataclasses.replace(self, scored=examples[0].score is not None)
+        task = dataclasses.replace(self, scored=examples[0].score is not None, pair_loss=config.pair_loss)
         task.check(examples)
-        if task.scored and len({example.score for example in examples}) == 1:
-            where, same = examples[0].place.rpartition(", line")[0], examples[0].score
+        if not task.scored:
+            return task
+        scores = [example.score for example in examples if example.score is not None]
+        if min(scores) == max(scores):
             raise UserError(
-                f"{where}: all pairs have the score {same}, of which nothing is learnt; leave its column out"
+                f"{examples[0].place.rpartition(', line')[0]}: all pairs have the score {scores[0]}, of which nothing "
+                "is learnt; leave its column out"
             )
-        return task
+        return dataclasses.replace(task, lowest=min(scores), highest=max(scores))
 
     def check(self, examples: Sequence[PairExample]) -> None:
         """Raise UserError if some have scores and others, or those of training, have none."""
@@ -85,9 +91,9 @@ class Similarity:
                 )
 
     def objective_options(self, examples: Sequence[PairExample], config: TaskConfig) -> dict[str, Any]:
-        """The temperature."""
+        """The temperature, where the loss has one."""
         del examples
-        return {"temperature": config.temperature}
+        return {} if self.loss == "cosine" else {"temperature": config.temperature}
 
     def encode(self, examples: Sequence[PairExample], encoder: TextEncoder) -> Rows:
         """See Task; a row is an example: its two texts, then its negatives, and empty texts after fewer than the most.
@@ -111,13 +117,18 @@ class Similarity:
         if not self.scored:
             labels["text_groups"] = groups
         elif all(example.score is not None for example in examples):
-            labels["labels"] = np.array([example.score for example in examples], np.float32)
+            labels["labels"] = np.array([self._label(example.score) for example in examples], np.float32)
         return make_rows(texts, range(len(examples)), texts_per_row=2 + most, labels=labels)
+
+    def _label(self, score: float | None) -> float:
+        """On the scale of a cosine; CoSENT knows no scale."""
+        assert score is not None
+        return (score - self.lowest) / (self.highest - self.lowest) if self.pair_loss == "cosine" else score
 
     def predictions(
         self, outputs: Sequence[np.ndarray], rows: Rows, examples: Sequence[PairExample]
     ) -> list[Prediction]:
-        """{"score": the cosine}; of anchors also {"rank": of the positive among those of all examples, from 1}."""
+        """{"score": the cosine}; of anchors also {"_rank": of the positive among those of all examples, from 1}."""
         del rows
         vectors = np.stack([each[:2] for each in outputs]).astype(np.float64)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
@@ -125,7 +136,7 @@ class Similarity:
         found: list[Prediction] = [{"score": float(each)} for each in cosines]
         if not self.scored:
             for prediction, rank in zip(found, ranks_of_positives(vectors, examples), strict=True):
-                prediction["rank"] = rank
+                prediction["_rank"] = rank
         return found
 
     def tuned(self, predictions: Sequence[Prediction], examples: Sequence[PairExample]) -> Self:
@@ -136,7 +147,7 @@ class Similarity:
     def scores(self, predictions: Sequence[Prediction], examples: Sequence[PairExample]) -> dict[str, float]:
         """See Task."""
         if not self.scored:
-            return of_ranks([each["rank"] for each in predictions])
+            return of_ranks([each["_rank"] for each in predictions])
         from bert_jax.tasks.scores.regression import regression
 
         found = regression([example.score or 0.0 for example in examples], [each["score"] for each in predictions])

@@ -54,6 +54,14 @@ def test_what_a_trained_model_knows():
     assert task.objective_options([], TaskConfig(temperature=0.1)) == {"temperature": 0.1}
 
 
+def test_the_cosine_loss_learns_scores_from_0_to_1(encoder):
+    examples = [pair("7", "8", 1.0), pair("7", "9", 5.0), pair("8", "9", 2.0)]
+    task = Similarity().fitted(examples, TaskConfig(pair_loss="cosine"))
+    assert (task.loss, task.objective_options(examples, TaskConfig())) == ("cosine", {})
+    assert task.encode(examples, encoder).labels["labels"].tolist() == [0, 1, 0.25]
+    assert trained_task("similarity", task.settings()) == task
+
+
 @pytest.mark.parametrize(
     ("examples", "message"),
     [

@@ -1,0 +1,78 @@
+"""The task similarity trained for a few steps from a random model: what it is scored by rises."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+from bert_jax.config import FineTuningConfig
+from bert_jax.inference.embedding_options import EmbeddingOptions, load
+from bert_jax.inference.predictor import load_predictor
+from bert_jax.training.finetuning import finetune
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+TOPICS = (["wing", "lift", "plane", "air", "flow", "hull"], ["cat", "dog", "fox", "brown", "lazy", "jump"])
+WORDS = [*TOPICS[0], *TOPICS[1]]
+
+
+def pairs(count, seed):
+    """Sentences about one topic, without a word in common, or about two."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        topic, is_same = rng.choice(TOPICS), rng.random() < 0.5
+        words = rng.sample(topic, 6)
+        others = words[3:] if is_same else rng.sample(TOPICS[topic is TOPICS[0]], 3)
+        yield " ".join(words[:3]), " ".join(others), "duplicate" if is_same else "not_duplicate"
+
+
+def config(tiny_bert, train, dev):
+    settings = FineTuningConfig(init_from=str(tiny_bert))
+    settings.task.kind, settings.task.train, settings.task.dev = "similarity", str(train), str(dev)
+    settings.optimizer.learning_rate = 1e-3
+    settings.fit.global_batch_size, settings.fit.steps = 16, 40
+    settings.train.log_every_steps = 10
+    return settings
+
+
+def test_labelled_pairs(tiny_bert, tmp_path):
+    for name, count in (("train", 200), ("dev", 60)):
+        rows = "".join(f"{a}\t{b}\t{score}\n" for a, b, score in pairs(count, name))
+        (tmp_path / f"{name}.tsv").write_text(f"question1\tquestion2\tlabel\n{rows}")
+    finetune(config(tiny_bert, tmp_path / "train.tsv", tmp_path / "dev.tsv"), tmp_path / "w", 1)
+    task = json.loads((tmp_path / "w" / "task.json").read_text())
+    known = {"scored": True, "pooling": "mean", "normalized": True, "pair_loss": "cosent"}
+    assert task["settings"] == known | {"lowest": 0, "highest": 1}
+    before = spearman(load(EmbeddingOptions(str(tiny_bert))).embedder, tmp_path / "dev.tsv")
+    after = spearman(load(EmbeddingOptions(str(tmp_path / "w"))).embedder, tmp_path / "dev.tsv")
+    assert after == pytest.approx(task["dev"]["spearman"], abs=1e-6)
+    assert after > max(before, 0.0) + 0.3
+
+
+def spearman(embedder, file):
+    from scipy import stats
+
+    rows = [line.split("\t") for line in file.read_text().splitlines()[1:]]
+    a, b = (embedder.of_texts([row[column] for row in rows]) for column in (0, 1))
+    cosines = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    return stats.spearmanr(cosines, [row[2] == "duplicate" for row in rows]).statistic
+
+
+def test_anchors_with_positives_and_negatives(tiny_bert, tmp_path):
+    rng = random.Random(1)
+    for name, count in (("train", 160), ("dev", 40)):
+        with (tmp_path / f"{name}.jsonl").open("w") as file:
+            for number in range(count):
+                words = rng.sample(WORDS, 4)
+                positive = " ".join(rng.sample(words, 4))
+                row = {"anchor": " ".join(words), "positive": positive}
+                row["negatives"] = [" ".join(rng.sample(WORDS, 4)) for _ in range(number % 2)]
+                file.write(json.dumps(row) + "\n")
+    finetune(config(tiny_bert, tmp_path / "train.jsonl", tmp_path / "dev.jsonl"), tmp_path / "w", 1)
+    predictor = load_predictor(tmp_path / "w")
+    examples = predictor.task.read(str(tmp_path / "dev.jsonl"), FineTuningConfig().task, True)
+    predictions = predictor.predict(examples)
+    scores = predictor.task.scores(predictions, examples)
+    dev = json.loads((tmp_path / "w" / "task.json").read_text())["dev"]
+    assert scores == pytest.approx(dev, abs=1e-6)
+    assert scores["mrr"] > 0.5
