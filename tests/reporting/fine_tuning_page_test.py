@@ -246,7 +246,7 @@ def test_similarity_of_scored_pairs(workdir, parsed):
 
 
 def test_similarity_of_anchors(workdir, parsed):
-    answered = [pair(0, None, score=0.1, rank=1), pair(1, None, score=0.9, rank=3), pair(2, None, score=0.5, rank=1)]
+    answered = [pair(0, None, score=0.1, _rank=1), pair(1, None, score=0.9, _rank=3), pair(2, None, score=0.5, _rank=1)]
     words = parsed(write_report(workdir("similarity", {"scored": False}, answered, {"mrr": [0.5]}))).words()
     assert "Mean reciprocal rank on the test file is 50.0%" in words
     assert words.index("rank 3, cosine 0.90 text 1 other") < words.index("rank 1, cosine 0.10 text 0 other")
