@@ -23,20 +23,8 @@ import time
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "bert_jax"
-VERBS = (
-    *(
-        "build_vocab",
-        "build_records",
-        "plan",
-        "pretrain",
-        "finetune",
-        "predict",
-        "embed",
-        "evaluate",
-        "export",
-        "report",
-    ),
-)
+MAKING = ("build_vocab", "build_records", "plan", "pretrain", "finetune")
+VERBS = (*MAKING, "predict", "embed", "evaluate", "export", "report")
 
 
 def import_what_verbs_import():
