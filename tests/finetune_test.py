@@ -85,6 +85,19 @@ def test_the_best_seed_and_step_are_kept(fine_tuned):
     assert kept == (fine_tuned / f"seed_{task['seed']}" / "model.safetensors").read_bytes()
 
 
+def test_the_page_and_what_it_needs_are_written(fine_tuned):
+    page = (fine_tuned / "report.html").read_text()
+    assert "accuracy on the test file is" in page
+    assert "over 2 seeds" in page
+    assert "The worst mistakes" in page
+    lengths = read(fine_tuned / "scores.json")["lengths"]
+    assert {split: (found["texts"], sum(found["counts"])) for split, found in lengths.items()} == {
+        "train": (320, 320),
+        "dev": (80, 80),
+        "test": (80, 80),
+    }
+
+
 def test_the_same_command_again_changes_nothing(chain, finished_run, files, fine_tuned):
     before = {path: path.stat().st_mtime_ns for path in fine_tuned.rglob("*.safetensors") if path.parent != fine_tuned}
     flags = flags_of(files, finished_run, fine_tuned, "--seeds=2", "--config.fit.epochs=4")

@@ -81,7 +81,7 @@ class _Scored(TypedDict):
 
 class _Alike(TypedDict):
     score: Number
-    rank: NotRequired[Count]
+    _rank: NotRequired[Count]  # of the positive among those of all anchors
 
 
 class _Chosen(TypedDict):
