@@ -13,6 +13,7 @@ from bert_jax import cli
 from bert_jax.config import FineTuningConfig
 from bert_jax.config.command_line import define_config
 from bert_jax.parallel.processes import is_first, joined
+from bert_jax.reporting.page import write_report
 from bert_jax.storage.lock import only_run
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.training.finetuning import finetune
@@ -37,7 +38,7 @@ flags.mark_flags_as_required(["task", "init_from", "train", "workdir"])
 
 
 def main(argv: Sequence[str]) -> None:
-    """Train, score, and keep the best model."""
+    """Train, score, keep the best model, then write the report."""
     del argv
     settings = _CONFIG.value
     settings.init_from = str(_INIT_FROM.value)
@@ -47,7 +48,9 @@ def main(argv: Sequence[str]) -> None:
     if _LONG.value is not None:
         vars(settings.text)["long"] = _LONG.value
     with joined(), only_run(_WORKDIR.value, "--workdir") if is_first() else nullcontext():
-        finetune(settings, _WORKDIR.value, _SEEDS.value)
+        finetune(settings, _WORKDIR.value, _SEEDS.value, report=write_report)
+        if is_first():
+            print(f"report: {write_report(_WORKDIR.value)}")
 
 
 if __name__ == "__main__":

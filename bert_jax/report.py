@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_jax import cli
-from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.figures import check_picture, save_picture
-from bert_jax.reporting.page import write_report
-from bert_jax.reporting.run_history import read_run
+from bert_jax.reporting.page import run_and_metrics, write_report
 from bert_jax.storage.paths import check_file
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run, as given to bert_jax.pretrain.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Directory of the run, as given to bert_jax.pretrain or bert_jax.finetune."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "HTML file to write; the workdir's report.html if not given.")
 _PICTURE = flags.DEFINE_string("picture", None, "Where to draw the curves too: a .svg or .png file.")
 flags.mark_flag_as_required("workdir")
@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
         check_picture(_PICTURE.value)
     print(f"report: {write_report(_WORKDIR.value, _OUTPUT.value)}")
     if _PICTURE.value:
-        save_picture(read_run(_WORKDIR.value), METRICS, _PICTURE.value)
+        save_picture(*run_and_metrics(_WORKDIR.value), _PICTURE.value)
 
 
 if __name__ == "__main__":

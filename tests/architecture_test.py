@@ -45,7 +45,7 @@ MAY_IMPORT = {
         "inference",
     },
     "planning": {"errors", "config", "data", "parallel", "objectives", "scopes", "training", "storage"},
-    "reporting": {"errors", "config", "objectives", "storage", "workdir"},
+    "reporting": {"errors", "config", "objectives", "storage", "tasks", "workdir"},
 }
 # Room -> libraries that have no business there.
 NO_BUSINESS = {

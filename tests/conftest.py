@@ -1,24 +1,29 @@
 """What all tests share: eight devices on the CPU, strict broadcasting, a time limit, and a small model with a batch."""
 
 import ctypes
+import fcntl
 import gc
 import importlib
-import importlib.util
 import io
-import json
 import os
-import pydoc_data.topics
-import subprocess
+import shutil
 import sys
-import tempfile
 import types
 import uuid
 from pathlib import Path
-from types import MappingProxyType
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # in the processes that tests start, too
 os.environ["USE_TF"] = "0"  # lest transformers imports TensorFlow, which judges our files, into every test
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+# What any process has compiled, however quickly, no other one need compile, in later runs of the tests either.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{Path(__file__).parents[1]}/.pytest_cache/d/compiled"
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**29)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# Only in processes that tests start. tensorboardX imports torch where it finds it, which takes two seconds a process
+# and which nobody needs.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [f"{Path(__file__).parent}/without_torch", str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+).rstrip(os.pathsep)
 
 import jax
 import numpy as np
@@ -26,17 +31,14 @@ import pytest
 from jax._src import compiler
 
 from bert_jax.config import ModelConfig
+from tests.chain import Chain
+from tests.verbs import Verbs
 
 # By config and not by XLA_FLAGS: a process that a test starts sees one device, like a user's.
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
-# Only in processes that tests start. tensorboardX imports torch where it finds it, which takes two seconds a process
-# and which nobody needs; and what one process has compiled, however quickly, the next one need not.
-paths = [f"{ROOT}/tests/without_torch", str(ROOT), os.environ.get("PYTHONPATH")]
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 TIME_LIMIT_SECONDS = 300  # of one test; a hang ends with a stack trace
 
 
@@ -122,61 +124,24 @@ def make_batch():
     return make
 
 
-def inherited():
-    """The environment of a process that is started now, without what pytest puts there for each test."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """made_once(name, make) -> a directory that `make(directory)` fills, once for all processes of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
+    def made_once(name, make):
+        directory, whole = base / name, base / f"{name}.whole"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(directory, ignore_errors=True)
+                directory.mkdir()
+                make(directory)
+                whole.touch()
+        return directory
 
-# As `quick_compilation`, for processes; pulse_test.py has all optimizations.
-QUICK_COMPILATION = MappingProxyType(
-    {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
-)
-INHERITED = inherited()
-
-
-class Verbs:
-    """Runs verbs in children of a process that has imported what they import (verb_server.py): seconds less for each.
-
-    For tests of what a verb does. Tests of signals, and of how a process starts, start real ones.
-    """
-
-    def __init__(self, *interpreter, environment=QUICK_COMPILATION):
-        self._command = [*(interpreter or [sys.executable]), str(ROOT / "tests" / "verb_server.py")]
-        self._environment, self._server = INHERITED | environment, None
-
-    def run(self, verb, *flags):
-        """The finished process of `python -m bert_jax.VERB FLAGS`."""
-        flags = [str(flag) for flag in flags]
-        with tempfile.TemporaryDirectory() as directory:
-            files = [Path(directory) / name for name in ("stdout", "stderr")]
-            status = self.status(verb, flags, *files)
-            return subprocess.CompletedProcess([verb, *flags], status, *(file.read_text() for file in files))
-
-    def status(self, verb, flags, stdout, stderr, seconds=None):
-        """Its exit code, or None after so many seconds; what it says is appended to these files."""
-        request = {"verb": verb, "flags": flags, "stdout": str(stdout), "stderr": str(stderr), "seconds": seconds}
-        if self._server is None:
-            self._server = self._start()
-        try:
-            self._server.stdin.write(json.dumps(request) + "\n")
-            self._server.stdin.flush()
-            return json.loads(self._server.stdout.readline())["status"]
-        except BaseException:  # a test's time is over: the answer is not for the next one
-            self.close()
-            raise
-
-    def _start(self):
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        server = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, text=True, **pipes)
-        assert server.stdout.readline() == "ready\n"
-        return server
-
-    def close(self):
-        """End that process, and the verb that it runs."""
-        if self._server is not None:
-            self._server.terminate()
-            self._server.communicate()
-            self._server = None
+    return made_once
 
 
 @pytest.fixture(scope="session")
@@ -187,88 +152,16 @@ def verbs():
     verbs.close()
 
 
-class Chain:
-    """The commands of the project, run as people run them, on a small real corpus."""
-
-    environment = QUICK_COMPILATION
-
-    def __init__(self, directory, verbs):
-        self.directory, self._verbs = directory, verbs
-        topics = [text for _, text in sorted(pydoc_data.topics.topics.items())]
-        documents = [[line.strip() for line in topic.splitlines() if line.strip()] for topic in topics[:60]]
-        self.corpus = directory / "corpus.txt"
-        self.corpus.write_text("\n\n".join("\n".join(lines) for lines in documents) + "\n")
-        self.vocab = directory / "vocab"
-        self.run(
-            "build_vocab", f"--input={self.corpus}", f"--output={self.vocab}", "--kind=wordpiece", "--vocab_size=800"
-        )
-        for length in (32, 64):
-            self.build_records(length)
-
-    def records(self, length):
-        return self.directory / f"records-{length}"
-
-    def build_records(self, length):
-        return self.run(
-            "build_records",
-            f"--input={self.corpus}",
-            f"--vocab={self.vocab}",
-            f"--output={self.records(length)}",
-            f"--max_seq_length={length}",
-            "--max_predictions_per_seq=6",
-            "--dupe_factor=2",
-            "--holdout=0.1",
-            "--num_workers=1",
-        )
-
-    def run(self, verb, *flags, check=True, **environment):
-        """The finished process of `python -m bert_jax.VERB FLAGS`, with these environment variables."""
-        if environment or inherited() != INHERITED:
-            done = subprocess.run(
-                [sys.executable, "-m", f"bert_jax.{verb}", *flags],
-                cwd=ROOT,
-                env=os.environ | self.environment | environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        else:
-            done = self._verbs.run(verb, *flags)
-        assert not check or done.returncode == 0, done.stderr
-        return done
-
-    def pretrain_flags(self, workdir, config="one_phase.py"):
-        return [
-            f"--config={ROOT / 'tests' / 'configs' / config}",
-            f"--workdir={workdir}",
-            f"--config.data.records={self.directory}/records-{{max_seq_length}}",
-            f"--config.train.compilation_cache={self.directory}/compilation_cache",
-        ]
-
-    def pretrain(self, workdir, *flags, config="one_phase.py", check=True, **environment):
-        """The finished process of a pretraining run."""
-        return self.run("pretrain", *self.pretrain_flags(workdir, config), *flags, check=check, **environment)
-
-    def start_pretrain(self, workdir, *flags, devices=1):
-        """A pretraining run that has just been started, on so many devices; its stderr is a pipe."""
-        command = [sys.executable, "-m", "bert_jax.pretrain", *self.pretrain_flags(workdir), *flags]
-        environment = os.environ | self.environment | {"JAX_NUM_CPU_DEVICES": str(devices)}
-        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
-        return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
-
-
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory, verbs):
+def chain(made_once, verbs):
     """A corpus, its vocabulary and its records of 32 and 64 tokens, made by the real commands once."""
-    return Chain(tmp_path_factory.mktemp("chain"), verbs)
+    return Chain(made_once("chain", lambda directory: Chain(directory, verbs).make()), verbs)
 
 
 @pytest.fixture(scope="session")
-def finished_run(chain, tmp_path_factory):
+def finished_run(chain, made_once):
     """The workdir of a run of tests/configs/one_phase.py as it is. Take a copy to change it."""
-    workdir = tmp_path_factory.mktemp("finished") / "train"
-    chain.pretrain(workdir)
-    return workdir
+    return made_once("finished", lambda directory: chain.pretrain(directory / "train")) / "train"
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ TASKS = {
     "multilabel": ({"labels": ["a", "b", "c", "d"], "thresholds": [0.5, 0.25, 0.5, 0.75]}, 4),
     "regression": ({"mean": 3.5, "sd": 1.25}, 1),
     "tagging": ({"labels": ["O", "B-LOC", "I-LOC"], "convention": "conlleval"}, 3),
-    "qa": ({}, 2),
+    "qa": ({"has_impossible": True, "null_threshold": -1.25}, 2),
     "choice": ({}, 1),
     "similarity": ({}, 0),
 }

@@ -25,6 +25,7 @@ from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import init_state, state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = Path(__file__).parent.parent
 CASES = [(path.stem, False) for path in sorted((ROOT / "configs").glob("*.py"))] + [("bert_base", True)]
 STEPS, ROWS, LENGTH, PREDICTIONS, VOCAB = 5, 8, 32, 5, 400

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.verbs import Verbs
+
 pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform != "linux", reason="takes a capability of Linux away"),
@@ -42,9 +44,9 @@ def directory(chain, finished_run, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(verbs):
+def run():
     """run(directory, verb, *flags) -> the finished process, for which modes count."""
-    those = type(verbs)(sys.executable, "-c", WITHOUT_OVERRIDE)
+    those = Verbs(sys.executable, "-c", WITHOUT_OVERRIDE)
     yield lambda directory, verb, *flags: those.run(verb, *(flag.replace("@", str(directory)) for flag in flags))
     those.close()
 

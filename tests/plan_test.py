@@ -11,6 +11,7 @@ import pytest
 
 from bert_jax.config import ModelConfig
 from bert_jax.objectives.pretraining import PretrainingObjective
+from tests.verbs import Verbs
 
 ROOT = Path(__file__).parent.parent
 needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
@@ -32,9 +33,9 @@ LARGE = str(ROOT / "configs" / "bert_large.py")
 
 
 @pytest.fixture(scope="module")
-def plan(verbs):
+def plan():
     """plan(*flags) -> the finished process of the command. The TPU compiler refuses flags of the one for CPUs."""
-    those = type(verbs)(environment={})
+    those = Verbs(environment={})
     yield lambda *flags: those.run("plan", *flags)
     those.close()
 

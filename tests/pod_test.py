@@ -19,15 +19,15 @@ from bert_jax.parallel.processes import RESUME
 
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parent.parent
-READER = ROOT / "tests" / "read_batches.py"
+READER = str(ROOT / "tests" / "read_batches.py")
 STEPS = 12
 ROWS = 16  # of tests/configs/one_phase.py
 OPTIONS = (
     f"--config.phases[0].steps={STEPS}",
     "--config.model.num_hidden_layers=1",
     "--config.train.log_every_steps=1",
-    "--config.train.checkpoint_every_steps=2",
 )
+OFTEN = "--config.train.checkpoint_every_steps=2"
 PEER_TIMEOUT = 10
 # (processes, devices of each, data, fsdp, tensor)
 ALONE = (1, 1, 1, 1, 1)
@@ -96,12 +96,11 @@ def test_losses_are_those_of_a_single_process(chain, alone, tmp_path, layout):
 def read(chain, directory, layout, first_step, last_step):
     """What each process of a job laid onto its devices: a list of {step, row numbers, record ids read, features}."""
     processes, devices, *mesh = layout
-    command = [sys.executable, READER, f"--records={chain.records(32)}", f"--first_step={first_step}"]
-    command += [f"--last_step={last_step}", f"--rows={ROWS}", *(f"--mesh={size}" for size in mesh)]
-    environment = os.environ | chain.environment | {"JAX_NUM_CPU_DEVICES": str(devices)}
+    flags = [f"--records={chain.records(32)}", f"--first_step={first_step}", f"--last_step={last_step}"]
+    flags += [f"--rows={ROWS}", *(f"--mesh={size}" for size in mesh)]
     outputs = [directory / f"{first_step}-{number}.npz" for number in range(processes)]
     job = [
-        subprocess.Popen([*command, f"--output={output}", *own], env=environment, stderr=subprocess.PIPE, text=True)
+        chain.start(READER, *flags, f"--output={output}", *own, devices=devices)
         for output, own in zip(outputs, job_flags(processes), strict=True)
     ]
     finish(job)
@@ -167,7 +166,7 @@ def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     workdir = tmp_path / "run"
     processes, devices, *mesh = TWO
     flags = job_flags(processes)
-    common = [*OPTIONS, *mesh_flags(*mesh), f"--peer_timeout_seconds={PEER_TIMEOUT}"]
+    common = [*OPTIONS, OFTEN, *mesh_flags(*mesh), f"--peer_timeout_seconds={PEER_TIMEOUT}"]
     victim = chain.start_pretrain(workdir, *common, *flags[lost], devices=devices)
     other = subprocess.Popen(
         [scripts, *chain.pretrain_flags(workdir), *common, *flags[1 - lost]],
@@ -184,5 +183,5 @@ def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     assert other.returncode == RESUME, stderr
     assert "error: another process of the job is gone" in stderr
     assert "the same commands again go on" in stderr
-    finish(start_job(chain, workdir, TWO))
+    finish(start_job(chain, workdir, TWO, OFTEN))
     assert_same_curve(workdir, alone)

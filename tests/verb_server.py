@@ -1,11 +1,17 @@
 """Runs verbs of bert_jax, each in a child of a process that has imported what verbs import, which takes seconds.
 
-A request is a JSON line on stdin: {"verb", "flags", "stdout", "stderr" (files), "seconds" (null: as long as it takes)};
-the answer is a JSON line on stdout: {"status": the exit code, or -N for the signal N, or null after so many seconds}. A
-child runs the verb as `python -m bert_jax.VERB` does, and ends as that does. The other end is Verbs in conftest.py.
+A request is a JSON line on stdin: {"kind": "run", "program" (a module or a .py file), "flags", "stdout", "stderr"
+(files), "seconds" (null: as long as it takes)}; the answer is a JSON line on stdout: the exit code, or -N for the
+signal N, or null after so many seconds. A child runs the program as `python -m` does, and ends as that does.
+
+Of {"kind": "start", "program", "flags", "devices" (of a CPU), "stderr", "status" (named pipes)} the answer comes at
+once. The pipe `status` gets a line with the child's pid, and at its end one with its exit code.
+
+The other end is verbs.py.
 """
 
 import ast
+import contextlib
 import gc
 import importlib
 import json
@@ -17,7 +23,8 @@ import time
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "bert_jax"
-VERBS = ("build_vocab", "build_records", "pretrain", "finetune", "predict", "evaluate", "export", "plan", "report")
+MAKING = ("build_vocab", "build_records", "plan", "pretrain", "finetune")
+VERBS = (*MAKING, "predict", "embed", "evaluate", "export", "report")
 
 
 def import_what_verbs_import():
@@ -28,14 +35,20 @@ def import_what_verbs_import():
                 importlib.import_module(node.module)
 
 
-def run_in_child(verb, flags, stdout, stderr):
+def in_child(program, flags, stdout, stderr, devices=0):
+    """What `python -m PROGRAM FLAGS` does."""
     os.setsid()  # so that worker processes of a verb that hangs end with it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for descriptor, file in ((1, stdout), (2, stderr)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
-    sys.argv = [verb, *flags]
-    runpy.run_module(f"bert_jax.{verb}", run_name="__main__", alter_sys=True)
+    if devices:
+        sys.modules["jax"].config.update("jax_num_cpu_devices", devices)
+    sys.argv = [program, *flags]
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
 def wait(child, seconds):
@@ -54,20 +67,52 @@ def wait(child, seconds):
             os.waitpid(child, 0)
 
 
+def run(seconds, **program):
+    """True in the child, when its program has ended."""
+    child = os.fork()
+    if not child:
+        in_child(**program)
+        return True
+    answer(wait(child, seconds))
+    return False
+
+
+def start(status, **program):
+    """True in the child, when its program has ended; a process between it and this one waits for it."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # earlier ones that have ended
+            pass
+    keeper = os.fork()
+    if keeper:
+        answer(None)
+        return False
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with Path(status).open("w", buffering=1) as told:
+        child = os.fork()
+        if child:
+            told.write(f"{child}\n")
+            told.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+            os._exit(0)
+    in_child(stdout=os.devnull, **program)
+    return True
+
+
+def answer(value):
+    print(json.dumps(value), flush=True)
+
+
 def main():
     import_what_verbs_import()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    # FLOP/s; measuring takes a second of each training. parallel/peak_test.py measures, and so do real processes.
+    sys.modules["bert_jax.parallel.peak"].measured_peak = lambda *_: 1e11
     gc.collect()
     gc.freeze()  # a child's collections need not look at all that is imported
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        seconds = request.pop("seconds")
-        child = os.fork()
-        if not child:
-            run_in_child(**request)
+        if {"run": run, "start": start}[request.pop("kind")](**request):
             return
-        print(json.dumps({"status": wait(child, seconds)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ class Forward:
 
     def _batches(self, rows: Rows) -> Iterator[tuple[np.ndarray, dict[str, jax.Array]]]:
         shards, lengths = batch_shards(self._mesh), rows.lengths
-        padded = choose_lengths(lengths, MOST_SHAPES, LADDER, self._longest)
+        # A few rows are not worth more shapes: to compile one takes as long as some hundred rows.
+        shapes = min(MOST_SHAPES, 1 + len(rows) // 256)
+        padded = choose_lengths(lengths, shapes, LADDER, self._longest)
         tokens = self._tokens * shards // max(1, rows.texts_per_row)
         for numbers, size, length in batches_by_length(lengths, padded, tokens, shards):
             here = local_rows(self._mesh, size)

@@ -1,19 +1,14 @@
 """The scores of a fine-tuned model on a labelled file."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from etils import epath
 
 from bert_jax.inference.predicting import read_inputs
 from bert_jax.inference.predictor import load_predictor
-from bert_jax.tasks.scores.spread import bootstrap_interval
-from bert_jax.tasks.task import Example, Prediction, Task
+from bert_jax.tasks.chance import interval
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import finite_or_none
-
-SAMPLES = 200  # of the bootstrap
 
 
 def score_task(workdir: epath.PathLike, source: str, columns: str = "") -> dict[str, Any]:
@@ -36,14 +31,3 @@ def score_task(workdir: epath.PathLike, source: str, columns: str = "") -> dict[
     found = {name: finite_or_none(value) for name, value in scores.items()}
     bounds = [finite_or_none(low), finite_or_none(high)]
     return {"task": task.kind, "examples": len(examples), **found, f"{headline}_interval": bounds}
-
-
-def interval(task: Task, predictions: Sequence[Prediction], examples: Sequence[Example]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the headline score: how much of it is chance of which examples were drawn."""
-
-    def score(drawn: np.ndarray) -> float:
-        some = [int(place) for place in drawn]
-        return task.scores([predictions[place] for place in some], [examples[place] for place in some])[name]
-
-    name = task.metrics[0].name
-    return bootstrap_interval(score, len(examples), samples=SAMPLES)

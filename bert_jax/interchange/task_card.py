@@ -124,7 +124,11 @@ def _outputs(model: FineTuned) -> str:
         case "choice":
             return "A number for each choice; the largest is the answer."
         case "qa":
-            return "Two numbers for each token: that the answer starts there, and ends there."
+            threshold = (
+                f"\nNo answer where that of [CLS] exceeds the best answer's by {model.settings['null_threshold']:.4g}."
+            )
+            impossible = threshold if model.settings.get("has_impossible") else ""
+            return f"Two numbers for each token: that the answer starts there, and ends there.{impossible}"
         case "similarity":
             return "Hidden states, whose mean over a text's tokens is its vector; vectors are compared by cosine."
     thresholds = model.settings.get("thresholds") or []

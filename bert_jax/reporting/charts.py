@@ -55,7 +55,10 @@ CURVES_OF_ANY_RUN = (
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """The curves of one metric in both splits; `phases`: (step, name) where a new phase begins."""
+    """The curves of one metric in both splits; `phases`: (step, name) where a new phase begins.
+
+    `others` are the same of other seeds, in the split that has points, and `name` is what sets this one apart.
+    """
 
     curve: Curve
     train: Points
@@ -63,6 +66,8 @@ class Chart:
     floor: Points
     phases: Sequence[tuple[int, str]]
     last_step: int
+    others: Sequence[Points] = ()
+    name: str = ""
 
 
 def charts(run: Run, metrics: Sequence[Metric]) -> list[Chart]:

@@ -37,8 +37,13 @@ def work(run: Run) -> list[Fact]:
     facts = [
         Fact("Steps", f"{run.last_step():,}", f"of {total:,}" if run.last_step() < total else "all of them"),
         Fact("Tokens", compact(run.tokens()), "padding included"),
-        Fact("Training time", duration(run.seconds()), "evaluation included"),
     ]
+    return facts + speed(run)
+
+
+def speed(run: Run) -> list[Fact]:
+    """How long it took and how fast it went."""
+    facts = [Fact("Training time", duration(run.seconds()), "evaluation included")]
     rates = [value for _, value in run.points("train", "tokens_per_second")]
     if rates:
         facts.append(Fact("Tokens a second", f"{median(rates):,.0f}", "median"))

@@ -5,11 +5,12 @@ Colours have names, so that the page can show the same drawing in others when it
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 import matplotlib as mpl
 from etils import epath
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -31,7 +32,14 @@ COLOURS = MappingProxyType(
         "floor": "#b4530f",
     }
 )
+WIDE, NARROW, HALF = (9.0, 3.4), (4.6, 3.4), (4.6, 2.7)  # inches; a page's column is about 9 of them
 _MOST_POINTS = 300  # of a curve; more cannot be seen and only make the page heavy
+_MOST_SEEDS = 20  # likewise
+
+
+def drawing(chart: Chart, size: tuple[float, float]) -> Markup:
+    """The chart as an element for the page's template."""
+    return Markup(svg(chart, *size))  # our own drawing; matplotlib escapes its texts
 
 
 def svg(chart: Chart, width: float, height: float) -> str:
@@ -42,18 +50,22 @@ def svg(chart: Chart, width: float, height: float) -> str:
       width: In inches of 72 points; text is 9 points.
       height: Likewise.
     """
+    return as_svg(chart.curve.title, lambda axes: draw(axes, chart), width, height)
+
+
+def as_svg(title: str, draw_into: Callable[[Axes], None], width: float, height: float) -> str:
+    """What `draw_into` draws, as above; `title` is read out in its place, and is another for each drawing of a page."""
     # The salt makes ids the same in every run and different for every drawing of a page.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{chart.curve.title} {width}"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{title} {width}"}):
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.add_subplot(), chart)
+        draw_into(figure.add_subplot())
         text = io.StringIO()
         no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
     element = text.getvalue()[text.getvalue().index("<svg") :]
     element = re.sub(r'<g id="[^"]*"', "<g", element)
-    element = re.sub(
-        r' width="[^"]*pt" height="[^"]*pt"', f' role="img" aria-label="{chart.curve.title}"', element, count=1
-    )
+    label = f' role="img" aria-label="{escape(title)}"'
+    element = re.sub(r' width="[^"]*pt" height="[^"]*pt"', lambda _: label, element, count=1)
     for name, colour in COLOURS.items():
         element = element.replace(colour, f"var(--{name})")
     return element
@@ -71,7 +83,8 @@ def check_picture(path: epath.PathLike) -> None:
 def save_picture(run: Run, metrics: Sequence[Metric], path: epath.PathLike) -> None:
     """The metrics that have a floor side by side, as the kind of file that the name ends in (.png, .svg)."""
     path = epath.Path(path)
-    drawn = [chart for chart in charts(run, metrics) if chart.curve.floor]
+    found = charts(run, metrics)
+    drawn = [chart for chart in found if chart.curve.floor] or found
     figure = Figure(figsize=(4.4 * len(drawn), 3.4), facecolor=COLOURS["paper"])
     figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.15, wspace=0.05)
     for number, chart in enumerate(drawn):
@@ -86,9 +99,11 @@ def save_picture(run: Run, metrics: Sequence[Metric], path: epath.PathLike) -> N
 def draw(axes: Axes, chart: Chart) -> None:
     """Draw the chart into `axes`."""
     _frame(axes, chart)
+    _other_seeds(axes, chart)
     train, held_out = _thin(chart.train), _thin(chart.held_out)
     if train:
-        axes.plot(*zip(*train, strict=True), color=COLOURS["train"], linewidth=1.6, label="training", zorder=3)
+        colour = COLOURS["held-out" if chart.others else "train"]  # before those of other seeds
+        axes.plot(*zip(*train, strict=True), color=colour, linewidth=1.6, label=chart.name or "training", zorder=3)
     if held_out:
         axes.plot(
             *zip(*held_out, strict=True),
@@ -96,7 +111,7 @@ def draw(axes: Axes, chart: Chart) -> None:
             linewidth=1.8,
             marker="o",
             markersize=3.5 if len(held_out) < 40 else 0,
-            label="held-out",
+            label=chart.name or "held-out",
             clip_on=False,  # the last dot is on the edge
             zorder=4,
         )
@@ -105,7 +120,7 @@ def draw(axes: Axes, chart: Chart) -> None:
     if chart.floor:
         _floor(axes, chart)
     _phases(axes, chart)
-    if train and held_out:
+    if (train and held_out) or chart.others:
         axes.legend(
             loc="lower left",
             bbox_to_anchor=(0, 1),
@@ -117,6 +132,12 @@ def draw(axes: Axes, chart: Chart) -> None:
             borderpad=0,
             handlelength=1.4,
         )
+
+
+def _other_seeds(axes: Axes, chart: Chart) -> None:
+    for number, points in enumerate(chart.others[:_MOST_SEEDS]):
+        label = "" if number else "other seeds"
+        axes.plot(*zip(*_thin(points), strict=True), color=COLOURS["train"], linewidth=0.8, label=label, zorder=2.5)
 
 
 def _frame(axes: Axes, chart: Chart) -> None:
@@ -136,7 +157,7 @@ def _frame(axes: Axes, chart: Chart) -> None:
 
 def _vertical_range(axes: Axes, chart: Chart) -> None:
     """A little air around all that is drawn."""
-    values = [value for points in (chart.train, chart.held_out, chart.floor) for _, value in points]
+    values = [value for points in (chart.train, chart.held_out, chart.floor, *chart.others) for _, value in points]
     low, high = min(values), max(values)
     low = 0 if chart.curve.from_zero else low
     air = 0.08 * (high - low) or 0.1 * abs(high) or 1

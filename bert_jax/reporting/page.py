@@ -1,38 +1,59 @@
 """The report: one HTML file that needs nothing else, no network and no script."""
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from etils import epath
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
+from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.pretraining_metrics import METRICS
-from bert_jax.reporting.charts import Chart, charts
-from bert_jax.reporting.facts import results, work
-from bert_jax.reporting.figures import COLOURS, svg
-from bert_jax.reporting.pretraining_page import HEADLINE, verdict
+from bert_jax.reporting import fine_tuning_page, pretraining_page
+from bert_jax.reporting.figures import COLOURS
+from bert_jax.reporting.fine_tuning_files import is_fine_tuning
+from bert_jax.reporting.fine_tuning_history import read_fine_tuning
 from bert_jax.reporting.run_history import Run, read_run
-from bert_jax.reporting.sentences import readable
 from bert_jax.storage.whole_file import replace_text
-
-_WIDE, _NARROW, _HALF = (9.0, 3.4), (4.6, 3.4), (4.6, 2.7)  # inches; a page's column is about 9 of them
 
 
 def write_report(workdir: epath.PathLike, output: epath.PathLike | None = None) -> epath.Path:
-    """Write the report of the run in `workdir` to `output` (default WORKDIR/report.html) and return its path.
+    """Write the report of the run in `workdir`, of pretraining or fine-tuning, and return its path.
+
+    Args:
+      workdir: Of the run, which may be still going on.
+      output: The file to write; default WORKDIR/report.html.
 
     Raises:
       UserError: `workdir` holds no run.
     """
-    run = read_run(workdir)
+    page = _fine_tuning(workdir) if is_fine_tuning(workdir) else _pretraining(workdir)
     output = epath.Path(output) if output else epath.Path(workdir) / "report.html"
-    replace_text(output, _page(run))
+    replace_text(output, page)
     return output
 
 
-def _page(run: Run) -> str:
+def run_and_metrics(workdir: epath.PathLike) -> tuple[Run, Sequence[Metric]]:
+    """The run in `workdir`, of several seeds the best one's, and the metrics that it has; raises as above."""
+    if not is_fine_tuning(workdir):
+        return read_run(workdir), METRICS
+    found = read_fine_tuning(workdir)
+    return found.runs[found.main], found.metrics()
+
+
+def _pretraining(workdir: epath.PathLike) -> str:
+    run = read_run(workdir)
+    return _page("pretraining_page.html", run.name, run.config, pretraining_page.values(run))
+
+
+def _fine_tuning(workdir: epath.PathLike) -> str:
+    found = read_fine_tuning(workdir)
+    return _page("fine_tuning_page.html", found.name, found.config, fine_tuning_page.values(found))
+
+
+def _page(template: str, name: str, config: dict[str, Any], values: dict[str, Any]) -> str:
+    """The template with the `values` that only its kind of run has."""
     templates = Environment(
         loader=PackageLoader("bert_jax.reporting", "."),
         autoescape=True,
@@ -40,26 +61,9 @@ def _page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawn = charts(run, METRICS)
-    main_chart = next((chart for chart in drawn if chart.curve.name == HEADLINE.name), None)
-    return templates.get_template("pretraining_page.html").render(
-        name=run.name,
-        colours=COLOURS,
-        verdict=verdict(run),
-        results=results(run, METRICS),
-        work=work(run),
-        has_floor=bool(main_chart and main_chart.floor),
-        main_title=HEADLINE.title,
-        main_chart=[_drawing(main_chart, _WIDE), _drawing(main_chart, _NARROW)] if main_chart else [],
-        charts=[(chart.curve.title, _drawing(chart, _HALF)) for chart in drawn if chart is not main_chart],
-        samples=[readable(sample) for sample in run.samples],
-        settings=_settings(run.config),
-        versions=_versions(),
+    return templates.get_template(template).render(
+        name=name, colours=COLOURS, settings=_settings(config), versions=_versions(), **values
     )
-
-
-def _drawing(chart: Chart, size: tuple[float, float]) -> Markup:
-    return Markup(svg(chart, *size))  # our own drawing; matplotlib escapes its texts
 
 
 def _settings(config: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -1,10 +1,32 @@
-"""What a pretraining run came to, in one sentence, for a reader who has never seen one."""
+"""What only the page of a pretraining run shows; and what the run came to, for a reader who has never seen one."""
+
+from typing import Any
 
 from bert_jax.objectives.pretraining_metrics import METRICS
+from bert_jax.reporting.charts import charts
+from bert_jax.reporting.facts import results, work
+from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
 from bert_jax.reporting.run_history import Run
+from bert_jax.reporting.sentences import readable
 
 HEADLINE = METRICS[0]
 _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
+
+
+def values(run: Run) -> dict[str, Any]:
+    """What pretraining_page.html shows of the run."""
+    drawn = charts(run, METRICS)
+    main_chart = next((chart for chart in drawn if chart.curve.name == HEADLINE.name), None)
+    return {
+        "verdict": verdict(run),
+        "results": results(run, METRICS),
+        "work": work(run),
+        "has_floor": bool(main_chart and main_chart.floor),
+        "main_title": HEADLINE.title,
+        "main_chart": [drawing(main_chart, WIDE), drawing(main_chart, NARROW)] if main_chart else [],
+        "charts": [(chart.curve.title, drawing(chart, HALF)) for chart in drawn if chart is not main_chart],
+        "samples": [readable(sample) for sample in run.samples],
+    }
 
 
 def verdict(run: Run) -> str:

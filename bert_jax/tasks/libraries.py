@@ -8,17 +8,21 @@ from collections.abc import Iterator
 from bert_jax.errors import UserError
 
 
+class MissingLibraryError(UserError):
+    """A library of the extra is not installed."""
+
+
 @contextlib.contextmanager
 def needed(what: str, package: str) -> Iterator[None]:
     """Around the import of a library; `what` needs it, as in "the score", and `package` is its name for pip.
 
     Raises:
-      UserError: it is not installed.
+      MissingLibraryError: it is not installed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        raise UserError(f"{what} needs {package}; run launch/setup.sh tasks") from error
+        raise MissingLibraryError(f"{what} needs {package}; run launch/setup.sh tasks") from error
 
 
 @contextlib.contextmanager

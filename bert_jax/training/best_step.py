@@ -56,8 +56,9 @@ class BestStep:
         """Write these weights as the best ones; every process calls it."""
         arrays = {path: np.asarray(array, np.float32) for path, array in flatten(on_host(params)).items()}
         self.best.step, self.best.score = step, score
-        if jax.process_index() == 0:
-            self.best.weights_crc32c = write_weights(self._directory / WEIGHTS, arrays)
+        is_first = jax.process_index() == 0
+        self.best.weights_crc32c = write_weights(self._directory / WEIGHTS, arrays, is_first)
+        if is_first:
             self._write()
 
     def is_over(self, step: int) -> bool:

@@ -22,6 +22,7 @@ from bert_jax.tasks.batching import TrainingOrder, choose_lengths
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Example, Task
 from bert_jax.tasks.task_files import TaskFiles
+from bert_jax.tasks.text_lengths import TextLengths
 from bert_jax.training.best_step import BestStep
 from bert_jax.training.compiled_shapes import CompiledShapes
 from bert_jax.training.example_feed import ExampleFeed
@@ -48,6 +49,7 @@ class Material:
     floors: Mapping[str, Floors]  # on "dev" and "test"
     weights: Mapping[str, np.ndarray]  # of init_from, by our paths
     train_digest: str
+    lengths: Mapping[str, TextLengths]  # of each split's texts
 
 
 def steps_of(fit: FitConfig, rows: int) -> int:

@@ -9,6 +9,7 @@ from bert_jax.parallel.mesh import make_mesh
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task_files import TaskFiles, digest, in_both_orders, read_files
+from bert_jax.tasks.text_lengths import TextLengths, text_lengths
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Floors, Material
 from bert_jax.training.report_thread import Report
@@ -45,14 +46,20 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
 
 def _material(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained) -> Material:
     """Examples as rows, and what simple methods reach."""
-    rows = {name: _rows(config, files, name, pretrained.tokenizer) for name in ("train", "dev", "test")}
+    lengths: dict[str, TextLengths] = {}
+    rows = {name: _rows(config, files, name, pretrained.tokenizer, lengths) for name in ("train", "dev", "test")}
     train_rows = rows["train"]
     assert train_rows is not None
     floors = {name: _floors(files, name) for name in ("dev", "test")}
-    return Material(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, digest(train_rows))
+    return Material(
+        files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, digest(train_rows), lengths
+    )
 
 
-def _rows(config: FineTuningConfig, files: TaskFiles, split: str, tokenizer: Tokenizer) -> Rows | None:
+def _rows(
+    config: FineTuningConfig, files: TaskFiles, split: str, tokenizer: Tokenizer, lengths: dict[str, TextLengths]
+) -> Rows | None:
+    """The rows of a split, whose lengths are put into `lengths`."""
     examples = getattr(files, split)
     if split == "train" and config.task.double_unordered:
         examples = in_both_orders(examples)
@@ -61,6 +68,7 @@ def _rows(config: FineTuningConfig, files: TaskFiles, split: str, tokenizer: Tok
     encoder = TextEncoder(tokenizer, config.text, files.task.windows)
     rows = files.task.encode(examples, encoder)
     encoder.log_lengths(getattr(config.task, split))
+    lengths[split] = text_lengths(rows, encoder)
     return rows
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 from etils import epath
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from bert_jax.config import FineTuningConfig
@@ -81,6 +82,8 @@ class SeedRun:
                 )
 
     def _scored(self, seed: int, best: Best, mesh: Mesh) -> SeedScores:
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("best weights")  # the first process has written them
         arrays = fine_tuned.read_weights(self.directory / fine_tuned.WEIGHTS, best.weights_crc32c)
         files, text, model = self.material.files, self.config.text, self.config.model
         predictor = Predictor(files.task, text, model, arrays, self.tokenizer, mesh, self.config.train.dtype)

@@ -1,5 +1,6 @@
 """What all seeds of a fine-tuning came to: the best one's model in the workdir, and a table of scores."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from bert_jax.objectives.metrics import Metric
 from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.tasks.scores.spread import over_seeds
 from bert_jax.text.tokenizer import Tokenizer
-from bert_jax.training.fine_tuning_run import Material, versions
+from bert_jax.training.fine_tuning_run import Floors, Material, versions
 from bert_jax.training.seed_run import SCORES, SeedScores
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned
@@ -62,7 +63,7 @@ def best_seed(headline: Metric, scores: Sequence[SeedScores]) -> int:
 def _summary(
     metrics: Sequence[Metric], material: Material, scores: Sequence[SeedScores], best_seed: int
 ) -> dict[str, Any]:
-    """The content of WORKDIR/scores.json: of each split and score, each seed's, mean and sd, and the floors."""
+    """The content of WORKDIR/scores.json: of each split and score, each seed's, mean and sd; floors and lengths."""
     splits = {
         split: {
             metric.name: _spread([getattr(one, split).get(metric.name) for one in scores])
@@ -77,8 +78,17 @@ def _summary(
         "seeds": [one.seed for one in scores],
         "best_seed": best_seed,
         "steps": [one.step for one in scores],
-        "floors": material.floors,
+        "floors": {split: _finite(floors) for split, floors in material.floors.items()},
+        "lengths": {split: dataclasses.asdict(lengths) for split, lengths in material.lengths.items()},
         **splits,
+    }
+
+
+def _finite(floors: Floors) -> dict[str, dict[str, float | None]]:
+    """Ready for JSON, which has no NaN."""
+    return {
+        method: {name: fine_tuned.finite_or_none(value) for name, value in scores.items()}
+        for method, scores in floors.items()
     }
 
 

@@ -54,11 +54,15 @@ def is_fine_tuned(workdir: epath.PathLike) -> bool:
     return False
 
 
-def write_weights(path: epath.Path, arrays: Mapping[str, np.ndarray]) -> str:
-    """Write arrays by our paths as one safetensors file, whole or not at all; gives its CRC32C."""
+def write_weights(path: epath.Path, arrays: Mapping[str, np.ndarray], is_first: bool = True) -> str:
+    """Write arrays by our paths as one safetensors file, whole or not at all; gives its CRC32C.
+
+    Of several processes, which have the same arrays, one `is_first` and writes.
+    """
     content = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    with whole_file(path) as file:
-        file.write(content)
+    if is_first:
+        with whole_file(path) as file:
+            file.write(content)
     return digest(content)
 
 

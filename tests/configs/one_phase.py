@@ -7,7 +7,7 @@ def get_config():
     return Config(
         model=ModelConfig(
             hidden_size=32,
-            num_hidden_layers=2,
+            num_hidden_layers=1,
             num_attention_heads=2,
             intermediate_size=64,
             max_position_embeddings=64,

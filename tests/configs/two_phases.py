@@ -1,4 +1,4 @@
-"""The same model in two phases, of 32 and of 64 tokens."""
+"""A model of two layers in two phases, of 32 and of 64 tokens."""
 
 import importlib.util
 from pathlib import Path
@@ -11,5 +11,6 @@ def get_config():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     config = module.get_config()
+    config.model.num_hidden_layers = 2
     config.phases += (PhaseConfig(steps=10, global_batch_size=8, max_seq_length=64),)
     return config

@@ -170,6 +170,7 @@ def test_the_card_tells_task_outputs_scores_floors_and_how_to_load_and_make_it(w
         '"layer_decay": 1.0',
     ):
         assert fact in card
+    assert ("No answer where that of [CLS] exceeds the best answer's by -1.25." in card) == (kind == "qa")
     for label in workdirs.TASKS[kind][0].get("labels", ()):
         assert f"| {label.replace('|', chr(92) + '|')} |" in card
 

@@ -16,6 +16,7 @@ from bert_jax.model.functional import param_count
 from bert_jax.model.pretraining import PretrainingModel, pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 BATCH, LENGTH, PREDICTIONS = 6, 24, 5
 
 
@@ -23,7 +24,7 @@ def make_config(hidden_act, type_vocab_size):
     return ModelConfig(
         vocab_size=500,
         hidden_size=64,
-        num_hidden_layers=3,
+        num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=160,
         max_position_embeddings=40,

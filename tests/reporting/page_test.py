@@ -1,10 +1,8 @@
 """The page as a browser gets it: whole, alone, and with nothing in it that the text of a corpus could break."""
 
-import itertools
 import json
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
 
@@ -13,45 +11,7 @@ from bert_jax.config.file import to_json
 from bert_jax.reporting.page import write_report
 from bert_jax.workdir.metrics_log import MetricsLog
 
-VOID = {"meta", "link", "img", "br", "hr", "input", "use", "path"}
 ATTACK = '<script>alert("1")</script>'
-
-
-class Page(HTMLParser):
-    """Elements, attributes and text; fails on a tag that is not closed."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.text, self.cells = [], [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-        if self.open and self.open[-1] == "td":
-            self.cells.append(data)
-
-    def rows(self):
-        """Neighbouring cells of the tables of two columns."""
-        return itertools.pairwise(self.cells)
-
-    def words(self):
-        return " ".join("".join(self.text).split())
 
 
 @pytest.fixture
@@ -74,10 +34,10 @@ def workdir(tmp_path):
     return tmp_path
 
 
-def test_everything_is_on_the_page(workdir):
+def test_everything_is_on_the_page(workdir, parsed):
     path = write_report(workdir)
     assert path == workdir / "report.html"
-    page = Page(path.read_text())
+    page = parsed(path)
     words = page.words()
     for part in (
         f"BERT pretraining: {workdir.parent.name}/{workdir.name} ",
@@ -98,15 +58,15 @@ def test_everything_is_on_the_page(workdir):
     assert [file.name for file in workdir.glob("report*")] == ["report.html"]
 
 
-def test_text_of_the_corpus_cannot_break_the_page(workdir):
-    page = Page(write_report(workdir).read_text())
+def test_text_of_the_corpus_cannot_break_the_page(workdir, parsed):
+    page = parsed(write_report(workdir))
     assert "script" not in page.tags
     assert page.words().count(ATTACK) == 4  # masked word in its sentence, the word beside it, label, guess
 
 
-def test_the_page_needs_nothing_from_elsewhere(workdir):
+def test_the_page_needs_nothing_from_elsewhere(workdir, parsed):
     text = write_report(workdir).read_text()
-    page = Page(text)
+    page = parsed(workdir / "report.html")
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
     for name, value in page.attributes:
         assert name not in ("src", "srcset", "data"), (name, value)
@@ -116,19 +76,19 @@ def test_the_page_needs_nothing_from_elsewhere(workdir):
     assert all(part.startswith("#") for part in text.split("url(")[1:])
 
 
-def test_a_run_at_its_very_beginning(tmp_path):
+def test_a_run_at_its_very_beginning(tmp_path, parsed):
     (tmp_path / "config.json").write_text(to_json(Config()))
     MetricsLog(tmp_path, resume_step=0).close()
-    words = Page(write_report(tmp_path).read_text()).words()
+    words = parsed(write_report(tmp_path)).words()
     assert "0 steps are done; nothing held out has been evaluated yet." in words
     assert "What it guesses" not in words
 
 
-def test_one_evaluation_without_samples(tmp_path):
+def test_one_evaluation_without_samples(tmp_path, parsed):
     (tmp_path / "config.json").write_text(to_json(Config()))
     with MetricsLog(tmp_path, resume_step=0) as log:
         log.write("validation", 20, {"masked_lm_loss": float("nan"), "unigram_loss": 5.9})
-    assert "diverged" in Page(write_report(tmp_path).read_text()).words()
+    assert "diverged" in parsed(write_report(tmp_path)).words()
 
 
 def verb(*flags):

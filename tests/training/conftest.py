@@ -43,7 +43,10 @@ class LongRun:
 
     def __init__(self, chain, workdir):
         self.chain, self.workdir = chain, workdir
-        chain.pretrain(workdir, *self.options)
+
+    def make(self):
+        """Train without an interruption."""
+        self.finish(self.workdir)
 
     def start(self, workdir, *flags):
         """A process that has just begun to train."""
@@ -76,6 +79,8 @@ class LongRun:
 
 
 @pytest.fixture(scope="session")
-def long_run(chain, tmp_path_factory):
+def long_run(chain, made_once):
     """The uninterrupted run, made once."""
-    return LongRun(chain, tmp_path_factory.mktemp("uninterrupted") / "train")
+    return LongRun(
+        chain, made_once("uninterrupted", lambda directory: LongRun(chain, directory / "train").make()) / "train"
+    )

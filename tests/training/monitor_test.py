@@ -31,9 +31,9 @@ HEADS = ("masked_lm", "next_sentence")
 
 @pytest.fixture(scope="module")
 def monitored(chain, tmp_path_factory):
-    """A run with a trace of three steps, and what it said."""
+    """A run of two layers, a lower and an upper one, with a trace of three steps, and what it said."""
     workdir = tmp_path_factory.mktemp("monitored") / "train"
-    flags = [f"--config.phases[0].steps={STEPS}", "--config.profile.steps=12-14"]
+    flags = [f"--config.phases[0].steps={STEPS}", "--config.model.num_hidden_layers=2", "--config.profile.steps=12-14"]
     return workdir, chain.pretrain(workdir, *flags).stderr
 
 

@@ -127,8 +127,12 @@ SPLITS = {
 }
 
 
-@pytest.mark.parametrize("bits", ["threefry", "rbg"])
-@pytest.mark.parametrize("split", SPLITS)
+MORE = [pytest.param(split, "rbg", marks=pytest.mark.slow) for split in list(SPLITS)[1:]]
+
+
+@pytest.mark.parametrize(
+    ("split", "bits"), [*((split, "threefry") for split in SPLITS), (next(iter(SPLITS)), "rbg"), *MORE]
+)
 def test_the_search_sees_the_batch_with_the_steps_own_dropout(model_config, make_batch, split, bits):
     """The loss of the second step, to float32 rounding, and not of the first one, at whose end the rate is 0."""
     sizes, accumulation_steps, clip_pieces, is_packed = SPLITS[split]

@@ -99,7 +99,7 @@ def test_a_packed_run_goes_on_to_where_an_uninterrupted_one_ends(chain, short_re
     for line in job.stderr:
         if "step 12/" in line:
             job.kill()
-    job.wait()
+    job.communicate()
     done = chain.pretrain(tmp_path / "halves", *flags)
     assert "packing: 64 sequences a step" in done.stderr
     assert json.loads((tmp_path / "halves" / "config.json").read_text())["phases"][0]["packed_rows"] < 64

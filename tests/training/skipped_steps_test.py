@@ -15,6 +15,8 @@ from bert_jax.data.batches import record_ids
 from bert_jax.errors import UserError
 from bert_jax.training.loss_spikes import LossSpikes
 from bert_jax.training.skipped_steps import SkippedSteps
+from tests.chain import Chain
+from tests.verbs import Verbs
 
 BAD = {"skipped": 1.0, "loss": math.nan, "gradient_norm": math.inf}
 GOOD = {"skipped": 0.0, "loss": 2.0, "gradient_norm": 1.0}
@@ -151,11 +153,14 @@ SKIPPED = (5, 11)
 
 
 @pytest.fixture(scope="module")
-def unchecked(tmp_path_factory):
-    """The environment of a process that takes records as they are: else a weight that is NaN is refused when read."""
+def unchecked(chain, tmp_path_factory):
+    """The chain in processes that take records as they are: else a weight that is NaN is refused when read."""
     directory = tmp_path_factory.mktemp("unchecked")
     (directory / "sitecustomize.py").write_text("from bert_jax.data import source\n\nsource.faults = lambda *_: {}\n")
-    return {"PYTHONPATH": os.pathsep.join([str(directory), os.environ["PYTHONPATH"]])}
+    paths = {"PYTHONPATH": os.pathsep.join([str(directory), os.environ["PYTHONPATH"]])}
+    those = Verbs(environment=chain.environment | paths)
+    yield Chain(chain.directory, those)
+    those.close()
 
 
 @pytest.fixture(scope="module")
@@ -170,10 +175,10 @@ def poisoned(chain, tmp_path_factory):
 
 
 @pytest.mark.timeout(900)
-def test_a_poisoned_record_costs_its_steps_and_no_weight(chain, poisoned, unchecked, tmp_path):
+def test_a_poisoned_record_costs_its_steps_and_no_weight(poisoned, unchecked, tmp_path):
     records, numbers = poisoned
     flags = [f"--config.data.records={records}"]
-    done = chain.pretrain(tmp_path, *flags, **unchecked)
+    done = unchecked.pretrain(tmp_path, *flags)
     logged = read(tmp_path)
     assert [line["step"] for line in logged] == list(SKIPPED)
     for line, number in zip(logged, numbers, strict=True):
@@ -188,13 +193,13 @@ def test_a_poisoned_record_costs_its_steps_and_no_weight(chain, poisoned, unchec
     assert lines[-1]["masked_lm_loss"] < 7
 
     flags.append("--config.train.max_skipped_steps=0")
-    stopped = chain.pretrain(tmp_path / "strict", *flags, check=False, **unchecked)
+    stopped = unchecked.pretrain(tmp_path / "strict", *flags, check=False)
     assert stopped.returncode == 1
     assert stopped.stderr.splitlines()[-1].startswith("error: 1 steps in a row, 5 to 5, had no finite loss or gradient")
     assert "Traceback" not in stopped.stderr
 
     flags[-1] = "--config.train.check_nans"
-    checked = chain.pretrain(tmp_path / "checked", *flags, check=False, **unchecked)
+    checked = unchecked.pretrain(tmp_path / "checked", *flags, check=False)
     assert checked.returncode == 1
     assert "step 5 gave no finite loss or gradient; the first to go bad: the loss: " in checked.stderr
 
@@ -205,7 +210,7 @@ def test_a_run_of_which_no_step_counts_fails_in_every_start(chain, unchecked, tm
     poison(records, range(poison(records, ())))
     flags = [f"--config.data.records={records}", "--config.phases[0].steps=8"]
     for _ in range(2):
-        done = chain.pretrain(tmp_path / "train", *flags, check=False, **unchecked)
+        done = unchecked.pretrain(tmp_path / "train", *flags, check=False)
         assert done.returncode == 1
         last = done.stderr.splitlines()[-1]
         assert last.startswith("error: none of the 8 steps had a finite loss and gradient: all were skipped")

@@ -110,7 +110,7 @@ def test_a_bert_with_added_tokens_and_padded_tables_from_text_to_export(chain, t
     config = transformers.BertConfig(
         vocab_size=800,
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,

@@ -100,9 +100,8 @@ def test_a_directory_that_may_not_be_written(tmp_path, after):
     assert checkpoints_in(directory) == ["1", "2", "3", "4", "5"]
 
 
-def test_a_training_whose_directory_of_checkpoints_may_not_be_written(chain, tmp_path):
-    workdir = tmp_path / "run"
-    chain.pretrain(workdir)
+def test_a_training_whose_directory_of_checkpoints_may_not_be_written(chain, finished_run, tmp_path):
+    workdir = shutil.copytree(finished_run, tmp_path / "run")
     shutil.rmtree(workdir / "checkpoints" / "20")
     (workdir / "checkpoints").chmod(0o555)
     command = ["-m", "bert_jax.pretrain", *chain.pretrain_flags(workdir)]
@@ -116,7 +115,10 @@ def test_a_training_whose_directory_of_checkpoints_may_not_be_written(chain, tmp
 
 
 # One checkpoint has about 30 files and directories: it is now this one, now that, for which there is no inode.
-@pytest.mark.parametrize("inodes", [40, 42, 45, 50, 60])
+SLOW = [pytest.param(inodes, marks=pytest.mark.slow) for inodes in (42, 50)]
+
+
+@pytest.mark.parametrize("inodes", [40, 45, 60, *SLOW])
 def test_a_disk_without_inodes(small_disk, inodes):
     disk = small_disk(100_000, inodes=inodes)
     assert_one_line(save(disk / "checkpoints"), f"no space left on the disk of {disk}/checkpoints", "run the same")
@@ -139,9 +141,8 @@ def test_a_job_of_two_processes_on_a_disk_without_inodes(chain, small_disk):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     often = ["--config.train.checkpoint_every_steps=2", "--config.train.keep_checkpoints=9"]
-    command = ["-m", "bert_jax.pretrain", *chain.pretrain_flags(disk / "run"), *often]
     job = [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
-    first, second = (start(*command, *job, f"--process_id={n}", **chain.environment) for n in range(2))
+    first, second = (chain.start_pretrain(disk / "run", *often, *job, f"--process_id={n}") for n in range(2))
     with ThreadPoolExecutor() as pool:
         pool.submit(second.communicate)
         lines = said(first)

@@ -1,0 +1,70 @@
+"""A number an example: regression, where it is on gold's scale, and similarity, where only the order counts."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from bert_jax.reporting.answer_figures import scatter_figure
+from bert_jax.reporting.answers.parts import MOST_MISTAKES, Answered, Card, Cards, Drawing, Make, plain
+from bert_jax.tasks.task import Task
+
+
+def regression_parts(task: Task, answered: Answered) -> Iterator[Make]:
+    """Predicted beside gold, the worst mistakes."""
+    del task
+    gold, predicted = [float(one.label) for one, _ in answered], [each["score"] for _, each in answered]
+    explained = "A dot is an example; on the dashed line predicted and gold are equal."
+    yield partial(_scatter, gold, predicted, same_scale=True, explained=explained)
+    errors = np.asarray(predicted) - np.asarray(gold)
+    yield partial(_worst_numbers, gold, answered, errors, "First those that are farthest from gold.")
+
+
+def similarity_parts(task: Task, answered: Answered) -> Iterator[Make]:
+    """With gold scores, those beside cosines and pairs out of order; else the positives that are least alike."""
+    del task
+    scored = [(one, each) for one, each in answered if one.score is not None]
+    if not scored:
+        yield partial(_least_alike, answered)
+        return
+    gold, predicted = [one.score for one, _ in scored], [each["score"] for _, each in scored]
+    explained = "A dot is a pair, with gold's score and the cosine of its two texts. Only their order counts."
+    yield partial(_scatter, gold, predicted, same_scale=False, explained=explained)
+    errors = _ranks(predicted) - _ranks(gold)
+    order = "First those whose place in the order, from least to most alike, is farthest from gold's."
+    yield partial(_worst_numbers, gold, scored, errors, order)
+
+
+def _scatter(gold: Sequence[float], predicted: Sequence[float], same_scale: bool, explained: str) -> Drawing:
+    return Drawing("Predicted beside gold", explained, scatter_figure(gold, predicted, same_scale))
+
+
+def _worst_numbers(gold: Sequence[float], answered: Answered, errors: np.ndarray, explained: str) -> Cards:
+    places = np.argsort(-np.abs(errors), kind="stable")[:MOST_MISTAKES].tolist()
+    cards = [
+        Card(
+            f"gold {gold[place]:.2f}, predicted {answered[place][1]['score']:.2f}",
+            plain(answered[place][0].text, answered[place][0].text2),
+            place=answered[place][0].place,
+        )
+        for place in places
+    ]
+    return Cards("The worst mistakes", explained, cards)
+
+
+def _least_alike(answered: Answered) -> Cards:
+    """Anchors and their positives; `rank` is that of the positive among those of all anchors."""
+    worst = sorted(answered, key=lambda pair: (-pair[1].get("rank", 1), pair[1]["score"]))[:MOST_MISTAKES]
+    cards = [
+        Card(f"rank {each.get('rank', '?')}, cosine {each['score']:.2f}", plain(one.text, one.text2), place=one.place)
+        for one, each in worst
+    ]
+    explained = "Texts that belong together, first those between which the model finds the most others more alike."
+    return Cards("The worst mistakes", explained, cards)
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    """Places in ascending order; equal values have the mean of theirs."""
+    _, place, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts - 1) / 2)[place]

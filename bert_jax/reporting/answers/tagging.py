@@ -1,0 +1,101 @@
+"""A tag a word: a table of types, and sentences with what gold and model say of them."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from bert_jax.reporting.answers.classification import confusions, label_table, shares_of
+from bert_jax.reporting.answers.marks import Stretch, marked
+from bert_jax.reporting.answers.parts import (
+    MOST_MISTAKES,
+    Answered,
+    Card,
+    Cards,
+    Make,
+    Marked,
+    Table,
+    cells,
+)
+from bert_jax.tasks.scores.tagging import has_spans, per_type, spans
+from bert_jax.tasks.tagging import Tagging
+
+_MOST_WORDS = 150  # of a sentence
+_MOST_RIGHT = 3
+_KEYS = (("right", "right"), ("wrong", "wrong"), ("missed", "missed"), ("wrong missed", "wrong in part"))
+
+
+def tagging_parts(task: Tagging, answered: Answered) -> Iterator[Make]:
+    """A table of types or tags; sentences, the worst and a few right ones."""
+    gold, predicted = [list(one.tags or ()) for one, _ in answered], [list(each["tags"]) for _, each in answered]
+    if has_spans(task.labels):
+        yield partial(_types, gold, predicted, task)
+    else:
+        words = [tag for tags in gold for tag in tags], [tag for tags in predicted for tag in tags]
+        yield partial(label_table, *words, task.labels, "Tag")
+        yield partial(confusions, *words, task.labels)
+    yield partial(_worst, task, answered)
+    yield partial(_right, task, answered)
+
+
+def _types(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], task: Tagging) -> Table:
+    rows = [
+        cells(name, *shares_of(found), f"{found['support']:,.0f}")
+        for name, found in per_type(gold, predicted, task.convention).items()
+    ]
+    convention = {
+        "conlleval": "as conlleval and seqeval count: an I- without a B- before it begins an entity",
+        "strict": "strictly: an I- without a B- before it is no entity",
+    }[task.convention]
+    explained = f"Whole entities of the right type, {convention}."
+    return Table("Types one by one", explained, ("Type", "precision", "recall", "F1", "entities"), rows)
+
+
+def _worst(task: Tagging, answered: Answered) -> Cards:
+    wrong = [(_errors(task, one.tags or (), each["tags"]), one, each) for one, each in answered]
+    wrong = sorted((found for found in wrong if found[0]), key=lambda found: -found[0])
+    cards = [
+        Card("", [_sentence(task, one.words, one.tags, each["tags"])], place=one.place)
+        for _, one, each in wrong[:MOST_MISTAKES]
+    ]
+    explained = f"{len(wrong):,} of {len(answered):,} sentences have a mistake. " + (
+        "First those with the most; what gold says stands in brackets." * bool(cards)
+    )
+    return Cards("The worst mistakes", explained, cards, _keys(task) if cards else ())
+
+
+def _right(task: Tagging, answered: Answered) -> Cards | None:
+    """The right sentences that have the most to find."""
+    right = [(one, each) for one, each in answered if list(one.tags or ()) == list(each["tags"])]
+    right.sort(key=lambda pair: -len({tag for tag in pair[0].tags if tag != "O"}))
+    cards = [
+        Card("", [_sentence(task, one.words, one.tags, each["tags"])], place=one.place)
+        for one, each in right[:_MOST_RIGHT]
+    ]
+    return Cards("Some that are right", "", cards) if cards and has_spans(task.labels) else None
+
+
+def _keys(task: Tagging) -> Sequence[tuple[str, str]]:
+    return _KEYS if has_spans(task.labels) else (("wrong", "wrong"),)
+
+
+def _errors(task: Tagging, gold: Sequence[str], predicted: Sequence[str]) -> int:
+    """Spans, or tags, that are wrong or missed."""
+    if has_spans(task.labels):
+        return len(set(_stretches(task, gold)) ^ set(_stretches(task, predicted)))
+    return sum(true != said for true, said in zip(gold, predicted, strict=True))
+
+
+def _stretches(task: Tagging, tags: Sequence[str]) -> list[Stretch]:
+    have_ends = any(tag[:1] in "ESLU" for tag in task.labels)
+    return [Stretch(first, last + 1, name) for name, first, last in sorted(spans(tags, task.convention, have_ends))]
+
+
+def _sentence(
+    task: Tagging, words: Sequence[str], gold: Sequence[str] | None, predicted: Sequence[str]
+) -> list[Marked]:
+    shown = slice(0, _MOST_WORDS)
+    words, gold, predicted = words[shown], (gold or ())[shown], predicted[shown]
+    if has_spans(task.labels):
+        return marked(words, _stretches(task, gold), _stretches(task, predicted), " ")
+    pairs = list(enumerate(zip(gold, predicted, strict=True)))
+    said = [Stretch(place, place + 1, f"{said} (gold: {true})") for place, (true, said) in pairs if true != said]
+    return marked(words, [], said, " ")

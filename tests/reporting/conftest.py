@@ -1,0 +1,51 @@
+"""A page read back as a browser reads it."""
+
+import itertools
+from html.parser import HTMLParser
+
+import pytest
+
+VOID = {"meta", "link", "img", "br", "hr", "input", "use", "path"}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text; fails on a tag that is not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text, self.cells = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.open and self.open[-1] == "td":
+            self.cells.append(data)
+
+    def rows(self):
+        """Neighbouring cells of the tables of two columns."""
+        return itertools.pairwise(self.cells)
+
+    def words(self):
+        return " ".join("".join(self.text).split())
+
+
+@pytest.fixture
+def parsed():
+    """parsed(path) -> its Page."""
+    return lambda path: Page(path.read_text())
