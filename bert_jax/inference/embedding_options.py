@@ -19,8 +19,6 @@ from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import Tokenizer
 
-WITHOUT_POOLER = ("encoder/embeddings/", "encoder/layer_")
-
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingOptions:
@@ -79,7 +77,7 @@ def load(options: EmbeddingOptions) -> Loaded:
     pooling = Pooling(options.pooling or own.pooling or "mean", layers_of(options.layers), options.combine)
     if options.normalize and not pooling.of_texts:
         raise UserError(f"--normalize is for vectors of texts, and not for --pooling={options.pooling}; leave it out")
-    pretrained = read_pretrained(options.model, ModelConfig(), WITHOUT_POOLER)
+    pretrained = read_pretrained(options.model, ModelConfig())
     most = pretrained.config.max_position_embeddings
     length = options.max_length or min(own.max_length or most, most)
     require(3 < length <= most, "--max_length", length, f"give 4 to {most}, as the model reads")

@@ -6,6 +6,7 @@ import pytest
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder
+from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.own_settings import OwnSettings, own_settings
 from bert_jax.inference.pooling import Pooling, layers_of
 from bert_jax.inference.token_shards import of_words
@@ -141,6 +142,8 @@ def test_what_a_directory_of_sentence_transformers_says(tmp_path):
 
 
 def test_minilm_is_that_of_torch(minilm, torch_states):
-    embedder = make(read_pretrained(minilm, ModelConfig()), Pooling("mean"), tokens=512, max_length=256)
+    loaded = load(EmbeddingOptions(str(minilm), batch_tokens=512))
+    embedder = loaded.embedder
+    assert (loaded.settings["max_length"], loaded.settings["pooling"]) == (256, "mean")
     for vector, states in zip(embedder.of_texts(TEXTS), torch_states(minilm, TEXTS, 256), strict=True):
         np.testing.assert_allclose(vector, states[-1].mean(axis=0), atol=1e-5)
