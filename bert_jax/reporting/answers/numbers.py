@@ -53,11 +53,7 @@ def _worst_numbers(gold: Sequence[float], answered: Answered, errors: np.ndarray
 
 
 def _least_alike(answered: Answered) -> Cards:
-<<<<<<< HEAD
-    """Anchors and their positives; `rank` is that of the positive among those of all anchors."""
-=======
     """Anchors and their positives; `_rank` is that of the positive among those of all anchors."""
->>>>>>> w-page
     worst = sorted(answered, key=lambda pair: (-pair[1].get("_rank", 1), pair[1]["score"]))[:MOST_MISTAKES]
     cards = [
         Card(f"rank {each.get('_rank', '?')}, cosine {each['score']:.2f}", plain(one.text, one.text2), place=one.place)
