@@ -67,7 +67,8 @@ install() {
   .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" ||
     fail "installation into .venv failed, see above; run the same command again when the cause is gone"
 }
-install --require-hashes --no-deps "${locks[@]/#/--requirement=}"
+# --use-pep517: seqeval (extra tasks) is there as source only, which old pips would build with what is installed.
+install --require-hashes --no-deps --use-pep517 "${locks[@]/#/--requirement=}"
 case ,$extras, in
   *,test,*) install --no-build-isolation --editable ".[$extras]" ;; # torch, and what it alone needs, is still to come
   *) install --no-build-isolation --no-deps --editable . ;;
