@@ -95,7 +95,7 @@ def install(*extras):
     locks = [f"--requirement=launch/lock/{name}.txt" for name in ("base", *extras)]
     # With the tests comes torch, which has no hash; without, nothing may come that has none.
     project = f"--editable .[{','.join(extras)}]" if "test" in extras else "--no-deps --editable ."
-    return [PIP + " ".join(["--require-hashes --no-deps", *locks]), f"{PIP}--no-build-isolation {project}"]
+    return [PIP + " ".join(["--require-hashes --no-deps --use-pep517", *locks]), f"{PIP}--no-build-isolation {project}"]
 
 
 def in_tree(tree, *extras):
