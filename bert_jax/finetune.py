@@ -20,15 +20,11 @@ from bert_jax.training.finetuning import finetune
 
 _CONFIG = define_config(FineTuningConfig, has_default=True)
 _TASK = flags.DEFINE_enum("task", None, list(KINDS), "What is learnt.")
-_INIT_FROM = flags.DEFINE_string(
-    "init_from", None, "The pretrained model: a workdir, a Hugging Face directory or file, an original checkpoint."
-)
+_INIT_FROM = flags.DEFINE_string("init_from", None, "Workdir, Hugging Face directory or file, original checkpoint.")
 _TRAIN = flags.DEFINE_string("train", None, "File of labelled examples to learn from, or several with commas between.")
 _DEV = flags.DEFINE_string("dev", "", "Likewise, to choose the best step by.")
 _TEST = flags.DEFINE_string("test", "", "Likewise, scored once, with the best step.")
-_COLUMNS = flags.DEFINE_string(
-    "columns", "", "Which column is what: text:1,text2:2,label:4, names or numbers from 0. Default: by the header."
-)
+_COLUMNS = flags.DEFINE_string("columns", "", "Which is what: text:1,label:4, names or numbers; else by the header.")
 _HEADER = flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether a first row is one.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run, and of the model that comes of it.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Runs with as many seeds; the one that is best on --dev is kept.", 1, 1000)
@@ -37,18 +33,23 @@ _STRICT = flags.DEFINE_boolean("strict", False, "End where single rows are wrong
 flags.mark_flags_as_required(["task", "init_from", "train", "workdir"])
 
 
-def main(argv: Sequence[str]) -> None:
-    """Train, score, keep the best model, then write the report."""
-    del argv
+def settings_of_flags() -> FineTuningConfig:
+    """The config, with what the other flags say."""
     settings = _CONFIG.value
     settings.init_from = str(_INIT_FROM.value)
-    flags_of_task = {"kind": _TASK, "train": _TRAIN, "dev": _DEV, "test": _TEST, "columns": _COLUMNS, "header": _HEADER}
-    for name, flag in {**flags_of_task, "strict": _STRICT}.items():
+    of_task = {"kind": _TASK, "train": _TRAIN, "dev": _DEV, "test": _TEST, "columns": _COLUMNS, "header": _HEADER}
+    for name, flag in {**of_task, "strict": _STRICT}.items():
         setattr(settings.task, name, flag.value)
     if _LONG.value is not None:
         vars(settings.text)["long"] = _LONG.value
+    return settings
+
+
+def main(argv: Sequence[str]) -> None:
+    """Train, score, keep the best model, then write the report."""
+    del argv
     with joined(), only_run(_WORKDIR.value, "--workdir") if is_first() else nullcontext():
-        finetune(settings, _WORKDIR.value, _SEEDS.value, report=write_report)
+        finetune(settings_of_flags(), _WORKDIR.value, _SEEDS.value, report=write_report)
         if is_first():
             print(f"report: {write_report(_WORKDIR.value)}")
 
