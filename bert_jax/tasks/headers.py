@@ -2,7 +2,7 @@
 
 In this order:
 
-1. --header or --noheader says it.
+1. --header=yes or --header=no says it.
 2. --columns names columns (text:sentence): they must be in the first row, which then is the header. The label alone
    may be missing there, since predicting does not need it.
 3. The first row consists of words that known headers consist of (columns.py: text, sentence1, label, score ...), all
@@ -11,7 +11,7 @@ In this order:
 5. --columns gives numbers: the first row is data.
 6. Nothing decides, and the user is asked.
 
-A row of data is taken for a header only where all of it, or all that is used of it, is such words; --noheader says no.
+A row of data is taken for a header only where all of it, or all that is used of it, is such words; --header=no says so.
 """
 
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ def is_header(first: Sequence[str], columns: Columns, header: bool | None, place
     found = header if header is not None else _by_columns(first, columns, place)
     if found is None:
         raise UserError(
-            f"{place}: is it a header ({listed(first)})? Give --header or --noheader; or say the columns "
+            f"{place}: is it a header ({listed(first)})? Give --header=yes or --header=no; or say the columns "
             "by their names or numbers, as in --columns=text:3,label:1 (numbers are from 0)"
         )
     if header is None:
         what = "the header" if found else "a row of data"
-        logging.info("%s is read as %s: %s; --%sheader if not", place, what, listed(first), "no" if found else "")
+        logging.info("%s is read as %s: %s; --header=%s if not", place, what, listed(first), "no" if found else "yes")
     return found
 
 
