@@ -73,3 +73,11 @@ def test_all_rows_are_in_the_batches_of_an_evaluation_once(multiple):
         assert size % multiple == 0
         assert LENGTHS[numbers].max() <= length
     assert len({(size, length) for _, size, length in batches}) <= 4
+
+
+def test_a_file_that_is_sorted_by_label_gives_mixed_batches():
+    labels = np.repeat([0, 1], 250)
+    order = TrainingOrder(LENGTHS, 10, seed=0)
+    shares = [labels[order.rows(step)].mean() for step in range(50)]
+    assert 0.35 < np.mean(shares[:10]) < 0.65
+    assert all(0 < share < 1 for share in shares)

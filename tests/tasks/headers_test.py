@@ -52,7 +52,8 @@ def test_headers_of_known_sets_are_found(row):
 
 @pytest.mark.parametrize("row", DATA)
 def test_data_is_not_eaten(row):
-    with pytest.raises(UserError, match=r"^here: is it a header \(.*--header=yes or --header=no.*--columns=text:3,label:1"):
+    asked = r"^here: is it a header \(.*--header=yes or --header=no.*--columns=text:3,label:1"
+    with pytest.raises(UserError, match=asked):
         is_header(row.split("\t"), Columns.of(None), None, "here")
     assert not is_header(row.split("\t"), Columns.of("text:0,label:1"), None, "here")
 
