@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Fine-tune the model of the quickstart (launch/pretrain.sh), two minutes on two CPU cores: it learns in which sentences
+# of the documentation on this machine two neighbouring words are swapped.
+#
+#     launch/finetune.sh [MODEL]        MODEL: another than runs/quickstart/train
+#
+# Started again with the same argument, it goes on where it stopped.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+launch/setup.sh tasks
+export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
+model=${1:-runs/quickstart/train}
+out=runs/swapped
+
+step() {
+  echo "==> $1" >&2
+}
+
+step "1/3 Labelled sentences: $out/{train,dev,test}.jsonl"
+[[ -f $out/test.jsonl ]] || .venv/bin/python launch/swapped_words.py $out
+
+step "2/3 Fine-tuning: $out/model"
+.venv/bin/python -m bert_jax.finetune \
+  --task=classification \
+  --init_from="$model" \
+  --train=$out/train.jsonl \
+  --dev=$out/dev.jsonl \
+  --test=$out/test.jsonl \
+  --workdir=$out/model \
+  --config.optimizer.learning_rate=5e-4
+
+step "3/3 What it says to two sentences"
+printf '%s\n' "Return the number of items in the list." "Return number the of items in the list." >$out/sentences.txt
+.venv/bin/python -m bert_jax.predict --workdir=$out/model --input=$out/sentences.txt
+echo "Open in a browser: $PWD/$out/model/report.html"
