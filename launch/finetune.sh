@@ -17,6 +17,7 @@ step() {
   echo "==> $1" >&2
 }
 
+mkdir -p $out
 step "1/3 Labelled sentences: $out/{train,dev,test}.jsonl"
 [[ -f $out/test.jsonl ]] || .venv/bin/python launch/swapped_words.py $out
 

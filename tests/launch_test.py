@@ -207,6 +207,20 @@ def test_pretrain_without_arguments_goes_from_text_to_a_page(tree):
     assert sentence.read_text() == "My [MASK].\n"
 
 
+def test_finetune_makes_its_sentences_once(tree):
+    run = tree.run("launch/finetune.sh")
+    assert run.returncode == 0, run.stderr
+    made, fine_tuned, asked = [arguments for _, arguments in tree.calls()[2:]]
+    assert made == "runs/swapped"  # of launch/swapped_words.py
+    assert fine_tuned.startswith("bert_jax.finetune --task=classification --init_from=runs/quickstart/train")
+    assert asked.startswith("bert_jax.predict --workdir=runs/swapped/model")
+    (tree.root / "runs" / "swapped" / "test.jsonl").write_text("")
+    run = tree.run("launch/finetune.sh", "my model")
+    fine_tuned, asked = [arguments for _, arguments in tree.calls()[-2:]]
+    assert "--init_from=my model" in fine_tuned
+    assert "runs/swapped" not in [arguments for _, arguments in tree.calls()]
+
+
 def test_test_checks_everything_and_passes_arguments_on(tree):
     assert tree.run("launch/test.sh", "-k", "two words").returncode == 0
     commands = ["ruff check", "ruff format --check", "mypy", "pytest -k two words"]
