@@ -441,7 +441,8 @@ def test_records_and_a_run_in_a_bucket(cloud, tmp_path):
     assert not (cloud.bucket / "records-32" / ".parts").exists()
     assert "complete; nothing to do" in cloud.build().stderr
 
-    cloud.chain.run("pretrain", *cloud.pretrain_flags(tmp_path / "cache"))
+    # Not the tests' own cache of compiled programs, which would be used instead of the run's.
+    cloud.chain.run("pretrain", *cloud.pretrain_flags(tmp_path / "cache"), JAX_COMPILATION_CACHE_DIR="")
     assert len(list((tmp_path / "cache").iterdir())) == 2, "copies of both splits' shards"
     names = {path.name for path in (cloud.bucket / "run").iterdir()}
     assert {"config.json", "metrics.jsonl", "report.html", "samples.json", "tensorboard", "tokenizer"} <= names

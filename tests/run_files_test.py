@@ -12,7 +12,7 @@ from bert_jax.errors import UserError
 from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.charts import charts
 from bert_jax.reporting.facts import results, work
-from bert_jax.reporting.page import _page, _settings
+from bert_jax.reporting.page import _settings, write_report
 from bert_jax.reporting.pretraining_page import verdict
 from bert_jax.reporting.run_history import read_run
 from bert_jax.reporting.sentences import readable
@@ -157,6 +157,6 @@ def test_a_setting_as_text_is_reported_as_such(workdir):
 
 def test_settings_of_another_version_are_shown_in_the_report_and_refused_by_a_run(workdir):
     write(workdir / "config.json", put(FILES["config.json"], ("model", "wings"), 2))
-    assert "wings" in _page(read_run(workdir))
+    assert "wings" in write_report(workdir).read_text()
     with pytest.raises(UserError, match=r"/config.json is of another version of bert_jax: `model.wings` is no setting"):
         read_config(workdir)
