@@ -21,7 +21,7 @@ from pathlib import Path
 from results import tell
 
 HERE = Path(__file__).parent
-HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu"}
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu", "USE_TF": "0"}
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def timed(command: list[str]) -> tuple[float, str]:
     begun = time.perf_counter()
     done = subprocess.run(
         command,
-        env=os.environ | HUGE_PAGES,
+        env=os.environ | ENVIRONMENT,
         cwd=HERE.parent,
         text=True,
         stdout=subprocess.PIPE,

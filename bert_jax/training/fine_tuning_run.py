@@ -87,11 +87,17 @@ def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
     return ExampleFeed(
         rows=material.train,
         order=TrainingOrder(lengths, config.fit.global_batch_size, config.train.seed),
-        # To compile one more shape takes about as long as 20 steps, and saves less than that in a short run.
-        lengths=choose_lengths(lengths, min(config.text.max_shapes, 1 + steps // 100), limit=longest),
+        lengths=choose_lengths(
+            lengths, config.text.max_shapes, limit=longest, least_saving=_of_a_shape(lengths, steps)
+        ),
         last_step=steps,
         predictions=0 if material.files.task.reads_all_tokens else 1,
     )
+
+
+def _of_a_shape(lengths: np.ndarray, steps: int) -> float:
+    """What padding one more shape must save, in tokens of all rows: to compile it takes about as long as 20 steps do."""
+    return 20 / steps * float(lengths.sum())
 
 
 def make_run(config: FineTuningConfig, directory: epath.Path, material: Material, mesh: Mesh) -> tuple[Run, BestStep]:

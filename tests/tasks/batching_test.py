@@ -21,6 +21,14 @@ def test_lengths_are_those_of_the_least_padding(most):
     assert padded_tokens(LENGTHS, chosen) == least
 
 
+def test_a_length_that_saves_too_little_is_left_out():
+    padding = [padded_tokens(LENGTHS, choose_lengths(LENGTHS, most)) for most in range(1, 7)]
+    savings = -np.diff(padding)
+    for worth in (0.0, 2000.0, 5000.0, 1e9):
+        expected = 1 + int((savings >= worth).sum())
+        assert len(choose_lengths(LENGTHS, 6, least_saving=worth)) == expected
+
+
 def test_no_more_lengths_than_there_are():
     assert choose_lengths(np.array([5, 6, 7]), 4) == [8]
     assert choose_lengths(np.array([1, 9, 17]), 8) == [8, 16, 24]
