@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fine-tune the model of the quickstart (launch/pretrain.sh), two minutes on two CPU cores: it learns in which sentences
-# of the documentation on this machine two neighbouring words are swapped.
+# Fine-tune the model of the quickstart (launch/pretrain.sh), a minute or two on two CPU cores: it learns which of two
+# sentences from the documentation on this machine follow each other.
 #
 #     launch/finetune.sh [MODEL]        MODEL: another than runs/quickstart/train
 #
@@ -11,15 +11,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 launch/setup.sh tasks
 export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
 model=${1:-runs/quickstart/train}
-out=runs/swapped
+out=runs/follows
 
 step() {
   echo "==> $1" >&2
 }
 
 mkdir -p $out
-step "1/3 Labelled sentences: $out/{train,dev,test}.jsonl"
-[[ -f $out/test.jsonl ]] || .venv/bin/python launch/swapped_words.py $out
+step "1/3 Labelled pairs of sentences: $out/{train,dev,test}.jsonl"
+[[ -f $out/test.jsonl ]] || .venv/bin/python launch/sentence_pairs.py $out
 
 step "2/3 Fine-tuning: $out/model"
 .venv/bin/python -m bert_jax.finetune \
@@ -31,7 +31,7 @@ step "2/3 Fine-tuning: $out/model"
   --workdir=$out/model \
   --config.optimizer.learning_rate=5e-4
 
-step "3/3 What it says to two sentences"
-printf '%s\n' "Return the number of items in the list." "Return number the of items in the list." >$out/sentences.txt
-.venv/bin/python -m bert_jax.predict --workdir=$out/model --input=$out/sentences.txt
+step "3/3 What it says to the first pairs of $out/test.jsonl"
+sed -n 1,3p $out/test.jsonl >$out/three.jsonl
+.venv/bin/python -m bert_jax.predict --workdir=$out/model --input=$out/three.jsonl
 echo "Open in a browser: $PWD/$out/model/report.html"
