@@ -7,7 +7,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bert_jax.reporting.figures import COLOURS, as_svg
+from bert_jax.reporting.figures import COLOURS, as_svg, plain_frame
 from bert_jax.tasks.scores.classification import ReliabilityBin
 
 _SQUARE, _FLAT = (4.6, 3.6), (4.6, 2.5)  # inches
@@ -74,13 +74,7 @@ def _drawn(title: str, draw: Callable[[Axes], None], size: tuple[float, float]) 
 
 
 def _frame(axes: Axes, across: str, up: str) -> None:
-    axes.set_facecolor("none")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(COLOURS["grid"])
-    axes.tick_params(colors=COLOURS["faint"], labelsize=9, length=0, pad=5)
-    axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_xlabel(across, color=COLOURS["faint"], fontsize=9, loc="right", labelpad=1)
+    plain_frame(axes, across)
     axes.set_ylabel(up, color=COLOURS["faint"], fontsize=9, loc="top", labelpad=3)
 
 

@@ -140,19 +140,24 @@ def _other_seeds(axes: Axes, chart: Chart) -> None:
         axes.plot(*zip(*_thin(points), strict=True), color=COLOURS["train"], linewidth=0.8, label=label, zorder=2.5)
 
 
-def _frame(axes: Axes, chart: Chart) -> None:
+def plain_frame(axes: Axes, across: str) -> None:
+    """What all drawings have around them: a line below, its name, and faint lines across."""
     axes.set_facecolor("none")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(COLOURS["grid"])
     axes.tick_params(colors=COLOURS["faint"], labelsize=9, length=0, pad=5)
     axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
     axes.set_axisbelow(True)
+    axes.set_xlabel(across, color=COLOURS["faint"], fontsize=9, loc="right", labelpad=1)
+
+
+def _frame(axes: Axes, chart: Chart) -> None:
+    plain_frame(axes, "step")
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: chart.curve.tick(value)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: _steps(step)))
     axes.set_xlim(0, max(1, chart.last_step))
-    axes.set_xlabel("step", color=COLOURS["faint"], fontsize=9, loc="right", labelpad=1)
 
 
 def _vertical_range(axes: Axes, chart: Chart) -> None:

@@ -56,12 +56,13 @@ def describe(
         "records": [dataclasses.asdict(phase) for phase in records],
         "owes_evaluation": owes_evaluation,
         "watch": dataclasses.asdict(watch),
-        "versions": {
-            "bert_jax": bert_jax.__version__,
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {"bert_jax": bert_jax.__version__, "jax": jax.__version__, "python": platform.python_version()}
 
 
 def restore_description(checkpoints: Checkpoints, step: int) -> Description:

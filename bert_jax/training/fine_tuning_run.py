@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-import bert_jax
 from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, PhaseConfig
 from bert_jax.inference.forward import Forward, is_complete
 from bert_jax.model.functional import Model, Params
@@ -25,6 +23,7 @@ from bert_jax.tasks.task_files import TaskFiles
 from bert_jax.tasks.text_lengths import TextLengths
 from bert_jax.training.best_step import BestStep
 from bert_jax.training.compiled_shapes import CompiledShapes
+from bert_jax.training.description import versions
 from bert_jax.training.example_feed import ExampleFeed
 from bert_jax.training.layer_rates import freeze, rates, without_fresh
 from bert_jax.training.meter import MonitorState
@@ -144,11 +143,6 @@ def _describe(train_digest: str, feed: Any, step: int, owes_evaluation: bool, wa
         "train_digest": train_digest,
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of what computes."""
-    return {"bert_jax": bert_jax.__version__, "jax": jax.__version__, "python": platform.python_version()}
 
 
 def _open_logs(directory: epath.Path, step: int) -> Sequence[Log]:

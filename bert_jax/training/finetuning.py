@@ -73,6 +73,6 @@ def _rows(
 
 
 def _floors(files: TaskFiles, split: str) -> Floors:
-    """Of a split, {} if there is none; only the first process needs them."""
+    """Of a split, {} if there is none."""
     examples = getattr(files, split)
     return files.task.floors(files.train, examples) if examples else {}

@@ -13,7 +13,8 @@ from bert_jax.objectives.metrics import Metric
 from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.tasks.scores.spread import over_seeds
 from bert_jax.text.tokenizer import Tokenizer
-from bert_jax.training.fine_tuning_run import Floors, Material, versions
+from bert_jax.training.description import versions
+from bert_jax.training.fine_tuning_run import Floors, Material
 from bert_jax.training.seed_run import SCORES, SeedScores
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned

@@ -21,6 +21,18 @@ def real():
     return lambda name: str(REAL / name)
 
 
+@pytest.fixture(scope="session")
+def labelled_files():
+    """The module of that name; without the files the test is skipped."""
+    path = Path(__file__).with_name("labelled_files.py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not module.TASKS.is_dir():
+        pytest.skip("no labelled files beside the project")
+    return module
+
+
 @pytest.fixture
 def write(tmp_path):
     """write(name, content) -> its path; content is text or bytes."""

@@ -21,21 +21,24 @@ def multilabel(gold: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarr
       precision_at_1 (of the examples that have a label, the share whose most probable label is one of theirs);
       subset_accuracy (all labels right). An average without anything to average over is 0 for F1, NaN for others.
     """
-    with needed("a multilabel score", "scikit-learn"):
-        from sklearn import metrics
     gold = np.asarray(gold, bool)
     probabilities = np.asarray(probabilities, np.float64)
     given = probabilities >= thresholds
     micro, macro = _counts(gold.ravel(), given.ravel()), _counts(gold, given)
-    scores = {
+    return {
         "micro_f1": float(_f1(*micro)),
         "macro_f1": float(np.mean(_f1(*macro)[macro[1] + macro[2] > 0])) if np.any(gold | given) else 0.0,
-        "micro_average_precision": float("nan"),
-        "macro_average_precision": float("nan"),
-        "micro_roc_auc": float("nan"),
-        "precision_at_1": float("nan"),
+        **_of_rankings(gold, probabilities),
         "subset_accuracy": float(np.mean(np.all(gold == given, axis=1))),
     }
+
+
+def _of_rankings(gold: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """The scores that need no threshold."""
+    with needed("a multilabel score", "scikit-learn"):
+        from sklearn import metrics
+    names = ("micro_average_precision", "macro_average_precision", "micro_roc_auc", "precision_at_1")
+    scores = dict.fromkeys(names, float("nan"))
     if not gold.any():
         return scores
     some, labelled = gold.any(axis=0), gold.any(axis=1)
