@@ -324,6 +324,16 @@ def test_another_training_file_in_the_same_run_is_refused(chain, finished_run, f
     assert "was started with other rows than --train=" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_another_file_in_a_finished_run_is_refused(chain, finished_run, files, fine_tuned, tmp_path, split):
+    other = write(tmp_path / "other.jsonl", labelled(40, 78))
+    flags = flags_of(files, finished_run, fine_tuned, "--seeds=2", "--config.fit.epochs=4", f"--{split}={other}")
+    done = chain.run("finetune", *flags, check=False)
+    assert done.returncode == 1
+    assert f"was started with other rows than --{split}={other} has now" in done.stderr.splitlines()[-1]
+    assert str(other) not in (fine_tuned / "config.json").read_text()
+
+
 def test_a_workdir_of_the_other_kind_is_named(chain, finished_run, fine_tuned, files, tmp_path):
     done = chain.run("finetune", *flags_of(files, finished_run, finished_run), check=False)
     assert "is the workdir of a pretraining run" in done.stderr

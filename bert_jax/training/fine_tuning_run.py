@@ -47,7 +47,6 @@ class Material:
     test: Rows | None
     floors: Mapping[str, Floors]  # on "dev" and "test"
     weights: Mapping[str, np.ndarray]  # of init_from, by our paths
-    train_digest: str
     lengths: Mapping[str, TextLengths]  # of each split's texts
 
 
@@ -116,7 +115,7 @@ def make_run(config: FineTuningConfig, directory: epath.Path, material: Material
         learning_rates=np.asarray(schedule(np.arange(feed.last_step))),
         peak_flops=peak_flops(jax.local_devices()[0], config.train.dtype) * mesh.size,
         first_state=functools.partial(_first_state, program, config.train.seed, weights),
-        describe=functools.partial(_describe, material.train_digest),
+        describe=_describe,
         open_logs=lambda step: _open_logs(directory, step),
         finish=functools.partial(_keep_last, best, feed.last_step, bool(material.files.dev)),
         evaluate=_evaluation(program, material),
@@ -134,13 +133,12 @@ def _first_state(program: Program, seed: int, weights: Mapping[str, np.ndarray])
     return state | {"params": fill_in(state["params"], weights, program.shardings["params"])}
 
 
-def _describe(train_digest: str, feed: Any, step: int, owes_evaluation: bool, watch: MonitorState) -> dict[str, Any]:
+def _describe(feed: Any, step: int, owes_evaluation: bool, watch: MonitorState) -> dict[str, Any]:
     del feed
     return {
         "step": step,
         "owes_evaluation": owes_evaluation,
         "watch": dataclasses.asdict(watch),
-        "train_digest": train_digest,
         "versions": versions(),
     }
 

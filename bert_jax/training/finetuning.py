@@ -1,11 +1,16 @@
 """Fine-tuning: labelled files and a pretrained model to a directory that predicts; several seeds in turn."""
 
+import json
+
 import jax
 from etils import epath
 
-from bert_jax.config import FineTuningConfig
+from bert_jax.config import FineTuningConfig, TaskConfig
+from bert_jax.errors import UserError
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.storage.json_file import read_json
+from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task_files import TaskFiles, digest, in_both_orders, read_files
@@ -16,6 +21,8 @@ from bert_jax.training.report_thread import Report
 from bert_jax.training.seed_run import SeedRun
 from bert_jax.training.task_results import write_results
 from bert_jax.workdir import run_directory
+
+ROWS = "rows.json"  # digests of the rows of each split, from the run's begin
 
 
 def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, report: Report | None = None) -> None:
@@ -34,9 +41,11 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     config = config.for_model(pretrained.config, files.task.default_max_length)
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
     material = _material(config, files, pretrained)
+    digests = _check_same_rows(workdir, config.task, material)
     mesh = make_mesh(config.mesh)
     if jax.process_index() == 0:
         run_directory.claim(workdir, config, pretrained.tokenizer)
+        replace_text(workdir / ROWS, json.dumps(digests))
     of_workdir = (lambda _: report(workdir)) if report else None
     runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer) for number in range(seeds)]
     scores = [run.result(mesh, of_workdir) for run in runs]
@@ -51,9 +60,22 @@ def _material(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained
     train_rows = rows["train"]
     assert train_rows is not None
     floors = {name: _floors(files, name) for name in ("dev", "test")}
-    return Material(
-        files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, digest(train_rows), lengths
-    )
+    return Material(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, lengths)
+
+
+def _check_same_rows(workdir: epath.Path, config: TaskConfig, material: Material) -> dict[str, str]:
+    """The digest of each split's rows; UserError if the run in `workdir` was begun with others."""
+    rows = {"train": material.train, "dev": material.dev, "test": material.test}
+    now = {split: digest(some) for split, some in rows.items() if some is not None}
+    path = workdir / ROWS
+    before = read_json(path, dict[str, str], "restore it, or give another --workdir") if path.exists() else now
+    for split in rows:
+        if before.get(split) != now.get(split):
+            raise UserError(
+                f"{workdir} was started with other rows than --{split}={getattr(config, split)} has now; "
+                "give the same file to go on, or another --workdir"
+            )
+    return now
 
 
 def _rows(

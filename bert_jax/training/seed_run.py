@@ -11,7 +11,6 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from bert_jax.config import FineTuningConfig
-from bert_jax.errors import UserError
 from bert_jax.inference.predictor import Predictor
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
@@ -23,7 +22,6 @@ from bert_jax.training.fine_tuning_run import Material, make_run
 from bert_jax.training.loop import train
 from bert_jax.training.report_thread import Report
 from bert_jax.workdir import fine_tuned
-from bert_jax.workdir.checkpoint_files import read_description, steps_in
 from bert_jax.workdir.goodput import Clock
 
 SCORES = "scores.json"  # written last: with it the run is done
@@ -61,7 +59,6 @@ class SeedRun:
         path = self.directory / SCORES
         if path.exists():
             return read_json(path, SeedScores, "delete it, and it is made again")
-        self._check_same_rows()
         seed = self.config.train.seed + self.number
         cache = self.config.train.compilation_cache or str(self.workdir / "compilation_cache")  # of all seeds
         settings = dataclasses.replace(self.config.train, seed=seed, compilation_cache=cache)
@@ -69,17 +66,6 @@ class SeedRun:
         run, best = make_run(config, self.directory, self.material, mesh)
         train(run, Clock(self.directory if jax.process_index() == 0 else None), report)
         return self._scored(seed, best.best, mesh)
-
-    def _check_same_rows(self) -> None:
-        """Raise UserError if a run that goes on was begun with other training rows."""
-        checkpoints = self.directory / "checkpoints"
-        for step in steps_in(checkpoints)[-1:]:
-            before = read_description(checkpoints / str(step)).get("train_digest")
-            if before != self.material.train_digest:
-                raise UserError(
-                    f"{self.workdir} was started with other rows than --train={self.config.task.train} has now; "
-                    "give the same file to go on, or another --workdir"
-                )
 
     def _scored(self, seed: int, best: Best, mesh: Mesh) -> SeedScores:
         if jax.process_count() > 1:
