@@ -85,13 +85,15 @@ def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
     return ExampleFeed(
         rows=material.train,
         order=TrainingOrder(lengths, config.fit.global_batch_size, config.train.seed),
-        lengths=choose_lengths(lengths, config.text.max_shapes, limit=longest, least_saving=_worth(lengths, steps)),
+        lengths=choose_lengths(
+            lengths, config.text.max_shapes, limit=longest, least_saving=_saving_of_a_shape(lengths, steps)
+        ),
         last_step=steps,
         predictions=0 if material.files.task.reads_all_tokens else 1,
     )
 
 
-def _worth(lengths: np.ndarray, steps: int) -> float:
+def _saving_of_a_shape(lengths: np.ndarray, steps: int) -> float:
     """Tokens of padding of all rows that one more shape must save: to compile it takes about as long as 20 steps."""
     return 20 / steps * float(lengths.sum())
 
