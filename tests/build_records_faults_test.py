@@ -13,6 +13,8 @@ from pydoc_data.topics import topics
 
 import pytest
 
+from tests.stopping import stopped
+
 FLAGS = {
     "max_seq_length": 64,
     "max_predictions_per_seq": 10,
@@ -141,11 +143,8 @@ def test_a_second_run_says_so_and_stops(build, quiet, tmp_path):
     while not any_file(".parts/*.jsonl")(output):
         assert first.poll() is None
         time.sleep(0.0005)
-    first.send_signal(signal.SIGSTOP)
-    try:
+    with stopped(first):
         status, stderr = build.run(output)
-    finally:
-        first.send_signal(signal.SIGCONT)
     assert status == 1
     assert f"{output} is being written by process {first.pid} on " in stderr.splitlines()[-1]
     assert "Traceback" not in stderr

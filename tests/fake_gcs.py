@@ -47,6 +47,7 @@ class FakeGCS:
     def environment(self):
         """What sends gcsfs and TensorStore there, nameless."""
         return {
+            "JAX_COMPILATION_CACHE_MAX_SIZE": "-1",  # the lock of a bounded cache is a local file
             "STORAGE_EMULATOR_HOST": self.url,
             "TENSORSTORE_GCS_HTTP_URL": self.url,
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "none",

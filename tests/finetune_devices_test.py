@@ -124,3 +124,5 @@ def test_a_bucket(chain, finished_run, files, alone, tmp_path):
         assert done.returncode == 0, done.stderr
         words = [line.split("\t")[0] for line in (bucket / "out.conll").read_text().splitlines()]
         assert words == [line.split("\t")[0] for line in (files / "dev.tsv").read_text().splitlines()] + [""]
+        assert list((bucket / "run" / "compilation_cache").iterdir())
+        assert not (ROOT / "gs:").exists()  # what takes a path for a local one makes this

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import pytest
 from etils import epath
 
 from bert_jax.storage.lock import only_run
+from tests.stopping import stopped
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(900)
@@ -44,9 +44,8 @@ def test_two_exports(finished_run, tmp_path):
     flags = [f"--workdir={finished_run}", "--format=numpy", f"--output={tmp_path}/out"]
     first = start("export", *flags)
     wait_for(tmp_path / ".out.lock", first)
-    first.send_signal(signal.SIGSTOP)
-    refused(start("export", *flags), tmp_path / "out", first)
-    first.send_signal(signal.SIGCONT)
+    with stopped(first):
+        refused(start("export", *flags), tmp_path / "out", first)
     _, stderr = first.communicate()
     assert first.returncode == 0, stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -57,9 +56,8 @@ def test_two_vocabularies(chain, tmp_path):
     flags = [f"--input={chain.corpus}", f"--output={tmp_path}/vocab", "--vocab_size=800"]
     first = start("build_vocab", *flags)
     wait_for(tmp_path / ".vocab.lock", first)
-    first.send_signal(signal.SIGSTOP)
-    refused(start("build_vocab", *flags), tmp_path / "vocab", first)
-    first.send_signal(signal.SIGCONT)
+    with stopped(first):
+        refused(start("build_vocab", *flags), tmp_path / "vocab", first)
     _, stderr = first.communicate()
     assert first.returncode == 0, stderr
     assert [path.name for path in tmp_path.iterdir()] == ["vocab"]

@@ -1,9 +1,10 @@
 """Two trainings on one workdir: the second stops at once with one line, and the first ends as it would have."""
 
 import os
-import signal
 
 import pytest
+
+from tests.stopping import stopped
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -16,11 +17,10 @@ def test_a_second_training_touches_nothing_and_the_first_ends_as_it_would_have(l
     workdir = tmp_path / "run"
     first = long_run.start(workdir)
     long_run.wait_for_write(workdir, first)
-    first.send_signal(signal.SIGSTOP)  # perhaps with a checkpoint half-written, which looks torn
-    before = contents(workdir)
-    second = long_run.finish(workdir, check=False)
-    assert contents(workdir) == before
-    first.send_signal(signal.SIGCONT)
+    with stopped(first):  # perhaps with a checkpoint half-written, which looks torn
+        before = contents(workdir)
+        second = long_run.finish(workdir, check=False)
+        assert contents(workdir) == before
     assert second.returncode == 1
     assert second.stderr.splitlines()[-1] == (
         f"error: --workdir={workdir} is being written by process {first.pid} on {os.uname().nodename}; "
