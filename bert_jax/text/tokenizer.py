@@ -65,6 +65,7 @@ class Tokenizer:
         vocab_size: how many ids there are.
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
+        continues_ngram_word: the same by ALBERT's rule, which has more words in a SentencePiece model.
         lowercase: whether text is lower-cased.
         strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids.
@@ -91,6 +92,8 @@ class Tokenizer:
         self.sep_id: int = model.special_ids.sep
         self.mask_id: int = model.special_ids.mask
         self.continues_word: list[bool] = [*model.continues_word, *(False for _ in new)]
+        continues = model.continues_ngram_word if isinstance(model, Unigram) else model.continues_word
+        self.continues_ngram_word: list[bool] = [*continues, *(False for _ in new)]
         self.lowercase: bool = model.lowercase
         self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
         self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars
