@@ -18,7 +18,11 @@ _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1, 1000
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The directory to write the vocabulary to.", required=True)
-_KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, "WordPiece, byte-level BPE, or SentencePiece's unigram model.")
+_KIND_HELP = (
+    "WordPiece (BERT's), byte-level BPE, SentencePiece's unigram model, or that with ALBERT's text, signs and ids "
+    "(unigram)."
+)
+_KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, _KIND_HELP)
 _VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size",
     30522,
@@ -34,7 +38,8 @@ _LOWERCASE = flags.DEFINE_boolean(
 _STRIP_ACCENTS = flags.DEFINE_boolean(
     "strip_accents",
     None,
-    "WordPiece: whether accents, and with them all combining marks, are dropped; if not given, they go with case. "
+    "WordPiece: whether accents, and with them all combining marks, are dropped; if not given, they go with case "
+    "(unigram: always). "
     "--nostrip_accents keeps the vowel signs of Indic scripts, Thai, Arabic and Hebrew.",
 )
 _TOKENIZE_CHINESE_CHARS = flags.DEFINE_boolean(
