@@ -161,8 +161,7 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
 
     `do_lower_case` is for vocabularies that do not determine it themselves: a bare vocab.txt is uncased unless it
     is False, and a foreign tokenizer.json or .model that keeps case gets lower-cased text when it is True. A .model
-    whose first tokens are <pad>, <unk>, [CLS], [SEP], [MASK] is ALBERT's: its text is prepared as ALBERT's, uncased
-    unless `do_lower_case` is False.
+    that begins with ALBERT's special tokens and signs is ALBERT's: its text is prepared, uncased unless it is False.
     Hugging Face's directories are read too. Raises UserError for anything that is not such a vocabulary.
     """
     if str(path).startswith(token_ids.PREFIX):
@@ -186,7 +185,7 @@ def has_vocabulary(directory: epath.Path) -> bool:
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
     model = _read_model(file, config)
     if isinstance(model, Unigram):
-        model = model.as_alberts(config.do_lower_case, config.keep_accents)
+        model = model.as_alberts(config.do_lower_case)
     tokenizer = _with_added_tokens(model, read_added_tokens(path), str(path))
     warn_of_duplicates(tokenizer.tokens, file)
     return tokenizer

@@ -14,7 +14,7 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.text.offsets import AlignedText, Encoding, Span, as_given, lowercased
 from bert_jax.text.sentencepiece_text import TextPreparation
-from bert_jax.text.special_tokens import ALBERTS_SPECIAL, find_special_ids
+from bert_jax.text.special_tokens import ALBERTS_SIGNS, ALBERTS_SPECIAL, find_special_ids
 
 _SPACE = "▁"  # how the library spells a space
 # Of these alone a piece consists that continues a word in ALBERT's n-grams. A piece that is one sign is a word.
@@ -71,11 +71,12 @@ class Unigram:
         """Read a .model file."""
         return cls(path.read_bytes(), do_lower_case, str(path), keep_accents)
 
-    def as_alberts(self, do_lower_case: bool | None, keep_accents: bool | None) -> "Unigram":
-        """The same with text prepared as ALBERT does, uncased unless told, if the first tokens are those of ALBERT."""
-        if tuple(self.tokens[: len(ALBERTS_SPECIAL)]) != ALBERTS_SPECIAL:
+    def as_alberts(self, do_lower_case: bool | None) -> "Unigram":
+        """The same with text prepared as ALBERT's, uncased unless told, if the first tokens are those of ALBERT."""
+        first = (*ALBERTS_SPECIAL, *ALBERTS_SIGNS)
+        if self.keep_accents is not None or tuple(self.tokens[: len(first)]) != first:
             return self
-        return Unigram(self._content, do_lower_case is not False, keep_accents=bool(keep_accents))
+        return Unigram(self._content, do_lower_case is not False, keep_accents=False)
 
     def files(self) -> dict[str, bytes]:
         """The name and content of each file that gives this tokenizer back."""
