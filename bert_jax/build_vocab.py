@@ -9,7 +9,7 @@ from bert_jax import cli
 from bert_jax.errors import UserError
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP, Corpus
 from bert_jax.text.token_ids import MOST_IDS
-from bert_jax.text.vocabulary import KINDS, build_vocabulary, describe
+from bert_jax.text.vocabulary import KINDS, KINDS_HELP, build_vocabulary, describe
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
@@ -18,11 +18,7 @@ _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1, 1000
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The directory to write the vocabulary to.", required=True)
-_KIND_HELP = (
-    "WordPiece (BERT's), byte-level BPE, SentencePiece's unigram model, or that with ALBERT's text, signs and ids "
-    "(unigram)."
-)
-_KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, _KIND_HELP)
+_KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, KINDS_HELP)
 _VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size",
     30522,

@@ -28,6 +28,10 @@ _TRAINERS: dict[str, Callable[..., WordPiece | ByteBPE | Unigram]] = {
     "unigram": train_unigram,
 }
 KINDS = tuple(_TRAINERS)
+KINDS_HELP = (
+    "WordPiece (BERT's), byte-level BPE, SentencePiece's unigram model, or that with ALBERT's text, signs and ids "
+    "(unigram)."
+)
 
 
 def build_vocabulary(
