@@ -15,6 +15,7 @@ class TokenizerConfig:
     do_lower_case: bool | None = None
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool | None = None
+    add_prefix_space: bool | None = None  # of a byte-level BPE that has no tokenizer.json
     do_basic_tokenize: bool = True
     word_tokenizer_type: str | None = None
     subword_tokenizer_type: str | None = None
