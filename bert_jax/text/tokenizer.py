@@ -266,7 +266,8 @@ def _model_file(directory: epath.Path) -> epath.Path:
         if file.exists():
             return file
     raise UserError(
-        f"{directory} holds no vocab.txt, tokenizer.json or *.model, nor vocab.json and merges.txt; give another vocabulary"
+        f"{directory} holds no vocab.txt, tokenizer.json or *.model, nor vocab.json and merges.txt; "
+        "give another vocabulary"
     )
 
 
