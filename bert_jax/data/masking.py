@@ -23,6 +23,8 @@ class MaskingRules(NamedTuple):
     sep_id: int  # neither of the two is ever masked
     mask_id: int
     vocab_size: int  # replacements are drawn from all ids, special tokens included, as in the original
+    mask_share: float = 0.8  # of the chosen tokens
+    kept_share: float = 0.5  # of the others
 
 
 def masking_rules(
@@ -33,6 +35,8 @@ def masking_rules(
     masked_lm_prob: float,
     max_predictions_per_seq: int,
     continues_word: Sequence[bool] | None = None,
+    random_share: float = 0.1,
+    kept_share: float = 0.1,
 ) -> MaskingRules:
     """Rules for sequences of up to `max_seq_length` tokens.
 
@@ -43,12 +47,16 @@ def masking_rules(
         masked_lm_prob: the fraction of a sequence's tokens, [CLS] and [SEP] counted, that are masked.
         max_predictions_per_seq: never more than this.
         continues_word: per id, whether it continues the word before it; given for whole-word masking.
+        random_share: the fraction of the chosen tokens that any token replaces.
+        kept_share: the fraction of them that stay.
     """
     # round() to the even neighbour at .5, as the original does under Python 3
     lengths = range(max_seq_length + 1)
     num_predictions = [min(max_predictions_per_seq, max(1, round(length * masked_lm_prob))) for length in lengths]
     continues = np.zeros(vocab_size, np.bool_) if continues_word is None else np.array(continues_word, np.bool_)
-    return MaskingRules(np.array(num_predictions, np.int32), continues, *special_ids, vocab_size)
+    mask_share, of_others = 1.0 - random_share - kept_share, kept_share / max(random_share + kept_share, 1e-30)
+    counts = np.array(num_predictions, np.int32)
+    return MaskingRules(counts, continues, *special_ids, vocab_size, mask_share, of_others)
 
 
 @compiled
@@ -104,10 +112,10 @@ def _words(tokens: NDArray[np.int32], rules: MaskingRules) -> tuple[NDArray[np.i
 
 @compiled
 def _replacement(token: int, rules: MaskingRules, state: State) -> int:
-    """The input id in place of `token`: [MASK] (80 %), itself (10 %) or any token (10 %)."""
-    if random_float(state) < 0.8:
+    """The input id in place of `token`: [MASK] (80 %), itself (10 %) or any token (10 %), if not told otherwise."""
+    if random_float(state) < rules.mask_share:
         return rules.mask_id
-    if random_float(state) < 0.5:
+    if random_float(state) < rules.kept_share:
         return token
     return random_below(state, rules.vocab_size)
 

@@ -132,6 +132,6 @@ def _write_samples(program: Program, phase: PhaseInput, directory: epath.Path, n
         return
     tokens = load_tokenizer(phase.train.directory / "tokenizer").tokens
     # Every process takes part in computing them.
-    samples = sample_predictions(program, params, phase.validation, tokens, number)
+    samples = sample_predictions(program, params, phase.validation, tokens, number, phase.held_out_masks)
     if jax.process_index() == 0:
         replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
