@@ -70,6 +70,7 @@ class Tokenizer:
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
         separators_between: how many sep_id stand between the two texts of a pair; 1, and in RoBERTa's vocabularies 2.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
+        continues_ngram_word: the same by ALBERT's rule, which has more words in a SentencePiece model.
         lowercase: whether text is lower-cased.
         strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids.
@@ -105,6 +106,8 @@ class Tokenizer:
         of_file = model.separators_between if isinstance(model, ByteBPE) else 1
         self.separators_between: int = of_file if separators_between is None else separators_between
         self.continues_word: list[bool] = [*model.continues_word, *(False for _ in new)]
+        continues = model.continues_ngram_word if isinstance(model, Unigram) else model.continues_word
+        self.continues_ngram_word: list[bool] = [*continues, *(False for _ in new)]
         self.lowercase: bool = model.lowercase
         self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
         self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars

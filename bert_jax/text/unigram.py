@@ -16,6 +16,9 @@ from bert_jax.text.offsets import AlignedText, Encoding, Span, as_given, lowerca
 from bert_jax.text.special_tokens import find_special_ids
 
 _SPACE = "▁"  # how the library spells a space
+# Of these alone a piece consists that continues a word in ALBERT's n-grams. A piece that is one sign is a word.
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
+_SIGNS = frozenset('!"#$%&()*+,-./:;?@[\\]^_`{|}~')
 
 
 class Unigram:
@@ -43,6 +46,10 @@ class Unigram:
         self.continues_word = [
             not (token.startswith(_SPACE) or self._library.is_control(token_id) or self._library.is_unknown(token_id))
             for token_id, token in enumerate(self.tokens)
+        ]
+        self.continues_ngram_word = [
+            continues and not _starts_ngram_word(token)
+            for continues, token in zip(self.continues_word, self.tokens, strict=True)
         ]
 
     @classmethod
@@ -148,6 +155,14 @@ class _Blank(dict[str, bool]):
         is_mark = unicodedata.category(char).startswith("M")
         self[char] = is_blank = not (is_mark or self._library.normalize(char).strip(_SPACE))
         return is_blank
+
+
+def _starts_ngram_word(piece: str) -> bool:
+    """_is_start_piece_sp() of ALBERT's create_pretraining_data.py, for pieces without a space: a sign, "<...", or
+    anything with a digit, another sign or another letter than the English ones.
+    """
+    others = {char for char in piece if char.lower() not in _LETTERS and char not in _SIGNS}
+    return piece in _SIGNS or piece.startswith("<") or bool(others)
 
 
 def _tokens(library: sentencepiece.SentencePieceProcessor, source: str) -> list[str]:
