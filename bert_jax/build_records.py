@@ -5,7 +5,9 @@
 The text has a sentence on each line (or a paragraph, with --split_sentences) and a blank line between documents. Where
 it is tokenized already, a line holds ids, and --vocab=ids:VOCAB_SIZE,pad=0,unk=1,cls=2,sep=3,mask=4 says which
 special. With one part and no holdout the records are those of the original create_pretraining_data.py, value for value;
-with --pairs=sop --ngram=3 those of ALBERT's, if NumPy's generator is given the same seed there.
+with --pairs=sop --ngram=3 those of ALBERT's, if NumPy's generator is given the same seed there. --pairs=none
+--blocks=full makes RoBERTa's blocks of sentences; where masks are drawn in training (--config.data.masking=roberta),
+--dupe_factor=1 is enough.
 """
 
 import dataclasses
@@ -18,7 +20,7 @@ from absl import flags
 from bert_jax import cli
 from bert_jax.data.beam_workers import BEAM_OPTIONS_HELP, RUNNERS, parse_beam_options
 from bert_jax.data.building import build_records
-from bert_jax.data.options import PAIRS, PAIRS_HELP, RecordOptions
+from bert_jax.data.options import BLOCKS, BLOCKS_HELP, PAIRS, PAIRS_HELP, RecordOptions
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP
 from bert_jax.text.tokenizer import load_tokenizer
 
@@ -45,6 +47,8 @@ _OPTIONS: list[flags.FlagHolder[Any]] = [
     flags.DEFINE_float("short_seq_prob", _DEFAULTS.short_seq_prob, "How often to make sequences that are shorter."),
     _WHOLE_WORD_MASK,
     flags.DEFINE_enum("pairs", _DEFAULTS.pairs, PAIRS, PAIRS_HELP),
+    flags.DEFINE_enum("blocks", _DEFAULTS.blocks, BLOCKS, BLOCKS_HELP),
+    flags.DEFINE_bool("cut_long_sentences", _DEFAULTS.cut_long_sentences, "Cut those longer than a block; else drop."),
     flags.DEFINE_integer("ngram", _DEFAULTS.ngram, "Mask up to so many words in a row (ALBERT: 3); 0: one by one."),
     flags.DEFINE_integer("random_seed", _DEFAULTS.random_seed, "Seed of all chance in building the records."),
     flags.DEFINE_integer("num_parts", _DEFAULTS.num_parts, "Parts to cut the text into; each becomes a shard."),
