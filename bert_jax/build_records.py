@@ -10,21 +10,17 @@ with --pairs=sop --ngram=3 those of ALBERT's, if NumPy's generator is given the 
 --dupe_factor=1 is enough.
 """
 
-import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
 from bert_jax import cli
 from bert_jax.data.beam_workers import BEAM_OPTIONS_HELP, RUNNERS, parse_beam_options
 from bert_jax.data.building import build_records
-from bert_jax.data.options import BLOCKS, BLOCKS_HELP, PAIRS, PAIRS_HELP, RecordOptions
+from bert_jax.data.option_flags import define_options, options_of
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP
 from bert_jax.text.tokenizer import load_tokenizer
-
-_DEFAULTS = RecordOptions()
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
@@ -36,36 +32,14 @@ _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Process
 _RUNNER = flags.DEFINE_enum("runner", "local", RUNNERS, "What builds the parts: processes here, or Apache Beam.")
 _BEAM_OPTIONS = flags.DEFINE_string("beam_options", "", BEAM_OPTIONS_HELP)
 _DO_LOWER_CASE = flags.DEFINE_bool("do_lower_case", None, "Lower-case? For a bare vocab.txt; yes if not given.")
-_WHOLE_WORD_MASK = flags.DEFINE_bool(
-    "whole_word_mask", None, "Mask all pieces of a word together; if not given, only with --ngram."
-)
-_OPTIONS: list[flags.FlagHolder[Any]] = [
-    flags.DEFINE_integer("max_seq_length", _DEFAULTS.max_seq_length, "Tokens of a sequence."),
-    flags.DEFINE_integer("max_predictions_per_seq", _DEFAULTS.max_predictions_per_seq, "Most masked tokens of one."),
-    flags.DEFINE_integer("dupe_factor", _DEFAULTS.dupe_factor, "How often to go through the text, with other masks."),
-    flags.DEFINE_float("masked_lm_prob", _DEFAULTS.masked_lm_prob, "The share of the tokens to mask."),
-    flags.DEFINE_float("short_seq_prob", _DEFAULTS.short_seq_prob, "How often to make sequences that are shorter."),
-    _WHOLE_WORD_MASK,
-    flags.DEFINE_enum("pairs", _DEFAULTS.pairs, PAIRS, PAIRS_HELP),
-    flags.DEFINE_enum("blocks", _DEFAULTS.blocks, BLOCKS, BLOCKS_HELP),
-    flags.DEFINE_bool("cut_long_sentences", _DEFAULTS.cut_long_sentences, "Cut those longer than a block; else drop."),
-    flags.DEFINE_integer("ngram", _DEFAULTS.ngram, "Mask up to so many words in a row (ALBERT: 3); 0: one by one."),
-    flags.DEFINE_integer("random_seed", _DEFAULTS.random_seed, "Seed of all chance in building the records."),
-    flags.DEFINE_integer("num_parts", _DEFAULTS.num_parts, "Parts to cut the text into; each becomes a shard."),
-    flags.DEFINE_float("holdout", _DEFAULTS.holdout, "Share of the documents for a validation split."),
-    flags.DEFINE_bool("split_sentences", _DEFAULTS.split_sentences, "Cut each line of text into sentences."),
-]
-flags.DEFINE_alias("do_whole_word_mask", "whole_word_mask")
+_OPTIONS = define_options()
 
 
 def main(argv: Sequence[str]) -> None:
     """Build what the flags ask for."""
     del argv
     tokenizer = load_tokenizer(_VOCAB.value, _DO_LOWER_CASE.value)
-    options = RecordOptions(**{option.name: option.value for option in _OPTIONS if option.value is not None})
-    if _WHOLE_WORD_MASK.value is None:
-        has_words = tokenizer.kind != "ids"
-        options = dataclasses.replace(options, whole_word_mask=options.ngram > 0 and has_words)
+    options = options_of(_OPTIONS, tokenizer)
     beam = parse_beam_options(_RUNNER.value, _BEAM_OPTIONS.value, _NUM_WORKERS.value)
     more = _NUM_WORKERS.value, _TEXT_FIELD.value, _STRICT.value, beam, _SKIP_BAD_RECORDS.value
     build_records(_INPUT.value, tokenizer, _OUTPUT.value, options, *more)

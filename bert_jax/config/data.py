@@ -7,6 +7,9 @@ from msgspec import Meta
 
 from bert_jax.config.check import require
 
+# What a record's label says: "nsp", whether B follows A or is from another document; "sop", whether A and B are in
+# their order or exchanged; "none": there is no B, and no label.
+Pairs = Literal["nsp", "sop", "none"]
 Part = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -20,14 +23,14 @@ class DataConfig:
     # of this host's disk for copies of gs:// shards, at most half of what is free on it
     cache_gigabytes: Annotated[float, Meta(ge=0, le=1e6)] = 50.0
     cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
+    pairs: Pairs = "nsp"  # whatever is given here, it becomes what records.json says (build_records --pairs)
     packing: bool = False  # several sequences in a row, so that few of its places are padding; see data/packing.py
     # whose masks: those in the records, or others in each epoch, by fairseq's rule or the original BERT's; see
     # data/dynamic_masks.py
     masking: Literal["static", "roberta", "bert"] = "static"
-    masked_lm_prob: Annotated[float, Meta(gt=0, le=1)] = (
-        0.15  # of such masks: the share of a sequence's tokens; records have their own
-    )
-    random_share: Part = 0.1  # and of the masked tokens, those that become any token
+    # of such masks, for records have their own: the share of a sequence's tokens,
+    masked_lm_prob: Annotated[float, Meta(gt=0, le=1)] = 0.15
+    random_share: Part = 0.1  # of the masked tokens those that become any token,
     kept_share: Part = 0.1  # and those that are seen as they are
     whole_word_mask: bool = False  # all pieces of a word together; with masking=bert
     allow_other_records: bool = False  # go on with other records than those that the run was trained on so far

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bert_jax.data.options import Pairs
+from bert_jax.config.data import Pairs
 from bert_jax.text.tokenizer import Tokenizer
 
 # What next_sentence_labels is called, and its values.

@@ -12,7 +12,8 @@ import msgspec
 import tensorflow_datasets as tfds
 from etils import epath
 
-from bert_jax.data.options import Pairs, RecordOptions
+from bert_jax.config.data import Pairs
+from bert_jax.data.options import RecordOptions
 from bert_jax.data.original_shards import ForeignRecords, is_foreign, read_foreign
 from bert_jax.data.schema import record_features
 from bert_jax.errors import UserError
@@ -67,7 +68,7 @@ class Manifest:
 
     @property
     def pairs(self) -> Pairs:
-        """What the records' labels are about: "nsp" in those from before there was a choice, and of other programs."""
+        """What the records' labels are about: "nsp" in those from before there was a choice."""
         return self.options.get("pairs", RecordOptions.pairs)
 
 
@@ -159,7 +160,7 @@ def _of_foreign(found: ForeignRecords) -> Manifest:
         vocab_fingerprint=found.tokenizer.fingerprint,
         tokenizer_kind=found.tokenizer.kind,
         splits={name: Split(sum(shard.num_records for shard in split), split) for name, split in shards.items()},
-        options={},
+        options={"pairs": found.pairs} if found.pairs != RecordOptions.pairs else {},
         inputs=[path.name for path in found.num_records],
         statistics={},
         bert_jax_version="",

@@ -3,11 +3,9 @@
 import dataclasses
 from typing import Literal, get_args
 
+from bert_jax.config.data import Pairs
 from bert_jax.errors import UserError
 
-# What a record's label says: "nsp", whether B follows A or is from another document; "sop", whether A and B are in
-# their order or exchanged; "none": there is no B, and no label.
-Pairs = Literal["nsp", "sop", "none"]
 PAIRS: tuple[Pairs, ...] = get_args(Pairs)
 PAIRS_HELP = (
     "nsp: half of the pairs are of two documents (BERT); sop: half are exchanged, the second part first (ALBERT); "

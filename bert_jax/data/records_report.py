@@ -8,8 +8,8 @@ from typing import Any
 from absl import logging
 from etils import epath
 
+from bert_jax.config.data import Pairs
 from bert_jax.data.manifest import Manifest
-from bert_jax.data.options import Pairs
 from bert_jax.data.parts import Part
 from bert_jax.data.statistics import FILL_BINS, Statistics
 from bert_jax.storage.json_file import read_json

@@ -55,6 +55,7 @@ class _Description:
     strip_accents: bool | None = None  # None: as lowercase
     tokenize_chinese_chars: bool = True
     separators_between: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    keep_accents: bool | None = None  # not None: SentencePiece's text is prepared as ALBERT's
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
 
 
@@ -73,6 +74,7 @@ class Tokenizer:
         continues_ngram_word: the same by ALBERT's rule, which has more words in a SentencePiece model.
         lowercase: whether text is lower-cased.
         strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
+        keep_accents: whether SentencePiece's text, prepared as ALBERT's, keeps accents; None where it is not prepared.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids.
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
@@ -111,6 +113,7 @@ class Tokenizer:
         self.lowercase: bool = model.lowercase
         self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
         self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars
+        self.keep_accents: bool | None = model.keep_accents if isinstance(model, Unigram) else None
         self.fingerprint: str = _fingerprint(model, self.tokens, added_tokens)
         self.made_by: dict[str, Any] = dict(made_by or {})
 
@@ -175,7 +178,7 @@ class Tokenizer:
             "lowercase": self.lowercase,
             "made_by": self.made_by,
         }
-        if isinstance(self._model, WordPiece):
+        if isinstance(self._model, WordPiece | Unigram):
             description |= self._model.unusual_settings()
         if self.separators_between != 1:
             description["separators_between"] = self.separators_between
@@ -191,7 +194,8 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     """Load a vocabulary directory, a bare vocab.txt, tokenizer.json, vocab.json, .model or ids.json file, or "ids:...".
 
     `do_lower_case` is for vocabularies that do not determine it themselves: a bare vocab.txt is uncased unless it
-    is False, and a foreign tokenizer.json or .model that keeps case gets lower-cased text when it is True.
+    is False, and a foreign tokenizer.json or .model that keeps case gets lower-cased text when it is True. A .model
+    that begins with ALBERT's special tokens and signs is ALBERT's: its text is prepared, uncased unless it is False.
     Hugging Face's directories are read too. Raises UserError for anything that is not such a vocabulary.
     """
     if str(path).startswith(token_ids.PREFIX):
@@ -214,7 +218,10 @@ def has_vocabulary(directory: epath.Path) -> bool:
 
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
     added = read_added_tokens(path)
-    tokenizer = _with_added_tokens(_read_model(file, config, added), added, str(path))
+    model = _read_model(file, config, added)
+    if isinstance(model, Unigram):
+        model = model.as_alberts(config.do_lower_case)
+    tokenizer = _with_added_tokens(model, added, str(path))
     warn_of_duplicates(tokenizer.tokens, file)
     return tokenizer
 
@@ -225,7 +232,8 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
         raise UserError(
             f"vocabulary {directory} was made with lowercase={description.lowercase}; leave out --do_lower_case"
         )
-    config = TokenizerConfig(description.lowercase, description.strip_accents, description.tokenize_chinese_chars)
+    settings = description.strip_accents, description.tokenize_chinese_chars, description.keep_accents
+    config = TokenizerConfig(description.lowercase, *settings)
     model = _read_model(_model_file(directory), config)
     source = f"{directory / DESCRIPTION}"
     tokenizer = _with_added_tokens(
@@ -287,6 +295,8 @@ def _read_model(file: epath.Path, config: TokenizerConfig, added_tokens: Sequenc
         return tokenizer_json.read_wordpiece(
             file, config.do_lower_case, config.strip_accents, config.tokenize_chinese_chars
         )
+    if kind is Unigram:
+        return Unigram.read(file, config.do_lower_case, config.keep_accents)
     if kind is WordPiece:
         splits_ideographs = config.tokenize_chinese_chars is not False
         return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs)

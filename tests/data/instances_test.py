@@ -1,4 +1,5 @@
 import collections
+import copy
 import hashlib
 import itertools
 import json
@@ -89,12 +90,27 @@ def make_all(documents, options, tokenizer):
 ALBERT = {"max_seq_length": 128, "max_predictions_per_seq": 20, "pairs": "sop", "whole_word_mask": True}
 
 
+def with_unknown_spelt(corpus, tokenizer):
+    """The corpus with ids of their own for the sample text's two unknown tokens, which the original keeps as spelt."""
+    own = iter(range(tokenizer.vocab_size, tokenizer.vocab_size + 2))
+    corpus = [
+        [[next(own) if token == tokenizer.unk_id else token for token in sentence] for sentence in document]
+        for document in corpus
+    ]
+    assert next(own, None) is None
+    more = copy.copy(tokenizer)  # of the same vocab_size
+    more.tokens = [*tokenizer.tokens, "力加勝北区", "ছজটডণত"]
+    more.continues_ngram_word = [*tokenizer.continues_ngram_word, False, False]
+    return corpus, more
+
+
 @needs_shared
 @pytest.mark.parametrize(
     ("vocabulary", "ngram", "count", "exchanged", "masked", "digest"),
     [
         ("bert-base-uncased-vocab.txt", 3, 44, 24, 669, "efebe346bcd8c1b7"),
         ("bert-base-uncased-vocab.txt", 1, 44, 24, None, "b3df0fc92f74861f"),
+        ("albert/30k-clean.model", 3, 40, 22, 645, "834e488edd2a31b0"),
     ],
 )
 def test_instances_of_alberts_original(vocabulary, ngram, count, exchanged, masked, digest):
@@ -103,6 +119,8 @@ def test_instances_of_alberts_original(vocabulary, ngram, count, exchanged, mask
     options = RecordOptions(**ALBERT, dupe_factor=5, ngram=ngram)
     text = documents([str(SHARED / "golden" / "sample_text.txt")])
     corpus = [[tokenizer.encode(sentence) for sentence in document] for document in text]
+    if tokenizer.kind == "sentencepiece":
+        corpus, tokenizer = with_unknown_spelt(corpus, tokenizer)
     instances = make_all(corpus, options, tokenizer)
     assert len(instances) == count
     assert sum(instance.is_random_next for instance in instances) == exchanged
