@@ -21,7 +21,7 @@ from bert_jax.storage.whole_file import whole_file
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.rows import EncodedText, make_rows
 from bert_jax.tasks.texts import read_texts
-from bert_jax.text.tokenizer import MASK
+from bert_jax.text.masked_text import MASK, encode_with_masks, mask_pattern
 
 POSITIONS = "masked_lm_positions"
 
@@ -77,7 +77,7 @@ class MaskFiller:
     def _row(self, text: str, place: str) -> tuple[EncodedText, list[int]]:
         """The text's row, and where its masks are."""
         tokenizer = self._tokenizer
-        ids = [tokenizer.cls_id, *tokenizer.encode_with_masks(text), tokenizer.sep_id]
+        ids = [tokenizer.cls_id, *encode_with_masks(text, tokenizer), tokenizer.sep_id]
         positions = [at for at, token in enumerate(ids) if token == tokenizer.mask_id]
         if not positions:
             raise UserError(f"{place} has no {MASK}: {text!r:.80}; put one where a word is to be filled in")
@@ -95,7 +95,7 @@ class MaskFiller:
             for some, shares in zip(ids, probabilities, strict=True)
         ]
         words = [self._tokenizer.decode([int(some[0])]) for some in ids]
-        return {"text": text, "filled": _filled(text, words, self._tokenizer.mask_pattern), "masks": masks}
+        return {"text": text, "filled": _filled(text, words, mask_pattern(self._tokenizer)), "masks": masks}
 
 
 def _likeliest(model: Model, best: int, vocab_size: int) -> Any:

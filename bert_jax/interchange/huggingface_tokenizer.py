@@ -181,9 +181,10 @@ def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epat
     """
     special = _special_tokens(tokenizer)
     library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.values()])
-    if tokenizer.kind == "bpe":  # as Tokenizer.encode_with_masks does
-        puts_space_first = library.normalizer is not None and library.normalizer.normalize_str("x").startswith(" ")
-        taking = AddedToken(special["mask"], special=True, normalized=False, lstrip=True, rstrip=puts_space_first)
+    if tokenizer.kind == "bpe":  # as encode_with_masks does
+        taking = AddedToken(
+            special["mask"], special=True, normalized=False, lstrip=True, rstrip=tokenizer.puts_space_first
+        )
         library.add_special_tokens([taking])
     for token in tokenizer.added_tokens:  # in the order of their ids, as which the library numbers them
         add = library.add_special_tokens if token.special else library.add_tokens

@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -31,7 +30,6 @@ from bert_jax.text.vocab_txt import warn_of_duplicates
 from bert_jax.text.wordpiece import WordPiece
 
 DESCRIPTION = "vocabulary.json"
-MASK = "[MASK]"  # how a mask may be written for any vocabulary
 _WORD_BEFORE = "x"  # any; what comes before a space changes nothing of the word behind it
 
 Model = WordPiece | ByteBPE | Unigram | TokenIds
@@ -69,6 +67,7 @@ class Tokenizer:
         first_added_id: ids from here on are those of added tokens alone.
         vocab_size: how many ids there are.
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
+        puts_space_first: whether a space is put before every text, to make its first word a word like others (BPE).
         separators_between: how many sep_id stand between the two texts of a pair; 1, and in RoBERTa's vocabularies 2.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
         continues_ngram_word: the same by ALBERT's rule, which has more words in a SentencePiece model.
@@ -105,6 +104,7 @@ class Tokenizer:
         self.cls_id: int = model.special_ids.cls
         self.sep_id: int = model.special_ids.sep
         self.mask_id: int = model.special_ids.mask
+        self.puts_space_first: bool = isinstance(model, ByteBPE) and model.puts_space_first
         of_file = model.separators_between if isinstance(model, ByteBPE) else 1
         self.separators_between: int = of_file if separators_between is None else separators_between
         self.continues_word: list[bool] = [*model.continues_word, *(False for _ in new)]
@@ -135,24 +135,6 @@ class Tokenizer:
         if not word or isinstance(self._model, WordPiece | TokenIds):
             return self.encode(word)
         return self.encode(f"{_WORD_BEFORE} {word}")[len(self.encode(_WORD_BEFORE)) :]
-
-    def encode_with_masks(self, text: str) -> list[int]:
-        """The ids of `text`, in which "[MASK]" and the vocabulary's own spelling of it are masks.
-
-        Where tokens carry the space before a word (byte-level BPE), a mask stands for one with its space.
-        """
-        parts = re.split(self.mask_pattern, text)
-        if isinstance(self._model, ByteBPE):
-            parts = [part.rstrip() for part in parts[:-1]] + parts[-1:]
-            if self._model.puts_space_first:
-                parts = parts[:1] + [part.lstrip() for part in parts[1:]]
-        ids = [[self.mask_id, *self.encode(part)] for part in parts]
-        return list(itertools.chain.from_iterable(ids))[1:]
-
-    @property
-    def mask_pattern(self) -> str:
-        """A regular expression of what is a mask in `encode_with_masks`."""
-        return "|".join(map(re.escape, dict.fromkeys((MASK, self.tokens[self.mask_id]))))
 
     def check(self, text: str) -> None:
         """Raise UserError, without the place of `text`, if it cannot be encoded; only a line of ids may be wrong."""
