@@ -108,7 +108,7 @@ def _tell_of_long_sentences(split: str, statistics: Statistics, are_cut: bool) -
     if number := statistics.long_sentences:
         share = statistics.long_sentence_tokens / max(1, statistics.tokens)
         logging.warning(
-            "%s: %s sentences, %.2g%% of the tokens, are longer than a block: %s",
+            "%s: %s sentences, %.1f%% of the tokens, are longer than a block: %s",
             *(split, f"{number:,}", 100 * share, "cut" if are_cut else "left out (--cut_long_sentences keeps them)"),
         )
 
