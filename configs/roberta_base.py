@@ -29,20 +29,25 @@ anew: --config.data.masking=bert. BERT's other shares of the masked words (arXiv
 all masked, --config.data.random_share=0 --config.data.kept_share=0; 80 % and 20 % random, =0.2 and =0; 80 % and 20 %
 kept, =0 and =0.2.
 
-What is not the original: products and activations are bfloat16 (the authors' float16; weights, moments, LayerNorm
-statistics, softmax and loss are float32), and first weights are of a normal distribution cut at two deviations, as
-BERT's.
+What is not the original: products and activations are bfloat16 (the authors' float16); weights, moments, LayerNorm
+statistics, softmax and loss are float32.
 """
 
-import dataclasses
-
-from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig, bert_base
+from bert_jax.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    OptimizerConfig,
+    PhaseConfig,
+    TrainConfig,
+    roberta_base,
+)
 
 
 def get_config() -> Config:
     """12 layers of 768: 124,695,129 parameters with a vocabulary of 50,265."""
     return Config(
-        model=dataclasses.replace(bert_base(), type_vocab_size=0, next_sentence=False, layer_norm_eps=1e-5),
+        model=roberta_base(),
         phases=(PhaseConfig(steps=500_000, global_batch_size=8192, max_seq_length=512),),
         data=DataConfig(records="records/{max_seq_length}", masking="roberta"),
         optimizer=OptimizerConfig(

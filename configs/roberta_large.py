@@ -18,15 +18,21 @@ The settings (paper, table 9). Rate 4e-4 after 30,000 steps of warm-up, then lin
 correction; decay .01 on all parameters; no clipping.
 """
 
-import dataclasses
-
-from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig, bert_large
+from bert_jax.config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    OptimizerConfig,
+    PhaseConfig,
+    TrainConfig,
+    roberta_large,
+)
 
 
 def get_config() -> Config:
     """24 layers of 1024: 355,408,985 parameters with a vocabulary of 50,265."""
     return Config(
-        model=dataclasses.replace(bert_large(), type_vocab_size=0, next_sentence=False, layer_norm_eps=1e-5),
+        model=roberta_large(),
         phases=(PhaseConfig(steps=500_000, global_batch_size=8192, max_seq_length=512),),
         data=DataConfig(records="records/{max_seq_length}", masking="roberta"),
         optimizer=OptimizerConfig(
