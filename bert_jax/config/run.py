@@ -77,6 +77,7 @@ class Config:
         require(bool(self.init_from) or not self.init_moments, f"{source}init_moments", self.init_moments, remedy)
         require(len(self.phases) > 0, f"{source}phases", self.phases, "give at least one phase")
         self.model.check(f"{source}model.")
+        self.data.check(f"{source}data.")
         self.profile.span(f"{source}profile.")
         self.mesh.check(f"{source}mesh.")
         for number, phase in enumerate(self.phases):

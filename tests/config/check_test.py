@@ -133,7 +133,7 @@ def test_what_is_no_number_is_of_its_type_or_refused_in_one_line(name):
         takes = isinstance(value, str) if kind is str else kind is bool and value is True
         if name == "profile.steps":
             takes = value in ("", "32")
-        if name in ("init_moments", "model.left_to_right"):  # alone
+        if name in ("init_moments", "model.left_to_right", "data.whole_word_mask"):  # alone
             takes = False
         assert (said is None) == takes, (value, said)
         if said:
