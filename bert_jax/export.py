@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from absl import flags, logging
 
 from bert_jax import cli
-from bert_jax.interchange.exports import LIBRARIES, export_fine_tuned, export_pretrained
+from bert_jax.interchange.exports import LIBRARIES, Wanted, export_fine_tuned, export_pretrained
+from bert_jax.interchange.families import FAMILIES
 from bert_jax.storage.new_directory import new_directory
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
@@ -30,6 +31,9 @@ _STEP = flags.DEFINE_integer(
     "step", None, "Step of the checkpoint of a pretraining run to export. Default: the newest.", 0
 )
 _NORMALIZE = flags.DEFINE_boolean("normalize", False, "sentence-transformers: vectors have length 1.")
+_FAMILY = flags.DEFINE_enum(
+    "family", None, list(FAMILIES), "As which of transformers' models. Default: the one that loses nothing."
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -37,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     with new_directory(_OUTPUT.value) as aside:
         export = export_fine_tuned if is_fine_tuned(_WORKDIR.value) else export_pretrained
-        step = export(aside, _WORKDIR.value, _FORMAT.value, _STEP.value, _NORMALIZE.value)
+        step = export(aside, _WORKDIR.value, Wanted(_FORMAT.value, _STEP.value, _NORMALIZE.value, _FAMILY.value))
     logging.info("exported step %d of %s to %s", step, _WORKDIR.value, _OUTPUT.value)
 
 

@@ -1,27 +1,21 @@
 """Weights that others wrote, whatever the format: which of them are ours, which are missing, which are not used.
 
 A reader of a format gives what the file holds, by the framework's names and nothing read yet; here it is decided and
-logged, for all formats alike, what becomes of it. Settings that lie beside the weights have their schema here too.
+logged, for all formats alike, what becomes of it.
 """
 
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated
 
 import jax.numpy as jnp
-import msgspec
 import numpy as np
 from absl import logging
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, parameters
+from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, first_names, parameters
 from bert_jax.model.functional import Params
-
-Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-Small = Annotated[float, msgspec.Meta(ge=0, le=1)]  # which leaves out infinity and what is no number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,34 +43,6 @@ class AdamState:
     step: int
     mu: Params
     nu: Params
-
-
-@dataclasses.dataclass(frozen=True)
-class ForeignSettings:
-    """What config.json and bert_config.json call alike; a key that is left out is as in BERT-base."""
-
-    vocab_size: Size
-    hidden_size: Size = ModelConfig.hidden_size
-    num_hidden_layers: Size = ModelConfig.num_hidden_layers
-    num_attention_heads: Size = ModelConfig.num_attention_heads
-    intermediate_size: Size = ModelConfig.intermediate_size
-    max_position_embeddings: Size = ModelConfig.max_position_embeddings
-    type_vocab_size: Size = ModelConfig.type_vocab_size
-    hidden_act: str = ModelConfig.hidden_act
-    hidden_dropout_prob: Rate = ModelConfig.hidden_dropout_prob
-    attention_probs_dropout_prob: Rate = ModelConfig.attention_probs_dropout_prob
-    initializer_range: Small = ModelConfig.initializer_range
-    layer_norm_eps: Small = ModelConfig.layer_norm_eps
-
-    def to_ours(self, hidden_act: str, source: str) -> ModelConfig:
-        """Our settings, with our spelling of the activation; UserError, with `source`, if heads do not divide."""
-        if self.hidden_size % self.num_attention_heads:
-            raise UserError(
-                f"{source} says hidden_size={self.hidden_size} and num_attention_heads={self.num_attention_heads}, "
-                "which does not divide it; fetch it again"
-            )
-        ours = {field.name: getattr(self, field.name) for field in dataclasses.fields(ForeignSettings)}
-        return ModelConfig(**ours | {"hidden_act": hidden_act})
 
 
 def take_weights(
@@ -137,9 +103,10 @@ def _check_layers(stored: Mapping[str, Stored], names: Names, config: ModelConfi
     held = layers_of(stored, names)
     if not held:
         raise no_encoder(stored, names, source)
-    if held != config.num_hidden_layers:
+    if held != config.distinct_layers:
+        setting = "num_hidden_groups" if config.num_hidden_groups else "num_hidden_layers"
         raise UserError(
-            f"{source} holds {held} layers and its config says num_hidden_layers={config.num_hidden_layers}; "
+            f"{source} holds {held} layers and its config says {setting}={config.distinct_layers}; "
             "give the config that the weights were made with"
         )
 
@@ -152,8 +119,9 @@ def _missing(table: Mapping[str, Parameter], names: Names, stored: Mapping[str, 
 
 
 def _check_encoder(heads: list[str], names: Names, source: str) -> None:
-    """Without a part of an encoder, all of it computes something else; a head is no loss."""
-    if strange := [name for name in heads if name.startswith(names.encoder)]:
+    """Without a part of an encoder, all of it computes something else; a head, or a pooler, is no loss."""
+    of_heads = {name for path, name in first_names(names).items() if path.startswith(names.optional)}
+    if strange := [name for name in heads if name.startswith(names.encoder) and name not in of_heads]:
         raise UserError(
             f"{source}: {listed(strange)} is no part of {names.family}; give the weights of an encoder without it"
         )

@@ -17,17 +17,10 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import TENSORFLOW
-from bert_jax.interchange.foreign import (
-    AdamState,
-    ForeignSettings,
-    ForeignWeights,
-    Size,
-    Stored,
-    listed,
-    take_weights,
-)
+from bert_jax.interchange.foreign import AdamState, ForeignWeights, Stored, listed, take_weights
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.renames import EVERYTHING, nest, parameters, to_theirs
+from bert_jax.interchange.settings import ForeignSettings, Size
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.model.functional import Params
 from bert_jax.storage.json_file import check_schema, read_json
