@@ -11,7 +11,7 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.families import ENCODER, PRETRAINING, chosen_family, family_of
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface import write_huggingface
-from bert_jax.interchange.huggingface_tasks import CLASSES, write_task_model
+from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.renames import nest
@@ -42,6 +42,7 @@ class Wanted:
     step: int | None = None  # of the checkpoint; None: the newest
     normalize: bool = False  # sentence-transformers: vectors have length 1
     family: str | None = None  # a key of FAMILIES: as which transformers gets it; None: as what it is
+    drop_heads: bool = False  # of somebody else's model: a task's head may be left out
 
 
 def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wanted) -> int:
@@ -52,26 +53,29 @@ def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
     trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
-    family = _write_pretrained(directory, trained, model, tokenizer, wanted)
+    family = write_pretrained(directory, trained, model, tokenizer, wanted)
     card = model_card(trained, model, tokenizer, LIBRARIES[wanted.kind], family)
     (directory / "README.md").write_text(card)
     return trained.step
 
 
-def _write_pretrained(
+def write_pretrained(
     directory: epath.Path, trained: Trained, model: ModelConfig, tokenizer: Tokenizer, wanted: Wanted
 ) -> Family:
-    """Write all but the card; gives the family as which it is written."""
-    head = ENCODER if wanted.kind == "sentence-transformers" else PRETRAINING
+    """Write all but the card of a pretraining model, or of an encoder alone; gives the family it is written as."""
+    is_encoder = wanted.kind == "sentence-transformers" or "masked_lm" not in trained.params
+    head = ENCODER if is_encoder else PRETRAINING
     family = _family(model, wanted, head)
     match wanted.kind:
-        case "huggingface":
+        case "huggingface" if "masked_lm" in trained.params:
             write_huggingface(directory, trained, model, tokenizer, family)
+        case "huggingface":
+            write_encoder(directory, trained.params, model, tokenizer, model.max_position_embeddings, family)
         case "sentence-transformers":
             length, normalize = model.max_position_embeddings, wanted.normalize
             write_sentence_transformers(directory, trained.params, model, tokenizer, length, normalize, family)
         case "tensorflow":
-            _check_is_original(model)
+            _check_is_original(model, is_encoder)
             write_tensorflow(directory, trained, model, tokenizer)
         case "numpy":
             write_numpy(directory, trained, model, tokenizer)
@@ -123,12 +127,14 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     return model.step
 
 
-def _check_is_original(model: ModelConfig) -> None:
+def _check_is_original(model: ModelConfig, is_encoder: bool) -> None:
     """Raise UserError where the model is not the original BERT with both heads."""
     plain = {"embedding_size": 0, "num_hidden_groups": 0, "left_to_right": False, "next_sentence": True}
     differs = [f"{name}={getattr(model, name)}" for name, value in plain.items() if getattr(model, name) != value]
     if not model.type_vocab_size:
         differs.append("type_vocab_size=0")
+    if is_encoder:
+        differs.append("an encoder without heads")
     if differs:
         raise UserError(
             f"--format=tensorflow has names for BERT only, and this model is of {', '.join(differs)}; "

@@ -34,6 +34,7 @@ class ForeignWeights:
     config: ModelConfig
     missing: list[str]  # our paths that it has nothing for: they begin afresh
     unused: list[str] = dataclasses.field(default_factory=list)  # its names that have no place in ours
+    heads: list[str] = dataclasses.field(default_factory=list)  # those of them that are of another task's head
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,8 @@ def take_weights(
     check({name: param.their_shape for name, param in wanted.items()}, held, names, source)
     _log(missing, heads, slots, source)
     arrays = {param.path: param.to_ours(_float32(name, held[name], source)) for name, param in wanted.items()}
-    return ForeignWeights(arrays, config, missing, unused)
+    of_tasks = [name for name in heads if stored[name].shape and name not in _optional(names)]
+    return ForeignWeights(arrays, config, missing, unused, of_tasks)
 
 
 def layers_of(stored: Iterable[str], names: Names) -> int:
@@ -120,11 +122,15 @@ def _missing(table: Mapping[str, Parameter], names: Names, stored: Mapping[str, 
 
 def _check_encoder(heads: list[str], names: Names, source: str) -> None:
     """Without a part of an encoder, all of it computes something else; a head, or a pooler, is no loss."""
-    of_heads = {name for path, name in first_names(names).items() if path.startswith(names.optional)}
-    if strange := [name for name in heads if name.startswith(names.encoder) and name not in of_heads]:
+    if strange := [name for name in heads if name.startswith(names.encoder) and name not in _optional(names)]:
         raise UserError(
             f"{source}: {listed(strange)} is no part of {names.family}; give the weights of an encoder without it"
         )
+
+
+def _optional(names: Names) -> set[str]:
+    """Their names of what models of the family may have beside the layers."""
+    return {name for path, name in first_names(names).items() if path.startswith(names.optional)}
 
 
 def _log(missing: list[str], heads: list[str], slots: list[str], source: str) -> None:

@@ -71,6 +71,16 @@ def write_task_model(
     write_tokenizer(tokenizer, directory, model.text.max_length, takes_types(model.model, family))
 
 
+def write_encoder(
+    directory: epath.Path, params: Params, config: ModelConfig, tokenizer: Tokenizer, max_length: int, family: Family
+) -> None:
+    """Write the encoder of `params` alone, say as BertModel, and the tokenizer, which cuts at `max_length`."""
+    settings = to_huggingface_config(config, tokenizer.pad_id, family) | ends_of_text(tokenizer, family)
+    settings |= {"architectures": [f"{family.classes}Model"]}
+    write_model(directory, encoder_to_huggingface(params, config, family, tokenizer.pad_id), settings)
+    write_tokenizer(tokenizer, directory, max_length, takes_types(config, family))
+
+
 def task_to_huggingface(
     params: Params, head: str, outputs: int, config: ModelConfig, family: Family = BERT, pad_id: int = 0
 ) -> dict[str, np.ndarray]:

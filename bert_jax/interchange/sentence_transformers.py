@@ -11,9 +11,7 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.family import Family
-from bert_jax.interchange.huggingface import ends_of_text, takes_types, to_huggingface_config, write_model
-from bert_jax.interchange.huggingface_tasks import encoder_to_huggingface
-from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
+from bert_jax.interchange.huggingface_tasks import write_encoder
 from bert_jax.interchange.renames import has_module
 from bert_jax.model.functional import Params
 from bert_jax.text.tokenizer import Tokenizer
@@ -35,10 +33,7 @@ def write_sentence_transformers(
 
     Texts are cut at `max_length` tokens there. `normalize`: vectors have length 1.
     """
-    settings = to_huggingface_config(config, tokenizer.pad_id, family) | ends_of_text(tokenizer, family)
-    settings |= {"architectures": [f"{family.classes}Model"]}
-    write_model(directory, encoder_to_huggingface(params, config, family, tokenizer.pad_id), settings)
-    write_tokenizer(tokenizer, directory, max_length, takes_types(config, family))
+    write_encoder(directory, params, config, tokenizer, max_length, family)
     names = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
     modules = [
         {"idx": place, "name": str(place), "path": f"{place}_{name}" if place else "", "type": f"{_PACKAGE}.{name}"}
