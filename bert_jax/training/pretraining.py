@@ -110,7 +110,7 @@ def pretraining_program(config: Config, mesh: Mesh) -> Program:
       UserError: a batch, a parameter or the attention heads do not divide over the mesh.
     """
     check_heads(mesh, config.model.num_attention_heads)
-    objective = PretrainingObjective(config.model)
+    objective = PretrainingObjective(config.model, config.data.pairs)
     return make_program(objective, config.train, config.optimizer, config.phases, mesh)
 
 
@@ -132,6 +132,6 @@ def _write_samples(program: Program, phase: PhaseInput, directory: epath.Path, n
         return
     tokens = load_tokenizer(phase.train.directory / "tokenizer").tokens
     # Every process takes part in computing them.
-    samples = sample_predictions(program, params, phase.validation, tokens, number)
+    samples = sample_predictions(program, params, phase.validation, tokens, phase.manifest.pairs, number)
     if jax.process_index() == 0:
         replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
