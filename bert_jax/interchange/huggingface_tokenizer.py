@@ -32,8 +32,11 @@ _IGNORED = r"\p{Case_Ignorable}"
 _IGNORED_OR_DROPPED = r"[[\p{Case_Ignorable}\p{Cc}\x{FFFD}]&&[^\t\n\r]]"
 
 
-def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int) -> None:
-    """Write the tokenizer's own file, tokenizer.json and tokenizer_config.json into `directory`."""
+def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int, has_token_types: bool = True) -> None:
+    """Write the tokenizer's own file, tokenizer.json and tokenizer_config.json into `directory`.
+
+    `has_token_types`: whether the model takes any; one without them may end with an error if it is given some.
+    """
     tokenizer.save(directory)
     if tokenizer.kind == "ids":
         logging.warning("this model reads bare ids, so there is no tokenizer to export; ids.json has the special ones")
@@ -41,13 +44,14 @@ def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int
     (directory / DESCRIPTION).unlink()  # it vouches for the files as they were before tokenizer.json is rewritten
     write = {"wordpiece": _write_wordpiece, "bpe": _write_bpe, "sentencepiece": _write_unigram}[tokenizer.kind]
     write(tokenizer, directory)
-    _write_json(directory / "tokenizer_config.json", _settings(tokenizer, max_length))
+    _write_json(directory / "tokenizer_config.json", _settings(tokenizer, max_length, has_token_types))
 
 
-def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
+def _settings(tokenizer: Tokenizer, max_length: int, has_token_types: bool) -> dict[str, Any]:
+    types = ["token_type_ids"] if has_token_types else []  # release 5 gives no segments unasked
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # that takes all of tokenizer.json, in all releases
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],  # release 5 gives no segments unasked
+        "model_input_names": ["input_ids", *types, "attention_mask"],
         "do_lower_case": tokenizer.lowercase,
         "model_max_length": max_length,
         **{f"{name}_token": token for name, token in _special_tokens(tokenizer).items()},
