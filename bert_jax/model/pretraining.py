@@ -52,10 +52,14 @@ class PretrainingModel(nnx.Module):
         queries = jnp.concatenate([masked_lm_positions, first], axis=1)
         states = self.encoder(input_ids, attention_mask, segment_ids, dropout_key, position_ids, queries)[-1]
         masked, first = jnp.split(states, [masked_lm_positions.shape[1]], axis=1)
-        pooled = self.encoder.pool(first[:, 0] if cls_positions is None else first)
         masked_lm = self.masked_lm(masked, self.encoder.embeddings.word.embedding[...])
+        return PretrainingLogits(masked_lm, self.relations(first[:, 0] if cls_positions is None else first))
+
+    def relations(self, first: jax.Array) -> jax.Array:
+        """The logits of pairs, from the last hidden state of their first tokens [..., embed]: [..., 2]."""
+        pooled = self.encoder.pool(first)
         with jax.named_scope(scopes.NEXT_SENTENCE):
-            return PretrainingLogits(masked_lm, self.next_sentence(pooled).astype(jnp.float32))
+            return self.next_sentence(pooled).astype(jnp.float32)
 
 
 def pretraining_model(
