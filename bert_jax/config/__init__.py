@@ -7,7 +7,18 @@ original's `bert_config.json` and flags.
 
 from bert_jax.config.data import DataConfig
 from bert_jax.config.finetuning import FineTuningConfig, FitConfig, TaskConfig, TextConfig
-from bert_jax.config.model import ModelConfig, bert_base, bert_large
+from bert_jax.config.model import (
+    ModelConfig,
+    albert_base,
+    albert_large,
+    albert_xlarge,
+    albert_xxlarge,
+    bert_base,
+    bert_large,
+    distilbert_base,
+    roberta_base,
+    roberta_large,
+)
 from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.run import Config, PhaseConfig
 from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
@@ -26,6 +37,13 @@ __all__ = [
     "TaskConfig",
     "TextConfig",
     "TrainConfig",
+    "albert_base",
+    "albert_large",
+    "albert_xlarge",
+    "albert_xxlarge",
     "bert_base",
     "bert_large",
+    "distilbert_base",
+    "roberta_base",
+    "roberta_large",
 ]

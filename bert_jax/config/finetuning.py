@@ -104,7 +104,7 @@ class FineTuningConfig:
         self, model: ModelConfig, default_max_length: int | None = None, source: str = "--config."
     ) -> "FineTuningConfig":
         """These settings with init_from's architecture, and a length; UserError where they do not fit it."""
-        most, layers = model.max_position_embeddings, model.num_hidden_layers
+        most, layers = model.max_position_embeddings, model.distinct_layers
         length = self.text.max_length or min(default_max_length or most, most)
         require(3 < length <= most, f"{source}text.max_length", length, f"give 4 to {most}, as the model reads")
         for name in ("fresh_layers", "frozen_layers"):

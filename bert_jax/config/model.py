@@ -1,4 +1,4 @@
-"""The architecture, and the paper's two."""
+"""The architecture, and the papers': BERT, RoBERTa, ALBERT, DistilBERT."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -20,29 +20,59 @@ class ModelConfig:
     num_attention_heads: Annotated[int, Meta(ge=1, le=100_000)] = 12
     intermediate_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 3072
     max_position_embeddings: Annotated[int, Meta(ge=1, le=1_000_000)] = 512
-    type_vocab_size: Annotated[int, Meta(ge=1, le=1000)] = 2
+    type_vocab_size: Annotated[int, Meta(ge=0, le=1000)] = 2  # 0: there are no token types
+    # width of the tables and of the masked-LM head's output, with a dense layer from there to hidden_size; 0: all are
+    # as wide as the layers, without one
+    embedding_size: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    # the layers are so many groups, one after the other, and those of a group share their weights; 0: none share any
+    num_hidden_groups: Annotated[int, Meta(ge=0, le=1000)] = 0
+    # pretraining has a pooler and a head for pairs of sentences, whatever of them it is: the next one, or their order
+    next_sentence: bool = True
+    left_to_right: bool = False  # a token attends to itself and to those before it only
     # "gelu" is exact (erf), as when the paper appeared; "gelu_tanh" as released since 2019
     hidden_act: Literal["gelu", "gelu_tanh"] = "gelu"
     hidden_dropout_prob: Share = 0.1
     attention_probs_dropout_prob: Share = 0.1
-    initializer_range: Annotated[float, Meta(gt=0, le=10)] = 0.02  # standard deviation of the truncated normal
+    initializer_range: Annotated[float, Meta(gt=0, le=10)] = 0.02  # standard deviation of the normal distribution
+    initializer: Literal["truncated_normal", "normal"] = "truncated_normal"  # at two standard deviations
     layer_norm_eps: Annotated[float, Meta(ge=1e-30, le=1)] = 1e-12
+
+    @property
+    def table_width(self) -> int:
+        """Numbers of a row of the word, position and token-type tables."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def distinct_layers(self) -> int:
+        """How many layers have weights of their own."""
+        return self.num_hidden_groups or self.num_hidden_layers
+
+    def distinct_layer(self, number: int) -> int:
+        """Which of these the layer `number`, from 0, has its weights from (google-research/albert modeling.py)."""
+        return number * self.distinct_layers // self.num_hidden_layers
 
     @property
     def parameters(self) -> int:
         """How many numbers the parameters are; without the tables of the vocabulary while vocab_size is 0."""
-        width, wide = self.hidden_size, self.intermediate_size
-        tables = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) * width + 2 * width
+        width, wide, narrow = self.hidden_size, self.intermediate_size, self.table_width
+        tables = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) * narrow + 2 * narrow
+        projection = (narrow + 1) * width if self.embedding_size else 0
         attention = 4 * (width + 1) * width + 2 * width  # the LayerNorm after it, too
         feed_forward = (width + 1) * wide + (wide + 1) * width + 2 * width
-        heads = 2 * (width + 1) * width + 2 * width + self.vocab_size + 2 * (width + 1)  # pooler, MLM, NSP
-        return tables + self.num_hidden_layers * (attention + feed_forward) + heads
+        masked_lm = (width + 1) * narrow + 2 * narrow + self.vocab_size
+        pairs = (width + 1) * width + 2 * (width + 1) if self.next_sentence else 0  # the pooler, too
+        return tables + projection + self.distinct_layers * (attention + feed_forward) + masked_lm + pairs
 
     def check(self, source: str = "--config.model.") -> None:
         """Raise UserError on a value that no model can be built from; `source` stands before its name."""
         check_fields(self, source)
         remedy = f"give a multiple of num_attention_heads={self.num_attention_heads}"
         require(self.hidden_size % self.num_attention_heads == 0, f"{source}hidden_size", self.hidden_size, remedy)
+        remedy = f"give a divisor of num_hidden_layers={self.num_hidden_layers}, or 0 for layers that share nothing"
+        shares = self.num_hidden_groups
+        require(not shares or self.num_hidden_layers % shares == 0, f"{source}num_hidden_groups", shares, remedy)
+        remedy = "the first token, which tells about the pair, would see no other: give next_sentence=False too"
+        require(not (self.left_to_right and self.next_sentence), f"{source}left_to_right", True, remedy)
         remedy = f"the model would have {self.parameters:.2g} parameters, more than {MOST_PARAMETERS:.0g}; give less"
         require(self.parameters <= MOST_PARAMETERS, f"{source}hidden_size", self.hidden_size, remedy)
 
@@ -55,3 +85,61 @@ def bert_base() -> ModelConfig:
 def bert_large() -> ModelConfig:
     """24 layers of 1024: 336,226,108 parameters with a vocabulary of 30,522 (arXiv 1810.04805, section 3)."""
     return ModelConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
+
+
+def roberta_base() -> ModelConfig:
+    """12 layers of 768: 124,695,129 parameters with a vocabulary of 50,265 (arXiv 1907.11692, table 9).
+
+    Files of it have 124,697,433: two rows of positions and one of token types, which say nothing, are added there.
+    """
+    return _roberta(bert_base())
+
+
+def roberta_large() -> ModelConfig:
+    """24 layers of 1024: 355,408,985 parameters with a vocabulary of 50,265, and 355,412,057 in files of it."""
+    return _roberta(bert_large())
+
+
+def _roberta(size: ModelConfig) -> ModelConfig:
+    return dataclasses.replace(size, type_vocab_size=0, next_sentence=False, layer_norm_eps=1e-5, initializer="normal")
+
+
+def albert_base() -> ModelConfig:
+    """12 times one layer of 768: 11,813,810 parameters with a vocabulary of 30,000 (arXiv 1909.11942, table 1)."""
+    return _albert(768, layers=12, heads=12)
+
+
+def albert_large() -> ModelConfig:
+    """24 times one layer of 1024: 17,847,474 parameters with a vocabulary of 30,000 (arXiv 1909.11942, table 1)."""
+    return _albert(1024, layers=24, heads=16)
+
+
+def albert_xlarge() -> ModelConfig:
+    """24 times one layer of 2048: 59,021,490 parameters with a vocabulary of 30,000 (arXiv 1909.11942, table 1)."""
+    return _albert(2048, layers=24, heads=16)
+
+
+def albert_xxlarge() -> ModelConfig:
+    """12 times one layer of 4096: 223,158,450 parameters with a vocabulary of 30,000 (arXiv 1909.11942, table 1).
+
+    The only one that the paper trains without dropout from the start (section 4.1).
+    """
+    config = _albert(4096, layers=12, heads=64)
+    return dataclasses.replace(config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+
+
+def _albert(width: int, layers: int, heads: int) -> ModelConfig:
+    return ModelConfig(
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * width,
+        embedding_size=128,
+        num_hidden_groups=1,
+        hidden_act="gelu_tanh",
+    )
+
+
+def distilbert_base() -> ModelConfig:
+    """6 layers of 768: 66,985,530 parameters with a vocabulary of 30,522 (arXiv 1910.01108, section 3)."""
+    return ModelConfig(num_hidden_layers=6, type_vocab_size=0, next_sentence=False, initializer="normal")

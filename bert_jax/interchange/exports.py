@@ -1,10 +1,12 @@
 """What can be written of a workdir, and in which formats."""
 
+import dataclasses
 import json
 from typing import Any
 
 from etils import epath
 
+from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.huggingface_tasks import write_task_model
@@ -39,6 +41,7 @@ def export_pretrained(
       UserError: there is no such run or checkpoint, or its tokenizer is another one.
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
+    _check_is_bert(model, kind, needs_pair_head=kind != "sentence-transformers")
     trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, step)
     if kind == "sentence-transformers":
         length = model.max_position_embeddings
@@ -63,6 +66,7 @@ def export_fine_tuned(
     if kind == "tensorflow":
         raise UserError("--format=tensorflow is for pretrained models; give --format=huggingface or numpy")
     model = fine_tuned.read_description(workdir)
+    _check_is_bert(model.model, kind, needs_pair_head=False)
     tokenizer = load_tokenizer(f"{workdir}/tokenizer")
     if tokenizer.fingerprint != model.vocab_fingerprint:
         raise UserError(
@@ -83,6 +87,20 @@ def export_fine_tuned(
     card = task_card(model, _json(workdir, "scores.json"), _json(workdir, "config.json"), LIBRARIES[kind])
     (directory / "README.md").write_text(card)
     return model.step
+
+
+def _check_is_bert(model: ModelConfig, kind: str, needs_pair_head: bool) -> None:
+    """Raise UserError where the format has names for BERT alone and the model is not BERT."""
+    like_bert = dataclasses.replace(
+        model, type_vocab_size=model.type_vocab_size or 2, embedding_size=0, num_hidden_groups=0, left_to_right=False
+    )
+    if needs_pair_head:
+        like_bert = dataclasses.replace(like_bert, next_sentence=True)
+    differs = [f"{name}={value}" for name, value in vars(model).items() if value != getattr(like_bert, name)]
+    if differs and kind != "numpy":
+        raise UserError(
+            f"--format={kind} has names for BERT only, and this model is of {', '.join(differs)}; give --format=numpy"
+        )
 
 
 def _json(workdir: epath.PathLike, name: str) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class ForeignSettings:
                 f"{source} says hidden_size={self.hidden_size} and num_attention_heads={self.num_attention_heads}, "
                 "which does not divide it; fetch it again"
             )
-        ours = {field.name: getattr(self, field.name) for field in dataclasses.fields(ModelConfig)}
+        ours = {field.name: getattr(self, field.name) for field in dataclasses.fields(ForeignSettings)}
         return ModelConfig(**ours | {"hidden_act": hidden_act})
 
 

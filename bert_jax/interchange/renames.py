@@ -78,13 +78,14 @@ def parameters(
     """
     # One layer has the shapes of all. To trace the initializers of each takes a minute for the thousand layers that a
     # small file can claim.
-    one_layer = model_of(dataclasses.replace(config, num_hidden_layers=1)).abstract_params
+    groups = min(config.num_hidden_groups, 1)
+    one_layer = model_of(dataclasses.replace(config, num_hidden_layers=1, num_hidden_groups=groups)).abstract_params
     shapes = {path: tuple(leaf.shape) for path, leaf in flatten(one_layer).items()}
     return [
         Parameter(path.format(number), name.format(number), shapes[path.format(0)], transposed)
         for path, name, transposed in _templates(names)
         if path.format(0) in shapes and path.startswith(parts)
-        for number in range(config.num_hidden_layers if "{}" in path else 1)
+        for number in range(config.distinct_layers if "{}" in path else 1)
     ]
 
 

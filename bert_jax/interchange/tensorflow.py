@@ -157,7 +157,7 @@ def _checkpoint(path: epath.PathLike) -> str:
 def to_original_config(config: ModelConfig) -> dict[str, Any]:
     """The content of bert_config.json; with a key or two more than the original's programs look at."""
     return {
-        **dataclasses.asdict(config),
+        **{field.name: getattr(config, field.name) for field in dataclasses.fields(ForeignSettings)},
         "hidden_act": "gelu",
         "gelu_approximate": APPROXIMATE[config.hidden_act],
     }

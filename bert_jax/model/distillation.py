@@ -48,7 +48,7 @@ class DistillationModel(PretrainingModel):
         features = self.masked_lm.features(layers[-1])
         masked_lm = self.masked_lm.logits(at_positions(features, masked_lm_positions), table)
         first = layers[-1][:, 0] if cls_positions is None else at_positions(layers[-1], cls_positions)
-        relations = self.relations(first)
+        relations = self.relations(first) if self.reads_pairs else None
         words = WordLogits(features, table, self.masked_lm.output_bias[...])
         return DistillationOutputs(PretrainingLogits(masked_lm, relations), layers, words)
 
@@ -66,5 +66,5 @@ def distillation_model(
     def build(rngs: nnx.Rngs) -> DistillationModel:
         return DistillationModel(config, jnp.dtype(dtype), rngs, remat, by_sequence)
 
-    group = functools.partial(parameter_group, num_layers=config.num_hidden_layers)
+    group = functools.partial(parameter_group, num_layers=config.distinct_layers)
     return functional(build, jnp.dtype(dtype), group)

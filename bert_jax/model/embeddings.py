@@ -8,7 +8,7 @@ from bert_jax import scopes
 from bert_jax.config import ModelConfig
 from bert_jax.model.dropout import dropout
 from bert_jax.model.layer_norm import LayerNorm
-from bert_jax.model.layers import kernel_init
+from bert_jax.model.layers import kernel_init, linear
 from bert_jax.model.products import product
 from bert_jax.parallel.axes import constrain, logical
 
@@ -17,18 +17,23 @@ NO_TOKEN = -1e9
 
 
 class Embeddings(nnx.Module):
-    """Sum of word, position and token-type embedding, normalised."""
+    """Sum of word, position and token-type embedding, normalised, and brought to the layers' width if they are not."""
 
     def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         def table(size: int, axis: str) -> nnx.Embed:
             init = logical(kernel_init(config), axis, "embed")
-            return nnx.Embed(size, config.hidden_size, embedding_init=init, dtype=dtype, rngs=rngs)
+            return nnx.Embed(size, config.table_width, embedding_init=init, dtype=dtype, rngs=rngs)
 
         self.word = table(config.vocab_size, "vocab")
         self.position = table(config.max_position_embeddings, "position")
-        self.token_type = table(config.type_vocab_size, "token_type")
-        self.norm = LayerNorm(config, dtype, rngs)
+        if config.type_vocab_size:
+            self.token_type = table(config.type_vocab_size, "token_type")
+        self.norm = LayerNorm(config, config.table_width, dtype, rngs)
+        if config.embedding_size:
+            sizes = config.embedding_size, config.hidden_size
+            self.projection = linear(config, sizes, ("embed", "embed_out"), dtype, rngs)
         self.rate = config.hidden_dropout_prob
+        self.has_token_types, self.has_projection = config.type_vocab_size > 0, config.embedding_size > 0
 
     @jax.named_scope(scopes.EMBEDDINGS)
     def __call__(
@@ -38,12 +43,17 @@ class Embeddings(nnx.Module):
         dropout_key: jax.Array | None,
         position_ids: jax.Array | None = None,
     ) -> jax.Array:
-        """input_ids, segment_ids, position_ids (default: 0, 1, ...) int32 [batch, length] -> [batch, length, embed]."""
-        words = jnp.take(whole_table(self.word), input_ids, axis=0)
-        token_types = jnp.take(whole_table(self.token_type), segment_ids, axis=0)
+        """input_ids, segment_ids, position_ids (default: 0, 1, ...) int32 [batch, length] -> [batch, length, embed].
+
+        Without token types, segment_ids are not read.
+        """
+        embedded = jnp.take(whole_table(self.word), input_ids, axis=0)
+        if self.has_token_types:
+            embedded = embedded + jnp.take(whole_table(self.token_type), segment_ids, axis=0)
         positions = whole_table(self.position)
         positions = positions[None, : input_ids.shape[1]] if position_ids is None else positions[position_ids]
-        return dropout(self.norm(words + token_types + positions), self.rate, dropout_key)
+        normalized = dropout(self.norm(embedded + positions), self.rate, dropout_key)
+        return self.projection(normalized) if self.has_projection else normalized
 
 
 def whole_table(embed: nnx.Embed) -> jax.Array:

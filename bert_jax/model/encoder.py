@@ -1,7 +1,8 @@
 """The encoder: embeddings and the layers, one after the other.
 
 Layers are attributes `layer_0`, `layer_1`, ... run by a plain loop, one parameter tree a layer: faster than a scan over
-stacked parameters on TPU and CPU alike, and each weight has a name of its own.
+stacked parameters on TPU and CPU alike, and each weight has a name of its own. Where layers share weights, there are
+as many as have their own, and the loop calls each several times.
 """
 
 import re
@@ -41,12 +42,13 @@ class Encoder(nnx.Module):
         attention; in either shape they join products with the sums of the LayerNorm around them.
         """
         self.embeddings = Embeddings(config, dtype, rngs)
-        for number in range(config.num_hidden_layers):
+        for number in range(config.distinct_layers):
             setattr(self, f"layer_{number}", Layer(config, dtype, rngs))
         hidden = config.hidden_size
         if has_pooler:
             self.pooler = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
-        self.num_layers = config.num_hidden_layers
+        self.layers_in_turn = tuple(map(config.distinct_layer, range(config.num_hidden_layers)))
+        self.left_to_right = config.left_to_right
         self.remat = remat
         self.by_sequence = by_sequence
 
@@ -69,10 +71,10 @@ class Encoder(nnx.Module):
             queries, embed] then. Of the others the last layer computes keys and values only, since nothing depends on
             more.
         """
-        embeddings_key, *layer_keys = split_key(dropout_key, 1 + self.num_layers)
+        embeddings_key, *layer_keys = split_key(dropout_key, 1 + len(self.layers_in_turn))
         hidden = self.embeddings(input_ids, segment_ids, embeddings_key, position_ids)
         hidden = constrain(hidden, "batch", "length", "embed_out")
-        score_bias = _score_bias(attention_mask, packed=position_ids is not None)
+        score_bias = _score_bias(attention_mask, position_ids is not None, self.left_to_right)
         return [hidden, *self._run_layers(hidden, score_bias, layer_keys, query_positions)]
 
     def _run_layers(
@@ -85,8 +87,9 @@ class Encoder(nnx.Module):
         axes = ("batch", "length", "embed_out") if self.by_sequence else ("batch", "embed_out")
         hidden = embedded if self.by_sequence else embedded.reshape(-1, embedded.shape[-1])
         hidden_states = []
-        for number, layer_key in enumerate(layer_keys):
-            queries = query_positions if number == self.num_layers - 1 else None
+        in_turn = zip(self.layers_in_turn, layer_keys, strict=True)
+        for done, (number, layer_key) in enumerate(in_turn, 1):
+            queries = query_positions if done == len(layer_keys) else None
             hidden = constrain(self._layer(number)(hidden, score_bias, layer_key, queries), *axes)
             hidden_states.append(hidden.reshape(len(embedded), -1, hidden.shape[-1]))
         return hidden_states
@@ -102,16 +105,22 @@ class Encoder(nnx.Module):
 
 
 def parameter_group(path: tuple[str, ...], num_layers: int) -> str:
-    """embeddings, lower_layers or upper_layers (half of `num_layers` each), or heads, which the pooler belongs to."""
+    """embeddings, lower_layers or upper_layers (half of `num_layers` each), or heads, which the pooler belongs to.
+
+    `num_layers` are those with weights of their own.
+    """
     layer = next((int(found[1]) for name in path if (found := re.fullmatch(r"layer_(\d+)", name))), None)
     if layer is not None:
         return "lower_layers" if layer < (num_layers + 1) // 2 else "upper_layers"
     return "embeddings" if "embeddings" in path else "heads"
 
 
-def _score_bias(attention_mask: jax.Array, packed: bool) -> jax.Array:
-    """Added to the scores, float32 [batch, 1, keys, 1], or [batch, 1, keys, queries] of several sequences in a row."""
+def _score_bias(attention_mask: jax.Array, packed: bool, left_to_right: bool) -> jax.Array:
+    """Added to the scores, float32 [batch, 1, keys, 1], or [batch, 1, keys, queries] where it depends on the query."""
     attended = attention_mask[:, :, None] > 0
     if packed:
         attended = attended & (attention_mask[:, :, None] == attention_mask[:, None, :])
+    if left_to_right:
+        places = jnp.arange(attention_mask.shape[1])
+        attended = attended & (places[:, None] <= places[None, :])[None]
     return jnp.where(attended, 0.0, MASKED_SCORE)[:, None]

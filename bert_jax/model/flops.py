@@ -8,21 +8,23 @@ from bert_jax.config import ModelConfig
 
 
 def encoder_flops(config: ModelConfig, length: int, queries: int) -> int:
-    """FLOPs of the layers on one sequence of `length` tokens of which `queries` outputs are asked for.
+    """FLOPs of the encoder on one sequence of `length` tokens of which `queries` outputs are asked for.
 
-    The last layer makes no others (model/encoder.py), so no others count.
+    The last layer makes no others (model/encoder.py), so no others count. A layer that several share counts as often as
+    it runs.
     """
+    projection = 2 * length * config.embedding_size * config.hidden_size
     whole_layers = (config.num_hidden_layers - 1) * _layer_flops(config, length, length)
-    return whole_layers + _layer_flops(config, length, queries)
+    return projection + whole_layers + _layer_flops(config, length, queries)
 
 
 def masked_lm_flops(config: ModelConfig, predictions: int) -> int:
     """FLOPs of the masked-LM head on as many tokens."""
-    return 2 * predictions * (config.hidden_size**2 + config.hidden_size * config.vocab_size)
+    return 2 * predictions * config.table_width * (config.hidden_size + config.vocab_size)
 
 
 def next_sentence_flops(config: ModelConfig) -> int:
-    """FLOPs of the pooler and the next-sentence head on one sequence."""
+    """FLOPs of the pooler and the next-sentence head on one sequence, of a model that has them."""
     return 2 * (config.hidden_size**2 + 2 * config.hidden_size)
 
 

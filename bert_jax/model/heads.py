@@ -16,15 +16,15 @@ class MaskedLmHead(nnx.Module):
     """Predicts the words at the masked positions; the output matrix is the word embedding itself."""
 
     def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        hidden = config.hidden_size
-        self.transform = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
-        self.norm = LayerNorm(config, dtype, rngs)
+        sizes = config.hidden_size, config.table_width
+        self.transform = linear(config, sizes, ("embed", "embed_out"), dtype, rngs)
+        self.norm = LayerNorm(config, config.table_width, dtype, rngs)
         zeros = logical(jax.nn.initializers.zeros, "vocab")
         self.output_bias = nnx.Param(zeros(rngs.params(), (config.vocab_size,)))
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def __call__(self, masked: jax.Array, word_embedding: jax.Array) -> jax.Array:
-        """Hidden states of the masked words [batch, predictions, embed], word_embedding [rows, embed] -> logits.
+        """Hidden states of the masked words [batch, predictions, embed], word_embedding [rows, width] -> logits.
 
         The logits are float32 [batch, predictions, rows]; see tied_logits of rows that are no token.
         """
@@ -32,7 +32,7 @@ class MaskedLmHead(nnx.Module):
 
     @jax.named_scope(scopes.MASKED_LM)
     def features(self, hidden: jax.Array) -> jax.Array:
-        """Hidden states [batch, tokens, embed] -> what the output matrix is multiplied with, in the same shape."""
+        """Hidden states [batch, tokens, embed] -> what the output matrix is multiplied with [batch, tokens, width]."""
         return self.norm(self.activation(self.transform(hidden)))
 
     @jax.named_scope(scopes.MASKED_LM)

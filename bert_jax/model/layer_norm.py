@@ -17,11 +17,11 @@ Residuals = tuple[jax.Array, ...]
 
 
 class LayerNorm(nnx.Module):
-    """LayerNorm over the hidden dimension, with scale and bias; its statistics are float32 in any dtype."""
+    """LayerNorm over the last dimension, with scale and bias; its statistics are float32 in any dtype."""
 
-    def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: ModelConfig, size: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         def vector(init: jax.nn.initializers.Initializer) -> nnx.Param:
-            return nnx.Param(logical(init, "embed")(rngs.params(), (config.hidden_size,)))
+            return nnx.Param(logical(init, "embed")(rngs.params(), (size,)))
 
         self.scale, self.bias = vector(jax.nn.initializers.ones), vector(jax.nn.initializers.zeros)
         self.epsilon = config.layer_norm_eps

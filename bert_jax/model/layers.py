@@ -42,8 +42,9 @@ MASKED_SCORE = -10_000.0
 
 
 def kernel_init(config: ModelConfig) -> jax.nn.initializers.Initializer:
-    """Normal, cut off at two standard deviations and not rescaled, like TensorFlow's truncated_normal_initializer."""
-    return jax.nn.initializers.truncated_normal(config.initializer_range)
+    """Normal; where it is cut off, not rescaled, like TensorFlow's truncated_normal_initializer."""
+    kinds = {"truncated_normal": jax.nn.initializers.truncated_normal, "normal": jax.nn.initializers.normal}
+    return kinds[config.initializer](config.initializer_range)
 
 
 def linear(
@@ -122,10 +123,10 @@ class Layer(nnx.Module):
     def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         hidden, mlp = config.hidden_size, config.intermediate_size
         self.attention = SelfAttention(config, dtype, rngs)
-        self.attention_norm = LayerNorm(config, dtype, rngs)
+        self.attention_norm = LayerNorm(config, hidden, dtype, rngs)
         self.intermediate = linear(config, (hidden, mlp), ("embed", "mlp"), dtype, rngs)
         self.output = linear(config, (mlp, hidden), ("mlp", "embed"), dtype, rngs)
-        self.output_norm = LayerNorm(config, dtype, rngs)
+        self.output_norm = LayerNorm(config, hidden, dtype, rngs)
         self.activation = ACTIVATIONS[config.hidden_act]
         self.rate = config.hidden_dropout_prob
 

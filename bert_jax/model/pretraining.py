@@ -1,4 +1,4 @@
-"""BERT with its two pretraining heads (google-research/bert run_pretraining.py:240-305)."""
+"""BERT with its pretraining heads (google-research/bert run_pretraining.py:240-305)."""
 
 import functools
 from typing import NamedTuple
@@ -19,7 +19,8 @@ class PretrainingLogits(NamedTuple):
     """Unnormalised log-probabilities, float32."""
 
     masked_lm: jax.Array  # [batch, predictions, vocab]
-    next_sentence: jax.Array  # [batch, 2], or packed [batch, n, 2]; 0: B follows A, 1: B is from another document
+    # [batch, 2], or packed [batch, n, 2]; 0: B follows A, 1: B is from another document; None without this head
+    next_sentence: jax.Array | None
 
 
 class PretrainingModel(nnx.Module):
@@ -28,9 +29,11 @@ class PretrainingModel(nnx.Module):
     def __init__(
         self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs, remat: str = "none", by_sequence: bool = False
     ) -> None:
-        self.encoder = Encoder(config, dtype, remat, rngs, by_sequence)
+        self.encoder = Encoder(config, dtype, remat, rngs, by_sequence, config.next_sentence)
         self.masked_lm = MaskedLmHead(config, dtype, rngs)
-        self.next_sentence = linear(config, (config.hidden_size, 2), ("embed", "label"), dtype, rngs)
+        self.reads_pairs = config.next_sentence
+        if self.reads_pairs:
+            self.next_sentence = linear(config, (config.hidden_size, 2), ("embed", "label"), dtype, rngs)
 
     def __call__(
         self,
@@ -47,13 +50,15 @@ class PretrainingModel(nnx.Module):
         Rows of several sequences (data/packing.py) have position_ids [batch, length] and cls_positions [batch, n], the
         first token of each; else it is at 0.
         """
-        first = jnp.zeros((len(input_ids), 1), jnp.int32) if cls_positions is None else cls_positions
         # The loss reads the masked words and the first token, so the last layer makes no others.
-        queries = jnp.concatenate([masked_lm_positions, first], axis=1)
+        queries = masked_lm_positions
+        if self.reads_pairs:
+            first = jnp.zeros((len(input_ids), 1), jnp.int32) if cls_positions is None else cls_positions
+            queries = jnp.concatenate([queries, first], axis=1)
         states = self.encoder(input_ids, attention_mask, segment_ids, dropout_key, position_ids, queries)[-1]
         masked, first = jnp.split(states, [masked_lm_positions.shape[1]], axis=1)
-        masked_lm = self.masked_lm(masked, self.encoder.embeddings.word.embedding[...])
-        return PretrainingLogits(masked_lm, self.relations(first[:, 0] if cls_positions is None else first))
+        relations = self.relations(first[:, 0] if cls_positions is None else first) if self.reads_pairs else None
+        return PretrainingLogits(self.masked_lm(masked, self.encoder.embeddings.word.embedding[...]), relations)
 
     def relations(self, first: jax.Array) -> jax.Array:
         """The logits of pairs, from the last hidden state of their first tokens [..., embed]: [..., 2]."""
@@ -70,5 +75,5 @@ def pretraining_model(
     def build(rngs: nnx.Rngs) -> PretrainingModel:
         return PretrainingModel(config, jnp.dtype(dtype), rngs, remat, by_sequence)
 
-    group = functools.partial(parameter_group, num_layers=config.num_hidden_layers)
+    group = functools.partial(parameter_group, num_layers=config.distinct_layers)
     return functional(build, jnp.dtype(dtype), group)

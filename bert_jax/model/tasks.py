@@ -30,12 +30,17 @@ class TaskModel(nnx.Module):
         self.encoder = Encoder(config, dtype, remat, rngs, by_sequence, self.has_pooler)
         if outputs:
             self.classifier = linear(config, (config.hidden_size, outputs), ("embed", "label"), dtype, rngs)
-        self.rate = config.hidden_dropout_prob
+        self.rate, self.left_to_right = config.hidden_dropout_prob, config.left_to_right
 
     def pooled(self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, key: Key) -> jax.Array:
-        """The pooler's output of the first token [batch, embed]; the last layer makes no other."""
-        first = jnp.zeros((input_ids.shape[0], 1), jnp.int32)
-        states = self.encoder(input_ids, attention_mask, segment_ids, key, query_positions=first)
+        """The pooler's output of the first token [batch, embed]; the last layer makes no other.
+
+        Where tokens see only those before them, it is that of the last token, which sees all.
+        """
+        place = jnp.zeros((input_ids.shape[0], 1), jnp.int32)
+        if self.left_to_right:
+            place = jnp.maximum(attention_mask.sum(axis=1, keepdims=True, dtype=jnp.int32) - 1, 0)
+        states = self.encoder(input_ids, attention_mask, segment_ids, key, query_positions=place)
         return self.encoder.pool(states[-1][:, 0])
 
     def logits(self, hidden: jax.Array, key: Key) -> jax.Array:
@@ -135,7 +140,7 @@ def task_model(
 ) -> Model:
     """The model with this head as pure functions; dtype, remat and by_sequence as in pretraining.py."""
     build = functools.partial(_build, head, outputs, config, dtype, remat, by_sequence)
-    group = functools.partial(parameter_group, num_layers=config.num_hidden_layers)
+    group = functools.partial(parameter_group, num_layers=config.distinct_layers)
     return functional(build, jnp.dtype(dtype), group)
 
 

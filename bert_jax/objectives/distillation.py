@@ -51,7 +51,7 @@ class DistillationObjective:
 
     def teacher_model(self, dtype: str = "float32", by_sequence: bool = False) -> Model:
         """The teacher's encoder and masked-LM head, which is all that is read of it."""
-        return distillation_model(self.teacher, dtype, "none", by_sequence)
+        return distillation_model(dataclasses.replace(self.teacher, next_sentence=False), dtype, "none", by_sequence)
 
     def targets(self, teacher: Model, params: Params, batch: Batch) -> dict[str, jax.Array]:
         """What the `teacher`, a teacher_model with these parameters, makes of a batch, without dropout."""
@@ -114,7 +114,7 @@ class DistillationObjective:
         words = length if self.settings.kl_weight and self.settings.kl_tokens == "all" else predictions
         of_each = [encoder_flops(model, length, length) for model in (self.config, self.teacher)]
         heads = [masked_lm_flops(model, words) for model in (self.config, self.teacher)]
-        pairs = next_sentence_flops(self.config)
+        pairs = next_sentence_flops(self.config) if self.config.next_sentence else 0
         return 3 * (of_each[0] + heads[0] + pairs) + of_each[1] + heads[1]
 
     @property

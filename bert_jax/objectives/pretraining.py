@@ -14,8 +14,9 @@ from bert_jax.config import ModelConfig
 from bert_jax.model.flops import encoder_flops, masked_lm_flops, next_sentence_flops
 from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import PretrainingLogits, pretraining_model
+from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.objective import Batch, Sums
-from bert_jax.objectives.pretraining_metrics import METRICS
+from bert_jax.objectives.pretraining_metrics import MASKED_LM_METRICS, METRICS
 
 # In the original's denominator (run_pretraining.py:281), where it keeps a batch without masked words finite.
 EPSILON = 1e-5
@@ -25,72 +26,67 @@ INPUTS = {  # argument of the model -> feature of the records
     "segment_ids": "segment_ids",
     "masked_lm_positions": "masked_lm_positions",
 }
-PACKED_INPUTS = {
-    "position_ids": "position_ids",
-    "cls_positions": "next_sentence_positions",
-}  # of several sequences a row
+PACKED_INPUTS = {"position_ids": "position_ids"}  # of several sequences a row
+PACKED_PAIRS = {"cls_positions": "next_sentence_positions"}
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingObjective:
-    """The mean loss of the masked words plus the mean loss of the next-sentence labels."""
+    """The mean loss of the masked words plus, if the model has that head, the mean loss of the next-sentence labels."""
 
     config: ModelConfig
-    metrics = METRICS
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Those of the heads that there are."""
+        return METRICS if self.config.next_sentence else MASKED_LM_METRICS
 
     def model(self, dtype: str = "float32", remat: str = "none", by_sequence: bool = False) -> Model:
-        """BERT with both heads."""
+        """BERT with its heads."""
         return pretraining_model(self.config, dtype, remat, by_sequence)
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """See PretrainingModel."""
-        packed = {argument: batch[name] for argument, name in PACKED_INPUTS.items() if name in batch}
+        names = PACKED_INPUTS | (PACKED_PAIRS if self.config.next_sentence else {})
+        packed = {argument: batch[name] for argument, name in names.items() if name in batch}
         return {argument: batch[name] for argument, name in INPUTS.items()} | packed
 
     def weights(self, batch: Batch) -> Sums:
-        """How many masked words and how many sequences a batch has."""
-        return {
-            "masked_lm_weight": batch["masked_lm_weights"].sum(),
-            "next_sentence_weight": sequence_weights(batch).sum(),
-        }
+        """How many masked words and how many sequences with a label a batch has."""
+        words = {"masked_lm_weight": batch["masked_lm_weights"].sum()}
+        if not self.config.next_sentence:
+            return words
+        return words | {"next_sentence_weight": sequence_weights(batch).sum()}
 
     @jax.named_scope(scopes.LOSS)
     def sums(self, outputs: PretrainingLogits, batch: Batch) -> Sums:
         """Sums of loss (nats) and of right predictions, and their counts."""
-        words, weights = batch["masked_lm_ids"], batch["masked_lm_weights"]
-        labels, sequences = batch["next_sentence_labels"], sequence_weights(batch)
-        relations = outputs.next_sentence.reshape(*labels.shape, 2)
-        word_loss = optax.softmax_cross_entropy_with_integer_labels(outputs.masked_lm, words)
-        label_loss = optax.softmax_cross_entropy_with_integer_labels(relations, labels)
-        return {
-            "masked_lm_loss": (word_loss * weights).sum(),
-            "masked_lm_correct": (_is_best(outputs.masked_lm, words) * weights).sum(),
-            "next_sentence_loss": (label_loss * sequences).sum(),
-            "next_sentence_correct": (_is_best(relations, labels) * sequences).sum(),
-            **self.weights(batch),
-        }
+        sums = _sums("masked_lm", outputs.masked_lm, batch["masked_lm_ids"], batch["masked_lm_weights"])
+        if outputs.next_sentence is not None:
+            labels = batch["next_sentence_labels"]
+            relations = outputs.next_sentence.reshape(*labels.shape, 2)
+            sums |= _sums("next_sentence", relations, labels, sequence_weights(batch))
+        return sums | self.weights(batch)
 
     def loss(self, sums: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]) -> jax.Array:
         """Mean masked-word loss plus mean next-sentence loss (run_pretraining.py:148)."""
         masked_lm = sums["masked_lm_loss"] / (weights["masked_lm_weight"] + EPSILON)
+        if not self.config.next_sentence:
+            return masked_lm
         return masked_lm + sums["next_sentence_loss"] / jnp.maximum(weights["next_sentence_weight"], 1.0)
 
     def means(self, sums: Mapping[str, float]) -> dict[str, float]:
         """Losses in nats, accuracies as fractions."""
-        words = max(float(sums["masked_lm_weight"]), EPSILON)
-        rows = max(float(sums["next_sentence_weight"]), EPSILON)
-        masked_lm_loss, next_sentence_loss = sums["masked_lm_loss"] / words, sums["next_sentence_loss"] / rows
-        return {
-            "loss": float(masked_lm_loss + next_sentence_loss),
-            "masked_lm_loss": float(masked_lm_loss),
-            "masked_lm_accuracy": float(sums["masked_lm_correct"] / words),
-            "next_sentence_loss": float(next_sentence_loss),
-            "next_sentence_accuracy": float(sums["next_sentence_correct"] / rows),
-        }
+        words, pairs = _means("masked_lm", sums), {}
+        if self.config.next_sentence:
+            pairs = _means("next_sentence", sums)
+        return {"loss": words["masked_lm_loss"] + pairs.get("next_sentence_loss", 0.0), **words, **pairs}
 
     def label_counts(self, batch: Batch) -> Sums:
         """Of masked words [vocab] and of next-sentence labels [2]."""
         words = jnp.zeros(self.config.vocab_size).at[batch["masked_lm_ids"]].add(batch["masked_lm_weights"])
+        if not self.config.next_sentence:
+            return {"masked_lm_labels": words}
         labels = jnp.zeros(2).at[batch["next_sentence_labels"]].add(sequence_weights(batch))
         return {"masked_lm_labels": words, "next_sentence_labels": labels}
 
@@ -100,18 +96,21 @@ class PretrainingObjective:
         unigram_accuracy is the commonest word's fraction of them. majority_next_sentence_* are the same of the labels.
         """
         unigram_loss, unigram_accuracy = context_free_baseline(counts["masked_lm_labels"])
+        words = {"unigram_loss": unigram_loss, "unigram_accuracy": unigram_accuracy}
+        if not self.config.next_sentence:
+            return words
         majority_loss, majority_accuracy = context_free_baseline(counts["next_sentence_labels"])
-        return {
-            "unigram_loss": unigram_loss,
-            "unigram_accuracy": unigram_accuracy,
+        return words | {
             "majority_next_sentence_loss": majority_loss,
             "majority_next_sentence_accuracy": majority_accuracy,
         }
 
     def flops_per_row(self, length: int, predictions: int) -> int:
-        """Forward and backward pass on a row; the first token is read beside the predictions (model/flops.py)."""
-        encoder = encoder_flops(self.config, length, queries=min(predictions + 1, length))
-        return 3 * (encoder + masked_lm_flops(self.config, predictions) + next_sentence_flops(self.config))
+        """Forward and backward pass on a row; the pair head reads the first token beside the predictions."""
+        pairs = self.config.next_sentence
+        encoder = encoder_flops(self.config, length, queries=min(predictions + pairs, length))
+        heads = masked_lm_flops(self.config, predictions) + (next_sentence_flops(self.config) if pairs else 0)
+        return 3 * (encoder + heads)
 
 
 def sequence_weights(batch: Batch) -> jax.Array:
@@ -119,6 +118,20 @@ def sequence_weights(batch: Batch) -> jax.Array:
     if "next_sentence_weights" in batch:  # rows of several sequences
         return batch["next_sentence_weights"]
     return batch["input_mask"][:, :1].astype(jnp.float32)
+
+
+def _sums(name: str, logits: jax.Array, labels: jax.Array, weights: jax.Array) -> Sums:
+    """Sums of cross-entropy and of right predictions: logits [rows, n, classes], labels and weights [rows, n]."""
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return {f"{name}_loss": (losses * weights).sum(), f"{name}_correct": (_is_best(logits, labels) * weights).sum()}
+
+
+def _means(name: str, sums: Mapping[str, float]) -> dict[str, float]:
+    weight = max(float(sums[f"{name}_weight"]), EPSILON)
+    return {
+        f"{name}_loss": float(sums[f"{name}_loss"] / weight),
+        f"{name}_accuracy": float(sums[f"{name}_correct"] / weight),
+    }
 
 
 def _is_best(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -2,7 +2,7 @@
 
 from bert_jax.objectives.metrics import Metric
 
-METRICS = (
+MASKED_LM_METRICS = (
     Metric(
         "masked_lm_loss",
         "Masked words: loss (nats)",
@@ -24,6 +24,9 @@ METRICS = (
         baseline_short_name="unigram",
         in_progress="bar",
     ),
+)
+METRICS = (
+    *MASKED_LM_METRICS,
     Metric(
         "next_sentence_loss",
         "Next sentence: loss (nats)",

@@ -62,7 +62,7 @@ def fine_tuning_program(config: FineTuningConfig, material: Material, feed: Exam
       UserError: a batch, a parameter or the attention heads do not divide over the mesh.
     """
     check_heads(mesh, config.model.num_attention_heads)
-    task, layers, fit = material.files.task, config.model.num_hidden_layers, config.fit
+    task, layers, fit = material.files.task, config.model.distinct_layers, config.fit
     options = task.objective_options(material.files.train, config.task)
     keep_still: Callable[[Model], Model] = functools.partial(freeze, layers=layers, frozen=fit.frozen_layers)
     objective = OBJECTIVES[task.loss](config.model, task.num_outputs, task.metrics, task.head, keep_still, **options)
@@ -106,7 +106,7 @@ def make_run(config: FineTuningConfig, directory: epath.Path, material: Material
     program = fine_tuning_program(config, material, feed, mesh)
     schedule = learning_rate_schedule(config.optimizer, [_phase(config, feed)])
     best = BestStep(directory, material.files.task.metrics[0], config.fit.patience)
-    weights = without_fresh(material.weights, config.model.num_hidden_layers, config.fit.fresh_layers)
+    weights = without_fresh(material.weights, config.model.distinct_layers, config.fit.fresh_layers)
     run = Run(
         directory=directory,
         train=config.train,

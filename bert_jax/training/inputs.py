@@ -168,7 +168,7 @@ def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_v
     Of an id without a row, a device makes NaN.
     """
     largest = batch["segment_ids"].max(initial=0)
-    if largest >= type_vocab_size:
+    if type_vocab_size and largest >= type_vocab_size:  # without token types, segments are not read
         raise UserError(
             f"{source.directory} has records with {largest} among their segment_ids, and --config.model."
             f"type_vocab_size={type_vocab_size} has no row for it; give as many as there are segments (and as "

@@ -33,30 +33,32 @@ def sample_predictions(
     records = [source[index % len(source)] for index in range(rows)]
     batch = {name: np.stack([record[name] for record in records]) for name in records[0]}
 
-    def likeliest(params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def likeliest(params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         logits = program.model.apply(params, **program.objective.inputs(batch))
         probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits.masked_lm), GUESSES)
-        return probabilities, ids, jax.nn.softmax(logits.next_sentence)[:, 0]
+        relations = logits.next_sentence
+        return probabilities, ids, None if relations is None else jax.nn.softmax(relations)[:, 0]
 
-    guesses = jax.jit(likeliest, out_shardings=replicated(program.mesh))(params, batch)
-    return describe(tokens, batch, *(np.asarray(array) for array in guesses))[: min(number, len(source))]
+    guesses = jax.device_get(jax.jit(likeliest, out_shardings=replicated(program.mesh))(params, batch))
+    return describe(tokens, batch, *guesses)[: min(number, len(source))]
 
 
 def describe(
-    tokens: Sequence[str], batch: Rows, probabilities: np.ndarray, ids: np.ndarray, probability_next: np.ndarray
+    tokens: Sequence[str], batch: Rows, probabilities: np.ndarray, ids: np.ndarray, probability_next: np.ndarray | None
 ) -> list[dict[str, Any]]:
-    """Rows of ids as words; probabilities, ids [rows, predictions, guesses], probability_next [rows]."""
-    return [
-        {
+    """Rows of ids as words; probabilities, ids [rows, predictions, guesses], probability_next [rows] or None."""
+    described = []
+    for number, row in enumerate(_rows(batch)):
+        sample: dict[str, Any] = {
             "tokens": [tokens[token] for token in row["input_ids"][: int(row["input_mask"].sum())]],
             "predictions": _predictions(tokens, row, probabilities[number], ids[number]),
-            "next_sentence": {
-                "label": "random" if int(row["next_sentence_labels"][0]) else "next",
-                "probability_next": round(float(probability_next[number]), 4),
-            },
         }
-        for number, row in enumerate(_rows(batch))
-    ]
+        if probability_next is not None:
+            label = "random" if int(row["next_sentence_labels"][0]) else "next"
+            probability = round(float(probability_next[number]), 4)
+            sample["next_sentence"] = {"label": label, "probability_next": probability}
+        described.append(sample)
+    return described
 
 
 def _rows(batch: Rows) -> list[dict[str, Any]]:

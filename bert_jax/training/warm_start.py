@@ -27,7 +27,15 @@ from bert_jax.workdir.trained import read_moments, read_trained
 
 POSITIONS = "encoder/embeddings/position/embedding"
 # What may differ between the model that the weights come from and the one that goes on with them.
-FREE_TO_CHANGE = ("max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+FREE_TO_CHANGE = (
+    "max_position_embeddings",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+    "initializer",
+    "next_sentence",  # its head is left, or begins afresh
+    "left_to_right",
+)
 
 
 @dataclasses.dataclass(frozen=True)

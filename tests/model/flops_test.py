@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from bert_jax.config import ModelConfig, bert_base, bert_large
+from bert_jax.config import ModelConfig, albert_base, bert_base, bert_large, roberta_base
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 
@@ -32,8 +32,10 @@ def product_flops(jaxpr):
     [
         ModelConfig(vocab_size=30522),
         ModelConfig(vocab_size=101, hidden_size=24, num_hidden_layers=3, num_attention_heads=2, intermediate_size=40),
+        dataclasses.replace(albert_base(), vocab_size=30_000),
+        dataclasses.replace(roberta_base(), vocab_size=50_265),
     ],
-    ids=["base", "odd"],
+    ids=["base", "odd", "albert", "roberta"],
 )
 def test_three_times_the_products_of_the_forward_pass(config):
     model, length, predictions = pretraining_model(config), 128, 20

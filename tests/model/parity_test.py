@@ -10,7 +10,18 @@ import torch
 import transformers
 from flax import nnx
 
-from bert_jax.config import ModelConfig, bert_base, bert_large
+from bert_jax.config import (
+    ModelConfig,
+    albert_base,
+    albert_large,
+    albert_xlarge,
+    albert_xxlarge,
+    bert_base,
+    bert_large,
+    distilbert_base,
+    roberta_base,
+    roberta_large,
+)
 from bert_jax.interchange.huggingface import from_huggingface, to_huggingface, to_huggingface_config
 from bert_jax.model.functional import param_count
 from bert_jax.model.pretraining import PretrainingModel, pretraining_model
@@ -181,11 +192,24 @@ def test_padding_changes_nothing_before_it():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "encoder", "with_heads"),
-    [(bert_base, 109_482_240, 110_106_428), (bert_large, 335_141_888, 336_226_108)],
-    ids=["base", "large"],
+    ("sizes", "vocab_size", "encoder", "with_heads"),
+    [
+        (bert_base, 30522, 109_482_240, 110_106_428),
+        (bert_large, 30522, 335_141_888, 336_226_108),
+        # Less three rows that only files have.
+        (roberta_base, 50265, 124_697_433 - 3 * 768 - 642_393, 124_697_433 - 3 * 768),
+        (roberta_large, 50265, 355_412_057 - 3 * 1024 - 1_101_913, 355_412_057 - 3 * 1024),
+        (albert_base, 30000, 11_683_584, 11_813_810),
+        (albert_large, 30000, 17_683_968, 17_847_474),
+        (albert_xlarge, 30000, 58_724_864, 59_021_490),
+        (albert_xxlarge, 30000, 222_595_584, 223_158_450),
+        (distilbert_base, 30522, 66_362_880, 66_985_530),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_parameter_counts_are_the_papers(sizes, encoder, with_heads):
-    model = pretraining_model(dataclasses.replace(sizes(), vocab_size=30522))
+def test_parameter_counts_are_the_papers(sizes, vocab_size, encoder, with_heads):
+    config = dataclasses.replace(sizes(), vocab_size=vocab_size)
+    config.check()
+    model = pretraining_model(config)
     assert sum(leaf.size for leaf in jax.tree.leaves(model.abstract_params["encoder"])) == encoder
-    assert param_count(model) == with_heads
+    assert param_count(model) == config.parameters == with_heads

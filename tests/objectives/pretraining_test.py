@@ -117,6 +117,20 @@ def test_a_batch_without_masked_words_is_finite(logits, batch):
     assert objective.means(sums)["masked_lm_loss"] == 0.0
 
 
+def test_without_a_pair_head_the_loss_is_that_of_the_words_and_no_label_is_read(logits, batch):
+    words = PretrainingObjective(ModelConfig(vocab_size=VOCAB, next_sentence=False))
+    unlabelled = {name: array for name, array in batch.items() if name != "next_sentence_labels"}
+    sums = words.sums(logits._replace(next_sentence=None), unlabelled)
+    assert_close(sums, {name: value for name, value in restated_sums(logits, batch).items() if "masked_lm" in name})
+    loss = float(words.loss(sums, words.weights(unlabelled)))
+    assert loss == pytest.approx(float(sums["masked_lm_loss"]) / (float(sums["masked_lm_weight"]) + 1e-5), rel=1e-6)
+    means = words.means(sums)
+    assert means["loss"] == means["masked_lm_loss"] == pytest.approx(loss, rel=1e-5)
+    assert set(means) == {"loss"} | {metric.name for metric in words.metrics}
+    found = words.baselines(words.label_counts(unlabelled))
+    assert set(found) == {metric.baseline for metric in words.metrics}
+
+
 def test_means_for_people(logits, batch):
     sums = restated_sums(logits, batch)
     means = objective.means(batch_sums(logits, batch))
