@@ -55,7 +55,10 @@ class DistillationObjective:
 
     def targets(self, teacher: Model, params: Params, batch: Batch) -> dict[str, jax.Array]:
         """What the `teacher`, a teacher_model with these parameters, makes of a batch, without dropout."""
-        outputs: DistillationOutputs = teacher.apply(params, **self.inputs(batch))
+        inputs = self.inputs(batch)
+        if self.teacher.type_vocab_size:  # it may know fewer than the records have
+            inputs["segment_ids"] = jnp.minimum(inputs["segment_ids"], self.teacher.type_vocab_size - 1)
+        outputs: DistillationOutputs = teacher.apply(params, **inputs)
         states = {f"teacher_layer_{number}": outputs.layers[number] for _, number in self._pairs}
         if self.settings.kl_tokens == "masked":
             return states | {"teacher_masked_lm": outputs.logits.masked_lm}

@@ -4,9 +4,10 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -14,7 +15,7 @@ from bert_jax.config import OptimizerConfig, PhaseConfig, TrainConfig
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Objective, Sums
 from bert_jax.parallel.mesh import check_batch, check_clip_pieces
-from bert_jax.training.frozen import FrozenModel
+from bert_jax.training.frozen import FrozenModel, placed
 from bert_jax.training.optimizer import clip, make_optimizer
 from bert_jax.training.state import State, state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
@@ -34,6 +35,11 @@ class Program:
     run_step: Callable[..., tuple[State, Sums]]  # of state, batch and the frozen models' weights
     frozen: tuple[FrozenModel, ...] = ()
     frozen_params: tuple[Params, ...] = ()  # of each of them: on the mesh, or ShapeDtypeStructs until they are needed
+
+    def with_frozen_weights(self, *arrays: Mapping[str, np.ndarray]) -> "Program":
+        """With the weights of each frozen model on the mesh, of arrays by our paths."""
+        params = tuple(placed(model, weights) for model, weights in zip(self.frozen, arrays, strict=True))
+        return dataclasses.replace(self, frozen_params=params)
 
 
 def make_program(
