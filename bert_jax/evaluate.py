@@ -19,6 +19,7 @@ from bert_jax.workdir.fine_tuned import is_fine_tuned
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain or bert_jax.finetune.")
 _INPUT = flags.DEFINE_string("input", None, "Labelled file to score a fine-tuned model on.")
 _COLUMNS = flags.DEFINE_string("columns", "", "Which column of it is what, as for finetune. Default: as in training.")
+_HEADER = flags.DEFINE_enum("header", None, ["auto", "yes", "no"], "Is a first row one? Default: as in training.")
 _RECORDS = flags.DEFINE_string(
     "records",
     None,
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
 def _of_task() -> dict[str, Any]:
     if not _INPUT.value:
         raise UserError(f"--workdir={_WORKDIR.value} is a fine-tuned model; give the labelled file with --input")
-    return score_task(_WORKDIR.value, _INPUT.value, _COLUMNS.value)
+    return score_task(_WORKDIR.value, _INPUT.value, _COLUMNS.value, _HEADER.value or "")
 
 
 def _of_pretraining() -> dict[str, Any]:

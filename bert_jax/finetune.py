@@ -41,7 +41,7 @@ def settings_of_flags() -> FineTuningConfig:
     for name, flag in {**of_task, "strict": _STRICT}.items():
         setattr(settings.task, name, flag.value)
     if _LONG.value is not None:
-        vars(settings.text)["long"] = _LONG.value
+        settings.text.long = _LONG.value  # type: ignore[assignment]  # the flag has these values
     return settings
 
 

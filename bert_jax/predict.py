@@ -20,6 +20,7 @@ _OUTPUT = flags.DEFINE_string(
     "File of answers: .jsonl, .tsv, .conll (tags) or .json (answers by id); - is the terminal.",
 )
 _COLUMNS = flags.DEFINE_string("columns", "", "Which column is what, as for finetune. Default: as in training.")
+_HEADER = flags.DEFINE_enum("header", None, ["auto", "yes", "no"], "Is a first row one? Default: as in training.")
 _BEST = flags.DEFINE_integer("best", 5, "How many words for each [MASK].", 1, 1000)
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of activations and matrix products.")
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
     """Write the answers, in the order of the input."""
     del argv
     if is_fine_tuned(_WORKDIR.value):
-        number = predict(_WORKDIR.value, _INPUT.value, _OUTPUT.value, _COLUMNS.value, _DTYPE.value)
+        number = predict(_WORKDIR.value, _INPUT.value, _OUTPUT.value, _COLUMNS.value, _HEADER.value or "", _DTYPE.value)
     else:
         number = fill_masks(_WORKDIR.value, _INPUT.value, _OUTPUT.value, _BEST.value)
     if _OUTPUT.value != "-":

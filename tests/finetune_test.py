@@ -145,6 +145,16 @@ def test_predictions_do_not_depend_on_the_batch_or_the_order(chain, fine_tuned, 
     np.testing.assert_allclose(shares(alone), shares(all_of_them)[:1], atol=1e-5, rtol=0)
 
 
+def test_a_header_that_only_the_input_has(chain, fine_tuned, tmp_path):
+    source = tmp_path / "in.tsv"
+    source.write_text("value\tlabel\nstring file\tio\n")
+    own = ["--columns=text:0,label:1"]
+    assert len(predicted(chain, fine_tuned, source, tmp_path / "1.jsonl", *own, "--header=no")) == 2
+    assert len(predicted(chain, fine_tuned, source, tmp_path / "2.jsonl", *own, "--header=yes")) == 1
+    done = chain.run("evaluate", f"--workdir={fine_tuned}", f"--input={source}", *own, "--header=yes")
+    assert json.loads(done.stdout)["examples"] == 1
+
+
 def test_other_formats_by_the_name_of_the_output(chain, fine_tuned, tmp_path):
     source = tmp_path / "in.txt"
     source.write_text("value file\n\nstring 'quoted\" file\n")

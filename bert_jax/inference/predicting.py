@@ -22,15 +22,19 @@ from bert_jax.workdir import fine_tuned
 CHUNK = 5000  # examples between two writes
 
 
-def predict(workdir: epath.PathLike, source: str, output: str, columns: str, dtype: str = "float32") -> int:
+def predict(
+    workdir: epath.PathLike, source: str, output: str, columns: str = "", header: str = "", dtype: str = "float32"
+) -> int:
     """Answer each example of the file `source`, in its order; gives how many there are.
+
+    columns, header: as the flags of finetune; "" where they are those of training.
 
     Raises:
       UserError: there is no model, the file cannot be read, or the output's name says no format.
     """
     write = format_of(output)
     model = fine_tuned.read_description(workdir)
-    options = dataclasses.replace(model.options, columns=columns or model.options.columns)
+    options = options_of_input(model.options, columns, header)
     predictor = load_predictor(workdir, dtype)
     examples = read_inputs(predictor.task, source, options, asked=bool(columns))
     if output == "-":
@@ -40,6 +44,12 @@ def predict(workdir: epath.PathLike, source: str, output: str, columns: str, dty
     else:
         _to_file(predictor, examples, source, output, model.weights_crc32c, write)
     return len(examples)
+
+
+def options_of_input(trained: TaskConfig, columns: str, header: str) -> TaskConfig:
+    """How a file is read: as those of training, but for what is not ""."""
+    given: dict[str, Any] = {name: value for name, value in (("columns", columns), ("header", header)) if value}
+    return dataclasses.replace(trained, **given)
 
 
 def read_inputs(task: Task, source: str, options: TaskConfig, asked: bool, needs_labels: bool = False) -> list[Example]:

@@ -4,24 +4,24 @@ from typing import Any
 
 from etils import epath
 
-from bert_jax.inference.predicting import read_inputs
+from bert_jax.inference.predicting import options_of_input, read_inputs
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.tasks.chance import interval
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import finite_or_none
 
 
-def score_task(workdir: epath.PathLike, source: str, columns: str = "") -> dict[str, Any]:
+def score_task(workdir: epath.PathLike, source: str, columns: str = "", header: str = "") -> dict[str, Any]:
     """The task's scores on the examples of `source`, and a 95 % interval of the headline score.
+
+    columns, header: as the flags of finetune; "" where they are those of training.
 
     Raises:
       UserError: there is no model, or the file cannot be read, or has labels that the model does not know.
     """
     model = fine_tuned.read_description(workdir)
     predictor = load_predictor(workdir)
-    task, options = predictor.task, model.options
-    if columns:
-        options.columns = columns
+    task, options = predictor.task, options_of_input(model.options, columns, header)
     examples = read_inputs(task, source, options, asked=bool(columns), needs_labels=True)
     task.check(examples)
     predictions = predictor.predict(examples, source)

@@ -71,7 +71,7 @@ class Classification:
 
     def encode(self, examples: Sequence[TextExample], encoder: TextEncoder) -> Rows:
         """See Task; labels int32 [rows]."""
-        known = all(example.label is not None for example in examples)
+        known = {example.label for example in examples} <= set(self.labels)  # a file to predict may have others
         return whole_texts.encode(examples, encoder, {"labels": self._numbers(examples)} if known else None)
 
     def _numbers(self, examples: Sequence[TextExample]) -> np.ndarray:

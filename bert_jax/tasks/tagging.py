@@ -73,7 +73,7 @@ class Tagging:
     def encode(self, examples: Sequence[TaggingExample], encoder: TextEncoder) -> Rows:
         """See Task; token_labels of first pieces, each in one row only."""
         number = {tag: place for place, tag in enumerate(self.labels)}
-        known = all(example.tags is not None for example in examples)
+        known = all(one.tags is not None and number.keys() >= set(one.tags) for one in examples)  # else: to predict
         found = [(place, row) for place, one in enumerate(examples) for row in word_rows(one.words, encoder)]
         of_words = [[number[tag] for tag in one.tags or ()] if known else None for one in examples]
         return make_rows(

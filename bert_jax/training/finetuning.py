@@ -1,5 +1,6 @@
 """Fine-tuning: labelled files and a pretrained model to a directory that predicts; several seeds in turn."""
 
+import dataclasses
 import json
 
 import jax
@@ -19,10 +20,12 @@ from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Floors, Material
 from bert_jax.training.report_thread import Report
 from bert_jax.training.seed_run import SeedRun
-from bert_jax.training.task_results import write_results
+from bert_jax.training.task_results import without_nan, write_results
 from bert_jax.workdir import run_directory
 
 ROWS = "rows.json"  # digests of the rows of each split, from the run's begin
+FLOORS = "floors.json"  # what simple methods reach on these, by split
+KeptFloors = dict[str, dict[str, float | None]]
 
 
 def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, report: Report | None = None) -> None:
@@ -43,9 +46,12 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     material = _material(config, files, pretrained)
     digests = _check_same_rows(workdir, config.task, material)
     mesh = make_mesh(config.mesh)
+    floors = _floors(workdir, files)
+    material = dataclasses.replace(material, floors=floors)
     if jax.process_index() == 0:
         run_directory.claim(workdir, config, pretrained.tokenizer)
         replace_text(workdir / ROWS, json.dumps(digests))
+        replace_text(workdir / FLOORS, json.dumps({split: without_nan(each) for split, each in floors.items()}))
     of_workdir = (lambda _: report(workdir)) if report else None
     runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer) for number in range(seeds)]
     scores = [run.result(mesh, of_workdir) for run in runs]
@@ -54,13 +60,12 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
 
 
 def _material(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained) -> Material:
-    """Examples as rows, and what simple methods reach."""
+    """Examples as rows."""
     lengths: dict[str, TextLengths] = {}
     rows = {name: _rows(config, files, name, pretrained.tokenizer, lengths) for name in ("train", "dev", "test")}
     train_rows = rows["train"]
     assert train_rows is not None
-    floors = {name: _floors(files, name) for name in ("dev", "test")}
-    return Material(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, lengths)
+    return Material(files, train_rows, rows["dev"], rows["test"], {}, pretrained.arrays, lengths)
 
 
 def _check_same_rows(workdir: epath.Path, config: TaskConfig, material: Material) -> dict[str, str]:
@@ -94,7 +99,18 @@ def _rows(
     return rows
 
 
-def _floors(files: TaskFiles, split: str) -> Floors:
-    """Of a split, {} if there is none."""
-    examples = getattr(files, split)
-    return files.task.floors(files.train, examples) if examples else {}
+def _floors(workdir: epath.Path, files: TaskFiles) -> dict[str, Floors]:
+    """What simple methods reach on each split, {} where there is none: kept, since they take seconds."""
+    path = workdir / FLOORS
+    if path.exists():
+        kept = read_json(path, dict[str, KeptFloors], "delete it, and it is made again")
+        return {split: _with_nan(floors) for split, floors in kept.items()}
+    splits = {"dev": files.dev, "test": files.test}
+    return {name: files.task.floors(files.train, examples) if examples else {} for name, examples in splits.items()}
+
+
+def _with_nan(floors: KeptFloors) -> Floors:
+    return {
+        method: {name: float("nan") if value is None else value for name, value in scores.items()}
+        for method, scores in floors.items()
+    }

@@ -79,13 +79,13 @@ def _summary(
         "seeds": [one.seed for one in scores],
         "best_seed": best_seed,
         "steps": [one.step for one in scores],
-        "floors": {split: _finite(floors) for split, floors in material.floors.items()},
+        "floors": {split: without_nan(floors) for split, floors in material.floors.items()},
         "lengths": {split: dataclasses.asdict(lengths) for split, lengths in material.lengths.items()},
         **splits,
     }
 
 
-def _finite(floors: Floors) -> dict[str, dict[str, float | None]]:
+def without_nan(floors: Floors) -> dict[str, dict[str, float | None]]:
     """Ready for JSON, which has no NaN."""
     return {
         method: {name: fine_tuned.finite_or_none(value) for name, value in scores.items()}
