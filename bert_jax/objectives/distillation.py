@@ -53,6 +53,7 @@ class DistillationObjective:
         """The teacher's encoder and masked-LM head, which is all that is read of it."""
         return distillation_model(dataclasses.replace(self.teacher, next_sentence=False), dtype, "none", by_sequence)
 
+    @jax.named_scope(scopes.TEACHER)
     def targets(self, teacher: Model, params: Params, batch: Batch) -> dict[str, jax.Array]:
         """What the `teacher`, a teacher_model with these parameters, makes of a batch, without dropout."""
         inputs = self.inputs(batch)

@@ -19,7 +19,7 @@ from bert_jax.parallel.peak import peak_flops
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.training.description import describe, newest_description
-from bert_jax.training.frozen import frozen_model
+from bert_jax.training.frozen import FrozenModel, frozen_model
 from bert_jax.training.inputs import PhaseInput, open_phases, with_records
 from bert_jax.training.loop import train
 from bert_jax.training.optimizer import learning_rate_schedule
@@ -122,6 +122,13 @@ def _run(
     )
 
 
+def pretraining_objective(config: Config, teacher: ModelConfig | None) -> PretrainingObjective | DistillationObjective:
+    """What the run of a resolved config minimises, with a teacher of this architecture or none."""
+    if teacher is None:
+        return PretrainingObjective(config.model)
+    return DistillationObjective(config.model, teacher, config.distillation)
+
+
 def pretraining_program(config: Config, mesh: Mesh, teacher: ModelConfig | None = None) -> Program:
     """What the run of a resolved config computes, whose vocab_size is known; `plan` compiles the same.
 
@@ -131,16 +138,16 @@ def pretraining_program(config: Config, mesh: Mesh, teacher: ModelConfig | None 
       UserError: a batch, a parameter or the attention heads do not divide over the mesh.
     """
     check_heads(mesh, config.model.num_attention_heads)
-    make = functools.partial(
-        make_program, train=config.train, optimizer=config.optimizer, phases=config.phases, mesh=mesh
-    )
-    if teacher is None:
-        return make(PretrainingObjective(config.model))
-    check_heads(mesh, teacher.num_attention_heads)
-    objective = DistillationObjective(config.model, teacher, config.distillation)
+    objective = pretraining_objective(config, teacher)
+    frozen = (_teacher_model(objective, config, mesh),) if isinstance(objective, DistillationObjective) else ()
+    return make_program(objective, config.train, config.optimizer, config.phases, mesh, frozen=frozen)
+
+
+def _teacher_model(objective: DistillationObjective, config: Config, mesh: Mesh) -> FrozenModel:
+    check_heads(mesh, objective.teacher.num_attention_heads)
     model = objective.teacher_model(config.train.dtype, by_sequence=mesh.devices.flat[0].platform == "tpu")
     targets = functools.partial(objective.targets, model)
-    return make(objective, frozen=(frozen_model(model, targets, mesh, config.optimizer.shard_over_data),))
+    return frozen_model(model, targets, mesh, config.optimizer.shard_over_data)
 
 
 def _first_state(program: Program, seed: int, first_weights: FirstWeights | None) -> State:

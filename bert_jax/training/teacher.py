@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from bert_jax.config import Config, ModelConfig
+from bert_jax.config import Config, ModelConfig, bert_base
 from bert_jax.config.check import require
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import ForeignWeights
@@ -68,6 +68,23 @@ def read_teacher(config: Config, records: Tokenizer) -> Teacher:
     if missing := [name for name in wanted if name not in weights.arrays]:
         raise UserError(f"{flag} has no {missing[0]}; give a pretrained model with its masked-LM head")
     return Teacher(config.teacher, {name: weights.arrays[name] for name in wanted}, theirs)
+
+
+def architecture(config: Config) -> ModelConfig | None:
+    """That of the teacher of a resolved config, for a plan; None of a run without one.
+
+    A teacher that is not there is taken for a BERT-base. Raises UserError if it cannot be read.
+    """
+    if not config.teacher:
+        return None
+    theirs = bert_base()
+    if epath.Path(config.teacher).exists():
+        theirs = read_pretrained(config.teacher, config.model, WITH_MASKED_LM).config
+    else:
+        logging.warning("--config.teacher=%s is not there: planned for a BERT-base as teacher", config.teacher)
+    theirs = dataclasses.replace(theirs, vocab_size=config.model.vocab_size)
+    _check_sizes(f"--config.teacher={config.teacher}", theirs, config)
+    return theirs
 
 
 def _check_vocabulary(
