@@ -4,23 +4,21 @@
 
 The text has a sentence on each line (or a paragraph, with --split_sentences) and a blank line between documents. Where
 it is tokenized already, a line holds ids, and --vocab=ids:VOCAB_SIZE,pad=0,unk=1,cls=2,sep=3,mask=4 says which
-special. With one part and no holdout the records are those of the original create_pretraining_data.py, value for value.
+special. With one part and no holdout the records are those of the original create_pretraining_data.py, value for value;
+with --pairs=sop --ngram=3 those of ALBERT's, if NumPy's generator is given the same seed there.
 """
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
 from bert_jax import cli
 from bert_jax.data.beam_workers import BEAM_OPTIONS_HELP, RUNNERS, parse_beam_options
 from bert_jax.data.building import build_records
-from bert_jax.data.options import RecordOptions
+from bert_jax.data.option_flags import define_options, options_of
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP
 from bert_jax.text.tokenizer import load_tokenizer
-
-_DEFAULTS = RecordOptions()
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
@@ -32,28 +30,17 @@ _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Process
 _RUNNER = flags.DEFINE_enum("runner", "local", RUNNERS, "What builds the parts: processes here, or Apache Beam.")
 _BEAM_OPTIONS = flags.DEFINE_string("beam_options", "", BEAM_OPTIONS_HELP)
 _DO_LOWER_CASE = flags.DEFINE_bool("do_lower_case", None, "Lower-case? For a bare vocab.txt; yes if not given.")
-_OPTIONS: list[flags.FlagHolder[Any]] = [
-    flags.DEFINE_integer("max_seq_length", _DEFAULTS.max_seq_length, "Tokens of a sequence."),
-    flags.DEFINE_integer("max_predictions_per_seq", _DEFAULTS.max_predictions_per_seq, "Most masked tokens of one."),
-    flags.DEFINE_integer("dupe_factor", _DEFAULTS.dupe_factor, "How often to go through the text, with other masks."),
-    flags.DEFINE_float("masked_lm_prob", _DEFAULTS.masked_lm_prob, "The share of the tokens to mask."),
-    flags.DEFINE_float("short_seq_prob", _DEFAULTS.short_seq_prob, "How often to make sequences that are shorter."),
-    flags.DEFINE_bool("whole_word_mask", _DEFAULTS.whole_word_mask, "Mask all pieces of a word together."),
-    flags.DEFINE_integer("random_seed", _DEFAULTS.random_seed, "Seed of all chance in building the records."),
-    flags.DEFINE_integer("num_parts", _DEFAULTS.num_parts, "Parts to cut the text into; each becomes a shard."),
-    flags.DEFINE_float("holdout", _DEFAULTS.holdout, "Share of the documents for a validation split."),
-    flags.DEFINE_bool("split_sentences", _DEFAULTS.split_sentences, "Cut each line of text into sentences."),
-]
-flags.DEFINE_alias("do_whole_word_mask", "whole_word_mask")
+_OPTIONS = define_options()
 
 
 def main(argv: Sequence[str]) -> None:
     """Build what the flags ask for."""
     del argv
-    options = RecordOptions(**{option.name: option.value for option in _OPTIONS})
+    tokenizer = load_tokenizer(_VOCAB.value, _DO_LOWER_CASE.value)
+    options = options_of(_OPTIONS, tokenizer)
     beam = parse_beam_options(_RUNNER.value, _BEAM_OPTIONS.value, _NUM_WORKERS.value)
     more = _NUM_WORKERS.value, _TEXT_FIELD.value, _STRICT.value, beam, _SKIP_BAD_RECORDS.value
-    build_records(_INPUT.value, load_tokenizer(_VOCAB.value, _DO_LOWER_CASE.value), _OUTPUT.value, options, *more)
+    build_records(_INPUT.value, tokenizer, _OUTPUT.value, options, *more)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from bert_jax import cli
 from bert_jax.errors import UserError
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP, Corpus
 from bert_jax.text.token_ids import MOST_IDS
-from bert_jax.text.vocabulary import KINDS, build_vocabulary, describe
+from bert_jax.text.vocabulary import KINDS, KINDS_HELP, build_vocabulary, describe
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
@@ -18,7 +18,7 @@ _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1, 1000
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The directory to write the vocabulary to.", required=True)
-_KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, "WordPiece, byte-level BPE, or SentencePiece's unigram model.")
+_KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, KINDS_HELP)
 _VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size",
     30522,
@@ -34,7 +34,8 @@ _LOWERCASE = flags.DEFINE_boolean(
 _STRIP_ACCENTS = flags.DEFINE_boolean(
     "strip_accents",
     None,
-    "WordPiece: whether accents, and with them all combining marks, are dropped; if not given, they go with case. "
+    "WordPiece: whether accents, and with them all combining marks, are dropped; if not given, they go with case "
+    "(unigram: always). "
     "--nostrip_accents keeps the vowel signs of Indic scripts, Thai, Arabic and Hebrew.",
 )
 _TOKENIZE_CHINESE_CHARS = flags.DEFINE_boolean(

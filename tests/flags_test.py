@@ -53,7 +53,7 @@ def test_a_number_out_of_range_is_refused_where_flags_are_read(verb):
 
 
 MAY_BE = {
-    "0": {"masked_lm_prob", "short_seq_prob", "random_seed", "holdout"},
+    "0": {"masked_lm_prob", "short_seq_prob", "random_seed", "holdout", "ngram"},
     "-1": {"random_seed"},
     str(BILLION): {"random_seed"},
 }

@@ -78,7 +78,8 @@ def _advise(build: Build) -> None:
     """Warn of what is allowed and seldom meant."""
     if advice := build.options.advice():
         logging.warning("%s", advice)
-    if build.corpus.has_paragraphs and not build.options.split_sentences:
+    has_pairs = build.options.pairs != "none"
+    if has_pairs and build.corpus.has_paragraphs and not build.options.split_sentences:
         logging.warning(
             "a line of %s is a paragraph, and pairs are made of lines: most will be of two documents; "
             "give --split_sentences",
@@ -144,4 +145,4 @@ def _manifest(build: Build, cut: CutCorpus) -> Manifest:
 def _show_examples(build: Build) -> None:
     source = RecordSource(build.output, "train")
     for number in range(min(_EXAMPLES, len(source))):
-        logging.info("Example %d\n%s", number + 1, readable(source[number], build.tokenizer))
+        logging.info("Example %d\n%s", number + 1, readable(source[number], build.tokenizer, build.options.pairs))

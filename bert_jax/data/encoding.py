@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bert_jax.data.compiled import ZERO, compiled
 from bert_jax.data.flat_corpus import Corpus
-from bert_jax.data.instances import B_END, B_START, Instances, Rules, lay_out
+from bert_jax.data.instances import B_END, B_START, IN_ORDER, Instances, Rules, lay_out
 from bert_jax.data.masking import MaskingRules
 
 _BATCH = 256  # records
@@ -90,8 +90,9 @@ def _encode(
         start, stop = instances.predictions_start[number], instances.predictions_start[number + 1]
         positions, replacements = instances.positions[start:stop], instances.replacements[start:stop]
         _pack_predictions(tokens, positions, replacements, max_predictions, packed)
-        _pack_sequence(tokens, length, segments[B_END] - segments[B_START] + 1, packed)
-        _pack_ones(_NEXT_SENTENCE, ZERO, ZERO + instances.is_random_next[number], ZERO + 1, packed)
+        second_length = segments[B_END] - segments[B_START]
+        _pack_sequence(tokens, length, second_length + (second_length > 0), packed)
+        _pack_ones(_NEXT_SENTENCE, ZERO, ZERO + (instances.relations[number] != IN_ORDER), ZERO + 1, packed)
         at = _put_example(out, at, packed)
         ends[record] = at
 
@@ -122,7 +123,7 @@ def _pack_predictions(
 
 @compiled
 def _pack_sequence(tokens: NDArray[np.int32], length: int, second_length: int, packed: _Packed) -> None:
-    """Pack the features of the sequence's length; `second_length` is that of B and its [SEP]."""
+    """Pack the features of the sequence's length; `second_length` is that of B and its [SEP], if there is B."""
     size = ZERO
     for number in range(length):
         size = _put_varint(packed.content[_INPUT_IDS], size, tokens[number])

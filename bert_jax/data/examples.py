@@ -4,10 +4,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bert_jax.config.data import Pairs
 from bert_jax.text.tokenizer import Tokenizer
 
+# What next_sentence_labels is called, and its values.
+_LABELS = {
+    "nsp": ("next sentence", ("the true one", "random")),
+    "sop": ("sentence order", ("as in the text", "exchanged, or of two documents")),
+}
 
-def readable(record: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> str:
+
+def readable(record: Mapping[str, np.ndarray], tokenizer: Tokenizer, pairs: Pairs) -> str:
     """A record's tokens, segments, masks and labels as lines of text, without the padding."""
     length = int(record["input_mask"].sum())
     predictions = int(record["masked_lm_weights"].sum())
@@ -18,8 +25,10 @@ def readable(record: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> str:
         "segment_ids": _listed(record["segment_ids"][:length]),
         "masked_lm_positions": _listed(record["masked_lm_positions"][:predictions]),
         "masked_lm_labels": " ".join(labels),
-        "next sentence": "random" if record["next_sentence_labels"][0] else "the true one",
     }
+    if pairs in _LABELS:
+        name, values = _LABELS[pairs]
+        lines[name] = values[record["next_sentence_labels"][0]]
     return "\n".join(f"  {name}: {value}" for name, value in lines.items())
 
 

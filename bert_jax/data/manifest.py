@@ -12,6 +12,7 @@ import msgspec
 import tensorflow_datasets as tfds
 from etils import epath
 
+from bert_jax.config.data import Pairs
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.original_shards import ForeignRecords, is_foreign, read_foreign
 from bert_jax.data.schema import record_features
@@ -64,6 +65,11 @@ class Manifest:
     statistics: dict[str, dict[str, Any]]  # per split: documents, instances, masks, unknown tokens ...
     bert_jax_version: str
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def pairs(self) -> Pairs:
+        """What the records' labels are about: "nsp" in those from before there was a choice."""
+        return self.options.get("pairs", RecordOptions.pairs)
 
 
 def write_manifest(directory: epath.PathLike, manifest: Manifest) -> None:
@@ -154,7 +160,7 @@ def _of_foreign(found: ForeignRecords) -> Manifest:
         vocab_fingerprint=found.tokenizer.fingerprint,
         tokenizer_kind=found.tokenizer.kind,
         splits={name: Split(sum(shard.num_records for shard in split), split) for name, split in shards.items()},
-        options={},
+        options={"pairs": found.pairs} if found.pairs != RecordOptions.pairs else {},
         inputs=[path.name for path in found.num_records],
         statistics={},
         bert_jax_version="",
@@ -179,5 +185,5 @@ def _write_tfds_metadata(directory: epath.Path, manifest: Manifest) -> None:
         ],
         filename_template=None,
         check_data=False,  # would need TensorFlow
-        description="Sentence pairs with masked words for BERT pretraining; records.json says how they were made.",
+        description="Text with masked words for BERT pretraining; records.json says how the records were made.",
     )

@@ -1,4 +1,4 @@
-"""The generator of Python's random module, compiled: the same draws as random.Random, one by one.
+"""The generator of Python's random module and NumPy's RandomState, compiled: the same draws, one by one.
 
 The generator is MT19937 (Matsumoto and Nishimura, 1998); how floats, whole numbers and shuffles are made of its
 32-bit words is what CPython's random.py and _randommodule.c do. The state is an array of uint32: the 624 words of
@@ -6,6 +6,7 @@ the generator and, last, how many of them are used up, exactly as in random.Rand
 """
 
 import random
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,27 @@ _MATRIX = np.uint32(0x9908B0DF)
 _ONE = np.uint32(1)
 
 
+class Generators(NamedTuple):
+    """The two generators of a build."""
+
+    main: State  # of all draws but those of the other
+    ngrams: State  # of the lengths of n-grams
+
+
 def state_of(rng: random.Random) -> State:
     """The state in which `rng` is; draws from it leave `rng` alone."""
     return np.array(rng.getstate()[1], np.uint32)
+
+
+def numpy_state(seed: int) -> State:
+    """The state of NumPy's global generator after np.random.seed(seed), which takes 32 bits; of others the lowest."""
+    _, words, used, *_ = np.random.RandomState(seed % 2**32).get_state(legacy=True)
+    return np.array([*words, used], np.uint32)
+
+
+def generators_of(seed: int) -> Generators:
+    """Both generators, seeded: as random.Random(seed) and np.random.seed(seed)."""
+    return Generators(state_of(random.Random(seed)), numpy_state(seed))
 
 
 @compiled

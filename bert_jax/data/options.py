@@ -1,8 +1,16 @@
 """The options that decide what records hold. Where the original program has a flag, its name is kept."""
 
 import dataclasses
+from typing import get_args
 
+from bert_jax.config.data import Pairs
 from bert_jax.errors import UserError
+
+PAIRS: tuple[Pairs, ...] = get_args(Pairs)
+PAIRS_HELP = (
+    "nsp: half of the pairs are of two documents (BERT); sop: half are exchanged, the second part first (ALBERT); "
+    "none: no pairs, text of one document in one segment."
+)
 
 _ENOUGH = 0.9  # of the predictions that masked_lm_prob asks for
 
@@ -17,6 +25,8 @@ class RecordOptions:
     masked_lm_prob: float = 0.15
     short_seq_prob: float = 0.1
     whole_word_mask: bool = False
+    pairs: Pairs = "nsp"
+    ngram: int = 0  # words that are masked together at most, drawn as ALBERT does; 0: one by one, as BERT does
     random_seed: int = 12345
     num_parts: int = 1
     holdout: float = 0.0  # fraction of the documents
@@ -30,6 +40,9 @@ class RecordOptions:
         _check_between("dupe_factor", self.dupe_factor, 1, 1_000_000)
         _check_between("masked_lm_prob", self.masked_lm_prob, 0.0, 1.0)
         _check_between("short_seq_prob", self.short_seq_prob, 0.0, 1.0)
+        _check_between("ngram", self.ngram, 0, 100)
+        if self.pairs not in PAIRS:
+            raise UserError(f"--pairs={self.pairs} must be one of {', '.join(PAIRS)}")
         _check_between("random_seed", self.random_seed, -(2**63), 2**63 - 1)
         _check_between("num_parts", self.num_parts, 1, 99_999)
         _check_between("holdout", self.holdout, 0.0, 0.9)

@@ -12,7 +12,8 @@ import tqdm
 from absl import logging
 from etils import epath
 
-from bert_jax.data.schema import RecordFormat, record_sizes
+from bert_jax.config.data import Pairs
+from bert_jax.data.schema import RecordFormat, is_alberts, record_sizes
 from bert_jax.data.shard_index import index_path
 from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import UserError
@@ -25,6 +26,7 @@ class ForeignRecords:
 
     max_seq_length: int
     max_predictions_per_seq: int
+    pairs: Pairs
     tokenizer: Tokenizer
     num_records: dict[epath.Path, int]  # of every shard, in order of the names
 
@@ -55,7 +57,9 @@ def read_foreign(directory: epath.Path) -> ForeignRecords:
                 f"{first[0]} and {first[1]}; put them into directories of their own"
             )
     assert first is not None, "is_foreign has found shards"
-    return ForeignRecords(*first, tokenizer, num_records)
+    # Without a flag, ALBERT's script exchanges A and B.
+    pairs: Pairs = "sop" if is_alberts(TFRecordReader(shards[0])[0]) else "nsp"
+    return ForeignRecords(*first, pairs, tokenizer, num_records)
 
 
 def _shards(directory: epath.Path) -> list[epath.Path]:

@@ -8,6 +8,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
+from bert_jax.config.data import Pairs
 from bert_jax.data.manifest import Manifest
 from bert_jax.data.parts import Part
 from bert_jax.data.statistics import FILL_BINS, Statistics
@@ -20,7 +21,8 @@ REPORT = "records_report.json"
 
 _BAR = 40  # characters of the longest bar
 _LOGGED_TEMPLATES = 5
-_MOST_RANDOM_NEXT = 0.6  # of the instances; the original means a half
+_MOST_RANDOM_NEXT = {"nsp": 0.6, "sop": 0.2, "none": 1.0}  # of the instances; the originals mean a half and none
+_RANDOM_NEXT_MEANT = {"nsp": "half is", "sop": "none are"}
 
 
 @dataclasses.dataclass
@@ -43,7 +45,12 @@ def make_report(manifest: Manifest, parts: Iterable[Part], input_report: InputRe
             **_shares(statistics, manifest.max_seq_length),
             "documents_without_a_token": documents[split] - statistics.documents,
         }
-    return {"input": as_json(input_report), "max_seq_length": manifest.max_seq_length, "splits": splits}
+    return {
+        "input": as_json(input_report),
+        "max_seq_length": manifest.max_seq_length,
+        "pairs": manifest.pairs,
+        "splits": splits,
+    }
 
 
 def write_report(output: epath.Path, report: dict[str, Any]) -> None:
@@ -71,7 +78,7 @@ def log_report(report: dict[str, Any]) -> None:
             f"{statistics.longest_document:,}",
             f"{counts['documents_without_a_token']:,}",
         )
-        _warn(split, statistics)
+        _warn(split, statistics, report["pairs"])
         logging.info("%s: how full the sequences are\n%s", split, _chart(statistics, report["max_seq_length"]))
     for why, found in report["input"]["dropped"].items():
         logging.info("left out: %s, %s", f"{found['count']:,}", why)
@@ -82,17 +89,16 @@ def log_report(report: dict[str, Any]) -> None:
         )
 
 
-def _warn(split: str, statistics: Statistics) -> None:
+def _warn(split: str, statistics: Statistics, pairs: Pairs) -> None:
     unknown = statistics.unknown_tokens / max(1, statistics.tokens)
     if unknown > SUSPICIOUS_SHARE:
         logging.warning("%s: %.1f%% of the tokens are [UNK]: the vocabulary is not of this text", split, 100 * unknown)
     random_next = statistics.random_next / max(1, statistics.instances)
-    if random_next > _MOST_RANDOM_NEXT:
+    if random_next > _MOST_RANDOM_NEXT[pairs]:
         logging.warning(
-            "%s: %.0f%% of the pairs are of two documents, where half is meant: most documents have one line, or most "
+            "%s: %.0f%% of the pairs are of two documents, where %s meant: most documents have one line, or most "
             "lines are as long as a sequence; --split_sentences cuts lines into sentences",
-            split,
-            100 * random_next,
+            *(split, 100 * random_next, _RANDOM_NEXT_MEANT[pairs]),
         )
 
 
@@ -110,6 +116,7 @@ def _shares(statistics: Statistics, max_seq_length: int) -> dict[str, float]:
         "unknown_share": share(statistics.unknown_tokens, statistics.tokens),
         "filled_share": share(statistics.filled, statistics.instances * max_seq_length),
         "random_next_share": share(statistics.random_next, statistics.instances),
+        "exchanged_share": share(statistics.exchanged, statistics.instances),
         "masked_share": share(statistics.masked, statistics.predictions),
         "kept_share": share(statistics.kept, statistics.predictions),
         "replaced_share": share(statistics.replaced, statistics.predictions),

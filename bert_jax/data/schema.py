@@ -44,6 +44,11 @@ def record_sizes(data: bytes) -> tuple[int, int]:
     return lengths[0], lengths[1]
 
 
+def is_alberts(data: bytes) -> bool:
+    """Whether a serialized record is of ALBERT's script, which adds a feature that nothing here reads."""
+    return "token_boundary" in _features(data)
+
+
 class RecordFormat:
     """Converts records of one size between bytes and arrays. Thread-safe."""
 

@@ -6,7 +6,6 @@ each) and where its instances are among them (about 180 bytes each at length 128
 
 import dataclasses
 import json
-import random
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,7 +16,7 @@ from bert_jax.data.flat_corpus import Corpus, flat_corpus, shuffled
 from bert_jax.data.instances import Rules, append, make_instances, make_rules, no_instances, sizes
 from bert_jax.data.manifest import Shard
 from bert_jax.data.masking import MaskingRules
-from bert_jax.data.mersenne_twister import shuffle, state_of
+from bert_jax.data.mersenne_twister import generators_of, shuffle
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, read_part
 from bert_jax.data.record_sizes import write_sizes
@@ -68,17 +67,17 @@ def build_shard(
     if part.split == "validation":
         options = dataclasses.replace(options, dupe_factor=1)  # one set of masks, so that evaluations compare
     rules = make_rules(options, tokenizer)
-    state = state_of(random.Random(options.random_seed))
-    corpus = shuffled(_tokenized(parts_directory, part, tokenizer, progress), state)
+    generators = generators_of(options.random_seed)
+    corpus = shuffled(_tokenized(parts_directory, part, tokenizer, progress), generators.main)
     statistics, instances = Statistics(), no_instances()
     statistics.add_corpus(corpus, tokenizer.unk_id)
     for _ in range(options.dupe_factor):
-        copy = make_instances(corpus, rules, state)
+        copy = make_instances(corpus, rules, generators)
         statistics.add_instances(copy, corpus, tokenizer.mask_id, options.max_seq_length)
         append(instances, copy)
         progress(part.bytes // 2, len(copy.segments))
     order = np.arange(len(instances.segments))
-    shuffle(state, order)
+    shuffle(generators.main, order)
     path = output / shard_name(part.split, part.number, part.num_parts)
     write_sizes(path, sizes(instances)[order])
     with write_shard(path) as writer:
@@ -96,12 +95,12 @@ def build_shard(
 def compile_all() -> None:
     """Make a few records of nothing, so that all that is compiled for shards is compiled, and kept on disk."""
     special_ids = {"cls_id": 1, "sep_id": 2, "mask_id": 3, "vocab_size": 4}
-    masking = MaskingRules(np.ones(6, np.int32), np.zeros(4, np.bool_), **special_ids)
-    rules = Rules(max_seq_length=5, short_seq_prob=0.5, masking=masking)
-    state = state_of(random.Random(0))
-    corpus = shuffled(flat_corpus([[[0], [0]], [[0], [0]]]), state)
+    masking = MaskingRules(np.ones(6, np.int32), np.zeros(4, np.bool_), **special_ids, ngram_shares=np.empty(0))
+    rules = Rules(max_seq_length=5, short_seq_prob=0.5, pairs=0, masking=masking)
+    generators = generators_of(0)
+    corpus = shuffled(flat_corpus([[[0], [0]], [[0], [0]]]), generators.main)
     instances = no_instances()
-    append(instances, make_instances(corpus, rules, state))
+    append(instances, make_instances(corpus, rules, generators))
     Statistics().add_instances(instances, corpus, masking.mask_id, rules.max_seq_length)
     list(encoded(corpus, instances, np.arange(len(instances.segments)), rules, 1))
 

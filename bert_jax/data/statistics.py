@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bert_jax.data.compiled import compiled
 from bert_jax.data.flat_corpus import Corpus
-from bert_jax.data.instances import A_END, A_START, B_START, Instances, lengths
+from bert_jax.data.instances import A_END, A_START, B_START, EXCHANGED, RANDOM, Instances, lengths
 
 FILL_BINS = 20
 
@@ -25,6 +25,7 @@ class Statistics:
     unknown_tokens: int = 0
     instances: int = 0
     random_next: int = 0  # instances whose second segment is from elsewhere
+    exchanged: int = 0  # instances whose second segment is what comes before the first
     filled: int = 0  # tokens of all instances, [CLS] and [SEP] included
     predictions: int = 0
     masked: int = 0  # predictions whose input is [MASK]
@@ -53,7 +54,8 @@ class Statistics:
         bins = np.bincount((FILL_BINS * tokens - 1) // max_seq_length, minlength=FILL_BINS)
         self.fill = [count + more for count, more in zip(self.fill, bins.tolist(), strict=True)]
         self.instances += len(tokens)
-        self.random_next += int(np.count_nonzero(instances.is_random_next))
+        self.random_next += int(np.count_nonzero(instances.relations == RANDOM))
+        self.exchanged += int(np.count_nonzero(instances.relations == EXCHANGED))
         self.filled += int(tokens.sum())
         predictions = len(instances.replacements)
         masked = int(np.count_nonzero(instances.replacements == mask_id))
@@ -73,7 +75,8 @@ class Statistics:
             f"{self.predictions / max(1, self.instances):.1f} predictions each "
             f"({self.masked / predictions:.1%} [MASK], {self.kept / predictions:.1%} kept, "
             f"{self.replaced / predictions:.1%} replaced), "
-            f"{self.random_next / max(1, self.instances):.1%} random next sentences"
+            f"{self.random_next / max(1, self.instances):.1%} random next sentences, "
+            f"{self.exchanged / max(1, self.instances):.1%} exchanged pairs"
         )
 
 

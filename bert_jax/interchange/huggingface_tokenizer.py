@@ -5,12 +5,16 @@ Where it must differ, the text being ordinary for us and not for transformers:
   - its WordPiece drops private-use and unassigned characters, and follows the Unicode tables of its own release;
   - its BertTokenizer in Python (before release 5) composes characters (NFC) where accents stay;
   - of two equally likely segmentations ("-----" in pieces of 1 and 2) it may take the other one than SentencePiece;
+  - of ALBERT's pieces like "9,", split again, it may take others for the number;
   - of SentencePiece models only unigram ones have a tokenizer.json; others are exported as their .model file alone;
   - transformers 5's BertTokenizer, where a program asks for it by that name, takes no more of a tokenizer.json than the
     vocabulary: words over 100 characters are unknown there, and Σ is always σ. AutoTokenizer takes all of it.
 """
 
 import json
+import sys
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import tokenizers
@@ -48,6 +52,8 @@ def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
         "model_max_length": max_length,
         **{f"{name}_token": token for name, token in _special_tokens(tokenizer).items()},
     }
+    if tokenizer.keep_accents is not None:
+        settings["keep_accents"] = tokenizer.keep_accents
     if tokenizer.kind == "wordpiece":
         settings |= {
             "strip_accents": _strip_accents(tokenizer),
@@ -108,16 +114,42 @@ def _write_unigram(tokenizer: Tokenizer, directory: epath.Path) -> None:
     if model.trainer_spec.model_type != UNIGRAM:
         logging.warning("transformers gets no tokenizer.json: the SentencePiece model is not a unigram model")
         return
-    pieces = [(piece.piece, piece.score) for piece in model.pieces]
+    is_alberts = tokenizer.keep_accents is not None
+    pieces = [(piece.piece, _score(piece) if is_alberts else piece.score) for piece in model.pieces]
     unigram = models.Unigram(pieces, tokenizer.unk_id, byte_fallback=model.trainer_spec.byte_fallback)
     library = tokenizers.Tokenizer(unigram)
-    library.normalizer = normalizers.Sequence(_unigram_normalizers(model.normalizer_spec, tokenizer.lowercase))
+    steps = _unigram_normalizers(model.normalizer_spec, tokenizer.lowercase)
+    library.normalizer = normalizers.Sequence(_alberts_normalizers(tokenizer) + steps)
     prepend = "always" if model.normalizer_spec.add_dummy_prefix else "never"
     library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend)
     library.decoder = decoders.Metaspace(prepend_scheme=prepend)
-    defined = [piece.piece for piece in model.pieces if piece.type == USER_DEFINED]
+    # One character is found by the model itself; behind an added token the library would put a space.
+    defined = [piece.piece for piece in model.pieces if piece.type == USER_DEFINED and len(piece.piece) > 1]
     library.add_tokens([AddedToken(piece, normalized=False) for piece in defined])
     _finish(library, tokenizer, directory, strip=model.normalizer_spec.remove_extra_whitespaces)
+
+
+def _score(piece: Any) -> float:
+    """Lower for pieces like "9,", which ALBERT splits again: the library then splits them, if not always alike."""
+    is_number_with_comma = len(piece.piece) > 1 and piece.piece[-1] == "," and piece.piece[-2].isdigit()
+    return piece.score - 100 if is_number_with_comma else piece.score
+
+
+def _alberts_normalizers(tokenizer: Tokenizer) -> list[normalizers.Normalizer]:
+    """What is done to a text before SentencePiece, but for lower-casing: text/sentencepiece_text.py."""
+    if tokenizer.keep_accents is None:
+        return []
+    spaces = [normalizers.Replace(Regex(rf"[{_ranges(str.isspace)}]+"), " "), normalizers.Strip()]
+    marks = [normalizers.NFKD(), normalizers.Replace(Regex(rf"[{_ranges(unicodedata.combining)}]"), "")]
+    return spaces + marks * (not tokenizer.keep_accents)
+
+
+def _ranges(is_in: Callable[[str], Any]) -> str:
+    """The characters for a regular expression's brackets."""
+    found = {codepoint for codepoint in range(sys.maxunicode + 1) if is_in(chr(codepoint))}
+    starts = sorted(codepoint for codepoint in found if codepoint - 1 not in found)
+    ends = sorted(codepoint for codepoint in found if codepoint + 1 not in found)
+    return "".join(rf"\x{{{start:x}}}-\x{{{end:x}}}" for start, end in zip(starts, ends, strict=True))
 
 
 def _unigram_normalizers(spec: Any, lowercase: bool) -> list[normalizers.Normalizer]:

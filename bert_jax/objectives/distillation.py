@@ -30,14 +30,14 @@ from bert_jax.objectives.teacher_metrics import COSINE, KL
 class DistillationObjective:
     """The losses of a student beside a teacher."""
 
-    config: ModelConfig
+    pretraining: PretrainingObjective  # what the student would be trained by alone
     teacher: ModelConfig
     settings: DistillationConfig
 
     @property
-    def pretraining(self) -> PretrainingObjective:
-        """What the student would be trained by alone."""
-        return PretrainingObjective(self.config)
+    def config(self) -> ModelConfig:
+        """The student's architecture."""
+        return self.pretraining.config
 
     @property
     def metrics(self) -> Sequence[Metric]:

@@ -1,4 +1,8 @@
-"""BERT's pretraining objective: masked words and next sentences (arXiv 1810.04805, run_pretraining.py)."""
+"""The objective of pretraining: masked words and pairs of sentences (arXiv 1810.04805, run_pretraining.py).
+
+A pair's label says whether the second follows the first (BERT), or whether the two are in order (ALBERT): the head, the
+loss and the features' names are the same, and the metrics' names differ.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,12 +15,13 @@ import optax
 
 from bert_jax import scopes
 from bert_jax.config import ModelConfig
+from bert_jax.config.data import Pairs
 from bert_jax.model.flops import encoder_flops, masked_lm_flops, next_sentence_flops
 from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import PretrainingLogits, pretraining_model
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.objective import Batch, Sums
-from bert_jax.objectives.pretraining_metrics import MASKED_LM_METRICS, METRICS
+from bert_jax.objectives.pretraining_metrics import MASKED_LM_METRICS, NEXT_SENTENCE, PAIR_METRICS, SENTENCE_ORDER
 
 # In the original's denominator (run_pretraining.py:281), where it keeps a batch without masked words finite.
 EPSILON = 1e-5
@@ -28,18 +33,25 @@ INPUTS = {  # argument of the model -> feature of the records
 }
 PACKED_INPUTS = {"position_ids": "position_ids"}  # of several sequences a row
 PACKED_PAIRS = {"cls_positions": "next_sentence_positions"}
+_NAMES: dict[Pairs, str] = {"nsp": NEXT_SENTENCE, "sop": SENTENCE_ORDER, "none": ""}
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingObjective:
-    """The mean loss of the masked words plus, if the model has that head, the mean loss of the next-sentence labels."""
+    """The mean loss of the masked words plus, if the model has that head, the mean loss of the pairs' labels."""
 
     config: ModelConfig
+    pairs: Pairs = "nsp"  # of the records
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """Those of the heads that there are."""
-        return METRICS if self.config.next_sentence else MASKED_LM_METRICS
+        return MASKED_LM_METRICS + PAIR_METRICS.get(self._pair, ())
+
+    @property
+    def _pair(self) -> str:
+        """What the metrics of pairs are called; "" where there is no head for them, or no pair."""
+        return _NAMES[self.pairs] if self.config.next_sentence else ""
 
     def model(self, dtype: str = "float32", remat: str = "none", by_sequence: bool = False) -> Model:
         """BERT with its heads."""
@@ -54,7 +66,7 @@ class PretrainingObjective:
     def weights(self, batch: Batch) -> Sums:
         """How many masked words and how many sequences with a label a batch has."""
         words = {"masked_lm_weight": batch["masked_lm_weights"].sum()}
-        if not self.config.next_sentence:
+        if not self._pair:
             return words
         return words | {"next_sentence_weight": sequence_weights(batch).sum()}
 
@@ -62,30 +74,29 @@ class PretrainingObjective:
     def sums(self, outputs: PretrainingLogits, batch: Batch) -> Sums:
         """Sums of loss (nats) and of right predictions, and their counts."""
         sums = _sums("masked_lm", outputs.masked_lm, batch["masked_lm_ids"], batch["masked_lm_weights"])
-        if outputs.next_sentence is not None:
+        if self._pair and outputs.next_sentence is not None:
             labels = batch["next_sentence_labels"]
             relations = outputs.next_sentence.reshape(*labels.shape, 2)
             sums |= _sums("next_sentence", relations, labels, sequence_weights(batch))
         return sums | self.weights(batch)
 
     def loss(self, sums: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]) -> jax.Array:
-        """Mean masked-word loss plus mean next-sentence loss (run_pretraining.py:148)."""
+        """Mean loss of masked words plus mean loss of pairs (run_pretraining.py:148)."""
         masked_lm = sums["masked_lm_loss"] / (weights["masked_lm_weight"] + EPSILON)
-        if not self.config.next_sentence:
+        if not self._pair:
             return masked_lm
         return masked_lm + sums["next_sentence_loss"] / jnp.maximum(weights["next_sentence_weight"], 1.0)
 
     def means(self, sums: Mapping[str, float]) -> dict[str, float]:
         """Losses in nats, accuracies as fractions."""
-        words, pairs = _means("masked_lm", sums), {}
-        if self.config.next_sentence:
-            pairs = _means("next_sentence", sums)
-        return {"loss": words["masked_lm_loss"] + pairs.get("next_sentence_loss", 0.0), **words, **pairs}
+        words = _means("masked_lm", sums, "masked_lm")
+        pairs = _means("next_sentence", sums, self._pair) if self._pair else {}
+        return {"loss": words["masked_lm_loss"] + pairs.get(f"{self._pair}_loss", 0.0), **words, **pairs}
 
     def label_counts(self, batch: Batch) -> Sums:
-        """Of masked words [vocab] and of next-sentence labels [2]."""
+        """Of masked words [vocab] and of pairs' labels [2]."""
         words = jnp.zeros(self.config.vocab_size).at[batch["masked_lm_ids"]].add(batch["masked_lm_weights"])
-        if not self.config.next_sentence:
+        if not self._pair:
             return {"masked_lm_labels": words}
         labels = jnp.zeros(2).at[batch["next_sentence_labels"]].add(sequence_weights(batch))
         return {"masked_lm_labels": words, "next_sentence_labels": labels}
@@ -93,16 +104,16 @@ class PretrainingObjective:
     def baselines(self, counts: Mapping[str, Any]) -> dict[str, float]:
         """unigram_loss is the entropy of the masked words' own distribution: no prediction without context is better.
 
-        unigram_accuracy is the commonest word's fraction of them. majority_next_sentence_* are the same of the labels.
+        unigram_accuracy is the commonest word's fraction of them. majority_* are the same of the pairs' labels.
         """
         unigram_loss, unigram_accuracy = context_free_baseline(counts["masked_lm_labels"])
         words = {"unigram_loss": unigram_loss, "unigram_accuracy": unigram_accuracy}
-        if not self.config.next_sentence:
+        if not self._pair:
             return words
         majority_loss, majority_accuracy = context_free_baseline(counts["next_sentence_labels"])
         return words | {
-            "majority_next_sentence_loss": majority_loss,
-            "majority_next_sentence_accuracy": majority_accuracy,
+            f"majority_{self._pair}_loss": majority_loss,
+            f"majority_{self._pair}_accuracy": majority_accuracy,
         }
 
     def flops_per_row(self, length: int, predictions: int) -> int:
@@ -126,11 +137,11 @@ def _sums(name: str, logits: jax.Array, labels: jax.Array, weights: jax.Array) -
     return {f"{name}_loss": (losses * weights).sum(), f"{name}_correct": (_is_best(logits, labels) * weights).sum()}
 
 
-def _means(name: str, sums: Mapping[str, float]) -> dict[str, float]:
+def _means(name: str, sums: Mapping[str, float], called: str) -> dict[str, float]:
     weight = max(float(sums[f"{name}_weight"]), EPSILON)
     return {
-        f"{name}_loss": float(sums[f"{name}_loss"] / weight),
-        f"{name}_accuracy": float(sums[f"{name}_correct"] / weight),
+        f"{called}_loss": float(sums[f"{name}_loss"] / weight),
+        f"{called}_accuracy": float(sums[f"{name}_correct"] / weight),
     }
 
 

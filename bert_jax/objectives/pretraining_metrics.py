@@ -1,6 +1,7 @@
 """The metrics of pretraining, the headline first."""
 
 from bert_jax.objectives.metrics import Metric
+from bert_jax.objectives.teacher_metrics import COSINE, KL
 
 MASKED_LM_METRICS = (
     Metric(
@@ -25,29 +26,40 @@ MASKED_LM_METRICS = (
         in_progress="bar",
     ),
 )
-METRICS = (
-    *MASKED_LM_METRICS,
-    Metric(
-        "next_sentence_loss",
-        "Next sentence: loss (nats)",
-        "nsp_loss",
-        unit="nats",
-        better="lower",
-        baseline="majority_next_sentence_loss",
-        baseline_title="majority floor",
-        has_chart=False,  # the accuracy beside it shows as much
-        baseline_short_name="majority",
-    ),
-    Metric(
-        "next_sentence_accuracy",
-        "Next sentence: accuracy",
-        "nsp_acc",
-        unit="share",
-        better="higher",
-        baseline="majority_next_sentence_accuracy",
-        baseline_title="commoner answer",
-        baseline_short_name="majority",
-        digits=2,
-        in_progress="log",
-    ),
-)
+
+
+def _pair_metrics(name: str, title: str, short_name: str) -> tuple[Metric, ...]:
+    return (
+        Metric(
+            f"{name}_loss",
+            f"{title}: loss (nats)",
+            f"{short_name}_loss",
+            unit="nats",
+            better="lower",
+            baseline=f"majority_{name}_loss",
+            baseline_title="majority floor",
+            has_chart=False,  # the accuracy beside it shows as much
+            baseline_short_name="majority",
+        ),
+        Metric(
+            f"{name}_accuracy",
+            f"{title}: accuracy",
+            f"{short_name}_acc",
+            unit="share",
+            better="higher",
+            baseline=f"majority_{name}_accuracy",
+            baseline_title="commoner answer",
+            baseline_short_name="majority",
+            digits=2,
+            in_progress="log",
+        ),
+    )
+
+
+NEXT_SENTENCE, SENTENCE_ORDER = "next_sentence", "sentence_order"  # how names of metrics begin
+PAIR_METRICS = {
+    NEXT_SENTENCE: _pair_metrics(NEXT_SENTENCE, "Next sentence", "nsp"),
+    SENTENCE_ORDER: _pair_metrics(SENTENCE_ORDER, "Sentence order", "sop"),
+}
+METRICS = (*MASKED_LM_METRICS, *PAIR_METRICS[NEXT_SENTENCE])  # BERT's
+ALL_METRICS = (*METRICS, *PAIR_METRICS[SENTENCE_ORDER], KL, COSINE)  # of whatever run; it has some of them

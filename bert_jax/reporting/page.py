@@ -9,7 +9,7 @@ from etils import epath
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bert_jax.objectives.metrics import Metric
-from bert_jax.objectives.pretraining_metrics import METRICS
+from bert_jax.objectives.pretraining_metrics import ALL_METRICS
 from bert_jax.reporting import fine_tuning_page, pretraining_page
 from bert_jax.reporting.figures import COLOURS
 from bert_jax.reporting.fine_tuning_files import is_fine_tuning
@@ -37,7 +37,7 @@ def write_report(workdir: epath.PathLike, output: epath.PathLike | None = None) 
 def run_and_metrics(workdir: epath.PathLike) -> tuple[Run, Sequence[Metric]]:
     """The run in `workdir`, of several seeds the best one's, and the metrics that it has; raises as above."""
     if not is_fine_tuning(workdir):
-        return read_run(workdir), METRICS
+        return read_run(workdir), ALL_METRICS
     found = read_fine_tuning(workdir)
     return found.runs[found.main], found.metrics()
 

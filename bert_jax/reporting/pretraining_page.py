@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bert_jax.objectives.pretraining_metrics import METRICS
+from bert_jax.objectives.pretraining_metrics import ALL_METRICS
 from bert_jax.reporting.charts import charts
 from bert_jax.reporting.facts import results, work
 from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
@@ -10,17 +10,17 @@ from bert_jax.reporting.run_files import Filled
 from bert_jax.reporting.run_history import Run
 from bert_jax.reporting.sentences import Guess, readable
 
-HEADLINE = METRICS[0]
+HEADLINE = ALL_METRICS[0]
 _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
 
 
 def values(run: Run) -> dict[str, Any]:
     """What pretraining_page.html shows of the run."""
-    drawn = charts(run, METRICS)
+    drawn = charts(run, ALL_METRICS)
     main_chart = next((chart for chart in drawn if chart.curve.name == HEADLINE.name), None)
     return {
         "verdict": verdict(run),
-        "results": results(run, METRICS),
+        "results": results(run, ALL_METRICS),
         "work": work(run),
         "has_floor": bool(main_chart and main_chart.floor),
         "main_title": HEADLINE.title,

@@ -34,10 +34,17 @@ class _NextSentence:
 
 
 @dataclasses.dataclass(frozen=True)
+class _SentenceOrder:
+    label: str
+    probability_in_order: Number
+
+
+@dataclasses.dataclass(frozen=True)
 class _StoredSample:
     tokens: list[str]
     predictions: list[_Prediction]
     next_sentence: _NextSentence | None = None
+    sentence_order: _SentenceOrder | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +90,16 @@ class Piece:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One record: its sentences, and whether the second follows the first, as it is and as the model thinks."""
+    """One record: its sentences, and whether the second follows the first, as it is and as the model thinks.
+
+    If it does not, it is of another text (`of_order` false), or as a rule what comes before the first.
+    """
 
     sentences: Sequence[Sequence[Piece]]
     masked: Sequence[Masked]
     is_next: bool | None
     probability_next: float
+    of_order: bool
 
 
 def readable(sample: dict[str, Any]) -> Sample:
@@ -100,16 +111,27 @@ def readable(sample: dict[str, Any]) -> Sample:
         for number, prediction in enumerate(sample["predictions"], start=1)
     }
     labels = {prediction["position"]: prediction["label"] for prediction in sample["predictions"]}
-    next_sentence = sample.get("next_sentence")
+    is_next, probability_next = _pair(sample)
     return Sample(
         sentences=[
             _joined([(labels.get(at, tokens[at]), masked.get(at)) for at in positions], marks_words)
             for positions in _sentences(tokens, labels)
         ],
         masked=list(masked.values()),
-        is_next=next_sentence["label"] == "next" if next_sentence else None,
-        probability_next=next_sentence["probability_next"] if next_sentence else 0.0,
+        is_next=is_next,
+        probability_next=probability_next,
+        of_order="sentence_order" in sample,
     )
+
+
+def _pair(sample: dict[str, Any]) -> tuple[bool | None, float]:
+    """Whether the second sentence follows the first, None if there is no pair; and what probability that has."""
+    if "sentence_order" in sample:
+        order = sample["sentence_order"]
+        return order["label"] == "in_order", order["probability_in_order"]
+    if "next_sentence" in sample:
+        return sample["next_sentence"]["label"] == "next", sample["next_sentence"]["probability_next"]
+    return None, 0.0
 
 
 def _sentences(tokens: Sequence[str], labels: Container[int]) -> list[list[int]]:

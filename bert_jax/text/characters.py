@@ -1,4 +1,4 @@
-"""What the original BERT's rules (wordpiece.py) make of single characters, as tables for str.translate."""
+"""What the rules of BERT (wordpiece.py) and ALBERT make of single characters, as tables for str.translate."""
 
 import unicodedata
 from collections.abc import Callable
@@ -49,6 +49,10 @@ def _strip(char: str) -> str:
     return "" if unicodedata.category(char) == "Mn" else char
 
 
+def _without_combining(char: str) -> str:
+    return "" if unicodedata.combining(char) else char
+
+
 def _strip_and_split(char: str) -> str:
     return _split_punctuation(char) if _strip(char) else ""
 
@@ -58,3 +62,4 @@ CLEAN_ONLY = CharacterTable(_clean)  # ideographs stay in their words
 SPLIT = CharacterTable(_split_punctuation)
 STRIP = CharacterTable(_strip)
 STRIP_AND_SPLIT = CharacterTable(_strip_and_split)
+UNMARKED = CharacterTable(_without_combining)  # ALBERT's rule: a vowel sign of class 0 stays

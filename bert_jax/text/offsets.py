@@ -8,6 +8,7 @@ import dataclasses
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Literal
 
 Span = tuple[int, int]
 
@@ -105,9 +106,11 @@ def _of_pairs(pairs: Sequence[tuple[str, Span]]) -> AlignedText:
     return AlignedText("".join(char for char, _ in pairs), [span for _, span in pairs])
 
 
-def decomposed(aligned: AlignedText, table: Mapping[int, str]) -> AlignedText:
-    """Unicode's NFD without the characters for which `table` has nothing: marks, each in the span of what it was on."""
-    parts = _each(aligned, (unicodedata.normalize("NFD", char) for char in aligned.text))
+def decomposed(aligned: AlignedText, table: Mapping[int, str], form: Literal["NFD", "NFKD"] = "NFD") -> AlignedText:
+    """Unicode's NFD or NFKD without the characters for which `table` has nothing: marks, each in the span of what it
+    was on.
+    """
+    parts = _each(aligned, (unicodedata.normalize(form, char) for char in aligned.text))
     pairs: list[tuple[str, Span]] = []
     for _, run in groupby(zip(parts.text, parts.spans, strict=True), lambda pair: unicodedata.combining(pair[0]) > 0):
         at = len(pairs)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from bert_jax.errors import UserError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ALBERTS_SIGNS = ("(", ")", '"', "-", ".", "–", "£", "€")  # ids 5 to 12 there, and never part of another piece
+ALBERTS_SPECIAL = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")  # in SentencePiece's spelling, ids 0 to 4 too
 
 # Ours (and the original's) first, then what RoBERTa, ALBERT and XLNet call the same thing.
 _SPELLINGS = {

@@ -51,6 +51,7 @@ class _Description:
     made_by: dict[str, Any]
     strip_accents: bool | None = None  # None: as lowercase
     tokenize_chinese_chars: bool = True
+    keep_accents: bool | None = None  # not None: SentencePiece's text is prepared as ALBERT's
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
 
 
@@ -65,8 +66,10 @@ class Tokenizer:
         vocab_size: how many ids there are.
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
+        continues_ngram_word: the same by ALBERT's rule, which has more words in a SentencePiece model.
         lowercase: whether text is lower-cased.
         strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
+        keep_accents: whether SentencePiece's text, prepared as ALBERT's, keeps accents; None where it is not prepared.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids.
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
@@ -91,9 +94,12 @@ class Tokenizer:
         self.sep_id: int = model.special_ids.sep
         self.mask_id: int = model.special_ids.mask
         self.continues_word: list[bool] = [*model.continues_word, *(False for _ in new)]
+        continues = model.continues_ngram_word if isinstance(model, Unigram) else model.continues_word
+        self.continues_ngram_word: list[bool] = [*continues, *(False for _ in new)]
         self.lowercase: bool = model.lowercase
         self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
         self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars
+        self.keep_accents: bool | None = model.keep_accents if isinstance(model, Unigram) else None
         self.fingerprint: str = _fingerprint(model, self.tokens, added_tokens)
         self.made_by: dict[str, Any] = dict(made_by or {})
 
@@ -140,7 +146,7 @@ class Tokenizer:
             "lowercase": self.lowercase,
             "made_by": self.made_by,
         }
-        if isinstance(self._model, WordPiece):
+        if isinstance(self._model, WordPiece | Unigram):
             description |= self._model.unusual_settings()
         if self.added_tokens:
             description["added_tokens"] = [dataclasses.asdict(token) for token in self.added_tokens]
@@ -154,7 +160,8 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     """Load a vocabulary directory, a bare vocab.txt, tokenizer.json, .model or ids.json file, or "ids:VOCAB_SIZE".
 
     `do_lower_case` is for vocabularies that do not determine it themselves: a bare vocab.txt is uncased unless it
-    is False, and a foreign tokenizer.json or .model that keeps case gets lower-cased text when it is True.
+    is False, and a foreign tokenizer.json or .model that keeps case gets lower-cased text when it is True. A .model
+    that begins with ALBERT's special tokens and signs is ALBERT's: its text is prepared, uncased unless it is False.
     Hugging Face's directories are read too. Raises UserError for anything that is not such a vocabulary.
     """
     if str(path).startswith(token_ids.PREFIX):
@@ -176,7 +183,10 @@ def has_vocabulary(directory: epath.Path) -> bool:
 
 
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
-    tokenizer = _with_added_tokens(_read_model(file, config), read_added_tokens(path), str(path))
+    model = _read_model(file, config)
+    if isinstance(model, Unigram):
+        model = model.as_alberts(config.do_lower_case)
+    tokenizer = _with_added_tokens(model, read_added_tokens(path), str(path))
     warn_of_duplicates(tokenizer.tokens, file)
     return tokenizer
 
@@ -187,7 +197,8 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
         raise UserError(
             f"vocabulary {directory} was made with lowercase={description.lowercase}; leave out --do_lower_case"
         )
-    config = TokenizerConfig(description.lowercase, description.strip_accents, description.tokenize_chinese_chars)
+    settings = description.strip_accents, description.tokenize_chinese_chars, description.keep_accents
+    config = TokenizerConfig(description.lowercase, *settings)
     model = _read_model(_model_file(directory), config)
     tokenizer = _with_added_tokens(model, description.added_tokens, f"{directory / DESCRIPTION}", description.made_by)
     if tokenizer.fingerprint != description.fingerprint:
@@ -236,6 +247,8 @@ def _read_model(file: epath.Path, config: TokenizerConfig) -> Model:
         return tokenizer_json.read_wordpiece(
             file, config.do_lower_case, config.strip_accents, config.tokenize_chinese_chars
         )
+    if kind is Unigram:
+        return Unigram.read(file, config.do_lower_case, config.keep_accents)
     if kind is WordPiece:
         splits_ideographs = config.tokenize_chinese_chars is not False
         return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs)

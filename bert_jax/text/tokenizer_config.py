@@ -15,6 +15,8 @@ class TokenizerConfig:
     do_lower_case: bool | None = None
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool | None = None
+    keep_accents: bool | None = None  # not None: text is prepared as ALBERT's and XLNet's
+    tokenizer_class: str | None = None
     do_basic_tokenize: bool = True
     word_tokenizer_type: str | None = None
     subword_tokenizer_type: str | None = None
@@ -27,7 +29,12 @@ def read_tokenizer_config(directory: epath.Path, do_lower_case: bool | None) -> 
         return TokenizerConfig(do_lower_case)
     config = read_json(file, TokenizerConfig, "mend it, or give the vocabulary's own file and --do_lower_case")
     _warn_of_other_words(config, file)
-    return config if do_lower_case is None else dataclasses.replace(config, do_lower_case=do_lower_case)
+    config = config if do_lower_case is None else dataclasses.replace(config, do_lower_case=do_lower_case)
+    if config.tokenizer_class in ("AlbertTokenizer", "AlbertTokenizerFast"):  # whose defaults these are
+        config = dataclasses.replace(
+            config, keep_accents=bool(config.keep_accents), do_lower_case=config.do_lower_case is not False
+        )
+    return config
 
 
 def _warn_of_other_words(config: TokenizerConfig, file: epath.Path) -> None:

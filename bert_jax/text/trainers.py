@@ -7,7 +7,7 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import sentencepiece
@@ -18,7 +18,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from bert_jax.errors import UserError
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.long_words import LongWords, split_at_white_space
-from bert_jax.text.special_tokens import SPECIAL_TOKENS
+from bert_jax.text.sentencepiece_text import TextPreparation
+from bert_jax.text.special_tokens import ALBERTS_SIGNS, ALBERTS_SPECIAL, SPECIAL_TOKENS
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
 
@@ -147,19 +148,35 @@ def train_bpe(lines: Iterable[str], vocab_size: int, lowercase: bool) -> ByteBPE
 
 
 def train_sentencepiece(lines: Iterable[str], vocab_size: int, lowercase: bool) -> Unigram:
-    """Train a unigram model as ALBERT's was, with the five special tokens at ids 0 to 4."""
+    """Train a unigram model with the special tokens of WordPiece, whose own normalization folds case."""
+    rule = "nmt_nfkc_cf" if lowercase else "nmt_nfkc"
+    return Unigram(_trained_model(lines, vocab_size, rule, SPECIAL_TOKENS), do_lower_case=None)
+
+
+def train_unigram(lines: Iterable[str], vocab_size: int, lowercase: bool, keep_accents: bool = False) -> Unigram:
+    """Train a unigram model as ALBERT's was, of text that was prepared as ALBERT's."""
+    preparation = TextPreparation(lowercase, keep_accents)
+    text = map(preparation.prepared, lines)
+    content = _trained_model(text, vocab_size, "nmt_nfkc", ALBERTS_SPECIAL, ALBERTS_SIGNS)
+    return Unigram(content, do_lower_case=lowercase, keep_accents=keep_accents)
+
+
+def _trained_model(
+    lines: Iterable[str], vocab_size: int, rule: str, special: Sequence[str], defined: Sequence[str] = ()
+) -> bytes:
+    """A .model file with the special tokens at ids 0 to 4, and behind them pieces that are never part of others."""
     sentencepiece.set_random_generator_seed(0)
     model = io.BytesIO()
     long = LongWords()
     text = _Remembering(long.split(line.replace(_RESERVED, " ") for line in lines))
-    pad, unk, *control = SPECIAL_TOKENS
+    pad, unk, *control = special
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=split_at_white_space(text, _LONGEST_LINE),
             model_writer=model,
             model_type="unigram",
             vocab_size=vocab_size,
-            normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
+            normalization_rule_name=rule,
             character_coverage=_CHARACTER_COVERAGE,
             pad_id=0,
             unk_id=1,
@@ -168,6 +185,7 @@ def train_sentencepiece(lines: Iterable[str], vocab_size: int, lowercase: bool) 
             pad_piece=pad,
             unk_piece=unk,
             control_symbols=control,
+            user_defined_symbols=list(defined),
             max_sentence_length=_LONGEST_LINE,
             input_sentence_size=_MOST_LINES,
             num_threads=8,  # part of the result: sums of floats depend on how they are divided among threads
@@ -178,7 +196,7 @@ def train_sentencepiece(lines: Iterable[str], vocab_size: int, lowercase: bool) 
             raise text.error from None
         raise _explained(str(error), vocab_size) from None
     long.warn("cut into pieces of that length for training")
-    return Unigram(model.getvalue(), do_lower_case=None)
+    return model.getvalue()
 
 
 class _Remembering:

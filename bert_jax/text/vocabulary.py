@@ -17,7 +17,7 @@ from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.progress import watched
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer, load_tokenizer
-from bert_jax.text.trainers import check_size, train_bpe, train_sentencepiece, train_wordpiece
+from bert_jax.text.trainers import check_size, train_bpe, train_sentencepiece, train_unigram, train_wordpiece
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import WordPiece
 
@@ -25,8 +25,13 @@ _TRAINERS: dict[str, Callable[..., WordPiece | ByteBPE | Unigram]] = {
     "wordpiece": train_wordpiece,
     "bpe": train_bpe,
     "sentencepiece": train_sentencepiece,
+    "unigram": train_unigram,
 }
 KINDS = tuple(_TRAINERS)
+KINDS_HELP = (
+    "WordPiece (BERT's), byte-level BPE, SentencePiece's unigram model, or that with ALBERT's text, signs and ids "
+    "(unigram)."
+)
 
 
 def build_vocabulary(
@@ -42,6 +47,7 @@ def build_vocabulary(
 
     If `output` already holds the vocabulary of these very options and this corpus it is returned as it is. The last two
     options are WordPiece's: whether accents are dropped (None: if case is ignored), and ideographs words of their own.
+    The first of them is unigram's, too (None: yes).
 
     Raises:
         UserError: `output` holds anything else or is being written by another process, or the text does not give
@@ -87,9 +93,13 @@ def _is_taken(output: epath.Path) -> bool:
 
 
 def _settings(kind: str, lowercase: bool, strip_accents: bool | None, tokenize_chinese_chars: bool) -> dict[str, bool]:
-    """WordPiece's settings that are not the original's."""
+    """The settings that are not the original's."""
     if kind == "wordpiece":
         return WordPiece(SPECIAL_TOKENS, lowercase, strip_accents, tokenize_chinese_chars).unusual_settings()
+    if kind == "unigram":
+        if not tokenize_chinese_chars:
+            raise UserError("--tokenize_chinese_chars is WordPiece's; leave it out with --kind=unigram")
+        return {"keep_accents": True} if strip_accents is False else {}
     if strip_accents is not None or not tokenize_chinese_chars:
         raise UserError(
             f"--strip_accents and --tokenize_chinese_chars are WordPiece's, and --kind={kind} neither drops accents "
@@ -102,6 +112,7 @@ def _trained(
     corpus: Corpus, kind: str, vocab_size: int, lowercase: bool, settings: dict[str, bool]
 ) -> WordPiece | ByteBPE | Unigram:
     strips_accents = kind == "wordpiece" and settings.get("strip_accents", lowercase)
+    strips_accents |= kind == "unigram" and not settings.get("keep_accents", False)
     return _TRAINERS[kind](_lines(corpus, strips_accents), vocab_size, lowercase, **settings)
 
 

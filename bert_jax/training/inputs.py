@@ -89,13 +89,14 @@ def open_phases(config: Config) -> list[PhaseInput]:
     """Open every phase's records before any device is touched; `config` is resolved, and stays as it is.
 
     Raises:
-      UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, or hold
-        ids that the model has no row for.
+      UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, have other
+        pairs than the model's head or each other's, or hold ids that the model has no row for.
     """
     opened: list[PhaseInput] = []
     for phase in config.phases:
         opened.append(_open_phase(phase, opened[-1].last_step if opened else 0, config))
     _check_one_vocabulary(config.model, opened)
+    _check_pairs(config.model, opened)
     for source in (source for phase in opened for source in (phase.train, phase.validation) if source):
         some = source.fetch(np.linspace(0, len(source) - 1, _CHECKED).astype(int).tolist())
         check_segments(some, source, config.model.type_vocab_size)
@@ -103,9 +104,13 @@ def open_phases(config: Config) -> list[PhaseInput]:
 
 
 def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
-    """The resolved config with what its records decide: the vocabulary's size, and the rows of packed batches."""
-    model = dataclasses.replace(config.model, vocab_size=opened[0].manifest.vocab_size)
-    return dataclasses.replace(config, model=model, phases=tuple(each.phase for each in opened))
+    """The resolved config with what its records decide: the vocabulary's size, what the pairs' labels say, and the rows
+    of packed batches.
+    """
+    manifest = opened[0].manifest
+    model = dataclasses.replace(config.model, vocab_size=manifest.vocab_size)
+    data = dataclasses.replace(config.data, pairs=manifest.pairs)
+    return dataclasses.replace(config, model=model, data=data, phases=tuple(each.phase for each in opened))
 
 
 def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInput:
@@ -197,4 +202,19 @@ def _check_one_vocabulary(model: ModelConfig, opened: list[PhaseInput]) -> None:
             f"{opened[0].train.directory} has a vocabulary of {first.vocab_size} and "
             f"--config.model.vocab_size={model.vocab_size}; set it to {first.vocab_size} or 0, "
             "or build the records with the other vocabulary"
+        )
+
+
+def _check_pairs(model: ModelConfig, opened: list[PhaseInput]) -> None:
+    first = opened[0]
+    for other in opened:
+        if other.manifest.pairs != first.manifest.pairs:
+            raise UserError(
+                f"{other.train.directory} was built with --pairs={other.manifest.pairs} and {first.train.directory} "
+                f"with --pairs={first.manifest.pairs}; build the records of all phases with the same"
+            )
+    if model.next_sentence and first.manifest.pairs == "none":
+        raise UserError(
+            f"{first.train.directory} has no pairs of sentences, of which the model's head would learn; give "
+            "--config.model.next_sentence=false, or records that were built with --pairs=nsp or sop"
         )

@@ -124,9 +124,8 @@ def _run(
 
 def pretraining_objective(config: Config, teacher: ModelConfig | None) -> PretrainingObjective | DistillationObjective:
     """What the run of a resolved config minimises, with a teacher of this architecture or none."""
-    if teacher is None:
-        return PretrainingObjective(config.model)
-    return DistillationObjective(config.model, teacher, config.distillation)
+    alone = PretrainingObjective(config.model, config.data.pairs)
+    return DistillationObjective(alone, teacher, config.distillation) if teacher else alone
 
 
 def pretraining_program(config: Config, mesh: Mesh, teacher: ModelConfig | None = None) -> Program:
@@ -167,11 +166,11 @@ def _write_samples(config: Config, program: Program, phase: PhaseInput, director
     if not phase.validation:
         return
     if config.teacher:  # a student's model gives more than logits
-        objective = PretrainingObjective(config.model)
+        objective = PretrainingObjective(config.model, config.data.pairs)
         program = dataclasses.replace(program, objective=objective, model=objective.model(config.train.dtype))
     number = config.evaluation.report_sentences
     tokens = load_tokenizer(phase.train.directory / "tokenizer").tokens
     # Every process takes part in computing them.
-    samples = sample_predictions(program, params, phase.validation, tokens, number)
+    samples = sample_predictions(program, params, phase.validation, tokens, phase.manifest.pairs, number)
     if jax.process_index() == 0:
         replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))

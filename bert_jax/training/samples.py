@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bert_jax.config.data import Pairs
 from bert_jax.data.source import RecordSource
 from bert_jax.model.functional import Params
 from bert_jax.parallel.axes import replicated
@@ -17,11 +18,11 @@ Rows = Mapping[str, Any]  # arrays by name
 
 
 def sample_predictions(
-    program: Program, params: Params, source: RecordSource, tokens: Sequence[str], number: int
+    program: Program, params: Params, source: RecordSource, tokens: Sequence[str], pairs: Pairs, number: int
 ) -> list[dict[str, Any]]:
-    """The first `number` records of `source` as dicts of tokens, predictions and next sentence, ready for JSON.
+    """The first `number` records of `source` as dicts of tokens, predictions and the pair, ready for JSON.
 
-    `program` is that of pretraining; `tokens` are the vocabulary's.
+    `program` is that of pretraining; `tokens` are the vocabulary's, and `pairs` what the records have.
 
     predictions: position in tokens, label (the word that was there) and the five likeliest guesses with their
     probabilities, best first.
@@ -40,25 +41,35 @@ def sample_predictions(
         return probabilities, ids, None if relations is None else jax.nn.softmax(relations)[:, 0]
 
     guesses = jax.device_get(jax.jit(likeliest, out_shardings=replicated(program.mesh))(params, batch))
-    return describe(tokens, batch, *guesses)[: min(number, len(source))]
+    return describe(tokens, pairs, batch, *guesses)[: min(number, len(source))]
 
 
 def describe(
-    tokens: Sequence[str], batch: Rows, probabilities: np.ndarray, ids: np.ndarray, probability_next: np.ndarray | None
+    tokens: Sequence[str],
+    pairs: Pairs,
+    batch: Rows,
+    probabilities: np.ndarray,
+    ids: np.ndarray,
+    probability_true: np.ndarray | None,
 ) -> list[dict[str, Any]]:
-    """Rows of ids as words; probabilities, ids [rows, predictions, guesses], probability_next [rows] or None."""
+    """Rows of ids as words; probabilities, ids [rows, predictions, guesses]; [rows] or None: of label 0."""
     described = []
     for number, row in enumerate(_rows(batch)):
         sample: dict[str, Any] = {
             "tokens": [tokens[token] for token in row["input_ids"][: int(row["input_mask"].sum())]],
             "predictions": _predictions(tokens, row, probabilities[number], ids[number]),
         }
-        if probability_next is not None:
-            label = "random" if int(row["next_sentence_labels"][0]) else "next"
-            probability = round(float(probability_next[number]), 4)
-            sample["next_sentence"] = {"label": label, "probability_next": probability}
+        if probability_true is not None:
+            sample |= _pair(pairs, int(row["next_sentence_labels"][0]), round(float(probability_true[number]), 4))
         described.append(sample)
     return described
+
+
+def _pair(pairs: Pairs, label: int, probability: float) -> dict[str, Any]:
+    if pairs == "sop":
+        named = "exchanged" if label else "in_order"
+        return {"sentence_order": {"label": named, "probability_in_order": probability}}
+    return {"next_sentence": {"label": "random" if label else "next", "probability_next": probability}}
 
 
 def _rows(batch: Rows) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     config = read_config(workdir)
     source = _held_out(config, epath.Path(workdir), records)
     mesh = make_mesh(MeshConfig())
-    objective = PretrainingObjective(config.model)
+    objective = PretrainingObjective(config.model, source.manifest.pairs)
     model = objective.model(config.train.dtype)
     shardings = param_shardings(model, mesh)
     step, params, _ = read_params(workdir, with_shardings(model.abstract_params, shardings))

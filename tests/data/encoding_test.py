@@ -7,20 +7,27 @@ from tensorflow_datasets.proto import tf_example_pb2
 from bert_jax.data.encoding import encoded
 from bert_jax.data.flat_corpus import flat_corpus, shuffled
 from bert_jax.data.instances import append, make_instances, make_rules, no_instances
-from bert_jax.data.mersenne_twister import shuffle, state_of
+from bert_jax.data.mersenne_twister import generators_of, shuffle
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.schema import record_features
 from bert_jax.text.tokenizer import load_tokenizer
 
 # Ids of one, two and three bytes; lengths of the fields on both sides of where a byte more is needed.
-SIZES = [(5, 1, 20), (16, 3, 200), (61, 7, 20_000), (128, 20, 30_522), (512, 76, 120_000), (5000, 900, 30_522)]
+SIZES = [
+    (5, 1, 20, "nsp"),
+    (16, 3, 200, "sop"),
+    (61, 7, 20_000, "nsp"),
+    (128, 20, 30_522, "nsp"),
+    (512, 76, 120_000, "none"),
+    (5000, 900, 30_522, "nsp"),
+]
 
 
 @pytest.fixture(params=SIZES, ids=str)
 def both(request, plain, tmp_path):
     """Records of one corpus: ours, and TFDS's of the plain generator's."""
-    max_seq_length, max_predictions, vocab_size = request.param
-    options = RecordOptions(max_seq_length, max_predictions, dupe_factor=2, short_seq_prob=0.3)
+    max_seq_length, max_predictions, vocab_size, pairs = request.param
+    options = RecordOptions(max_seq_length, max_predictions, dupe_factor=2, short_seq_prob=0.3, pairs=pairs)
     words = [f"w{number}" for number in range(vocab_size - 5)]
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
     tokenizer = load_tokenizer(tmp_path / "vocab.txt")
@@ -36,12 +43,12 @@ def both(request, plain, tmp_path):
 
 
 def our_records(documents, options, tokenizer):
-    state, rules = state_of(random.Random(1)), make_rules(options, tokenizer)
-    corpus, instances = shuffled(flat_corpus(documents), state), no_instances()
+    generators, rules = generators_of(1), make_rules(options, tokenizer)
+    corpus, instances = shuffled(flat_corpus(documents), generators.main), no_instances()
     for _ in range(options.dupe_factor):
-        append(instances, make_instances(corpus, rules, state))
+        append(instances, make_instances(corpus, rules, generators))
     order = np.arange(len(instances.segments))
-    shuffle(state, order)
+    shuffle(generators.main, order)
     return list(encoded(corpus, instances, order, rules, options.max_predictions_per_seq))
 
 

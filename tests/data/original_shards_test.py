@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from tensorflow_datasets.proto import tf_example_pb2
 
 from bert_jax.data.manifest import MANIFEST, read_manifest
 from bert_jax.data.source import RecordSource
-from bert_jax.data.tfrecord import write_shard
+from bert_jax.data.tfrecord import TFRecordReader, write_shard
 from bert_jax.errors import UserError
 from bert_jax.text.tokenizer import load_tokenizer
 
@@ -36,6 +37,21 @@ def test_everything_is_found_out(foreign):
     tokenizer = load_tokenizer(foreign / "tokenizer")
     assert (manifest.vocab_size, manifest.vocab_fingerprint) == (len(VOCABULARY), tokenizer.fingerprint)
     assert read_manifest(foreign) == manifest
+
+
+def test_shards_of_alberts_script_have_their_pairs_in_order_or_exchanged(foreign):
+    """It writes one feature more, by which they are known."""
+    path = foreign / "tf_examples.tfrecord0"
+    reader = TFRecordReader(path)
+    examples = [tf_example_pb2.Example.FromString(reader[number]) for number in range(len(reader))]
+    for example in examples:
+        example.features.feature["token_boundary"].int64_list.value[:] = [1] * 16
+    assert read_manifest(foreign).pairs == "nsp"
+    with write_shard(path) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString())
+    assert read_manifest(foreign).pairs == "sop"
+    assert RecordSource(foreign, "train")[3]["masked_lm_ids"].tolist() == [3, 7, 0]
 
 
 def test_records_are_read_and_the_index_kept(foreign, records):

@@ -1,6 +1,8 @@
-"""The original's generator restated in plain Python on lists of ids, by which the compiled one is judged."""
+"""The originals' generators restated in plain Python on lists of ids, by which the compiled one is judged."""
 
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Instance(NamedTuple):
@@ -32,21 +34,22 @@ def random_documents(rng, number, num_sentences, num_tokens, vocab_size):
     ]
 
 
-def make_instances(documents, options, tokenizer, rng):
-    """create_training_instances()."""
+def make_instances(documents, options, tokenizer, rng, lengths_rng=None):
+    """create_training_instances(); `lengths_rng` is what NumPy's global generator is there, of n-grams."""
     documents = list(documents)
     rng.shuffle(documents)
     instances = []
     for _ in range(options.dupe_factor):
         for number in range(len(documents)):
-            instances.extend(instances_of_document(documents, number, options, tokenizer, rng))
+            instances.extend(instances_of_document(documents, number, options, tokenizer, rng, lengths_rng))
     rng.shuffle(instances)
     return instances
 
 
-def instances_of_document(documents, number, options, tokenizer, rng):
+def instances_of_document(documents, number, options, tokenizer, rng, lengths_rng):
     document = documents[number]
-    max_tokens = target = options.max_seq_length - 3
+    has_pairs = options.pairs != "none"
+    max_tokens = target = options.max_seq_length - 2 - has_pairs
     if rng.random() < options.short_seq_prob:
         target = rng.randint(2, max_tokens)
     start = 0
@@ -56,19 +59,33 @@ def instances_of_document(documents, number, options, tokenizer, rng):
             chunk.append(sentence)
             if sum(map(len, chunk)) >= target:
                 break
-        first_sentences = rng.randint(1, len(chunk) - 1) if len(chunk) >= 2 else 1
-        first = joined(chunk[:first_sentences])
-        is_random_next = len(chunk) == 1 or rng.random() < 0.5
-        if is_random_next:
-            second = random_segment(documents, number, target - len(first), rng)
-            start += first_sentences
-        else:
-            second = joined(chunk[first_sentences:])
-            start += len(chunk)
+        first, second, label, used = joined(chunk), [], False, len(chunk)
+        if has_pairs:
+            first, second, label, used = pair_of(documents, number, chunk, target, options, rng)
+        start += used
         truncate(first, second, max_tokens, rng)
-        tokens = [tokenizer.cls_id, *first, tokenizer.sep_id, *second, tokenizer.sep_id]
-        segment_ids = [0] * (len(first) + 2) + [1] * (len(second) + 1)
-        yield Instance(*mask(tokens, segment_ids, options, tokenizer, rng), is_random_next)
+        tokens = [tokenizer.cls_id, *first, tokenizer.sep_id]
+        segment_ids = [0] * len(tokens)
+        if has_pairs:
+            tokens += [*second, tokenizer.sep_id]
+            segment_ids += [1] * (len(second) + 1)
+        if options.ngram:
+            seen, positions = mask_ngrams(tokens, options, tokenizer, rng, lengths_rng)
+        else:
+            seen, positions = mask(tokens, options, tokenizer, rng)
+        yield Instance(seen, segment_ids, positions, [tokens[position] for position in positions], label)
+
+
+def pair_of(documents, number, chunk, target, options, rng):
+    """A, B, the label, and how many of the chunk's sentences they use up."""
+    first_sentences = rng.randint(1, len(chunk) - 1) if len(chunk) >= 2 else 1
+    first = joined(chunk[:first_sentences])
+    if len(chunk) == 1 or (options.pairs == "nsp" and rng.random() < 0.5):
+        return first, random_segment(documents, number, target - len(first), rng), True, first_sentences
+    second = joined(chunk[first_sentences:])
+    if options.pairs == "sop" and rng.random() < 0.5:
+        return second, first, True, len(chunk)
+    return first, second, False, len(chunk)
 
 
 def joined(sentences):
@@ -97,15 +114,21 @@ def truncate(first, second, max_tokens, rng):
             longer.pop()
 
 
-def mask(tokens, segment_ids, options, tokenizer, rng):
+def words_of(tokens, options, tokenizer):
     words = []
+    continues = tokenizer.continues_ngram_word if options.ngram else tokenizer.continues_word
     for position, token in enumerate(tokens):
         if token in (tokenizer.cls_id, tokenizer.sep_id):
             continue
-        if options.whole_word_mask and words and tokenizer.continues_word[token]:
+        if options.whole_word_mask and words and continues[token]:
             words[-1].append(position)
         else:
             words.append([position])
+    return words
+
+
+def mask(tokens, options, tokenizer, rng):
+    words = words_of(tokens, options, tokenizer)
     rng.shuffle(words)
     limit = min(options.max_predictions_per_seq, max(1, round(len(tokens) * options.masked_lm_prob)))
     seen, positions = list(tokens), []
@@ -117,8 +140,31 @@ def mask(tokens, segment_ids, options, tokenizer, rng):
         for position in word:
             seen[position] = replacement(tokens[position], tokenizer, rng)
             positions.append(position)
-    positions.sort()
-    return seen, segment_ids, positions, [tokens[position] for position in positions]
+    return seen, sorted(positions)
+
+
+def mask_ngrams(tokens, options, tokenizer, rng, lengths_rng):
+    if options.masked_lm_prob == 0:
+        return list(tokens), []
+    words = words_of(tokens, options, tokenizer)
+    limit = min(options.max_predictions_per_seq, max(1, round(len(tokens) * options.masked_lm_prob)))
+    lengths = np.arange(1, options.ngram + 1)
+    shares = 1 / lengths / (1 / lengths).sum()
+    runs = [[joined(words[first : first + length]) for length in lengths] for first in range(len(words))]
+    rng.shuffle(runs)
+    seen, positions = list(tokens), []
+    for run in runs:
+        if len(positions) >= limit:
+            break
+        longest = lengths_rng.choice(lengths, p=shares / shares.sum())
+        fitting = [ngram for ngram in run[:longest] if len(positions) + len(ngram) <= limit]
+        if not fitting or set(fitting[-1]) & set(positions):
+            continue
+        for position in fitting[-1]:
+            seen[position] = replacement(tokens[position], tokenizer, rng)
+            positions.append(position)
+    rng.shuffle(runs)
+    return seen, sorted(positions)
 
 
 def replacement(token, tokenizer, rng):

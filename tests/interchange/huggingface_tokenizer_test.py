@@ -13,7 +13,8 @@ import transformers
 from etils import epath
 
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.trainers import train_unigram
 from bert_jax.text.wordpiece import WordPiece
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -25,6 +26,8 @@ ODD = [
     "x" * 150,
 ]
 
+
+EQUALLY_LIKELY = ("---", "===", "***")  # in pieces of one sign and of several, whatever their order
 
 # Σ as the last letter of a word is ς in lower case, with whatever stands about it.
 SIGMAS = [
@@ -85,7 +88,19 @@ def make_sentencepiece(directory, lowercase):
     return load_tokenizer(directory / "tokenizer.model")
 
 
-@pytest.fixture(scope="module", params=[make_wordpiece, make_bpe, make_sentencepiece], ids=lambda make: make.__name__)
+def make_unigram(directory, lowercase):
+    tokenizer = Tokenizer(train_unigram([*LINES, *ODD], 900, lowercase, keep_accents=not lowercase))
+    tokenizer.save(directory)
+    (directory / "vocabulary.json").unlink()
+    settings = {"tokenizer_class": "AlbertTokenizer", "do_lower_case": lowercase, "keep_accents": not lowercase}
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    return load_tokenizer(directory)
+
+
+MAKERS = [make_wordpiece, make_bpe, make_sentencepiece, make_unigram]
+
+
+@pytest.fixture(scope="module", params=MAKERS, ids=lambda make: make.__name__)
 def make(request):
     return request.param
 
@@ -103,6 +118,8 @@ def add_tokens(tokenizer, directory, lowercase):
         for number, (content, said) in enumerate(flags.items())
     }
     settings = {"do_lower_case": lowercase, "added_tokens_decoder": decoder}
+    if tokenizer.keep_accents is not None:
+        settings["keep_accents"] = tokenizer.keep_accents
     (directory / "tokenizer_config.json").write_text(json.dumps(settings))
     return load_tokenizer(directory)
 
@@ -129,7 +146,7 @@ def test_transformers_gives_our_ids(exported):
     odd = [*ODD, *SIGMAS, *(CONTROLS if tokenizer.kind == "wordpiece" else [])]
     for line in [*LINES[:3000], *odd]:
         their_ids, our_ids = theirs(line, add_special_tokens=False)["input_ids"], tokenizer.encode(line)
-        if tokenizer.kind == "sentencepiece" and ("---" in line or "===" in line):  # cuts that are equally likely
+        if tokenizer.kind == "sentencepiece" and any(cut in line for cut in EQUALLY_LIKELY):
             their_ids, our_ids = sorted(their_ids), sorted(our_ids)
         assert their_ids == our_ids, line
     assert len(theirs) == tokenizer.vocab_size
@@ -220,7 +237,7 @@ def test_the_newest_transformers_gives_our_ids_and_segments(exported, transforme
     assert size == tokenizer.vocab_size
     for line, their_ids in zip(lines, theirs, strict=True):
         our_ids = tokenizer.encode(line)
-        if tokenizer.kind == "sentencepiece" and ("---" in line or "===" in line):  # cuts that are equally likely
+        if tokenizer.kind == "sentencepiece" and any(cut in line for cut in EQUALLY_LIKELY):
             their_ids, our_ids = sorted(their_ids), sorted(our_ids)
         assert their_ids == our_ids, line
     ids, segments = pair_of_texts(tokenizer)

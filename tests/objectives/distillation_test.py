@@ -42,7 +42,7 @@ class Both:
     """An objective with weights of the student and the teacher, wide ones, so that they differ by much."""
 
     def __init__(self, student, teacher, **settings):
-        self.objective = DistillationObjective(student, teacher, DistillationConfig(**settings))
+        self.objective = DistillationObjective(PretrainingObjective(student), teacher, DistillationConfig(**settings))
         self.model, self.teacher = self.objective.model(), self.objective.teacher_model()
         self.params, self.teachers = (
             jax.tree.map(lambda leaf: 4 * leaf, model.init(jax.random.key(number)))

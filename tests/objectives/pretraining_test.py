@@ -131,6 +131,21 @@ def test_without_a_pair_head_the_loss_is_that_of_the_words_and_no_label_is_read(
     assert set(found) == {metric.baseline for metric in words.metrics}
 
 
+@pytest.mark.parametrize("pairs", ["sop", "none"])
+def test_pairs_by_another_name_and_without_a_label(logits, batch, pairs):
+    other = PretrainingObjective(objective.config, pairs)
+    means, found = other.means(other.sums(logits, batch)), other.baselines(other.label_counts(batch))
+    assert set(means) == {"loss"} | {metric.name for metric in other.metrics}
+    assert set(found) == {metric.baseline for metric in other.metrics}
+    before = objective.means(batch_sums(logits, batch)) | objective.baselines(objective.label_counts(batch))
+    if pairs == "sop":
+        renamed = {name.replace("sentence_order", "next_sentence"): value for name, value in (means | found).items()}
+        assert renamed == before
+    else:
+        assert means["loss"] == means["masked_lm_loss"] == before["masked_lm_loss"]
+        assert not [name for name in means | found if "sentence" in name]
+
+
 def test_means_for_people(logits, batch):
     sums = restated_sums(logits, batch)
     means = objective.means(batch_sums(logits, batch))

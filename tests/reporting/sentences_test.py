@@ -62,6 +62,13 @@ def test_next_sentence():
     assert readable(sample | {"next_sentence": {"label": "random", "probability_next": 0.7}}).is_next is False
 
 
+@pytest.mark.parametrize(("label", "is_next"), [("in_order", True), ("exchanged", False)])
+def test_sentence_order(label, is_next):
+    sample = words("[CLS] a [SEP] b [SEP]") | {"sentence_order": {"label": label, "probability_in_order": 0.7}}
+    found = readable(sample)
+    assert (found.is_next, found.probability_next, found.of_order) == (is_next, 0.7, True)
+
+
 @pytest.mark.parametrize(
     ("share", "said"), [(0.0, "0%"), (0.0049, "<1%"), (0.0051, "1%"), (0.314, "31%"), (1.0, "100%")]
 )

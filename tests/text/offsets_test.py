@@ -80,13 +80,13 @@ def bpe(lowercase=None, before=None, prefix=False, after=None):
     return ByteBPE(library.to_str().encode(), lowercase)
 
 
-def unigram(lowercase=None, **options):
+def unigram(lowercase=None, keep_accents=None, **options):
     model = io.BytesIO()
     special = {"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1, "control_symbols": "[CLS],[SEP],[MASK]"}
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(LINES), model_writer=model, vocab_size=1000, minloglevel=2, **special, **options
     )
-    return Unigram(model.getvalue(), lowercase)
+    return Unigram(model.getvalue(), lowercase, keep_accents=keep_accents)
 
 
 def with_added(model):
@@ -110,6 +110,8 @@ MAKERS = {
     "our sentencepiece": lambda: Tokenizer(our_trainers.train_sentencepiece(LINES, 900, False)),
     "our uncased sentencepiece": lambda: Tokenizer(our_trainers.train_sentencepiece(LINES, 900, True)),
     "albert": lambda: Tokenizer(unigram(True, user_defined_symbols="(,)")),
+    "albert with its text": lambda: with_added(unigram(True, False, user_defined_symbols="(,)")),
+    "albert with accents": lambda: Tokenizer(unigram(False, True, user_defined_symbols="(,)")),
     "sentencepiece, added": lambda: with_added(unigram(True)),
     "sentencepiece, bytes": lambda: Tokenizer(unigram(byte_fallback=True)),
     "sentencepiece, space behind": lambda: Tokenizer(unigram(treat_whitespace_as_suffix=True)),

@@ -1,14 +1,20 @@
-"""SentencePiece models, foreign ones too, judged by the library itself."""
+"""SentencePiece models, foreign ones too, judged by the library itself; ALBERT's by transformers."""
 
 import io
+import json
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
 import sentencepiece
+import transformers
 
 from bert_jax.errors import UserError
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.unigram import Unigram
 
+PUBLISHED = Path(__file__).parents[3] / "shared" / "golden" / "albert" / "30k-clean.model"
+needs_published = pytest.mark.skipif(not PUBLISHED.exists(), reason="no published ALBERT model beside the project")
 TEXTS = ["Hello, world!", "naïve café", "x", "", "the assert statement", *topics["assert"].splitlines()]
 
 
@@ -70,6 +76,71 @@ def test_case_is_lost_where_the_file_or_the_caller_says_so(albert):
     assert told.encode("The") == told.encode("the") == keeps.encode("the")
     assert folds.encode("The") == folds.encode("the")
     assert keeps.identity() != told.identity()
+
+
+@needs_published
+def test_ids_of_the_published_albert():
+    tokenizer = load_tokenizer(PUBLISHED)
+    assert tokenizer.encode("this is a test") == [48, 25, 21, 1289]
+    ids = [31, 23, 386, 19, 561, 3050, 15, 17, 48, 25, 4997, 9]  # "▁9", "2000" and ",", of which the file has "2000,"
+    assert tokenizer.encode("i was born in 92000, and this is false.") == ids
+    assert tokenizer.encode(" I was  born in\t92000, and this is falsé.\n") == ids
+
+
+def albert_texts():
+    texts = [
+        *TEXTS,
+        "Ångström ﬁne ½ İ ΑΣ 9, 19,3, a1, 2²,x",
+        "  12,345, \u00a0 हिन्दी e\u0301\u0327 ছজ 力加勝 ᴵᴺᵀᵃ  ",
+        "日本,",
+    ]
+    numbers = [f"{number}, x{number},{number * 7},y" for number in range(0, 3000, 7)]
+    return [*texts, *numbers, *[line for text in topics.values() for line in text.splitlines()[:3]]]
+
+
+@needs_published
+@pytest.mark.parametrize("keep_accents", [False, True])
+@pytest.mark.parametrize("do_lower_case", [True, False])
+def test_ids_are_those_of_transformers_albert(tmp_path, do_lower_case, keep_accents):
+    """Read from a directory as transformers saves it. It makes TeX's quotes others, which the original keeps."""
+    theirs = transformers.AlbertTokenizer(str(PUBLISHED), do_lower_case=do_lower_case, keep_accents=keep_accents)
+    theirs.save_pretrained(tmp_path)
+    ours = load_tokenizer(tmp_path)
+    assert (ours.lowercase, ours.keep_accents) == (do_lower_case, keep_accents)
+    for text in albert_texts():
+        if "``" not in text and "''" not in text:
+            assert ours.encode(text) == theirs(text, add_special_tokens=False)["input_ids"], text
+            assert ours.encode_with_offsets(text).ids == ours.encode(text)
+
+
+def test_alberts_settings_are_kept_and_those_of_other_models_not_changed(albert, tmp_path):
+    (tmp_path / "spiece.model").write_bytes(albert)
+    other = load_tokenizer(tmp_path / "spiece.model")  # without ALBERT's signs behind the special tokens
+    assert (other.lowercase, other.keep_accents) == (False, None)
+    assert other.encode("Naïve  9,") == Unigram(albert, None).encode("Naïve  9,")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "AlbertTokenizer"}')
+    named = load_tokenizer(tmp_path)
+    assert (named.lowercase, named.keep_accents) == (True, False)
+    named.save(tmp_path / "saved")
+    saved = load_tokenizer(tmp_path / "saved")
+    assert (saved.fingerprint, saved.encode("Naïve 9,")) == (named.fingerprint, named.encode("naive 9,"))
+    # A vocabulary described when there was no such setting means what it did.
+    description = json.loads((tmp_path / "saved" / "vocabulary.json").read_text())
+    del description["keep_accents"]
+    plain = Unigram(albert, None)
+    before = Tokenizer(plain)
+    description |= {"lowercase": False, "fingerprint": before.fingerprint}
+    (tmp_path / "saved" / "vocabulary.json").write_text(json.dumps(description))
+    assert load_tokenizer(tmp_path / "saved").encode("Naïve  9,") == plain.encode("Naïve  9,")
+
+
+def test_words_of_ngrams_begin_at_signs_and_digits_too(albert):
+    tokenizer = Unigram(albert, None)
+    continues = dict(zip(tokenizer.tokens, tokenizer.continues_ngram_word, strict=True))
+    signs_and_special = {"(", ".", ",", "<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"}
+    assert not any(value for piece, value in continues.items() if piece[0] in "▁0é" or piece in signs_and_special)
+    assert all(value for piece, value in continues.items() if piece.isascii() and piece.isalpha())
+    assert sum(continues.values()) < sum(tokenizer.continues_word)
 
 
 def test_bad_files_are_named(albert):

@@ -1,4 +1,6 @@
-"""Segments for which the model has no row are refused, before a run or with their batch."""
+"""Segments for which the model has no row, and pairs for which it has no head, or none for its head, are refused before
+a run or with their batch; what a run calls its pairs.
+"""
 
 import dataclasses
 
@@ -12,11 +14,13 @@ from bert_jax.data.schema import RecordFormat
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.inputs import held_out_batches, open_phases
+from bert_jax.training.inputs import _check_pairs, held_out_batches, open_phases, with_records
+from bert_jax.training.pretraining import pretraining_program
 
 
-def write_records(directory, make_batch, paired):
+def write_records(directory, make_batch, paired, **options):
     """100 records in each split, of which those in `paired` have a second segment."""
+    directory.mkdir(exist_ok=True)
     batch, record_format = make_batch(100), RecordFormat(16, 4)
     batch["segment_ids"] *= np.isin(np.arange(100), paired)[:, None]
     splits = {}
@@ -26,7 +30,7 @@ def write_records(directory, make_batch, paired):
             for row in range(100):
                 writer.write(record_format.serialize({name: array[row] for name, array in batch.items()}))
         splits[split] = Split(100, [Shard(path.name, 100, path.stat().st_size)])
-    write_manifest(directory, Manifest(16, 4, 101, "0" * 16, "wordpiece", splits, {}, [], {}, "0"))
+    write_manifest(directory, Manifest(16, 4, 101, "0" * 16, "wordpiece", splits, options, [], {}, "0"))
 
 
 def config_of(directory, model_config):
@@ -34,6 +38,39 @@ def config_of(directory, model_config):
     config.phases = (PhaseConfig(steps=20, global_batch_size=8, max_seq_length=16),)
     config.data.records = str(directory)
     return config
+
+
+@pytest.mark.parametrize(
+    ("pairs", "has_head", "names"),
+    [
+        (None, True, ["next_sentence_loss", "next_sentence_accuracy"]),
+        ("sop", True, ["sentence_order_loss", "sentence_order_accuracy"]),
+        ("sop", False, []),
+        ("none", False, []),
+    ],
+)
+def test_metrics_are_called_after_the_records_pairs(tmp_path, model_config, make_batch, pairs, has_head, names):
+    write_records(tmp_path, make_batch, [], **({"pairs": pairs} if pairs else {}))
+    config = config_of(tmp_path, dataclasses.replace(model_config, next_sentence=has_head))
+    config.mesh = MeshConfig(1, 1, 1)
+    config = with_records(config, open_phases(config))
+    assert config.data.pairs == (pairs or "nsp")
+    program = pretraining_program(config, make_mesh(config.mesh, jax.devices()[:1]))
+    assert [metric.name for metric in program.objective.metrics][2:] == names
+
+
+def test_records_without_pairs_or_of_two_kinds_are_refused(tmp_path, model_config, make_batch):
+    write_records(tmp_path / "16", make_batch, [], pairs="none")
+    config = config_of(tmp_path / "16", model_config)
+    with pytest.raises(UserError, match=r"16 has no pairs of sentences.*next_sentence=false, or records.*--pairs=nsp"):
+        open_phases(config)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, next_sentence=False))
+    opened = open_phases(config)
+    other = dataclasses.replace(opened[0], manifest=dataclasses.replace(opened[0].manifest, options={"pairs": "sop"}))
+    with pytest.raises(
+        UserError, match=r"with --pairs=sop and .*16 with --pairs=none; build the records of all phases"
+    ):
+        _check_pairs(config.model, [*opened, other])
 
 
 def test_records_of_single_sentences_go_with_one_segment(tmp_path, model_config, make_batch):
