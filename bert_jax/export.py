@@ -1,7 +1,7 @@
-"""Write a pretraining run's weights or a fine-tuned model in another framework's format, with tokenizer and model card.
+"""Write a trained model in another framework's format, with tokenizer and model card.
 
-python -m bert_jax.export --workdir=DIR --format=huggingface|sentence-transformers|numpy|tensorflow --output=DIR
-    [--step=N]
+python -m bert_jax.export --workdir=DIR|--model=MODEL --output=DIR
+    --format=huggingface|sentence-transformers|numpy|tensorflow [--step=N] [--family=bert|roberta|albert|distilbert]
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from absl import flags, logging
 
 from bert_jax import cli
-from bert_jax.interchange.exports import LIBRARIES, export_fine_tuned, export_pretrained
+from bert_jax.interchange.exports import LIBRARIES, Wanted
+from bert_jax.interchange.families import FAMILIES
+from bert_jax.interchange.foreign_exports import export
 from bert_jax.storage.new_directory import new_directory
-from bert_jax.workdir.fine_tuned import is_fine_tuned
 
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Directory of a run of bert_jax.pretrain or bert_jax.finetune.", required=True
-)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain or bert_jax.finetune.")
+_MODEL = flags.DEFINE_string("model", None, "Or any model: Hugging Face directory, original checkpoint, workdir.")
 _FORMAT = flags.DEFINE_enum(
     "format",
     None,
@@ -30,15 +30,18 @@ _STEP = flags.DEFINE_integer(
     "step", None, "Step of the checkpoint of a pretraining run to export. Default: the newest.", 0
 )
 _NORMALIZE = flags.DEFINE_boolean("normalize", False, "sentence-transformers: vectors have length 1.")
+_FAMILY = flags.DEFINE_enum("family", None, list(FAMILIES), "As which of transformers' models. Default: as what it is.")
+_DROP_HEADS = flags.DEFINE_boolean("drop_heads", False, "--model: leave out the head of a task that it has.")
+flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
 
 
 def main(argv: Sequence[str]) -> None:
     """Write the output directory whole, or leave it as it was."""
     del argv
+    wanted = Wanted(_FORMAT.value, _STEP.value, _NORMALIZE.value, _FAMILY.value, _DROP_HEADS.value)
     with new_directory(_OUTPUT.value) as aside:
-        export = export_fine_tuned if is_fine_tuned(_WORKDIR.value) else export_pretrained
-        step = export(aside, _WORKDIR.value, _FORMAT.value, _STEP.value, _NORMALIZE.value)
-    logging.info("exported step %d of %s to %s", step, _WORKDIR.value, _OUTPUT.value)
+        what = export(aside, _WORKDIR.value, _MODEL.value, wanted)
+    logging.info("exported %s to %s", what, _OUTPUT.value)
 
 
 if __name__ == "__main__":

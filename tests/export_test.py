@@ -286,6 +286,26 @@ def test_wrong_requests_end_in_one_line_and_write_nothing(export, workdir, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def test_a_model_that_is_no_run_is_converted(verbs, workdir, exported, tmp_path):
+    """tests/interchange/foreign_exports_test.py has what there is to convert."""
+    flags = ["--format=numpy", f"--output={tmp_path / 'out'}"]
+    done = verbs.run("export", f"--model={exported}", *flags)
+    assert done.returncode == 0, done.stderr
+    assert f"exported {exported} to {tmp_path / 'out'}" in done.stderr
+    params = flatten(make_state(pretraining_model(read_config(workdir).model), 10)["params"])
+    with np.load(tmp_path / "out" / "params.npz") as found:
+        assert set(found) == params.keys()
+        for path, array in params.items():
+            np.testing.assert_array_equal(found[path], array)
+    for both in ([], [f"--model={exported}", f"--workdir={workdir}"]):
+        done = verbs.run("export", *both, *flags)
+        assert done.returncode in (1, 2)
+        assert "Exactly one of (workdir, model)" in done.stderr
+    done = verbs.run("export", f"--model={workdir}", *flags, "--step=5")
+    assert done.returncode == 0, done.stderr
+    assert f"exported step 5 of {workdir}" in done.stderr
+
+
 def test_a_tokenizer_of_another_run_is_refused(export, workdir, tmp_path):
     copy = tmp_path / "run"
     copy.mkdir()

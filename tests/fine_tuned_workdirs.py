@@ -54,26 +54,27 @@ TASKS = {
 }
 
 
-def model_of(kind):
-    return task_model(CLASSES[kind].head, TASKS[kind][1], MODEL)
+def model_of(kind, config=MODEL):
+    return task_model(CLASSES[kind].head, TASKS[kind][1], config)
 
 
-def random_params(kind, seed=0):
+def random_params(kind, seed=0, config=MODEL):
     random = np.random.default_rng(seed)
     return jax.tree.map(
-        lambda leaf: random.normal(0, 0.2, leaf.shape).astype(np.float32), model_of(kind).abstract_params
+        lambda leaf: random.normal(0, 0.2, leaf.shape).astype(np.float32), model_of(kind, config).abstract_params
     )
 
 
-def write_workdir(directory, kind):
+def write_workdir(directory, kind, model_config=MODEL):
     """As training/task_results.py writes it."""
     directory = epath.Path(directory)
     directory.mkdir(parents=True)
     TOKENIZER.save(directory / "tokenizer")
     options = TaskConfig(kind=kind, train="train data.tsv", dev="dev.tsv", test="test.tsv")
     text = TextConfig(max_length=MAX_LENGTH)
-    config = FineTuningConfig(task=options, text=text, model=MODEL, init_from="runs/base")
+    config = FineTuningConfig(task=options, text=text, model=model_config, init_from="runs/base")
     (directory / "config.json").write_text(to_json(config))
+    params = random_params(kind, config=model_config)
     floors = {"dev": {}, "test": {"commonest label": {"accuracy": 0.5}}}
     (directory / "scores.json").write_text(json.dumps({"seeds": [0, 1, 2], "floors": floors}))
     model = fine_tuned.FineTuned(
@@ -81,11 +82,11 @@ def write_workdir(directory, kind):
         settings=TASKS[kind][0],
         options=options,
         text=text,
-        model=MODEL,
+        model=model_config,
         vocab_fingerprint=TOKENIZER.fingerprint,
         seed=2,
         step=120,
-        weights_crc32c=fine_tuned.write_weights(directory / fine_tuned.WEIGHTS, flatten(random_params(kind))),
+        weights_crc32c=fine_tuned.write_weights(directory / fine_tuned.WEIGHTS, flatten(params)),
         init_from="runs/base",
         dev={"accuracy": 0.8125, "f1": None},
         test={"accuracy": 0.75},

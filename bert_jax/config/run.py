@@ -81,6 +81,7 @@ class Config:
         _check_teacher(source, self)
         require(len(self.phases) > 0, f"{source}phases", self.phases, "give at least one phase")
         self.model.check(f"{source}model.")
+        self.data.check(f"{source}data.")
         self.profile.span(f"{source}profile.")
         self.mesh.check(f"{source}mesh.")
         for number, phase in enumerate(self.phases):

@@ -1,18 +1,25 @@
 """BERT's names: Hugging Face's BertForPreTraining and its relatives, and the original's TensorFlow variables."""
 
-import dataclasses
-
-from bert_jax.interchange.renames import Module, Names
-
-# Per kind of module, the last part of a name: ours -> (Hugging Face's, the original's); ".T": transposed there.
-DENSE = {"kernel": ("weight.T", "kernel"), "bias": ("bias", "bias")}
-NORM = {"scale": ("weight", "gamma"), "bias": ("bias", "beta")}
-TABLE = {"embedding": ("weight", "")}
-MASKED_LM = {"output_bias": ("bias", "output_bias")}
-NEXT_SENTENCE = {"kernel": ("weight.T", "output_weights.T"), "bias": ("bias", "output_bias")}
+from bert_jax.config import ModelConfig
+from bert_jax.interchange.conversions import Weights, add_types
+from bert_jax.interchange.family import (
+    DENSE,
+    NORM,
+    OPTIONAL,
+    OUTPUT_BIAS,
+    PAIR,
+    TABLE,
+    Family,
+    classifiers,
+    huggingface,
+    original,
+    unchanged,
+)
+from bert_jax.interchange.renames import Names
+from bert_jax.interchange.settings import ForeignSettings
 
 # Our module, Hugging Face's and its kind. The original's scopes are Hugging Face's, written with "/" and "layer_0".
-MODULES = [
+ENCODER = [
     ("encoder/embeddings/word", "bert.embeddings.word_embeddings", TABLE),
     ("encoder/embeddings/position", "bert.embeddings.position_embeddings", TABLE),
     ("encoder/embeddings/token_type", "bert.embeddings.token_type_embeddings", TABLE),
@@ -26,26 +33,25 @@ MODULES = [
     ("encoder/layer_{}/output", "bert.encoder.layer.{}.output.dense", DENSE),
     ("encoder/layer_{}/output_norm", "bert.encoder.layer.{}.output.LayerNorm", NORM),
     ("encoder/pooler", "bert.pooler.dense", DENSE),
+]
+MASKED_LM = [
     ("masked_lm/transform", "cls.predictions.transform.dense", DENSE),
     ("masked_lm/norm", "cls.predictions.transform.LayerNorm", NORM),
-    ("masked_lm", "cls.predictions", MASKED_LM),
-    ("next_sentence", "cls.seq_relationship", NEXT_SENTENCE),
+    ("masked_lm", "cls.predictions", OUTPUT_BIAS),
 ]
-OPTIONAL = ("encoder/pooler/", "masked_lm/", "next_sentence/")
-
-
-def _scope(module: str) -> str:
-    return module.replace("layer.", "layer_").replace(".", "/")
-
+NEXT_SENTENCE = [("next_sentence", "cls.seq_relationship", PAIR)]
+MODULES = [*ENCODER, *MASKED_LM, *NEXT_SENTENCE]
+OLDER = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+FIXED = {"position_embedding_type": "absolute", "is_decoder": False, "tie_word_embeddings": True}
 
 HUGGINGFACE = Names(
     family="BERT",
-    modules=[Module(ours, theirs, {leaf: name for leaf, (name, _) in kind.items()}) for ours, theirs, kind in MODULES],
+    modules=huggingface(MODULES),
     separator=".",
     encoder="bert.",
     layer="bert.encoder.layer.{}.",
     optional=OPTIONAL,
-    older={"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"},
+    older=OLDER,
     top_modules=("embeddings.", "encoder.", "pooler."),
     buffers=("bert.embeddings.position_ids", "bert.embeddings.token_type_ids"),
     tied={
@@ -53,36 +59,42 @@ HUGGINGFACE = Names(
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
 )
-# With a task's head (model/tasks.py): what our `classifier` is called there. A model without a pooler has none there.
-CLASSIFIERS = {"sequence": "classifier", "token": "classifier", "choice": "classifier", "span": "qa_outputs"}
-HUGGINGFACE_TASKS = {
-    head: dataclasses.replace(
-        HUGGINGFACE,
-        modules=[
-            *HUGGINGFACE.modules,
-            Module("classifier", theirs, {leaf: name for leaf, (name, _) in DENSE.items()}),
-        ],
-        heads="a task's head",
-    )
-    for head, theirs in CLASSIFIERS.items()
-}
-# BertModel, which is the encoder alone: nothing stands before its names.
-HUGGINGFACE_ENCODER = dataclasses.replace(
-    HUGGINGFACE,
-    modules=[
-        Module(module.ours, module.theirs.removeprefix(HUGGINGFACE.encoder), module.leaves)
-        for module in HUGGINGFACE.modules
-        if module.ours.startswith("encoder/")
-    ],
-    encoder="",
-    layer=HUGGINGFACE.layer.removeprefix(HUGGINGFACE.encoder),
-    heads="no head",
+
+
+def _to_file(weights: Weights, pad_id: int) -> Weights:
+    """There are always token types: whatever a program says they are, those of zeros change nothing."""
+    del pad_id
+    return weights if weights.config.type_vocab_size else add_types(weights, 2)
+
+
+def _lacks(config: ModelConfig) -> list[str]:
+    shares = config.distinct_layers < config.num_hidden_layers
+    return [*(["embedding_size"] if config.embedding_size else []), *(["num_hidden_groups"] if shares else [])]
+
+
+BERT = Family(
+    model_type="bert",
+    classes="Bert",
+    names=HUGGINGFACE,
+    heads=classifiers(),
+    settings=ForeignSettings,
+    of_a_task=lambda config: {"classifier_dropout": None},
+    fixed=FIXED,
+    to_file=_to_file,
+    from_file=unchanged,
+    pair_class="BertForPreTraining",
+    lacks=_lacks,
+    paper="arXiv 1810.04805",
 )
+
+
+def _scope(module: str) -> str:
+    return module.replace("layer.", "layer_").replace(".", "/")
+
+
 TENSORFLOW = Names(
     family="BERT",
-    modules=[
-        Module(ours, _scope(theirs), {leaf: name for leaf, (_, name) in kind.items()}) for ours, theirs, kind in MODULES
-    ],
+    modules=original([(ours, _scope(theirs), kind) for ours, theirs, kind in MODULES]),
     separator="/",
     encoder="bert/",
     layer="bert/encoder/layer_{}/",

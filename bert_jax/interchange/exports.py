@@ -8,8 +8,10 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
+from bert_jax.interchange.families import ENCODER, PRETRAINING, chosen_family, family_of
+from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface import write_huggingface
-from bert_jax.interchange.huggingface_tasks import write_task_model
+from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.renames import nest
@@ -18,7 +20,7 @@ from bert_jax.interchange.task_card import task_card
 from bert_jax.interchange.tensorflow import write_tensorflow
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.storage.json_file import read_json
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import Trained, read_trained
@@ -32,41 +34,75 @@ LIBRARIES = {
 }
 
 
-def export_pretrained(
-    directory: epath.Path, workdir: epath.PathLike, kind: str, step: int | None, normalize: bool
-) -> int:
-    """Write a pretraining run's weights at `step`, or the newest, in the format `kind`; gives the step.
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is written."""
+
+    kind: str  # a key of LIBRARIES
+    step: int | None = None  # of the checkpoint; None: the newest
+    normalize: bool = False  # sentence-transformers: vectors have length 1
+    family: str | None = None  # a key of FAMILIES: as which transformers gets it; None: as what it is
+    drop_heads: bool = False  # of somebody else's model: a task's head may be left out
+
+
+def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wanted) -> int:
+    """Write a pretraining run's weights; gives the step.
 
     Raises:
       UserError: there is no such run or checkpoint, or its tokenizer is another one.
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
-    _check_is_bert(model, kind, needs_pair_head=kind != "sentence-transformers")
-    trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, step)
-    if kind == "sentence-transformers":
-        length = model.max_position_embeddings
-        write_sentence_transformers(directory, trained.params, model, tokenizer, length, normalize)
-    else:
-        write = {"huggingface": write_huggingface, "numpy": write_numpy, "tensorflow": write_tensorflow}[kind]
-        write(directory, trained, model, tokenizer)
-    (directory / "README.md").write_text(model_card(trained, model, tokenizer, LIBRARIES[kind]))
+    trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
+    family = write_pretrained(directory, trained, model, tokenizer, wanted)
+    card = model_card(trained, model, tokenizer, LIBRARIES[wanted.kind], family)
+    (directory / "README.md").write_text(card)
     return trained.step
 
 
-def export_fine_tuned(
-    directory: epath.Path, workdir: epath.PathLike, kind: str, step: int | None, normalize: bool
-) -> int:
-    """Write a fine-tuned model, whose best step's weights are all that there is, in the format `kind`; gives the step.
+def write_pretrained(
+    directory: epath.Path, trained: Trained, model: ModelConfig, tokenizer: Tokenizer, wanted: Wanted
+) -> Family:
+    """Write all but the card of a pretraining model, or of an encoder alone; gives the family it is written as."""
+    is_encoder = wanted.kind == "sentence-transformers" or "masked_lm" not in trained.params
+    head = ENCODER if is_encoder else PRETRAINING
+    family = _family(model, wanted, head)
+    match wanted.kind:
+        case "huggingface" if "masked_lm" in trained.params:
+            write_huggingface(directory, trained, model, tokenizer, family)
+        case "huggingface":
+            write_encoder(directory, trained.params, model, tokenizer, model.max_position_embeddings, family)
+        case "sentence-transformers":
+            length, normalize = model.max_position_embeddings, wanted.normalize
+            write_sentence_transformers(directory, trained.params, model, tokenizer, length, normalize, family)
+        case "tensorflow":
+            _check_is_original(model, is_encoder)
+            write_tensorflow(directory, trained, model, tokenizer)
+        case "numpy":
+            write_numpy(directory, trained, model, tokenizer)
+    return family
+
+
+def _family(model: ModelConfig, wanted: Wanted, head: str) -> Family:
+    if wanted.kind in ("huggingface", "sentence-transformers"):
+        return chosen_family(model, wanted.family, head)
+    if wanted.family:
+        raise UserError(f"--family={wanted.family} is for transformers; leave it out with --format={wanted.kind}")
+    return family_of(model, head)
+
+
+def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wanted) -> int:
+    """Write a fine-tuned model, whose best step's weights are all that there is; gives the step.
 
     Raises:
       UserError: it is damaged, a step is asked for, or the format has no names for a task's head.
     """
-    if step is not None:
-        raise UserError(f"--step={step}: of a fine-tuned model the best step alone is kept; leave it out")
-    if kind == "tensorflow":
+    if wanted.step is not None:
+        raise UserError(f"--step={wanted.step}: of a fine-tuned model the best step alone is kept; leave it out")
+    if wanted.kind == "tensorflow":
         raise UserError("--format=tensorflow is for pretrained models; give --format=huggingface or numpy")
     model = fine_tuned.read_description(workdir)
-    _check_is_bert(model.model, kind, needs_pair_head=False)
+    head = ENCODER if wanted.kind == "sentence-transformers" else CLASSES[model.kind].head
+    family = _family(model.model, wanted, head)
     tokenizer = load_tokenizer(f"{workdir}/tokenizer")
     if tokenizer.fingerprint != model.vocab_fingerprint:
         raise UserError(
@@ -74,32 +110,35 @@ def export_fine_tuned(
             "restore that directory from the model of --init_from"
         )
     params = nest(fine_tuned.read_weights(epath.Path(workdir) / fine_tuned.WEIGHTS, model.weights_crc32c))
-    match kind:
+    match wanted.kind:
         case "huggingface":
-            write_task_model(directory, model, params, tokenizer)
+            write_task_model(directory, model, params, tokenizer, family)
         case "sentence-transformers":
-            length = model.text.max_length
-            write_sentence_transformers(directory, params, model.model, tokenizer, length, normalize)
+            length, normalize = model.text.max_length, wanted.normalize
+            write_sentence_transformers(directory, params, model.model, tokenizer, length, normalize, family)
         case "numpy":
             write_numpy(directory, Trained(model.step, params, {}, {}), model.model, tokenizer)
             task = {"task": model.kind, **model.settings}
             (directory / "task_settings.json").write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n")
-    card = task_card(model, _json(workdir, "scores.json"), _json(workdir, "config.json"), LIBRARIES[kind])
+    card = task_card(
+        model, _json(workdir, "scores.json"), _json(workdir, "config.json"), LIBRARIES[wanted.kind], family
+    )
     (directory / "README.md").write_text(card)
     return model.step
 
 
-def _check_is_bert(model: ModelConfig, kind: str, needs_pair_head: bool) -> None:
-    """Raise UserError where the format has names for BERT alone and the model is not BERT."""
-    like_bert = dataclasses.replace(
-        model, type_vocab_size=model.type_vocab_size or 2, embedding_size=0, num_hidden_groups=0, left_to_right=False
-    )
-    if needs_pair_head:
-        like_bert = dataclasses.replace(like_bert, next_sentence=True)
-    differs = [f"{name}={value}" for name, value in vars(model).items() if value != getattr(like_bert, name)]
-    if differs and kind != "numpy":
+def _check_is_original(model: ModelConfig, is_encoder: bool) -> None:
+    """Raise UserError where the model is not the original BERT with both heads."""
+    plain = {"embedding_size": 0, "num_hidden_groups": 0, "left_to_right": False, "next_sentence": True}
+    differs = [f"{name}={getattr(model, name)}" for name, value in plain.items() if getattr(model, name) != value]
+    if not model.type_vocab_size:
+        differs.append("type_vocab_size=0")
+    if is_encoder:
+        differs.append("an encoder without heads")
+    if differs:
         raise UserError(
-            f"--format={kind} has names for BERT only, and this model is of {', '.join(differs)}; give --format=numpy"
+            f"--format=tensorflow has names for BERT only, and this model is of {', '.join(differs)}; "
+            "give --format=huggingface or numpy"
         )
 
 

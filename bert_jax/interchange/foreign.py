@@ -1,27 +1,21 @@
 """Weights that others wrote, whatever the format: which of them are ours, which are missing, which are not used.
 
 A reader of a format gives what the file holds, by the framework's names and nothing read yet; here it is decided and
-logged, for all formats alike, what becomes of it. Settings that lie beside the weights have their schema here too.
+logged, for all formats alike, what becomes of it.
 """
 
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated
 
 import jax.numpy as jnp
-import msgspec
 import numpy as np
 from absl import logging
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, parameters
+from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, first_names, parameters
 from bert_jax.model.functional import Params
-
-Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-Small = Annotated[float, msgspec.Meta(ge=0, le=1)]  # which leaves out infinity and what is no number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +34,7 @@ class ForeignWeights:
     config: ModelConfig
     missing: list[str]  # our paths that it has nothing for: they begin afresh
     unused: list[str] = dataclasses.field(default_factory=list)  # its names that have no place in ours
+    heads: list[str] = dataclasses.field(default_factory=list)  # those of them that are of another task's head
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,34 +44,6 @@ class AdamState:
     step: int
     mu: Params
     nu: Params
-
-
-@dataclasses.dataclass(frozen=True)
-class ForeignSettings:
-    """What config.json and bert_config.json call alike; a key that is left out is as in BERT-base."""
-
-    vocab_size: Size
-    hidden_size: Size = ModelConfig.hidden_size
-    num_hidden_layers: Size = ModelConfig.num_hidden_layers
-    num_attention_heads: Size = ModelConfig.num_attention_heads
-    intermediate_size: Size = ModelConfig.intermediate_size
-    max_position_embeddings: Size = ModelConfig.max_position_embeddings
-    type_vocab_size: Size = ModelConfig.type_vocab_size
-    hidden_act: str = ModelConfig.hidden_act
-    hidden_dropout_prob: Rate = ModelConfig.hidden_dropout_prob
-    attention_probs_dropout_prob: Rate = ModelConfig.attention_probs_dropout_prob
-    initializer_range: Small = ModelConfig.initializer_range
-    layer_norm_eps: Small = ModelConfig.layer_norm_eps
-
-    def to_ours(self, hidden_act: str, source: str) -> ModelConfig:
-        """Our settings, with our spelling of the activation; UserError, with `source`, if heads do not divide."""
-        if self.hidden_size % self.num_attention_heads:
-            raise UserError(
-                f"{source} says hidden_size={self.hidden_size} and num_attention_heads={self.num_attention_heads}, "
-                "which does not divide it; fetch it again"
-            )
-        ours = {field.name: getattr(self, field.name) for field in dataclasses.fields(ForeignSettings)}
-        return ModelConfig(**ours | {"hidden_act": hidden_act})
 
 
 def take_weights(
@@ -109,7 +76,8 @@ def take_weights(
     check({name: param.their_shape for name, param in wanted.items()}, held, names, source)
     _log(missing, heads, slots, source)
     arrays = {param.path: param.to_ours(_float32(name, held[name], source)) for name, param in wanted.items()}
-    return ForeignWeights(arrays, config, missing, unused)
+    of_tasks = [name for name in heads if stored[name].shape and name not in _optional(names)]
+    return ForeignWeights(arrays, config, missing, unused, of_tasks)
 
 
 def layers_of(stored: Iterable[str], names: Names) -> int:
@@ -137,9 +105,10 @@ def _check_layers(stored: Mapping[str, Stored], names: Names, config: ModelConfi
     held = layers_of(stored, names)
     if not held:
         raise no_encoder(stored, names, source)
-    if held != config.num_hidden_layers:
+    if held != config.distinct_layers:
+        setting = "num_hidden_groups" if config.num_hidden_groups else "num_hidden_layers"
         raise UserError(
-            f"{source} holds {held} layers and its config says num_hidden_layers={config.num_hidden_layers}; "
+            f"{source} holds {held} layers and its config says {setting}={config.distinct_layers}; "
             "give the config that the weights were made with"
         )
 
@@ -152,11 +121,16 @@ def _missing(table: Mapping[str, Parameter], names: Names, stored: Mapping[str, 
 
 
 def _check_encoder(heads: list[str], names: Names, source: str) -> None:
-    """Without a part of an encoder, all of it computes something else; a head is no loss."""
-    if strange := [name for name in heads if name.startswith(names.encoder)]:
+    """Without a part of an encoder, all of it computes something else; a head, or a pooler, is no loss."""
+    if strange := [name for name in heads if name.startswith(names.encoder) and name not in _optional(names)]:
         raise UserError(
             f"{source}: {listed(strange)} is no part of {names.family}; give the weights of an encoder without it"
         )
+
+
+def _optional(names: Names) -> set[str]:
+    """Their names of what models of the family may have beside the layers."""
+    return {name for path, name in first_names(names).items() if path.startswith(names.optional)}
 
 
 def _log(missing: list[str], heads: list[str], slots: list[str], source: str) -> None:

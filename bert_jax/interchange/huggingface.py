@@ -1,4 +1,4 @@
-"""Our parameters and settings as Hugging Face's BertForPreTraining, and back.
+"""Our parameters and settings as Hugging Face's BertForPreTraining, or another family's, and back.
 
 Its decoder's matrix and bias are the word embedding and cls.predictions.bias: they are not written a second time,
 just as transformers itself does not. Reading files that others wrote is in huggingface_reader.py.
@@ -6,7 +6,7 @@ just as transformers itself does not. Reading files that others wrote is in hugg
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -14,42 +14,26 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.bert_names import HUGGINGFACE
-from bert_jax.interchange.foreign import ForeignSettings
+from bert_jax.interchange.bert_names import BERT
+from bert_jax.interchange.conversions import Weights, drop_pairs
+from bert_jax.interchange.families import family_of_type
+from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import to_ours, to_theirs
+from bert_jax.interchange.renames import flatten, nest, to_ours, to_theirs
+from bert_jax.interchange.settings import ACTIVATIONS, our_activation
 from bert_jax.model.functional import Params
 from bert_jax.storage.json_file import check_schema
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
 
-# Settings that both sides call the same.
-SAME_NAME = (
-    "attention_probs_dropout_prob",
-    "hidden_dropout_prob",
-    "hidden_size",
-    "initializer_range",
-    "intermediate_size",
-    "layer_norm_eps",
-    "max_position_embeddings",
-    "num_attention_heads",
-    "num_hidden_layers",
-    "type_vocab_size",
-    "vocab_size",
-)
-# Their spellings of each activation, the first of which we write. The tanh ones are the same formula, rounded apart.
-ACTIVATIONS: dict[Literal["gelu", "gelu_tanh"], tuple[str, ...]] = {
-    "gelu": ("gelu", "gelu_python"),
-    "gelu_tanh": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"),
-}
-# What our model is; another value of these makes another model.
-FIXED = {"model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False, "tie_word_embeddings": True}
 
-
-def write_huggingface(directory: epath.Path, trained: Trained, config: ModelConfig, tokenizer: Tokenizer) -> None:
+def write_huggingface(
+    directory: epath.Path, trained: Trained, config: ModelConfig, tokenizer: Tokenizer, family: Family = BERT
+) -> None:
     """Write model.safetensors, config.json and the tokenizer's files into `directory`."""
-    write_tokenizer(tokenizer, directory, config.max_position_embeddings)
-    write_model(directory, to_huggingface(trained.params, config), to_huggingface_config(config, tokenizer.pad_id))
+    settings = to_huggingface_config(config, tokenizer.pad_id, family) | ends_of_text(tokenizer, family)
+    write_tokenizer(tokenizer, directory, config.max_position_embeddings, takes_types(config, family))
+    write_model(directory, to_huggingface(trained.params, config, family, tokenizer.pad_id), settings)
 
 
 def write_model(directory: epath.Path, state_dict: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> None:
@@ -59,47 +43,92 @@ def write_model(directory: epath.Path, state_dict: Mapping[str, np.ndarray], set
     (directory / "model.safetensors").write_bytes(weights)
 
 
-def to_huggingface(params: Params, config: ModelConfig) -> dict[str, np.ndarray]:
-    """BertForPreTraining's state dict, float32, of our parameters (nested dict of host arrays).
+def to_huggingface(
+    params: Params, config: ModelConfig, family: Family = BERT, pad_id: int = 0
+) -> dict[str, np.ndarray]:
+    """The state dict of the family's pretraining model, float32, of our parameters (nested dict of host arrays).
 
     Raises:
       UserError: `params` are not the whole model of `config`.
     """
-    arrays = to_theirs(params, HUGGINGFACE, config)
-    return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+    arrays, theirs = family.to_file(without_lost(Weights(flatten(params), config), family), pad_id)
+    return as_float32(to_theirs(nest(arrays), family.names, theirs))
 
 
-def from_huggingface(state_dict: Mapping[str, np.ndarray], config: ModelConfig) -> Params:
+def from_huggingface(
+    state_dict: Mapping[str, np.ndarray], config: ModelConfig, family: Family = BERT, pad_id: int = 0
+) -> Params:
     """Our parameters of a state dict as `to_huggingface` gives it, bit for bit.
 
     Raises:
       UserError: an array is none of ours, is missing, or has another shape than `config` says.
     """
-    return to_ours(state_dict, HUGGINGFACE, config, "the state dict")
+    theirs = family.to_file(Weights({}, config), pad_id).config
+    params = to_ours(state_dict, family.names, theirs, "the state dict")
+    return nest(family.from_file(Weights(flatten(params), theirs), pad_id).arrays)
 
 
-def to_huggingface_config(config: ModelConfig, pad_id: int) -> dict[str, Any]:
-    """The content of config.json, transformers' BertConfig."""
+def without_lost(weights: Weights, family: Family) -> Weights:
+    """A pretraining model without what the family has no place for beside its encoder."""
+    return weights if family.pair_class else drop_pairs(weights)
+
+
+def as_float32(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """In which files are written."""
+    return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+
+
+def to_huggingface_config(config: ModelConfig, pad_id: int, family: Family = BERT) -> dict[str, Any]:
+    """The content of config.json, transformers' BertConfig or another family's, of a pretraining model."""
+    theirs = family.to_file(Weights({}, config), pad_id).config
+    named = {their_name: getattr(theirs, ours) for ours, their_name in family.settings.named().items()}
+    activation = family.settings.CALLED.get("hidden_act", "hidden_act")
     return {
-        "architectures": ["BertForPreTraining"],
-        "hidden_act": ACTIVATIONS[config.hidden_act][0],
+        "architectures": [family.pretraining_class(config)],
+        "model_type": family.model_type,
         "pad_token_id": pad_id,
-        **{name: getattr(config, name) for name in SAME_NAME},
-        **FIXED,
+        **named,
+        activation: ACTIVATIONS[config.hidden_act][0],
+        **family.fixed,
     }
 
 
+def takes_types(config: ModelConfig, family: Family) -> bool:
+    """Whether the family's model takes token_type_ids other than 0."""
+    return family.to_file(Weights({}, config), 0).config.type_vocab_size > 1
+
+
+def ends_of_text(tokenizer: Tokenizer, family: Family) -> dict[str, int]:
+    """What config.json says of the vocabulary beside the padding: where the family's own says it."""
+    return {"bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id} if family.says_ends else {}
+
+
 def from_huggingface_config(values: Mapping[str, Any], source: str) -> ModelConfig:
-    """Our settings of the content of a config.json; what it leaves out is as in BERT-base, there and here.
+    """Our settings of the content of a config.json; what it leaves out is as in the family's base, there and here.
 
     Raises:
-      UserError: it is of a model that is not BERT as ours is, or a value of it cannot be; names the field and `source`.
+      UserError: it is of a model that is not as ours are, or a value of it cannot be; names the field and `source`.
     """
-    for name, value in FIXED.items():
+    family = family_of_type(values.get("model_type", BERT.model_type), source)
+    settings, pad_id = file_settings(values, family, source)
+    return family.from_file(Weights({}, settings), pad_id).config
+
+
+def file_settings(values: Mapping[str, Any], family: Family, source: str) -> tuple[ModelConfig, int]:
+    """The settings that the arrays beside a config.json have, and the id of padding; UserError as above."""
+    for name, value in family.fixed.items():
         if values.get(name, value) != value:
-            raise UserError(f"{source} says {name}={values[name]!r:.80}; only BERT with {name}={value!r} can be read")
-    settings = check_schema(values, ForeignSettings, source, "give the config.json of a BERT model")
-    activation = [ours for ours, theirs in ACTIVATIONS.items() if settings.hidden_act in theirs]
+            kind = family.names.family
+            raise UserError(f"{source} says {name}={values[name]!r:.80}; only {kind} with {name}={value!r} can be read")
+    theirs = check_schema(values, family.settings, source, f"give the config.json of a {family.names.family} model")
+    name = family.settings.CALLED.get("hidden_act", "hidden_act")
+    activation = our_activation(getattr(theirs, name))
     if not activation:
-        raise UserError(f"{source} says hidden_act={settings.hidden_act!r:.80}; only gelu, exact or tanh, can be read")
-    return settings.to_ours(activation[0], source)
+        raise UserError(f"{source} says {name}={getattr(theirs, name)!r:.80}; only gelu, exact or tanh, can be read")
+    config, pad_id = theirs.to_ours(activation, source), getattr(theirs, "pad_token_id", 0)
+    if family.from_file(Weights({}, config), pad_id).config.max_position_embeddings < 1:
+        raise UserError(
+            f"{source} says max_position_embeddings={config.max_position_embeddings}, of which "
+            f"pad_token_id={pad_id} leaves none; fetch it again"
+        )
+    return config, pad_id

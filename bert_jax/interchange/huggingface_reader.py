@@ -1,4 +1,4 @@
-"""Weights that others wrote for Hugging Face's BERT, in their several dialects, as our arrays.
+"""Weights that others wrote for Hugging Face's BERT and its family, in their several dialects, as our arrays.
 
 Understood: a directory with config.json and model.safetensors or pytorch_model.bin, whole or in several files with an
 index, or one such file alone; names with or without "bert.", or with what wrappers of a model put before them;
@@ -7,17 +7,20 @@ LayerNorm's gamma and beta; the decoder written out or tied; an encoder without 
 
 import dataclasses
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.bert_names import HUGGINGFACE
+from bert_jax.interchange.bert_names import BERT
+from bert_jax.interchange.conversions import Weights
+from bert_jax.interchange.families import FAMILIES, family_of_type
+from bert_jax.interchange.family import Family
 from bert_jax.interchange.foreign import ForeignWeights, Stored, layers_of, listed, no_encoder, take_weights
-from bert_jax.interchange.huggingface import from_huggingface_config
+from bert_jax.interchange.huggingface import file_settings
 from bert_jax.interchange.renames import EVERYTHING, Names, first_names
 from bert_jax.interchange.weight_files import INDEX, SUFFIXES, read_file
 from bert_jax.storage.json_file import read_json
@@ -25,6 +28,7 @@ from bert_jax.storage.json_file import read_json
 WHOLE = ("model.safetensors", "pytorch_model.bin")
 WEIGHTS = tuple(file for name in WHOLE for file in (name, name + INDEX))
 CONFIGS = ("config.json", "bert_config.json")  # the latter of pytorch-pretrained-bert
+_PUBLISHED_PAD_ID = 1  # RoBERTa's, by which its positions are counted; a file without a config.json does not say it
 # What data parallelism, torch.compile and Lightning put before every name.
 WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
 # What is not read, by the end of its name, and how to get from it what is.
@@ -64,9 +68,16 @@ def read_huggingface(
     file = find_weights(path)
     if file is None:
         raise UserError(f"{path} holds no Hugging Face weights: {what_is_there(path)}")
-    stored = _canonical(read_file(file), HUGGINGFACE, str(file))
-    config = _config(epath.Path(path), stored, settings, str(file))
-    return take_weights(stored, HUGGINGFACE, config, str(file), parts)
+    held, values = read_file(file), _config_values(epath.Path(path))
+    family = _family(values, held, str(file))
+    stored = _canonical(held, family.names, str(file))
+    if values is None:
+        config, pad_id = _sizes_of(stored, family, settings, str(file)), _PUBLISHED_PAD_ID
+    else:
+        config, pad_id = file_settings(values.content, family, values.source)
+    found = take_weights(stored, family.names, config, str(file), parts)
+    arrays, config = family.from_file(Weights(found.arrays, config), pad_id)
+    return dataclasses.replace(found, arrays=dict(arrays), config=config)
 
 
 def what_is_there(path: epath.PathLike) -> str:
@@ -123,37 +134,62 @@ def _config_file(directory: epath.Path) -> epath.Path | None:
     return next((directory / name for name in CONFIGS if (directory / name).exists()), None)
 
 
-def _config(path: epath.Path, stored: Mapping[str, Stored], settings: ModelConfig, source: str) -> ModelConfig:
+class _Values(NamedTuple):
+    """The content of a config.json, and its name."""
+
+    content: dict[str, Any]
+    source: str
+
+
+def _config_values(path: epath.Path) -> _Values | None:
     file = _config_file(path) if path.is_dir() else None
-    if file is None:
-        return _sizes_of(stored, HUGGINGFACE, settings, source)
-    values: dict[str, Any] = read_json(file, dict, "fetch it again")
-    return from_huggingface_config(values, str(file))
+    return file and _Values(read_json(file, dict, "fetch it again"), str(file))
 
 
-def _sizes_of(stored: Mapping[str, Stored], names: Names, settings: ModelConfig, source: str) -> ModelConfig:
-    """`settings` with the sizes that the arrays have."""
-    their_names = first_names(names)
+def _family(values: _Values | None, held: Iterable[str], source: str) -> Family:
+    """The family that a config.json says, or whose names these are."""
+    if values and "model_type" in values.content:
+        return family_of_type(values.content["model_type"], values.source)
+    held = list(held)
+    for family in FAMILIES.values():
+        if layers_of((_todays_name(name, family.names) for name in held), family.names):
+            return family
+    raise no_encoder(held, BERT.names, source)
 
-    def shape(path: str) -> tuple[int, ...]:
+
+def _sizes_of(stored: Mapping[str, Stored], family: Family, settings: ModelConfig, source: str) -> ModelConfig:
+    """`settings` with the sizes that the arrays have, and what every model of the family is."""
+    their_names = first_names(family.names)
+
+    def shape(path: str, if_absent: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        if path not in their_names and if_absent is not None:
+            return if_absent
         return stored[their_names[path]].shape
 
+    layers = layers_of(stored, family.names)
     try:
-        vocab_size, hidden_size = shape("encoder/embeddings/word/embedding")
-        config = dataclasses.replace(
-            settings,
-            vocab_size=vocab_size,
-            hidden_size=hidden_size,
-            num_hidden_layers=layers_of(stored, names),
-            intermediate_size=shape("encoder/layer_0/intermediate/bias")[0],
-            max_position_embeddings=shape("encoder/embeddings/position/embedding")[0],
-            type_vocab_size=shape("encoder/embeddings/token_type/embedding")[0],
-        )
+        vocab_size, table_width = shape("encoder/embeddings/word/embedding")
+        sizes = {
+            "vocab_size": vocab_size,
+            "hidden_size": shape("encoder/layer_0/attention/query/bias")[0],
+            "intermediate_size": shape("encoder/layer_0/intermediate/bias")[0],
+            "max_position_embeddings": shape("encoder/embeddings/position/embedding")[0],
+            "type_vocab_size": shape("encoder/embeddings/token_type/embedding", if_absent=(0,))[0],
+            **_sharing(family, layers, table_width, settings),
+        }
     except (KeyError, ValueError, IndexError):
-        raise no_encoder(stored, names, source) from None
-    if hidden_size % settings.num_attention_heads:
+        raise no_encoder(stored, family.names, source) from None
+    config = dataclasses.replace(settings, **{**sizes, **family.settings.ALWAYS})
+    if config.hidden_size % settings.num_attention_heads:
         raise UserError(
-            f"{source} is of hidden_size={hidden_size} and does not say its number of heads; "
+            f"{source} is of hidden_size={config.hidden_size} and does not say its number of heads; "
             f"give it with --config.model.num_attention_heads, which is {settings.num_attention_heads}"
         )
     return config
+
+
+def _sharing(family: Family, layers: int, table_width: int, settings: ModelConfig) -> dict[str, int]:
+    """Of a file with as many layers: where they are shared, it does not say how often each of them runs."""
+    if "num_hidden_groups" not in family.settings.named():
+        return {"num_hidden_layers": layers, "num_hidden_groups": 0, "embedding_size": 0}
+    return {"num_hidden_groups": layers, "embedding_size": table_width}

@@ -1,4 +1,4 @@
-"""A fine-tuned model as transformers' BertFor... of its task; a bi-encoder as BertModel.
+"""A fine-tuned model as transformers' BertFor... of its task, or another family's; a bi-encoder as BertModel.
 
 What transformers has no place for is computed into the weights: a regression's outputs are on the scale of its labels.
 """
@@ -11,10 +11,19 @@ import numpy as np
 from etils import epath
 
 from bert_jax.config import ModelConfig
-from bert_jax.interchange.bert_names import HUGGINGFACE_ENCODER, HUGGINGFACE_TASKS
-from bert_jax.interchange.huggingface import to_huggingface_config, write_model
+from bert_jax.interchange.bert_names import BERT
+from bert_jax.interchange.conversions import Weights, drop_pairs
+from bert_jax.interchange.families import ENCODER
+from bert_jax.interchange.family import Family
+from bert_jax.interchange.huggingface import (
+    as_float32,
+    ends_of_text,
+    takes_types,
+    to_huggingface_config,
+    write_model,
+)
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import ModelOf, to_ours, to_theirs
+from bert_jax.interchange.renames import ModelOf, flatten, has_module, nest, to_ours, to_theirs
 from bert_jax.model.functional import Params
 from bert_jax.model.tasks import task_model
 from bert_jax.text.tokenizer import Tokenizer
@@ -24,9 +33,13 @@ from bert_jax.workdir.fine_tuned import FineTuned
 class Class(NamedTuple):
     """What AutoModelFor... makes of a task's model."""
 
-    name: str
+    name: str  # BERT's; other families' begin otherwise
     head: str  # ours, model/tasks.py
     problem_type: str | None = None  # by which BertForSequenceClassification chooses a loss
+
+    def of(self, family: Family) -> str:
+        """What it is called in that family."""
+        return family.classes + self.name.removeprefix(BERT.classes)
 
 
 CLASSES = {
@@ -40,50 +53,78 @@ CLASSES = {
 }
 
 
-def write_task_model(directory: epath.Path, model: FineTuned, params: Params, tokenizer: Tokenizer) -> None:
+def write_task_model(
+    directory: epath.Path, model: FineTuned, params: Params, tokenizer: Tokenizer, family: Family = BERT
+) -> None:
     """Write model.safetensors, config.json and the tokenizer's files; `params` are nested dicts of host arrays.
 
     The tokenizer cuts at the length that the model was trained with, where it is told to cut.
     """
-    head = CLASSES[model.kind].head
-    if head == "embedding":
-        state_dict = encoder_to_huggingface(params, model.model)
+    head, pad_id = CLASSES[model.kind].head, tokenizer.pad_id
+    if head == ENCODER:
+        state_dict = encoder_to_huggingface(params, model.model, family, pad_id)
     else:
         params = _on_the_scale_of_the_labels(model, params)
-        state_dict = task_to_huggingface(params, head, len(params["classifier"]["bias"]), model.model)
-    write_model(directory, state_dict, task_config(model, tokenizer.pad_id))
-    write_tokenizer(tokenizer, directory, model.text.max_length)
+        outputs = len(params["classifier"]["bias"])
+        state_dict = task_to_huggingface(params, head, outputs, model.model, family, pad_id)
+    write_model(directory, state_dict, task_config(model, pad_id, family) | ends_of_text(tokenizer, family))
+    write_tokenizer(tokenizer, directory, model.text.max_length, takes_types(model.model, family))
 
 
-def task_to_huggingface(params: Params, head: str, outputs: int, config: ModelConfig) -> dict[str, np.ndarray]:
+def write_encoder(
+    directory: epath.Path, params: Params, config: ModelConfig, tokenizer: Tokenizer, max_length: int, family: Family
+) -> None:
+    """Write the encoder of `params` alone, say as BertModel, and the tokenizer, which cuts at `max_length`."""
+    settings = to_huggingface_config(config, tokenizer.pad_id, family) | ends_of_text(tokenizer, family)
+    settings |= {"architectures": [f"{family.classes}Model"]}
+    write_model(directory, encoder_to_huggingface(params, config, family, tokenizer.pad_id), settings)
+    write_tokenizer(tokenizer, directory, max_length, takes_types(config, family))
+
+
+def task_to_huggingface(
+    params: Params, head: str, outputs: int, config: ModelConfig, family: Family = BERT, pad_id: int = 0
+) -> dict[str, np.ndarray]:
     """The state dict, float32, of a model with this head (model/tasks.py), of nested dicts of host arrays."""
-    return _float32(to_theirs(params, HUGGINGFACE_TASKS[head], config, _with_head(head, outputs)))
+    arrays, theirs = family.to_file(Weights(flatten(params), config), pad_id)
+    return as_float32(to_theirs(nest(arrays), family.task_names(head), theirs, _with_head(head, outputs)))
 
 
-def task_from_huggingface(state_dict: Mapping[str, np.ndarray], head: str, outputs: int, config: ModelConfig) -> Params:
+def task_from_huggingface(
+    state_dict: Mapping[str, np.ndarray],
+    head: str,
+    outputs: int,
+    config: ModelConfig,
+    family: Family = BERT,
+    pad_id: int = 0,
+) -> Params:
     """Our parameters of a state dict as `task_to_huggingface` gives it; UserError as in huggingface.py."""
-    return to_ours(state_dict, HUGGINGFACE_TASKS[head], config, "the state dict", _with_head(head, outputs))
+    theirs = family.to_file(Weights({}, config), pad_id).config
+    params = to_ours(state_dict, family.task_names(head), theirs, "the state dict", _with_head(head, outputs))
+    return nest(family.from_file(Weights(flatten(params), theirs), pad_id).arrays)
 
 
-def encoder_to_huggingface(params: Params, config: ModelConfig) -> dict[str, np.ndarray]:
-    """BertModel's state dict, float32, of a model's encoder, with its pooler if it has one."""
-    encoder = {"encoder": params["encoder"]}
-    head = "sequence" if "pooler" in params["encoder"] else "token"
-    return _float32(to_theirs(encoder, HUGGINGFACE_ENCODER, config, _with_head(head, outputs=0)))
+def encoder_to_huggingface(
+    params: Params, config: ModelConfig, family: Family = BERT, pad_id: int = 0
+) -> dict[str, np.ndarray]:
+    """BertModel's state dict, float32, of a model's encoder, with its pooler if it has one and the family, too."""
+    weights = Weights(flatten({"encoder": params["encoder"]}), config)
+    names = family.encoder_names()
+    if not has_module(names, "encoder/pooler"):
+        weights = drop_pairs(weights)
+    arrays, theirs = family.to_file(weights, pad_id)
+    head = "sequence" if any(path.startswith("encoder/pooler/") for path in arrays) else "token"
+    return as_float32(to_theirs(nest(arrays), names, theirs, _with_head(head, outputs=0)))
 
 
 def _with_head(head: str, outputs: int) -> ModelOf:
     return functools.partial(task_model, head, outputs)
 
 
-def _float32(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
-
-
-def task_config(model: FineTuned, pad_id: int) -> dict[str, Any]:
+def task_config(model: FineTuned, pad_id: int, family: Family = BERT) -> dict[str, Any]:
     """The content of config.json: labels in the order of the outputs, and what the task's class reads beside them."""
     theirs = CLASSES[model.kind]
-    settings = to_huggingface_config(model.model, pad_id) | {"architectures": [theirs.name], "classifier_dropout": None}
+    settings = to_huggingface_config(model.model, pad_id, family) | {"architectures": [theirs.of(family)]}
+    settings |= family.of_a_task(model.model)
     labels = ["score"] if model.kind == "regression" else model.settings.get("labels", ())
     if labels:
         settings["id2label"] = {str(number): label for number, label in enumerate(labels)}

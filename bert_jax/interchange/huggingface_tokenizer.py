@@ -32,8 +32,11 @@ _IGNORED = r"\p{Case_Ignorable}"
 _IGNORED_OR_DROPPED = r"[[\p{Case_Ignorable}\p{Cc}\x{FFFD}]&&[^\t\n\r]]"
 
 
-def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int) -> None:
-    """Write the tokenizer's own file, tokenizer.json and tokenizer_config.json into `directory`."""
+def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int, has_token_types: bool = True) -> None:
+    """Write the tokenizer's own file, tokenizer.json and tokenizer_config.json into `directory`.
+
+    `has_token_types`: whether the model takes any; one without them may end with an error if it is given some.
+    """
     tokenizer.save(directory)
     if tokenizer.kind == "ids":
         logging.warning("this model reads bare ids, so there is no tokenizer to export; ids.json has the special ones")
@@ -41,13 +44,14 @@ def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int
     (directory / DESCRIPTION).unlink()  # it vouches for the files as they were before tokenizer.json is rewritten
     write = {"wordpiece": _write_wordpiece, "bpe": _write_bpe, "sentencepiece": _write_unigram}[tokenizer.kind]
     write(tokenizer, directory)
-    _write_json(directory / "tokenizer_config.json", _settings(tokenizer, max_length))
+    _write_json(directory / "tokenizer_config.json", _settings(tokenizer, max_length, has_token_types))
 
 
-def _settings(tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
+def _settings(tokenizer: Tokenizer, max_length: int, has_token_types: bool) -> dict[str, Any]:
+    types = ["token_type_ids"] if has_token_types else []  # release 5 gives no segments unasked
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # that takes all of tokenizer.json, in all releases
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],  # release 5 gives no segments unasked
+        "model_input_names": ["input_ids", *types, "attention_mask"],
         "do_lower_case": tokenizer.lowercase,
         "model_max_length": max_length,
         **{f"{name}_token": token for name, token in _special_tokens(tokenizer).items()},
@@ -180,19 +184,29 @@ def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epat
     `strip`: added tokens take the white space about them along, as where each text between them is one by itself.
     """
     special = _special_tokens(tokenizer)
-    cls, sep = special["cls"], special["sep"]
     library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.values()])
+    if tokenizer.kind == "bpe":  # as encode_with_masks does
+        taking = AddedToken(
+            special["mask"], special=True, normalized=False, lstrip=True, rstrip=tokenizer.puts_space_first
+        )
+        library.add_special_tokens([taking])
     for token in tokenizer.added_tokens:  # in the order of their ids, as which the library numbers them
         add = library.add_special_tokens if token.special else library.add_tokens
         flags = {name: getattr(token, name) for name in ("single_word", "normalized", "special")}
         stripped = {"lstrip": strip or token.lstrip, "rstrip": strip or token.rstrip}
         add([AddedToken(token.content, **flags, **stripped)])
-    library.post_processor = processors.TemplateProcessing(
+    library.post_processor = _template(tokenizer, special["cls"], special["sep"])
+    (directory / "tokenizer.json").write_text(library.to_str(pretty=True) + "\n")
+
+
+def _template(tokenizer: Tokenizer, cls: str, sep: str) -> processors.TemplateProcessing:
+    between = " ".join([f"{sep}:0"] * tokenizer.separators_between)
+    second = 1 if tokenizer.separators_between == 1 else 0  # whoever has two separators has no segments
+    return processors.TemplateProcessing(
         single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        pair=f"{cls}:0 $A:0 {between} $B:{second} {sep}:{second}",
         special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
     )
-    (directory / "tokenizer.json").write_text(library.to_str(pretty=True) + "\n")
 
 
 def _write_json(path: epath.Path, values: dict[str, Any]) -> None:

@@ -4,20 +4,23 @@ import json
 from typing import Any
 
 from bert_jax.config import ModelConfig
+from bert_jax.interchange.bert_names import BERT
+from bert_jax.interchange.family import Family
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
 
+_PIPELINES = {True: "sentence-similarity", False: "fill-mask"}  # is it an encoder alone?
 _PAGE = """\
 ---
 library_name: {library}
 pipeline_tag: {pipeline}
 tags:
-- bert
+- {family.model_type}
 ---
 
-# BERT, pretrained with bert_jax
+# {family.names.family}, pretrained with bert_jax
 
-Masked words and next sentences, as in arXiv 1810.04805. These are the weights after {step:,} of {total_steps:,} steps,
+{learnt}, as in {family.paper}. These are the weights after {step:,} of {total_steps:,} steps,
 in float32, {parts}.
 
 ## Model
@@ -49,21 +52,59 @@ Records: `{records}`. Vocabulary: {tokenizer.vocab_size:,} tokens ({tokenizer.ki
 """
 
 
-def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer, library: str) -> str:
+_CONVERTED = """\
+---
+library_name: {library}
+pipeline_tag: {pipeline}
+tags:
+- {family.model_type}
+---
+
+# {family.names.family}, converted with bert_jax
+
+The weights of `{source}`, in float32, {parts}.
+
+## Model
+
+{model}
+
+Vocabulary: {tokenizer.vocab_size:,} tokens ({tokenizer.kind}, {case}), fingerprint `{tokenizer.fingerprint}`.
+"""
+
+
+def converted_card(
+    source: str, has_heads: bool, model: ModelConfig, tokenizer: Tokenizer, library: str, family: Family
+) -> str:
+    """The text of the card of weights that somebody else trained; `source` is where they were."""
+    return _CONVERTED.format(
+        source=source,
+        library=library,
+        family=family,
+        tokenizer=tokenizer,
+        pipeline=_PIPELINES[library == "sentence-transformers" or not has_heads],
+        parts=_heads(model, family) if has_heads else "of the encoder alone",
+        model=_model(model),
+        case=_case(tokenizer),
+    )
+
+
+def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer, library: str, family: Family = BERT) -> str:
     """The text of the card; depends on nothing but its arguments. `library` is the one that the files are for."""
     config = trained.description["config"]
     is_encoder = library == "sentence-transformers"
     vectors = "of the encoder alone: a text's vector is the mean of its tokens' last hidden states"
     return _PAGE.format(
         library=library,
-        pipeline="sentence-similarity" if is_encoder else "fill-mask",
-        parts=vectors if is_encoder else "with both pretraining heads",
+        family=family,
+        learnt=_learnt(model),
+        pipeline=_PIPELINES[is_encoder],
+        parts=vectors if is_encoder else _heads(model, family),
         step=trained.step,
         total_steps=sum(phase["steps"] for phase in config["phases"]),
         model=_model(model),
         records=config["data"]["records"],
         tokenizer=tokenizer,
-        case="uncased" if tokenizer.lowercase else "cased",
+        case=_case(tokenizer),
         made_by=f", made by\n`{json.dumps(tokenizer.made_by, sort_keys=True)}`" if tokenizer.made_by else ".",
         data=_data(trained.description["data"]),
         phases=_phases(config["phases"], trained.step),
@@ -71,6 +112,21 @@ def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer, libra
         versions="\n".join(f"- {name} {version}" for name, version in sorted(trained.description["versions"].items())),
         config=json.dumps(config, indent=2, sort_keys=True),
     )
+
+
+def _case(tokenizer: Tokenizer) -> str:
+    return "uncased" if tokenizer.lowercase else "cased"
+
+
+def _learnt(model: ModelConfig) -> str:
+    if not model.next_sentence:
+        return "Masked words"
+    return "Masked words and pairs of sentences" if model.num_hidden_groups else "Masked words and next sentences"
+
+
+def _heads(model: ModelConfig, family: Family) -> str:
+    has_pairs = model.next_sentence and family.pair_class
+    return "with both pretraining heads" if has_pairs else "with the head of masked words"
 
 
 def _model(model: ModelConfig) -> str:

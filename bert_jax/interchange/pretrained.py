@@ -1,7 +1,7 @@
 """A pretrained model from wherever it is: a workdir of ours, Hugging Face's files, an original checkpoint."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from absl import logging
@@ -31,6 +31,7 @@ class Pretrained:
     arrays: Mapping[str, np.ndarray]  # our path -> float32; what was not there (a pooler) is not here
     config: ModelConfig
     tokenizer: Tokenizer
+    heads: Sequence[str] = ()  # the file's names of what is of another task's head, and not here
 
 
 def read_pretrained(path: epath.PathLike, defaults: ModelConfig, parts: tuple[str, ...] = ENCODER) -> Pretrained:
@@ -51,7 +52,7 @@ def read_pretrained(path: epath.PathLike, defaults: ModelConfig, parts: tuple[st
             f"{path} has {weights.config.vocab_size} rows for the {tokenizer.vocab_size} tokens of its vocabulary; "
             "put the vocabulary that belongs to the weights beside them"
         )
-    return Pretrained(arrays, weights.config, tokenizer)
+    return Pretrained(arrays, weights.config, tokenizer, weights.heads)
 
 
 def _weights(path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...]) -> tuple[ForeignWeights, epath.Path]:

@@ -89,6 +89,11 @@ def parameters(
     ]
 
 
+def has_module(names: Names, ours: str) -> bool:
+    """Whether models of the family may have this module of ours."""
+    return any(module.ours == ours for module in names.modules)
+
+
 def first_names(names: Names) -> dict[str, str]:
     """Our path -> their name; of the layers, those of the first."""
     return {path.format(0): name.format(0) for path, name, _ in _templates(names)}

@@ -9,9 +9,10 @@ from typing import Any
 from etils import epath
 
 from bert_jax.config import ModelConfig
-from bert_jax.interchange.huggingface import to_huggingface_config, write_model
-from bert_jax.interchange.huggingface_tasks import encoder_to_huggingface
-from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
+from bert_jax.interchange.bert_names import BERT
+from bert_jax.interchange.family import Family
+from bert_jax.interchange.huggingface_tasks import write_encoder
+from bert_jax.interchange.renames import has_module
 from bert_jax.model.functional import Params
 from bert_jax.text.tokenizer import Tokenizer
 
@@ -20,15 +21,19 @@ POOLINGS = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "w
 
 
 def write_sentence_transformers(
-    directory: epath.Path, params: Params, config: ModelConfig, tokenizer: Tokenizer, max_length: int, normalize: bool
+    directory: epath.Path,
+    params: Params,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    max_length: int,
+    normalize: bool,
+    family: Family = BERT,
 ) -> None:
     """Write the encoder of `params` (nested dicts of host arrays), tokenizer and modules.
 
     Texts are cut at `max_length` tokens there. `normalize`: vectors have length 1.
     """
-    settings = to_huggingface_config(config, tokenizer.pad_id) | {"architectures": ["BertModel"]}
-    write_model(directory, encoder_to_huggingface(params, config), settings)
-    write_tokenizer(tokenizer, directory, max_length)
+    write_encoder(directory, params, config, tokenizer, max_length, family)
     names = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
     modules = [
         {"idx": place, "name": str(place), "path": f"{place}_{name}" if place else "", "type": f"{_PACKAGE}.{name}"}
@@ -36,7 +41,7 @@ def write_sentence_transformers(
     ]
     _write_json(directory / "modules.json", modules)
     transformer: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does it
-    if "pooler" not in params["encoder"]:
+    if "pooler" not in params["encoder"] and has_module(family.names, "encoder/pooler"):
         transformer["model_args"] = {"add_pooling_layer": False}  # else it makes one afresh, and warns
     _write_json(directory / "sentence_bert_config.json", transformer)
     (directory / "1_Pooling").mkdir()

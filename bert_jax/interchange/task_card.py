@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from bert_jax.interchange.bert_names import BERT
+from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tasks import CLASSES
 from bert_jax.workdir.fine_tuned import FineTuned
 
@@ -22,10 +24,10 @@ _PAGE = """\
 library_name: {library}
 pipeline_tag: {pipeline}
 tags:
-- bert
+- {family.model_type}
 ---
 
-# BERT, fine-tuned with bert_jax: {task}
+# {family.names.family}, fine-tuned with bert_jax: {task}
 
 From `{init_from}`; the weights after step {step:,} of seed {seed}, in float32. Texts were read in rows of at most
 {max_length:,} tokens.
@@ -89,11 +91,14 @@ _FILES = {
 }
 
 
-def task_card(model: FineTuned, summary: Mapping[str, Any], config: Mapping[str, Any], library: str) -> str:
+def task_card(
+    model: FineTuned, summary: Mapping[str, Any], config: Mapping[str, Any], library: str, family: Family = BERT
+) -> str:
     """The text of the card; `summary` is the workdir's scores.json, {} if there is none, `config` its config.json."""
     load = _LOADS[library].format(auto=_AUTO[CLASSES[model.kind].name])
     return _PAGE.format(
         library=library,
+        family=family,
         pipeline="sentence-similarity" if library == "sentence-transformers" else PIPELINES[model.kind],
         task=model.kind,
         init_from=model.init_from,

@@ -1,7 +1,9 @@
 """Original-BERT checkpoints, as google-research/bert's programs write and read them, to and from our parameters.
 
-A directory holds bert_config.json, vocab.txt and the checkpoint bert_model.ckpt, whose variables have the original's
-names; optimizer state lies beside each as VARIABLE/adam_m and VARIABLE/adam_v. TensorFlow itself is not needed.
+Those of google-research/albert are read, too: they have albert_config.json, and in TensorFlow Hub "module/" stands
+before their names. A directory holds bert_config.json, vocab.txt and the checkpoint bert_model.ckpt, whose variables
+have the original's names; optimizer state lies beside each as VARIABLE/adam_m and VARIABLE/adam_v. TensorFlow itself is
+not needed.
 """
 
 import dataclasses
@@ -16,18 +18,13 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
+from bert_jax.interchange import albert_names
+from bert_jax.interchange.albert_names import AlbertSettings
 from bert_jax.interchange.bert_names import TENSORFLOW
-from bert_jax.interchange.foreign import (
-    AdamState,
-    ForeignSettings,
-    ForeignWeights,
-    Size,
-    Stored,
-    listed,
-    take_weights,
-)
+from bert_jax.interchange.foreign import AdamState, ForeignWeights, Stored, layers_of, listed, take_weights
 from bert_jax.interchange.huggingface_reader import find_weights
-from bert_jax.interchange.renames import EVERYTHING, nest, parameters, to_theirs
+from bert_jax.interchange.renames import EVERYTHING, Names, nest, parameters, to_theirs
+from bert_jax.interchange.settings import ForeignSettings, Size
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.model.functional import Params
 from bert_jax.storage.json_file import check_schema, read_json
@@ -35,7 +32,8 @@ from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
 
 CHECKPOINT = "bert_model.ckpt"
-SETTINGS = "bert_config.json"
+SETTINGS, ALBERT_SETTINGS = "bert_config.json", "albert_config.json"
+HUB = "module/"  # before every name in a module of TensorFlow Hub
 GLOBAL_STEP = "global_step"
 SLOTS = ("adam_m", "adam_v")
 # The original knows one "gelu": exact when the paper appeared, tanh since 2019. We add which it is, in torch's words.
@@ -78,7 +76,7 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
 
 
 def read_tensorflow(path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING) -> ForeignWeights:
-    """Read the checkpoint that `path` is (see `find_checkpoint`), with the bert_config.json beside it.
+    """Read the checkpoint that `path` is (see `find_checkpoint`), with the bert_ or albert_config.json beside it.
 
     What optimizers keep is not read; others' heads, and what is none of `parts`, beginnings of our paths, are not used.
     The form of GELU, which the original's files leave
@@ -92,9 +90,15 @@ def read_tensorflow(path: epath.PathLike, settings: ModelConfig, parts: tuple[st
     bundle = TensorBundle(prefix)
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in bundle.shapes:
         raise UserError(f"{prefix} is of TensorFlow 2, not the original's; give a checkpoint of named variables")
-    config = _read_config(epath.Path(prefix).parent / SETTINGS, settings)
-    stored = {name: _stored(bundle, name) for name in bundle.shapes if name != GLOBAL_STEP}
-    return take_weights(stored, TENSORFLOW, config, prefix, parts)
+    stored = {name.removeprefix(HUB): _stored(bundle, name) for name in bundle.shapes if name != GLOBAL_STEP}
+    names = _names(stored)
+    config = _read_config(epath.Path(prefix).parent, names, settings)
+    return take_weights(stored, names, config, prefix, parts)
+
+
+def _names(stored: Mapping[str, Stored]) -> Names:
+    """ALBERT's or BERT's, whose encoder it is."""
+    return albert_names.TENSORFLOW if layers_of(stored, albert_names.TENSORFLOW) else TENSORFLOW
 
 
 def read_state(path: epath.PathLike, config: ModelConfig) -> AdamState:
@@ -109,16 +113,17 @@ def read_state(path: epath.PathLike, config: ModelConfig) -> AdamState:
     step = bundle.read(GLOBAL_STEP) if bundle.shapes.get(GLOBAL_STEP) == () else None
     if step is None or step.dtype.kind != "i":
         raise UserError(f"{prefix} holds no {GLOBAL_STEP}, weights only; give a checkpoint that a training run wrote")
-    mu, nu = (_moments(bundle, slot, config, prefix) for slot in SLOTS)
+    names = _names({name: _stored(bundle, name) for name in bundle.shapes})
+    mu, nu = (_moments(bundle, slot, names, config, prefix) for slot in SLOTS)
     return AdamState(int(step), mu, nu)
 
 
-def _moments(bundle: TensorBundle, slot: str, config: ModelConfig, prefix: str) -> Params:
-    held = {param.name: f"{param.name}/{slot}" for param in parameters(TENSORFLOW, config)}
+def _moments(bundle: TensorBundle, slot: str, names: Names, config: ModelConfig, prefix: str) -> Params:
+    held = {param.name: f"{param.name}/{slot}" for param in parameters(names, config)}
     stored = {name: _stored(bundle, moment) for name, moment in held.items() if moment in bundle.shapes}
     if not stored:
         raise UserError(f"{prefix} holds no {slot}, weights only; give a checkpoint that a training run wrote")
-    return nest(take_weights(stored, TENSORFLOW, config, f"{prefix}, {slot}").arrays)
+    return nest(take_weights(stored, names, config, f"{prefix}, {slot}").arrays)
 
 
 def _stored(bundle: TensorBundle, name: str) -> Stored:
@@ -186,8 +191,36 @@ def from_original_config(values: Mapping[str, Any], settings: ModelConfig, sourc
     return theirs.to_ours(ours[0], source)
 
 
-def _read_config(path: epath.Path, settings: ModelConfig) -> ModelConfig:
+@dataclasses.dataclass(frozen=True)
+class OriginalAlbertSettings(AlbertSettings):
+    """The content of an albert_config.json."""
+
+    hidden_act: str = "gelu"
+    inner_group_num: int = 1
+
+
+def from_original_albert_config(values: Mapping[str, Any], source: str) -> ModelConfig:
+    """Our settings of the content of an albert_config.json; its GELU is the tanh form.
+
+    Raises:
+      UserError: a value of it cannot be, or the model is one that ours is not; names `source`.
+    """
+    theirs = check_schema(values, OriginalAlbertSettings, source, f"give the {ALBERT_SETTINGS} of an ALBERT model")
+    if theirs.hidden_act != "gelu" or theirs.inner_group_num != 1:
+        spelling = f"hidden_act={theirs.hidden_act!r:.80}, inner_group_num={theirs.inner_group_num}"
+        raise UserError(f"{source} says {spelling}; only gelu and inner_group_num=1 can be read")
+    ours = theirs.to_ours("gelu_tanh", source)
+    # Where tables are as wide as the layers, it has no dense layer between them.
+    has_projection = ours.embedding_size != ours.hidden_size
+    return ours if has_projection else dataclasses.replace(ours, embedding_size=0)
+
+
+def _read_config(directory: epath.Path, names: Names, settings: ModelConfig) -> ModelConfig:
+    is_albert = names is albert_names.TENSORFLOW
+    path = directory / (ALBERT_SETTINGS if is_albert else SETTINGS)
     if not path.exists():
-        raise UserError(f"{path} does not exist; put the model's {SETTINGS} beside its checkpoint")
+        raise UserError(f"{path} does not exist; put the model's {path.name} beside its checkpoint")
     values: dict[str, Any] = read_json(path, dict, "fetch it again")
+    if is_albert:
+        return from_original_albert_config(values, str(path))
     return from_original_config(values, settings, str(path))

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import logging
 
-from bert_jax.config import Config
+from bert_jax.config import Config, ModelConfig
 from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.compilation import CompilationError, DoesNotFitError, Request, compile_step
@@ -16,7 +16,6 @@ from bert_jax.planning.hlo import Hlo
 from bert_jax.planning.memory import memory_by_kind
 from bert_jax.planning.topologies import GIB, Topology
 from bert_jax.training.pretraining import pretraining_objective
-from bert_jax.training.teacher import architecture
 
 MOST_TRIES = 4  # compilations in search of a setting that fits
 
@@ -154,12 +153,8 @@ def requests(
     predictions: list[int],
     topology: Topology,
     packings: Sequence[Packing | None] = (),
+    teacher: ModelConfig | None = None,
 ) -> list[Request]:
-    """One request for each phase; `packings` as run_plan.packings gives them, or nothing.
-
-    Raises:
-      UserError: the run's teacher cannot be read, or does not go with it.
-    """
-    teacher = architecture(config)
+    """One request for each phase; `packings` as run_plan.packings gives them, or nothing."""
     each = zip(predictions, packings or [None] * len(predictions), strict=True)
     return [Request(config, number, most, topology, packing, teacher) for number, (most, packing) in enumerate(each)]

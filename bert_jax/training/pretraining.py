@@ -171,6 +171,7 @@ def _write_samples(config: Config, program: Program, phase: PhaseInput, director
     number = config.evaluation.report_sentences
     tokens = load_tokenizer(phase.train.directory / "tokenizer").tokens
     # Every process takes part in computing them.
-    samples = sample_predictions(program, params, phase.validation, tokens, phase.manifest.pairs, number)
+    shown = phase.validation, tokens, phase.manifest.pairs, number, phase.held_out_masks
+    samples = sample_predictions(program, params, *shown)
     if jax.process_index() == 0:
         replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))

@@ -9,7 +9,7 @@ import torch
 import transformers
 from etils import epath
 
-from bert_jax.interchange.exports import export_fine_tuned
+from bert_jax.interchange.exports import Wanted, export_fine_tuned
 from bert_jax.interchange.huggingface_tasks import CLASSES
 from bert_jax.interchange.task_card import task_card
 from bert_jax.tasks.kinds import KINDS
@@ -35,7 +35,7 @@ def exported(workdirs, tmp_path_factory):
             workdirs.write_workdir(directory / "run", kind)
             made[kind] = directory / "hf"
             made[kind].mkdir()
-            assert export_fine_tuned(epath.Path(made[kind]), directory / "run", "huggingface", None, False) == 120
+            assert export_fine_tuned(epath.Path(made[kind]), directory / "run", Wanted("huggingface")) == 120
         return made[kind]
 
     return export

@@ -10,6 +10,7 @@ import transformers
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
+from bert_jax.interchange.families import chosen_family, family_of
 from bert_jax.interchange.huggingface import (
     from_huggingface,
     from_huggingface_config,
@@ -33,9 +34,35 @@ def test_settings_come_back(model_config, hidden_act):
     assert from_huggingface_config(theirs.to_dict(), "config.json") == config
 
 
+# Of each setting another value than model_config has.
+OTHERS = {
+    "vocab_size": 7,
+    "hidden_size": 40,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 7,
+    "max_position_embeddings": 7,
+    "type_vocab_size": 3,
+    "embedding_size": 7,
+    "num_hidden_groups": 1,
+    "next_sentence": False,
+    "hidden_act": "gelu_tanh",
+    "hidden_dropout_prob": 0.2,
+    "attention_probs_dropout_prob": 0.2,
+    "initializer_range": 0.03,
+    "layer_norm_eps": 1e-5,
+}
+
+
 def test_every_setting_of_ours_is_told(model_config):
-    told = set(to_huggingface_config(model_config, pad_id=0))
-    assert {field.name for field in dataclasses.fields(ModelConfig)} <= told
+    """By a key, or by the class; what is drawn at first is over."""
+    assert {field.name for field in dataclasses.fields(ModelConfig)} == {*OTHERS, "initializer", "left_to_right"}
+    as_it_is = to_huggingface_config(model_config, 0, family_of(model_config))
+    for name, value in OTHERS.items():
+        config = dataclasses.replace(model_config, **{name: value})
+        assert to_huggingface_config(config, 0, family_of(config)) != as_it_is, name
+    with pytest.raises(UserError, match="left_to_right=True; give --format=numpy"):
+        chosen_family(dataclasses.replace(model_config, left_to_right=True), None)
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_tanh"])
@@ -58,7 +85,7 @@ def test_what_a_config_leaves_out_is_as_in_base():
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"model_type": "roberta"}, "model_type='roberta'"),
+        ({"model_type": "electra"}, "model_type='electra'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key'"),
         ({"is_decoder": True}, "is_decoder=True"),
         ({"hidden_act": "relu"}, "hidden_act='relu'"),

@@ -9,7 +9,7 @@ import torch
 import transformers
 from etils import epath
 
-from bert_jax.interchange.exports import export_fine_tuned
+from bert_jax.interchange.exports import Wanted, export_fine_tuned
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.model.tasks import task_model
@@ -39,7 +39,7 @@ def exported(workdirs, pretrained_params, tmp_path_factory):
             )
         else:
             workdirs.write_workdir(directory / "run", kind)
-            export_fine_tuned(output, directory / "run", "sentence-transformers", None, normalize)
+            export_fine_tuned(output, directory / "run", Wanted("sentence-transformers", normalize=normalize))
         return directory / "out"
 
     return export

@@ -1,0 +1,75 @@
+"""Weights that others wrote, in another format: no run stands between.
+
+Written is what is there: the whole pretraining model, the one without pairs, or the encoder alone.
+"""
+
+from absl import logging
+from etils import epath
+
+from bert_jax.config import ModelConfig
+from bert_jax.errors import UserError
+from bert_jax.interchange.conversions import PAIRS, Weights, drop_pairs
+from bert_jax.interchange.exports import LIBRARIES, Wanted, export_fine_tuned, export_pretrained, write_pretrained
+from bert_jax.interchange.foreign import listed
+from bert_jax.interchange.huggingface_reader import find_weights
+from bert_jax.interchange.model_card import converted_card
+from bert_jax.interchange.pretrained import Pretrained, read_pretrained
+from bert_jax.interchange.renames import EVERYTHING, nest
+from bert_jax.workdir.fine_tuned import is_fine_tuned
+from bert_jax.workdir.trained import Trained
+
+MASKED_LM = "masked_lm/"
+
+
+def export(directory: epath.Path, workdir: str | None, model: str | None, wanted: Wanted) -> str:
+    """Write the run in `workdir`, or the `model`, which may be one, too; gives, for people, what was written.
+
+    Raises:
+      UserError: there is none, it is damaged, or the format cannot hold it.
+    """
+    source = workdir or str(model)
+    if is_fine_tuned(source):
+        return f"step {export_fine_tuned(directory, source, wanted)} of {source}"
+    if workdir or (epath.Path(source) / "checkpoints").exists():
+        return f"step {export_pretrained(directory, source, wanted)} of {source}"
+    export_foreign(directory, source, wanted)
+    return source
+
+
+def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
+    """Write the weights at `model`, anything that `read_pretrained` reads.
+
+    Raises:
+      UserError: there are none, a single file leaves settings open, the format cannot hold them, or they have a task's
+        head that the user does not let go.
+    """
+    if wanted.step is not None:
+        raise UserError(f"--step={wanted.step}: {model} is no run with checkpoints; leave it out")
+    if find_weights(model) == epath.Path(model):
+        raise UserError(f"{model} does not say all its settings; give a directory with its config.json and vocabulary")
+    found = read_pretrained(model, ModelConfig(), EVERYTHING)
+    if found.heads and not wanted.drop_heads:
+        raise UserError(
+            f"{model} has a head of a task, {listed(found.heads)}, which no format has a place for beside the encoder; "
+            "--drop_heads leaves it out"
+        )
+    arrays, config = _what_can_be_written(found, model)
+    trained = Trained(0, nest(arrays), {}, {})
+    family = write_pretrained(directory, trained, config, found.tokenizer, wanted)
+    has_heads = any(path.startswith(MASKED_LM) for path in arrays)
+    card = converted_card(model, has_heads, config, found.tokenizer, LIBRARIES[wanted.kind], family)
+    (directory / "README.md").write_text(card)
+
+
+def _what_can_be_written(found: Pretrained, source: str) -> Weights:
+    """All of it, or all but the pair's part where that is not whole, or the encoder; what is left out is logged."""
+    weights = Weights(found.arrays, found.config)
+    there = {part for part in (*PAIRS, MASKED_LM) if any(path.startswith(part) for path in found.arrays)}
+    if MASKED_LM not in there:
+        parts = {path: array for path, array in found.arrays.items() if path.startswith("encoder/")}
+        written = Weights(parts, found.config)
+    else:
+        written = weights if there.issuperset(PAIRS) else drop_pairs(weights)
+    if lost := sorted(found.arrays.keys() - written.arrays.keys()):
+        logging.warning("%s: %s is but a part of a head: left out", source, listed(lost))
+    return written
