@@ -4,6 +4,13 @@ import jax
 import jax.numpy as jnp
 
 
+def bernoulli_divergence(student: jax.Array, teacher: jax.Array, temperature: float) -> jax.Array:
+    """kl_divergence of the two-way choices that single logits are, for each of them; float32."""
+    student, teacher = student / temperature, teacher / temperature
+    there = jax.nn.sigmoid(teacher) * (jax.nn.log_sigmoid(teacher) - jax.nn.log_sigmoid(student))
+    return there + jax.nn.sigmoid(-teacher) * (jax.nn.log_sigmoid(-teacher) - jax.nn.log_sigmoid(-student))
+
+
 def kl_divergence(student: jax.Array, teacher: jax.Array, temperature: float) -> jax.Array:
     """KL(softmax(teacher / temperature) || softmax(student / temperature)) in nats, over the last axis; float32.
 
