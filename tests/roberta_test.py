@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+import transformers
 
 from bert_jax.data.source import RecordSource
 from bert_jax.interchange.renames import flatten
@@ -118,3 +119,9 @@ def test_words_are_filled_in(family, tmp_path):
     assert len(answer["masks"][0]) == 5
     assert answer["filled"].startswith("The ")
     assert answer["filled"].endswith(" statement")
+    family.chain.run("export", f"--workdir={family.workdir}", "--format=huggingface", f"--output={tmp_path / 'hf'}")
+    theirs = transformers.pipeline("fill-mask", model=str(tmp_path / "hf"), top_k=5)("The [MASK] statement")
+    assert type(transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "hf")).__name__ == "RobertaForMaskedLM"
+    for ours, other in zip(answer["masks"][0], theirs, strict=True):
+        assert ours["probability"] == pytest.approx(other["score"], abs=1e-4)
+        assert ours["token"].removeprefix("Ġ") == other["token_str"].strip()
