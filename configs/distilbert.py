@@ -9,9 +9,9 @@ original-BERT checkpoint. Other sizes do as well: the student must be as wide as
 --config.distillation.cosine_weight=0 and init_layers=''. To try it: --config.scale=0.01 is the same run at 1/100 of its
 length, and --config.phases[0].global_batch_size=64 makes its batches small.
 
-Hardware and time. The paper: 8 V100 of 16 GB, about 90 hours. It is 8.4e18 floating-point operations: 2.3 hours on 8 A100
-if they reach 40 % of their peak (arithmetic, not a measurement); a quarter of it is the distribution of words of all
-tokens, which --config.distillation.kl_tokens=masked leaves out. On fewer devices than hold 2,048 sequences, set
+Hardware and time. The paper: 8 V100 of 16 GB, about 90 hours. It is 8.4e18 floating-point operations: 2.3 hours on 8
+A100 if they reach 40 % of their peak (arithmetic, not a measurement). A quarter of it is the distribution of words of
+all tokens, which --config.distillation.kl_tokens=masked leaves out. On fewer devices than hold 2,048 sequences, set
 --config.train.accumulation_steps.
 
 What to expect (paper, tables 1 to 4). GLUE development, macro average: 77.0, 97 % of the 79.5 of BERT-base, with 40 %
@@ -24,10 +24,10 @@ the last hidden states; the student begins as layers 0, 2, 4, 7, 9 and 11 of its
 warm-up, then linear, .98, no decay, clipped at 5; 3 epochs of 3.3 billion words in batches of about 2,000 sequences
 (the authors' script, 5 x 50 on each of 8 GPUs; the paper: up to 4,000). Masks are drawn anew each time.
 
-What is not the original: words are masked alike, in each sequence 15 % of them; the authors draw 15 % of a batch's, rare
-words more often (as the 0.7th power of how seldom they are). Sequences are whole sentences up to 512 tokens; the
-authors' are one text each, cut. The positions are trained, not frozen as the teacher's, and begin with the teacher's
-first token type added, which the authors leave out. Products and activations are bfloat16, the teacher's too.
+What is not the original: words are masked alike, in each sequence 15 % of them; the authors draw 15 % of a batch's,
+rare words more often (in proportion to count^-0.7). Sequences are whole sentences up to 512 tokens; the authors' are
+one text each, cut. The positions are trained, not frozen as the teacher's, and begin with the teacher's first token
+type added, which the authors leave out. Products and activations are bfloat16, the teacher's too.
 """
 
 from bert_jax.config import (
