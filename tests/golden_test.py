@@ -8,6 +8,7 @@ meant, write the new numbers with
 and say in the commit why they moved; if not, it is a bug.
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -18,18 +19,21 @@ import numpy as np
 import pytest
 
 from bert_jax.config import MeshConfig, PhaseConfig
-from bert_jax.objectives.pretraining import PretrainingObjective
+from bert_jax.interchange.renames import flatten
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.training.frozen import frozen_model, placed
 from bert_jax.training.optimizer import make_optimizer
+from bert_jax.training.pretraining import pretraining_objective
 from bert_jax.training.state import init_state, state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = Path(__file__).parent.parent
 # One of each recipe: other sizes of RoBERTa and ALBERT are the same at reduced width.
-CONFIGS = ("tiny", "bert_base", "bert_large", "bert_large_lamb", "roberta_base", "albert_base")
+CONFIGS = ("tiny", "bert_base", "bert_large", "bert_large_lamb", "roberta_base", "albert_base", "distilbert")
 CASES = [*((name, False) for name in CONFIGS), ("bert_base", True)]
+LOSSES = ("masked_lm_loss", "next_sentence_loss", "teacher_kl", "teacher_cosine")
 STEPS, ROWS, LENGTH, PREDICTIONS, VOCAB = 5, 8, 32, 5, 400
 
 
@@ -67,20 +71,29 @@ def batch(step):
 def first_steps(name, dropout):
     config = reduced_config(name, dropout)
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
-    objective, optimizer = PretrainingObjective(config.model), make_optimizer(config.optimizer, [PhaseConfig(steps=20)])
-    model = objective.model()
+    teacher = reduced_config("bert_base", dropout=False).model if config.teacher else None
+    objective = pretraining_objective(config, teacher)
+    optimizer, model = make_optimizer(config.optimizer, [PhaseConfig(steps=20)]), objective.model()
+    frozen, weights = teacher_of(objective, mesh) if teacher else ((), ())
     shardings = state_shardings(model, optimizer, mesh, shard_over_data=True)
     state = init_state(model, optimizer, shardings, seed=0)
     key = dropout_key(0, "threefry", "cpu")
-    step = train_step(objective, model, optimizer, shardings["params"], key, StepOptions())
-    run = jit_train_step(step, mesh, shardings)
+    step = train_step(objective, model, optimizer, shardings["params"], key, StepOptions(), frozen)
+    run = jit_train_step(step, mesh, shardings, frozen)
     seen = []
     for number in range(STEPS):
-        state, sums = run(state, jax.device_put(batch(number), batch_sharding(mesh)))
+        state, sums = run(state, jax.device_put(batch(number), batch_sharding(mesh)), *weights)
         values = objective.means({key: float(value) for key, value in sums.items()})
-        losses = [values[name] for name in ("masked_lm_loss", "next_sentence_loss") if name in values]
+        losses = [values[name] for name in LOSSES if name in values]
         seen.append([*losses, float(sums["gradient_norm"])])
     return seen
+
+
+def teacher_of(objective, mesh):
+    """A student's teacher with weights of another seed."""
+    model = objective.teacher_model()
+    frozen = frozen_model(model, functools.partial(objective.targets, model), mesh, shard_over_data=True)
+    return (frozen,), (placed(frozen, flatten(jax.jit(model.init)(jax.random.key(1)))),)
 
 
 @pytest.mark.parametrize(("name", "dropout"), CASES)
@@ -91,4 +104,6 @@ def test_first_steps_are_those_committed(name, dropout):
         path.write_text(json.dumps(steps, indent=1) + "\n")
     expected = json.loads(path.read_text())
     # Rounding differs between processors and grows with the steps; a changed formula moves the third digit at once.
-    np.testing.assert_allclose(steps, expected, rtol=2e-4, err_msg="columns: mlm loss, nsp loss if any, gradient norm")
+    np.testing.assert_allclose(
+        steps, expected, rtol=2e-4, err_msg=f"columns: of {LOSSES} those that there are, gradient norm"
+    )

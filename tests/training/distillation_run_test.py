@@ -135,3 +135,16 @@ def test_no_checkpoint_has_the_teacher(household):
 def test_it_is_evaluated_without_its_teacher(household):
     scores = json.loads(household.chain.run("evaluate", f"--workdir={household.directory}/student").stdout)
     assert scores["masked_lm_loss"] == pytest.approx(household.last_validation("student")["masked_lm_loss"], rel=0.05)
+
+
+def test_transformers_fills_in_masks_with_it(household, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    flags = (f"--workdir={household.directory}/student", "--format=huggingface", f"--output={tmp_path}/hf")
+    household.chain.run("export", *flags)
+    model, told = transformers.DistilBertForMaskedLM.from_pretrained(tmp_path / "hf", output_loading_info=True)
+    assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    fill = transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer)
+    found = fill("the state of [MASK] is in the north")
+    assert len(found) == 5
+    assert found[0]["score"] > 1 / 400
