@@ -1,4 +1,5 @@
-"""How many records a second one core reads: parsed, every CRC checked, shuffled over the whole set, batched.
+"""How many records a second one core reads: parsed, every CRC checked, shuffled over the whole set, batched; and that
+with masks drawn anew, by each of the two rules.
 
     .venv/bin/python benchmarks/input.py
 
@@ -14,12 +15,17 @@ from pathlib import Path
 import numpy as np
 from results import tell
 
+from bert_jax.config import DataConfig
 from bert_jax.data.batches import training_batches
+from bert_jax.data.dynamic_masks import DynamicMasks
 from bert_jax.data.manifest import Manifest, Shard, Split, write_manifest
 from bert_jax.data.schema import RecordFormat
 from bert_jax.data.source import RecordSource
 from bert_jax.data.tfrecord import shard_name, write_shard
+from bert_jax.text.tokenizer import load_tokenizer
 
+MASKING = ("static", "roberta", "bert")
+VOCABULARY = "ids:30522,pad=0,unk=100,cls=101,sep=102,mask=103"
 SIZES = ((128, 20), (512, 76))  # tokens and predictions of a record
 RECORDS, SHARDS, BATCH, REPETITIONS = 100_000, 4, 256, 5
 
@@ -31,26 +37,38 @@ def main() -> None:
     for length, predictions in SIZES:
         with tempfile.TemporaryDirectory() as directory:
             write_random_records(Path(directory), length, predictions)
-            rates = [records_per_second(RecordSource(directory, "train"), seed) for seed in range(REPETITIONS)]
-        rows.append([length, predictions, round(statistics.median(rates)), round(min(rates)), round(max(rates))])
+            source = RecordSource(directory, "train")
+            # One after the other in turn, so that what else the host does is the same for all.
+            rates = [[records_per_second(source, seed, rule) for rule in MASKING] for seed in range(REPETITIONS)]
+        for rule, of_rule in zip(MASKING, zip(*rates, strict=True), strict=True):
+            found = (round(value) for value in (statistics.median(of_rule), min(of_rule), max(of_rule)))
+            rows.append([length, predictions, rule, *found])
     tell(
         "input",
-        ["tokens", "predictions", "records/s/core, median", "least", "most"],
+        ["tokens", "predictions", "masks", "records/s/core, median", "least", "most"],
         rows,
         ["grain", "numpy", "google-crc32c", "protobuf"],
     )
 
 
-def records_per_second(source: RecordSource, seed: int) -> float:
-    """Records a second over 100 batches, after some to get going."""
+def records_per_second(source: RecordSource, seed: int, masking: str) -> float:
+    """Records a second of this process' own time, over 100 batches, after some to get going."""
+    length = source.manifest.max_seq_length
+    masks = DynamicMasks(DataConfig(masking=masking), load_tokenizer(VOCABULARY), length, seed)
     batches = training_batches(
-        source, global_batch_size=BATCH, rows=np.arange(BATCH), seed=seed, first_step=0, last_step=120
+        source,
+        global_batch_size=BATCH,
+        rows=np.arange(BATCH),
+        seed=seed,
+        first_step=0,
+        last_step=120,
+        transform=None if masking == "static" else masks,
     )
     for _ in range(20):
         next(batches)
-    started = time.perf_counter()
+    started = time.process_time()
     number = sum(len(batch["input_ids"]) for batch in batches)
-    return number / (time.perf_counter() - started)
+    return number / (time.process_time() - started)
 
 
 def write_random_records(directory: Path, length: int, predictions: int) -> None:

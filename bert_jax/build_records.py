@@ -5,7 +5,9 @@
 The text has a sentence on each line (or a paragraph, with --split_sentences) and a blank line between documents. Where
 it is tokenized already, a line holds ids, and --vocab=ids:VOCAB_SIZE,pad=0,unk=1,cls=2,sep=3,mask=4 says which
 special. With one part and no holdout the records are those of the original create_pretraining_data.py, value for value;
-with --pairs=sop --ngram=3 those of ALBERT's, if NumPy's generator is given the same seed there.
+with --pairs=sop --ngram=3 those of ALBERT's, if NumPy's generator is given the same seed there. --pairs=none
+--blocks=full makes RoBERTa's blocks of sentences; where masks are drawn in training (--config.data.masking=roberta),
+--dupe_factor=1 is enough.
 """
 
 import os

@@ -16,6 +16,7 @@ from bert_jax.planning.run_plan import RunPlan, known_sizes, packings, write_jso
 from bert_jax.planning.table import comparison_table, run_table
 from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
 from bert_jax.storage.paths import check_file, check_place
+from bert_jax.training.teacher import architecture
 
 _CONFIG = define_config(Config)
 _TOPOLOGY = flags.DEFINE_list("topology", None, f"Machines to plan for, one or several: {KNOWN}.")
@@ -42,11 +43,10 @@ def main(argv: Sequence[str]) -> None:
         check_compiler(topology)
     config, predictions = known_sizes(_CONFIG.value, _VOCAB_SIZE.value, _PREDICTIONS.value)
     config, packed = packings(config)
-    plans = []
+    plans, teacher = [], architecture(config)
     for topology in topologies:
-        asked = requests(config, predictions, topology, packed)
-        phases = [plan_phase(request, _MINUTES.value * 60) for request in asked]
-        plans.append(RunPlan(topology, phases, _PRICE.value))
+        asked = requests(config, predictions, topology, packed, teacher)
+        plans.append(RunPlan(topology, [plan_phase(one, _MINUTES.value * 60) for one in asked], _PRICE.value))
         print(run_table(plans[-1]), end="\n\n")
         if _HLO_DIR.value:
             write_texts(plans[-1], epath.Path(_HLO_DIR.value) / (topology.name if len(topologies) > 1 else ""))

@@ -27,8 +27,9 @@ from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, tra
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = Path(__file__).parent.parent
-PRETRAINING = [path.stem for path in sorted((ROOT / "configs").glob("*.py")) if path.stem != "finetune"]
-CASES = [*((name, False) for name in PRETRAINING), ("bert_base", True)]
+# One of each recipe: other sizes of RoBERTa and ALBERT are the same at reduced width.
+CONFIGS = ("tiny", "bert_base", "bert_large", "bert_large_lamb", "roberta_base", "albert_base")
+CASES = [*((name, False) for name in CONFIGS), ("bert_base", True)]
 STEPS, ROWS, LENGTH, PREDICTIONS, VOCAB = 5, 8, 32, 5, 400
 
 
@@ -41,6 +42,7 @@ def reduced_config(name, dropout):
     config.model.hidden_size = 4 * config.model.num_attention_heads
     config.model.intermediate_size = 4 * config.model.hidden_size
     config.model.num_hidden_layers = min(config.model.num_hidden_layers, 3)
+    config.model.embedding_size = min(config.model.embedding_size, 16)
     config.optimizer.warmup_steps = 2
     config.train.dtype = "float32"
     if not dropout:  # so that other bits do not hide other arithmetic
@@ -76,7 +78,8 @@ def first_steps(name, dropout):
     for number in range(STEPS):
         state, sums = run(state, jax.device_put(batch(number), batch_sharding(mesh)))
         values = objective.means({key: float(value) for key, value in sums.items()})
-        seen.append([values["masked_lm_loss"], values["next_sentence_loss"], float(sums["gradient_norm"])])
+        losses = [values[name] for name in ("masked_lm_loss", "next_sentence_loss") if name in values]
+        seen.append([*losses, float(sums["gradient_norm"])])
     return seen
 
 
@@ -88,4 +91,4 @@ def test_first_steps_are_those_committed(name, dropout):
         path.write_text(json.dumps(steps, indent=1) + "\n")
     expected = json.loads(path.read_text())
     # Rounding differs between processors and grows with the steps; a changed formula moves the third digit at once.
-    np.testing.assert_allclose(steps, expected, rtol=2e-4, err_msg="columns: mlm loss, nsp loss, gradient norm")
+    np.testing.assert_allclose(steps, expected, rtol=2e-4, err_msg="columns: mlm loss, nsp loss if any, gradient norm")

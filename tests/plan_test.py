@@ -237,3 +237,26 @@ def test_a_compiler_that_takes_too_long_is_reported(plan, small):
     assert done.returncode == 0
     assert "the compiler took longer than 0.6 s" in done.stdout
     assert "no time, as a phase has none" in done.stdout
+
+
+def test_a_teacher_has_its_memory_and_its_time(plan, small, tmp_path):
+    text = small.read_text().replace(
+        "train=Train", 'teacher="nowhere", distillation=DistillationConfig(cosine_weight=0), train=Train'
+    )
+    config = tmp_path / "student.py"
+    config.write_text(
+        text.replace("import Config,", "import Config, DistillationConfig,").replace("steps=900_000", "steps=10")
+    )
+    flags = ("--topology=cpu:1", "--config.data.records=none", "--vocab_size=200", f"--json={tmp_path}/plan.json")
+    done = plan(
+        f"--config={config}", *flags, "--config.phases[0].max_seq_length=8", "--config.phases[0].global_batch_size=2"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--config.teacher=nowhere is not there: planned for a BERT-base as teacher" in done.stderr
+    (phase,) = json.loads((tmp_path / "plan.json").read_text())["plans"][0]["phases"]
+    # Its encoder and masked-LM head, matrices in bfloat16.
+    parameters = ModelConfig(vocab_size=200, next_sentence=False).parameters
+    assert 2 * parameters < phase["memory_bytes"]["teacher"] < 2.01 * parameters
+    layers = 12 * 2 * 16 * (4 * 768**2 + 2 * 768 * 3072)  # of the products with weights
+    assert layers < phase["product_flops"]["teacher"] < 1.2 * layers
+    assert phase["model_flops"] > phase["product_flops"]["teacher"] > 0.9 * phase["model_flops"]

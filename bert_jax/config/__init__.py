@@ -6,6 +6,7 @@ original's `bert_config.json` and flags.
 """
 
 from bert_jax.config.data import DataConfig
+from bert_jax.config.distillation import DistillationConfig, TaskDistillationConfig
 from bert_jax.config.finetuning import FineTuningConfig, FitConfig, TaskConfig, TextConfig
 from bert_jax.config.model import (
     ModelConfig,
@@ -26,6 +27,7 @@ from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig
 __all__ = [
     "Config",
     "DataConfig",
+    "DistillationConfig",
     "EvaluationConfig",
     "FineTuningConfig",
     "FitConfig",
@@ -35,6 +37,7 @@ __all__ = [
     "PhaseConfig",
     "ProfileConfig",
     "TaskConfig",
+    "TaskDistillationConfig",
     "TextConfig",
     "TrainConfig",
     "albert_base",

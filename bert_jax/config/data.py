@@ -5,9 +5,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from bert_jax.config.check import require
+
 # What a record's label says: "nsp", whether B follows A or is from another document; "sop", whether A and B are in
 # their order or exchanged; "none": there is no B, and no label.
 Pairs = Literal["nsp", "sop", "none"]
+Part = Annotated[float, Meta(ge=0, le=1)]
 
 
 @dataclasses.dataclass
@@ -22,6 +25,25 @@ class DataConfig:
     cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
     pairs: Pairs = "nsp"  # whatever is given here, it becomes what records.json says (build_records --pairs)
     packing: bool = False  # several sequences in a row, so that few of its places are padding; see data/packing.py
+    # whose masks: those in the records, or others in each epoch, by fairseq's rule or the original BERT's; see
+    # data/dynamic_masks.py
+    masking: Literal["static", "roberta", "bert"] = "static"
+    # of such masks, for records have their own: the share of a sequence's tokens,
+    masked_lm_prob: Annotated[float, Meta(gt=0, le=1)] = 0.15
+    random_share: Part = 0.1  # of the masked tokens those that become any token,
+    kept_share: Part = 0.1  # and those that are seen as they are
+    whole_word_mask: bool = False  # all pieces of a word together; with masking=bert
     allow_other_records: bool = False  # go on with other records than those that the run was trained on so far
     # damaged records that may be skipped, in each split of each phase; one more stops the run
     skip_corrupt: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+
+    def check(self, source: str = "--config.data.") -> None:
+        """Raise UserError on settings of masks that do not go together; `source` stands before their names."""
+        shares = self.random_share + self.kept_share
+        require(shares <= 1, f"{source}random_share", self.random_share, "with kept_share it must be 1 at most")
+        remedy = "give masking=bert too, which alone knows words"
+        require(self.masking == "bert" or not self.whole_word_mask, f"{source}whole_word_mask", True, remedy)
+        for name in ("masked_lm_prob", "random_share", "kept_share"):
+            value, default = getattr(self, name), getattr(DataConfig, name)
+            remedy = "the records' masks have shares of their own; give masking=roberta or bert too, or leave this out"
+            require(self.masking != "static" or value == default, f"{source}{name}", value, remedy)

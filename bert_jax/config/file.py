@@ -77,6 +77,7 @@ FREE_TO_CHANGE = (
     "train.wandb",
     "evaluation.",
     "profile.",
+    "teacher",  # elsewhere; that it is the same one is checked
     "task.train",  # another file of the same rows; that they are is checked
     "task.dev",
     "task.test",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bert_jax.config.check import Share, check_fields, require
+from bert_jax.config.distillation import TaskDistillationConfig
 from bert_jax.config.model import ModelConfig
 from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.run import MOST_STEPS, Rows
@@ -88,10 +89,15 @@ class FineTuningConfig:
         default_factory=ModelConfig
     )  # init_from's own; what a single file leaves out
     init_from: str = ""  # --init_from
+    teacher: str = ""  # workdir of a fine-tuning for the same task, to learn from beside the labels; "": none
+    distillation: TaskDistillationConfig = dataclasses.field(default_factory=TaskDistillationConfig)
 
     def check(self, source: str = "--config.") -> None:
         """Raise UserError on the first value that cannot be, naming it and the remedy."""
         check_fields(self, source)
+        learns = self.distillation.kl_weight + self.distillation.task_weight > 0
+        remedy = "both weights of the loss are 0; give one of them"
+        require(learns or not self.teacher, f"{source}distillation.kl_weight", self.distillation.kl_weight, remedy)
         self.profile.span(f"{source}profile.")
         self.mesh.check(f"{source}mesh.")
         accumulation, rows = self.train.accumulation_steps, self.fit.global_batch_size

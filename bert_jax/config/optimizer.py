@@ -17,7 +17,10 @@ class OptimizerConfig:
     beta1: Share = 0.9
     beta2: Share = 0.999
     epsilon: Annotated[float, Meta(ge=1e-30, le=1)] = 1e-6  # added outside the square root
+    # the rate falls from the full one at the end of warm-up, not from what the line from step 0 has there
+    decay_from_peak: bool = False
     weight_decay: Annotated[float, Meta(ge=0, le=100)] = 0.01  # on all but LayerNorm and biases
+    decay_all: bool = False  # on these too
     clip_norm: Annotated[float, Meta(ge=0, le=1e9)] = 1.0  # global norm of the gradient; 0 turns clipping off
     # split the batch into so many, clip the gradient of each, then sum; the original: TPU cores
     clip_pieces: Annotated[int, Meta(ge=1, le=1_000_000)] = 1

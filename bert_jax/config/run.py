@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from bert_jax.config.check import check_fields, require
 from bert_jax.config.data import DataConfig
+from bert_jax.config.distillation import DistillationConfig
 from bert_jax.config.model import ModelConfig
 from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
@@ -49,6 +50,8 @@ class Config:
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     init_from: str = ""  # first weights: a workdir of another run, Hugging Face's or an original-BERT checkpoint
     init_moments: bool = False  # Adam's moments too, from another run or an original-BERT checkpoint
+    teacher: str = ""  # a pretrained model to learn from, of any kind that init_from reads; "": none
+    distillation: DistillationConfig = dataclasses.field(default_factory=DistillationConfig)
     # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
     scale: Annotated[float, Meta(gt=0, le=1000)] = 1.0
 
@@ -75,8 +78,10 @@ class Config:
         check_fields(self, source)
         remedy = "give --config.init_from the workdir of another run, or an original-BERT checkpoint"
         require(bool(self.init_from) or not self.init_moments, f"{source}init_moments", self.init_moments, remedy)
+        _check_teacher(source, self)
         require(len(self.phases) > 0, f"{source}phases", self.phases, "give at least one phase")
         self.model.check(f"{source}model.")
+        self.data.check(f"{source}data.")
         self.profile.span(f"{source}profile.")
         self.mesh.check(f"{source}mesh.")
         for number, phase in enumerate(self.phases):
@@ -89,6 +94,20 @@ class Config:
 
 def _scaled(steps: int, scale: float) -> int:
     return max(1, round(steps * scale)) if steps > 0 else steps
+
+
+def _check_teacher(source: str, config: Config) -> None:
+    settings, name = config.distillation, f"{source}distillation."
+    begins = settings.init_layers
+    remedy = f"give {source}teacher, whose layers they are, or leave it empty"
+    require(bool(config.teacher) or not begins, f"{name}init_layers", begins, remedy)
+    remedy = f"it cannot begin from {source}init_from={config.init_from} as well; leave one of the two empty"
+    require(not (begins and config.init_from), f"{name}init_layers", begins, remedy)
+    remedy = f"the head begins as the teacher's with {name}init_layers only; give that too"
+    require(bool(begins) or not settings.init_transform, f"{name}init_transform", settings.init_transform, remedy)
+    learns = settings.kl_weight + settings.cosine_weight + settings.pretraining_weight > 0
+    remedy = "all three weights of the loss are 0; give one of them"
+    require(learns or not config.teacher, f"{name}kl_weight", settings.kl_weight, remedy)
 
 
 def _check_phase(source: str, phase: PhaseConfig, config: Config) -> None:

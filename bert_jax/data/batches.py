@@ -11,6 +11,7 @@ from typing import Protocol
 import grain
 import numpy as np
 from grain.experimental import index_shuffle
+from numpy.typing import NDArray
 
 # index_shuffle walks along a permutation of at least 2**16 numbers until it meets one below num_records,
 # which takes milliseconds a record in a small set. There, a whole permutation in memory is cheap.
@@ -25,6 +26,10 @@ class Records(Protocol):
     def fetch(self, records: Sequence[int], /) -> Mapping[str, np.ndarray]:
         """The features of `records`, each [records, length]."""
         ...
+
+
+# Of features [records, length], which records they are of, and in which epochs of theirs, what is to be read of them.
+Transform = Callable[[Mapping[str, np.ndarray], NDArray[np.int64], NDArray[np.int64]], dict[str, np.ndarray]]
 
 
 def record_ids(
@@ -47,6 +52,13 @@ def record_ids(
     )
 
 
+def epochs_of(
+    step: int, rows: np.ndarray | Sequence[int], global_batch_size: int, num_records: int
+) -> NDArray[np.int64]:
+    """The epoch of each of the records that `record_ids` gives for these rows."""
+    return (step * global_batch_size + np.asarray(rows, np.int64)) // num_records
+
+
 def training_batches(
     source: Records,
     *,
@@ -57,16 +69,18 @@ def training_batches(
     last_step: int,
     num_threads: int = 4,
     prefetch: int = 8,
+    transform: Transform | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield, for every step from `first_step` up to but not including `last_step`, this process' rows.
 
-    Each feature is [len(rows), length]. `num_threads` threads read up to `prefetch` batches ahead. An error of
-    a record (UserError) is raised here, at its step.
+    Each feature is [len(rows), length]. `num_threads` threads read up to `prefetch` batches ahead, and apply
+    `transform` to them. An error of a record (UserError) is raised here, at its step.
     """
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = record_ids(step, rows, global_batch_size, len(source), seed)
-        return dict(source.fetch(ids.tolist()))
+        batch = dict(source.fetch(ids.tolist()))
+        return transform(batch, ids, epochs_of(step, rows, global_batch_size, len(source))) if transform else batch
 
     return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
 
@@ -79,18 +93,22 @@ def evaluation_batches(
     max_batches: int | None = None,
     num_threads: int = 2,
     prefetch: int = 4,
+    transform: Transform | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield this process' rows of every record once, in order, in at most `max_batches` global batches.
 
-    The last global batch is filled up with rows of zeros: no attention, no weight on any prediction.
+    The last global batch is filled up with rows of zeros: no attention, no weight on any prediction. `transform` is
+    applied to the records as in the first epoch.
     """
     num_batches = -(-len(source) // global_batch_size)
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = step * global_batch_size + np.asarray(rows, np.int64)
-        there = ids[ids < len(source)].tolist()  # the others come after them
+        there = ids[ids < len(source)]  # the others come after them
         padding = [(0, len(ids) - len(there)), (0, 0)]
-        return {name: np.pad(values, padding) for name, values in source.fetch(there).items()}
+        batch = source.fetch(there.tolist())
+        batch = transform(batch, there, np.zeros_like(there)) if transform else batch
+        return {name: np.pad(values, padding) for name, values in batch.items()}
 
     last_step = num_batches if max_batches is None else min(num_batches, max_batches)
     return read_ahead(batch_at, 0, last_step, num_threads, prefetch)

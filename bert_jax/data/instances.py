@@ -27,12 +27,13 @@ IN_ORDER, RANDOM, EXCHANGED = np.arange(3)
 # Rules.pairs; numbers, since Numba compiles strings for seconds.
 _NSP, _SOP, _NONE = range(3)
 _NUMBERS = {"nsp": _NSP, "sop": _SOP, "none": _NONE}
+BLOCK = -1  # in the place of B's range: there is no B, and A has its separators in it (blocks.py)
 
 
 class Instances(NamedTuple):
     """Sequences [CLS] A [SEP] B [SEP]: the ranges of A and B in the corpus, and the predictions.
 
-    Where B is empty, the sequence is [CLS] A [SEP].
+    Where B is empty, the sequence is [CLS] A [SEP], and where it is a BLOCK, [CLS] A.
     """
 
     segments: NDArray[np.int64]  # [instances, 4], in tokens of the corpus
@@ -118,7 +119,7 @@ def append(instances: Instances, more: Instances) -> None:
 def lengths(instances: Instances) -> NDArray[np.int64]:
     """Tokens of each instance, [CLS] and [SEP] included: [instances]."""
     first, second = (instances.segments[:, end] - instances.segments[:, end - 1] for end in (A_END, B_END))
-    return first + 2 + second + (second > 0)
+    return first + 2 + second + (second > 0) - (instances.segments[:, B_END] == BLOCK)
 
 
 def sizes(instances: Instances) -> NDArray[np.int64]:
@@ -130,12 +131,14 @@ def sizes(instances: Instances) -> NDArray[np.int64]:
 def lay_out(
     corpus_tokens: NDArray[np.int32], segments: NDArray[np.int64], masking: MaskingRules, tokens: NDArray[np.int32]
 ) -> int:
-    """Write [CLS] A [SEP] B [SEP] or [CLS] A [SEP], not masked, to the front of `tokens`; return its length."""
+    """Write the sequence (see Instances), not masked, to the front of `tokens`; return its length."""
     tokens[0] = masking.cls_id
     length = 1
     for token in range(segments[A_START], segments[A_END]):
         tokens[length] = corpus_tokens[token]
         length += 1
+    if segments[B_END] == BLOCK:
+        return length
     tokens[length] = masking.sep_id
     length += 1
     if segments[B_START] == segments[B_END]:
@@ -184,7 +187,7 @@ def _of_document(
         else:
             start = _pair(corpus, number, start, end, target, rules.pairs, state, buffers, made)
         truncate(buffers.segments[made], max_tokens, state)
-        _add_masks(corpus, rules, generators, buffers, made, tokens)
+        add_masks(corpus, rules, generators, buffers, made, tokens)
         made += 1
     return made
 
@@ -239,7 +242,7 @@ def _exchange(segments: NDArray[np.int64]) -> None:
 
 
 @compiled
-def _add_masks(
+def add_masks(
     corpus: Corpus, rules: Rules, generators: Generators, buffers: Instances, number: int, tokens: NDArray[np.int32]
 ) -> None:
     """Write the predictions of the last instance so far, the `number`th; `tokens` is a buffer for its sequence."""

@@ -25,6 +25,8 @@ class MaskingRules(NamedTuple):
     mask_id: int
     vocab_size: int  # replacements are drawn from all ids, special tokens included, as in the original
     ngram_shares: NDArray[np.float64]  # of n-grams of up to n + 1 words; empty: words are masked one by one
+    mask_share: float = 0.8  # of the chosen tokens, those that become [MASK]
+    kept_share: float = 0.5  # of the others, those that stay
 
 
 def masking_rules(
@@ -36,6 +38,8 @@ def masking_rules(
     max_predictions_per_seq: int,
     continues_word: Sequence[bool] | None = None,
     ngram: int = 0,
+    random_share: float = 0.1,
+    kept_share: float = 0.1,
 ) -> MaskingRules:
     """Rules for sequences of up to `max_seq_length` tokens.
 
@@ -47,13 +51,17 @@ def masking_rules(
         max_predictions_per_seq: never more than this.
         continues_word: per id, whether it continues the word before it; given for whole-word masking.
         ngram: the most words of an n-gram; 0: no n-grams.
+        random_share: the fraction of the chosen tokens that any token replaces.
+        kept_share: the fraction of them that stay.
     """
     # round() to the even neighbour at .5, as the original does under Python 3
     lengths = range(max_seq_length + 1)
     least = 0 if ngram and masked_lm_prob == 0 else 1  # ALBERT's masks nothing then, BERT's one token
     num_predictions = [min(max_predictions_per_seq, max(least, round(length * masked_lm_prob))) for length in lengths]
     continues = np.zeros(vocab_size, np.bool_) if continues_word is None else np.array(continues_word, np.bool_)
-    return MaskingRules(np.array(num_predictions, np.int32), continues, *special_ids, vocab_size, _ngram_shares(ngram))
+    counts, ngrams = np.array(num_predictions, np.int32), _ngram_shares(ngram)
+    shares = 1.0 - random_share - kept_share, kept_share / max(random_share + kept_share, 1e-30)
+    return MaskingRules(counts, continues, *special_ids, vocab_size, ngrams, *shares)
 
 
 def _ngram_shares(most: int) -> NDArray[np.float64]:
@@ -94,7 +102,7 @@ def mask(
         if num_masked + end - start > limit:
             continue  # a shorter word may still fit
         for position in candidates[start:end]:
-            by_position[position] = _replacement(tokens[position], rules.mask_id, rules.vocab_size, state)
+            by_position[position] = _replacement(tokens[position], rules, state)
         num_masked += end - start
     _gather(by_position, positions, replacements)
     return num_masked
@@ -134,7 +142,7 @@ def mask_ngrams(
         if num_masked + end - start > limit or _num_masked(by_position, candidates[start:end]):
             continue
         for position in candidates[start:end]:
-            by_position[position] = _replacement(tokens[position], rules.mask_id, rules.vocab_size, generators.main)
+            by_position[position] = _replacement(tokens[position], rules, generators.main)
         num_masked += end - start
     shuffle(generators.main, order)
     _gather(by_position, positions, replacements)
@@ -178,13 +186,13 @@ def _words(tokens: NDArray[np.int32], rules: MaskingRules) -> tuple[NDArray[np.i
 
 
 @compiled
-def _replacement(token: int, mask_id: int, vocab_size: int, state: State) -> int:
-    """The input id in place of `token`: [MASK] (80 %), itself (10 %) or any token (10 %)."""
-    if random_float(state) < 0.8:
-        return mask_id
-    if random_float(state) < 0.5:
+def _replacement(token: int, rules: MaskingRules, state: State) -> int:
+    """The input id in place of `token`: [MASK] (80 %), itself (10 %) or any token (10 %), if not told otherwise."""
+    if random_float(state) < rules.mask_share:
+        return rules.mask_id
+    if random_float(state) < rules.kept_share:
         return token
-    return random_below(state, vocab_size)
+    return random_below(state, rules.vocab_size)
 
 
 @compiled

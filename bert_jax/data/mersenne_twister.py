@@ -45,6 +45,40 @@ def generators_of(seed: int) -> Generators:
 
 
 @compiled
+def seeded(seed: np.uint64) -> State:
+    """state_of(random.Random(seed)): the generator's init_by_array() of the seed's 32-bit words."""
+    high = np.uint32(seed >> np.uint64(32))
+    key = (np.uint32(seed & np.uint64(0xFFFFFFFF)), high)
+    num_words = 2 if high else 1
+    state = np.empty(_N + 1, np.uint32)
+    state[0] = 19650218
+    for at in range(1, _N):
+        state[at] = np.uint32(1812433253) * (state[at - 1] ^ (state[at - 1] >> np.uint32(30))) + np.uint32(at)
+    at = 1
+    for number in range(_N):
+        word = number % num_words
+        mixed = (state[at - 1] ^ (state[at - 1] >> np.uint32(30))) * np.uint32(1664525)
+        state[at] = (state[at] ^ mixed) + key[word] + np.uint32(word)
+        at = _after(state, at)
+    for _ in range(_N - 1):
+        mixed = (state[at - 1] ^ (state[at - 1] >> np.uint32(30))) * np.uint32(1566083941)
+        state[at] = (state[at] ^ mixed) - np.uint32(at)
+        at = _after(state, at)
+    state[0] = _UPPER
+    state[_N] = _N
+    return state
+
+
+@compiled
+def _after(state: State, at: int) -> int:
+    """The place after `at`, which goes round to 1."""
+    if at + 1 < _N:
+        return at + 1
+    state[0] = state[_N - 1]
+    return 1
+
+
+@compiled
 def random_float(state: State) -> float:
     """random.random(): 53 random bits, from 0 to below 1."""
     high = _word(state) >> np.uint32(5)

@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from bert_jax.data.options import PAIRS, PAIRS_HELP, RecordOptions
+from bert_jax.data.options import BLOCKS, BLOCKS_HELP, PAIRS, PAIRS_HELP, RecordOptions
 from bert_jax.text.tokenizer import Tokenizer
 
 _DEFAULTS = RecordOptions()
@@ -28,6 +28,8 @@ def define_options() -> list[flags.FlagHolder[Any]]:
             "whole_word_mask", None, "Mask all pieces of a word together; if not given, with --ngram only."
         ),
         flags.DEFINE_enum("pairs", _DEFAULTS.pairs, PAIRS, PAIRS_HELP),
+        flags.DEFINE_enum("blocks", _DEFAULTS.blocks, BLOCKS, BLOCKS_HELP),
+        flags.DEFINE_bool("cut_long_sentences", False, "Cut sentences that are longer than a block; else drop them."),
         flags.DEFINE_integer("ngram", _DEFAULTS.ngram, "Mask up to so many words in a row (ALBERT: 3); 0: one by one."),
         flags.DEFINE_integer("random_seed", _DEFAULTS.random_seed, "Seed of all chance in building the records."),
         flags.DEFINE_integer("num_parts", _DEFAULTS.num_parts, "Parts to cut the text into; each becomes a shard."),

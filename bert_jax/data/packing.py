@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from absl import logging
 
-from bert_jax.data.batches import Records, read_ahead, record_ids
+from bert_jax.data.batches import Records, Transform, epochs_of, read_ahead, record_ids
 from bert_jax.data.schema import stack
 
 _WINDOW = 4096  # sequences at least, so that their sum of tokens hardly varies
@@ -145,17 +145,26 @@ class PackedOrder:
         Sequences of a window that do not fit into its rows, a few in thousands, are left out this once.
         """
         window, window_step = divmod(step, self._packing.window_steps)
-        return self._window(window)[window_step * self._packing.rows :][: self._packing.rows]
+        records, _ = self._window(window)
+        return records[window_step * self._packing.rows :][: self._packing.rows]
 
-    def _pack_window(self, window: int) -> list[list[int]]:
+    def epochs(self, step: int) -> list[list[int]]:
+        """The epochs that those records are in."""
+        window, window_step = divmod(step, self._packing.window_steps)
+        _, epochs = self._window(window)
+        return epochs[window_step * self._packing.rows :][: self._packing.rows]
+
+    def _pack_window(self, window: int) -> tuple[list[list[int]], list[list[int]]]:
         """The rows of a window, in random order, so that every step has long sequences and short ones."""
         ids = _window_ids(self._packing, window, len(self._sizes), self._seed)
+        epochs = _window_epochs(self._packing, window, len(self._sizes))
         sizes = self._sizes[ids]
         fullest = sorted(pack(sizes, self._packing), key=lambda row: -sizes[row, 0].sum())
         num_rows = self._packing.rows * self._packing.window_steps
-        rows = [ids[row].tolist() for row in fullest[:num_rows]] + [[] for _ in range(num_rows - len(fullest))]
+        rows = fullest[:num_rows] + [[] for _ in range(num_rows - len(fullest))]
         order = np.random.RandomState(_window_seed(self._seed, window)).permutation(num_rows)
-        return [rows[number] for number in order]
+        in_order = [rows[number] for number in order]
+        return [ids[row].tolist() for row in in_order], [epochs[row].tolist() for row in in_order]
 
 
 def packed_batches(
@@ -168,13 +177,22 @@ def packed_batches(
     last_step: int,
     num_threads: int = 4,
     prefetch: int = 8,
+    transform: Transform | None = None,
+    sizes: np.ndarray | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield this process' rows of every step's packed batch, as `batches.training_batches` does of others."""
-    order = PackedOrder(source.sizes(), packing, seed)
+    """Yield this process' rows of every step's packed batch, as `batches.training_batches` does of others.
+
+    `sizes` are those of the records after the `transform`, if there is one.
+    """
+    order = PackedOrder(source.sizes() if sizes is None else sizes, packing, seed)
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = order.rows(step)
-        batch = source.fetch([record for row in rows for record in ids[row]])
+        numbers = [record for row in rows for record in ids[row]]
+        batch = source.fetch(numbers)
+        if transform:
+            epochs = order.epochs(step)
+            batch = transform(batch, np.array(numbers), np.array([epoch for row in rows for epoch in epochs[row]]))
         records = (dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True))
         return stack([pack_records([next(records) for _ in ids[row]], packing) for row in rows])
 
@@ -215,6 +233,11 @@ def pack_records(records: Sequence[Mapping[str, np.ndarray]], packing: Packing) 
 def _window_ids(packing: Packing, window: int, num_records: int, seed: int) -> np.ndarray:
     number = packing.sequences_per_step * packing.window_steps
     return record_ids(window, np.arange(number), number, num_records, seed)
+
+
+def _window_epochs(packing: Packing, window: int, num_records: int) -> np.ndarray:
+    number = packing.sequences_per_step * packing.window_steps
+    return epochs_of(window, np.arange(number), number, num_records)
 
 
 def _window_seed(seed: int, window: int) -> int:

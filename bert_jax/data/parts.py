@@ -26,7 +26,6 @@ from bert_jax.storage.whole_file import local_directory
 
 PARTS = ".parts"  # the directory of part files in that of the records, until these are complete
 
-_FEWEST_DOCUMENTS = 2  # a next sentence that is not the next one comes from another document of the part
 _OTHER_FILES = 200  # that a process may have open beside those of the parts
 
 
@@ -61,7 +60,7 @@ def cut_into_parts(
 ) -> list[Part]:
     """Write the documents of `corpus` to part files in `directory`; returns the parts that have any.
 
-    `inputs` names the corpus in errors. Raises UserError if a part would have fewer than two documents.
+    `inputs` names the corpus in errors. Raises UserError if a part would have too few documents.
     """
     with local_directory(directory) as here:
         with _Dealer(here, options) as dealer:
@@ -111,7 +110,7 @@ class _Dealer:
 
     def deal(self, document: list[str]) -> None:
         hashed = _hash(document, self._options.random_seed)
-        self._smallest = heapq.nsmallest(_FEWEST_DOCUMENTS, [*self._smallest, hashed])
+        self._smallest = heapq.nsmallest(self._options.fewest_documents, [*self._smallest, hashed])
         held_out = hashed < self._options.holdout
         part = -1 if held_out else self._next_part
         line = json.dumps(document, ensure_ascii=False).encode()
@@ -128,26 +127,28 @@ class _Dealer:
     def check(self, inputs: str) -> None:
         *train, held_out = self._documents
         num_train, documents = sum(train), sum(self._documents)
-        if documents < _FEWEST_DOCUMENTS:
+        fewest = self._options.fewest_documents
+        few, needed = ("two", "two are needed") if fewest > 1 else ("one", "one is needed")
+        if documents < fewest:
             raise UserError(
                 f"{inputs} holds one document only, and next-sentence examples need two or more; "
                 "separate documents by blank lines"
             )
-        if self._options.holdout and held_out < _FEWEST_DOCUMENTS:
+        if self._options.holdout and held_out < fewest:
             enough = (math.floor(max(self._smallest) * 1000) + 1) / 1000
             raise UserError(
-                f"--holdout={self._options.holdout} holds out {held_out} of {documents} documents and two are "
-                f"needed; use --holdout={enough} or more, or 0"
+                f"--holdout={self._options.holdout} holds out {held_out} of {documents} documents and "
+                f"{needed}; use --holdout={enough} or more, or 0"
             )
-        if num_train < _FEWEST_DOCUMENTS:
+        if num_train < fewest:
             raise UserError(
                 f"--holdout={self._options.holdout} leaves {num_train} of {documents} documents for training and "
-                "two are needed; use less, or give more documents"
+                f"{needed}; use less, or give more documents"
             )
-        if min(train) < _FEWEST_DOCUMENTS:
+        if min(train) < fewest:
             raise UserError(
-                f"--num_parts={len(train)} leaves parts with fewer than two of {num_train} training documents; "
-                f"use --num_parts={num_train // _FEWEST_DOCUMENTS} or fewer"
+                f"--num_parts={len(train)} leaves parts with fewer than {few} of {num_train} training documents; "
+                f"use --num_parts={num_train // fewest} or fewer"
             )
 
     def _open(self, part: Part) -> IO[bytes]:

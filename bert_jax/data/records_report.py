@@ -49,6 +49,7 @@ def make_report(manifest: Manifest, parts: Iterable[Part], input_report: InputRe
         "input": as_json(input_report),
         "max_seq_length": manifest.max_seq_length,
         "pairs": manifest.pairs,
+        "cut_long_sentences": manifest.options.get("cut_long_sentences", False),
         "splits": splits,
     }
 
@@ -79,6 +80,7 @@ def log_report(report: dict[str, Any]) -> None:
             f"{counts['documents_without_a_token']:,}",
         )
         _warn(split, statistics, report["pairs"])
+        _tell_of_long_sentences(split, statistics, report["cut_long_sentences"])
         logging.info("%s: how full the sequences are\n%s", split, _chart(statistics, report["max_seq_length"]))
     for why, found in report["input"]["dropped"].items():
         logging.info("left out: %s, %s", f"{found['count']:,}", why)
@@ -99,6 +101,15 @@ def _warn(split: str, statistics: Statistics, pairs: Pairs) -> None:
             "%s: %.0f%% of the pairs are of two documents, where %s meant: most documents have one line, or most "
             "lines are as long as a sequence; --split_sentences cuts lines into sentences",
             *(split, 100 * random_next, _RANDOM_NEXT_MEANT[pairs]),
+        )
+
+
+def _tell_of_long_sentences(split: str, statistics: Statistics, are_cut: bool) -> None:
+    if number := statistics.long_sentences:
+        share = statistics.long_sentence_tokens / max(1, statistics.tokens)
+        logging.warning(
+            "%s: %s sentences, %.1f%% of the tokens, are longer than a block: %s",
+            *(split, f"{number:,}", 100 * share, "cut" if are_cut else "left out (--cut_long_sentences keeps them)"),
         )
 
 

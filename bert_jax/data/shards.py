@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from etils import epath
 
+from bert_jax.data.blocks import Blocks, block_ranges, blocks_of, make_blocks, separated
 from bert_jax.data.encoding import encoded
 from bert_jax.data.flat_corpus import Corpus, flat_corpus, shuffled
-from bert_jax.data.instances import Rules, append, make_instances, make_rules, no_instances, sizes
+from bert_jax.data.instances import Instances, Rules, append, make_instances, make_rules, no_instances, sizes
 from bert_jax.data.manifest import Shard
 from bert_jax.data.masking import MaskingRules
-from bert_jax.data.mersenne_twister import generators_of, shuffle
+from bert_jax.data.mersenne_twister import Generators, generators_of, shuffle
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, read_part
 from bert_jax.data.record_sizes import write_sizes
@@ -62,17 +63,19 @@ def build_shard(
 ) -> Built:
     """Make the shard of `part` in `output`, and note beside the part that it is done.
 
-    The same options and text give the same bytes. Raises UserError if too few documents hold any token.
+    The same options and text give the same bytes. Raises UserError if too few documents hold any token, or no sentence
+    fits into a block.
     """
     if part.split == "validation":
         options = dataclasses.replace(options, dupe_factor=1)  # one set of masks, so that evaluations compare
     rules = make_rules(options, tokenizer)
     generators = generators_of(options.random_seed)
-    corpus = shuffled(_tokenized(parts_directory, part, tokenizer, progress), generators.main)
+    corpus = _tokenized(parts_directory, part, tokenizer, progress, options.fewest_documents)
     statistics, instances = Statistics(), no_instances()
     statistics.add_corpus(corpus, tokenizer.unk_id)
+    corpus, make_copy = _maker(corpus, options, rules, generators, statistics)
     for _ in range(options.dupe_factor):
-        copy = make_instances(corpus, rules, generators)
+        copy = make_copy()
         statistics.add_instances(copy, corpus, tokenizer.mask_id, options.max_seq_length)
         append(instances, copy)
         progress(part.bytes // 2, len(copy.segments))
@@ -92,6 +95,25 @@ def build_shard(
     return built
 
 
+def _maker(
+    corpus: Corpus, options: RecordOptions, rules: Rules, generators: Generators, statistics: Statistics
+) -> tuple[Corpus, Callable[[], Instances]]:
+    """The corpus in which instances have their ranges, and what makes those of one copy."""
+    if not options.blocks:
+        in_random_order = shuffled(corpus, generators.main)
+        return in_random_order, lambda: make_instances(in_random_order, rules, generators)
+    with_separators = separated(corpus, rules.masking.sep_id)
+    blocks = blocks_of(with_separators, options)
+    if not len(blocks.ranges):
+        raise UserError(
+            f"no sentence fits into a block of --max_seq_length={options.max_seq_length}; give --cut_long_sentences, "
+            "or longer blocks"
+        )
+    statistics.long_sentences += blocks.long_sentences
+    statistics.long_sentence_tokens += blocks.long_sentence_tokens
+    return with_separators, lambda: make_blocks(with_separators, blocks, rules, generators)
+
+
 def compile_all() -> None:
     """Make a few records of nothing, so that all that is compiled for shards is compiled, and kept on disk."""
     special_ids = {"cls_id": 1, "sep_id": 2, "mask_id": 3, "vocab_size": 4}
@@ -102,10 +124,14 @@ def compile_all() -> None:
     instances = no_instances()
     append(instances, make_instances(corpus, rules, generators))
     Statistics().add_instances(instances, corpus, masking.mask_id, rules.max_seq_length)
+    make_blocks(corpus, Blocks(np.array([[0, 1]]), 0, 0), rules, generators)
+    block_ranges(np.ones(1, np.int64), np.ones(1, np.bool_), 1, by_document=True)
     list(encoded(corpus, instances, np.arange(len(instances.segments)), rules, 1))
 
 
-def _tokenized(directory: epath.Path, part: Part, tokenizer: Tokenizer, progress: Progress) -> Corpus:
+def _tokenized(
+    directory: epath.Path, part: Part, tokenizer: Tokenizer, progress: Progress, fewest_documents: int
+) -> Corpus:
     """The part's documents as token ids."""
 
     def documents() -> Iterator[Iterator[list[int]]]:
@@ -114,9 +140,10 @@ def _tokenized(directory: epath.Path, part: Part, tokenizer: Tokenizer, progress
             progress(part.bytes // part.documents, 0)
 
     corpus = flat_corpus(documents())
-    if len(corpus.document_starts) < 2:
+    if len(corpus.document_starts) < fewest_documents:
         raise UserError(
             f"{part.split} part {part.number} has {len(corpus.document_starts)} documents that hold any token, "
-            "and two are needed; use fewer --num_parts, another --holdout, or more text"
+            f"and {'two are' if fewest_documents > 1 else 'one is'} needed; use fewer --num_parts, another --holdout, "
+            "or more text"
         )
     return corpus

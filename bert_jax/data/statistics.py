@@ -32,6 +32,8 @@ class Statistics:
     kept: int = 0  # predictions whose input is the token itself
     replaced: int = 0  # predictions whose input is another token
     longest_document: int = 0  # tokens
+    long_sentences: int = 0  # longer than a block: left out or, where that was asked for, cut
+    long_sentence_tokens: int = 0
     shortest_document: int = 0  # tokens, at least 1; 0 if there is no document
     # Instances by the fraction of max_seq_length that they fill: bin i counts those over i / 20 and up to (i + 1) / 20.
     fill: Annotated[list[int], msgspec.Meta(min_length=FILL_BINS, max_length=FILL_BINS)] = dataclasses.field(

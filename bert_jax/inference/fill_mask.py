@@ -1,6 +1,7 @@
 """The work of `predict` on a pretraining workdir: the likeliest words for each [MASK] of a line."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,8 +21,8 @@ from bert_jax.storage.whole_file import whole_file
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.rows import EncodedText, make_rows
 from bert_jax.tasks.texts import read_texts
+from bert_jax.text.masked_text import MASK, encode_with_masks, mask_pattern
 
-MASK = "[MASK]"
 POSITIONS = "masked_lm_positions"
 
 
@@ -76,10 +77,7 @@ class MaskFiller:
     def _row(self, text: str, place: str) -> tuple[EncodedText, list[int]]:
         """The text's row, and where its masks are."""
         tokenizer = self._tokenizer
-        ids = [tokenizer.cls_id]
-        for number, part in enumerate(text.split(MASK)):
-            ids += [*([tokenizer.mask_id] if number else []), *tokenizer.encode(part)]
-        ids.append(tokenizer.sep_id)
+        ids = [tokenizer.cls_id, *encode_with_masks(text, tokenizer), tokenizer.sep_id]
         positions = [at for at, token in enumerate(ids) if token == tokenizer.mask_id]
         if not positions:
             raise UserError(f"{place} has no {MASK}: {text!r:.80}; put one where a word is to be filled in")
@@ -97,7 +95,7 @@ class MaskFiller:
             for some, shares in zip(ids, probabilities, strict=True)
         ]
         words = [self._tokenizer.decode([int(some[0])]) for some in ids]
-        return {"text": text, "filled": _filled(text, words), "masks": masks}
+        return {"text": text, "filled": _filled(text, words, mask_pattern(self._tokenizer)), "masks": masks}
 
 
 def _likeliest(model: Model, best: int, vocab_size: int) -> Any:
@@ -116,7 +114,6 @@ def _whole(arrays: Mapping[str, np.ndarray], model: Model) -> dict[str, np.ndarr
     return {path: arrays[path] if path in arrays else np.zeros(shape, np.float32) for path, shape in shapes.items()}
 
 
-def _filled(text: str, words: Iterable[str]) -> str:
-    for word in words:
-        text = text.replace(MASK, word.removeprefix("##").strip(), 1)
-    return text
+def _filled(text: str, words: Iterable[str], mask: str) -> str:
+    of_masks = iter(words)
+    return re.sub(mask, lambda _: next(of_masks).removeprefix("##").strip(), text)

@@ -184,19 +184,29 @@ def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epat
     `strip`: added tokens take the white space about them along, as where each text between them is one by itself.
     """
     special = _special_tokens(tokenizer)
-    cls, sep = special["cls"], special["sep"]
     library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special.values()])
+    if tokenizer.kind == "bpe":  # as encode_with_masks does
+        taking = AddedToken(
+            special["mask"], special=True, normalized=False, lstrip=True, rstrip=tokenizer.puts_space_first
+        )
+        library.add_special_tokens([taking])
     for token in tokenizer.added_tokens:  # in the order of their ids, as which the library numbers them
         add = library.add_special_tokens if token.special else library.add_tokens
         flags = {name: getattr(token, name) for name in ("single_word", "normalized", "special")}
         stripped = {"lstrip": strip or token.lstrip, "rstrip": strip or token.rstrip}
         add([AddedToken(token.content, **flags, **stripped)])
-    library.post_processor = processors.TemplateProcessing(
+    library.post_processor = _template(tokenizer, special["cls"], special["sep"])
+    (directory / "tokenizer.json").write_text(library.to_str(pretty=True) + "\n")
+
+
+def _template(tokenizer: Tokenizer, cls: str, sep: str) -> processors.TemplateProcessing:
+    between = " ".join([f"{sep}:0"] * tokenizer.separators_between)
+    second = 1 if tokenizer.separators_between == 1 else 0  # whoever has two separators has no segments
+    return processors.TemplateProcessing(
         single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        pair=f"{cls}:0 $A:0 {between} $B:{second} {sep}:{second}",
         special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
     )
-    (directory / "tokenizer.json").write_text(library.to_str(pretty=True) + "\n")
 
 
 def _write_json(path: epath.Path, values: dict[str, Any]) -> None:

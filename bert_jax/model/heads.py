@@ -23,12 +23,20 @@ class MaskedLmHead(nnx.Module):
         self.output_bias = nnx.Param(zeros(rngs.params(), (config.vocab_size,)))
         self.activation = ACTIVATIONS[config.hidden_act]
 
-    @jax.named_scope(scopes.MASKED_LM)
     def __call__(self, masked: jax.Array, word_embedding: jax.Array) -> jax.Array:
         """Hidden states of the masked words [batch, predictions, embed], word_embedding [rows, width] -> logits.
 
         The logits are float32 [batch, predictions, rows]; see tied_logits of rows that are no token.
         """
-        transformed = self.norm(self.activation(self.transform(masked)))
-        logits = tied_logits(transformed.reshape(-1, transformed.shape[2]), word_embedding, self.output_bias[...])
-        return logits.reshape(*masked.shape[:2], -1)
+        return self.logits(self.features(masked), word_embedding)
+
+    @jax.named_scope(scopes.MASKED_LM)
+    def features(self, hidden: jax.Array) -> jax.Array:
+        """Hidden states [batch, tokens, embed] -> what the output matrix is multiplied with [batch, tokens, width]."""
+        return self.norm(self.activation(self.transform(hidden)))
+
+    @jax.named_scope(scopes.MASKED_LM)
+    def logits(self, features: jax.Array, word_embedding: jax.Array) -> jax.Array:
+        """What `features` gives -> logits, as above."""
+        logits = tied_logits(features.reshape(-1, features.shape[2]), word_embedding, self.output_bias[...])
+        return logits.reshape(*features.shape[:2], -1)

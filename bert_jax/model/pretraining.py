@@ -57,10 +57,10 @@ class PretrainingModel(nnx.Module):
             queries = jnp.concatenate([queries, first], axis=1)
         states = self.encoder(input_ids, attention_mask, segment_ids, dropout_key, position_ids, queries)[-1]
         masked, first = jnp.split(states, [masked_lm_positions.shape[1]], axis=1)
-        relations = self._relations(first[:, 0] if cls_positions is None else first) if self.reads_pairs else None
+        relations = self.relations(first[:, 0] if cls_positions is None else first) if self.reads_pairs else None
         return PretrainingLogits(self.masked_lm(masked, self.encoder.embeddings.word.embedding[...]), relations)
 
-    def _relations(self, first: jax.Array) -> jax.Array:
+    def relations(self, first: jax.Array) -> jax.Array:
         """The logits of pairs, from the last hidden state of their first tokens [..., embed]: [..., 2]."""
         pooled = self.encoder.pool(first)
         with jax.named_scope(scopes.NEXT_SENTENCE):

@@ -1,6 +1,7 @@
 """The metrics of pretraining, the headline first."""
 
 from bert_jax.objectives.metrics import Metric
+from bert_jax.objectives.teacher_metrics import COSINE, KL
 
 MASKED_LM_METRICS = (
     Metric(
@@ -61,4 +62,4 @@ PAIR_METRICS = {
     SENTENCE_ORDER: _pair_metrics(SENTENCE_ORDER, "Sentence order", "sop"),
 }
 METRICS = (*MASKED_LM_METRICS, *PAIR_METRICS[NEXT_SENTENCE])  # BERT's
-ALL_METRICS = (*METRICS, *PAIR_METRICS[SENTENCE_ORDER])  # of whatever run; it has some of them
+ALL_METRICS = (*METRICS, *PAIR_METRICS[SENTENCE_ORDER], KL, COSINE)  # of whatever run; it has some of them

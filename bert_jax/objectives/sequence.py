@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from bert_jax.objectives.divergence import bernoulli_divergence, kl_divergence
 from bert_jax.objectives.objective import Batch
 from bert_jax.objectives.task import Elements, TaskObjective
 
@@ -26,6 +27,11 @@ class ClassificationObjective(TaskObjective):
         losses = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["labels"])
         return Elements(losses, outputs.argmax(axis=-1) == batch["labels"])
 
+    def divergences(self, outputs: jax.Array, teacher: jax.Array, batch: Batch, temperature: float) -> jax.Array:
+        """Of the distributions over classes."""
+        del batch
+        return kl_divergence(outputs, teacher, temperature)
+
 
 @dataclasses.dataclass(frozen=True)
 class MultilabelObjective(TaskObjective):
@@ -40,6 +46,11 @@ class MultilabelObjective(TaskObjective):
             losses = losses * jnp.where(batch["labels"] > 0, jnp.asarray(self.class_weights), 1.0)
         return Elements(losses.mean(axis=-1), ((outputs > 0) == (batch["labels"] > 0)).mean(axis=-1))
 
+    def divergences(self, outputs: jax.Array, teacher: jax.Array, batch: Batch, temperature: float) -> jax.Array:
+        """The mean over labels."""
+        del batch
+        return bernoulli_divergence(outputs, teacher, temperature).mean(axis=-1)
+
 
 @dataclasses.dataclass(frozen=True)
 class RegressionObjective(TaskObjective):
@@ -48,3 +59,8 @@ class RegressionObjective(TaskObjective):
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
         """Outputs [batch, 1]."""
         return Elements((outputs[:, 0] - batch["labels"]) ** 2, None)
+
+    def divergences(self, outputs: jax.Array, teacher: jax.Array, batch: Batch, temperature: float) -> jax.Array:
+        """Of normal distributions of variance 1 about the two numbers, which is half the squared difference."""
+        del batch
+        return 0.5 * ((outputs[:, 0] - teacher[:, 0]) / temperature) ** 2

@@ -57,6 +57,13 @@ class TaskObjective:
         """Losses and hits, in the shape of the weights."""
         raise NotImplementedError
 
+    def divergences(self, outputs: jax.Array, teacher: jax.Array, batch: Batch, temperature: float) -> jax.Array:
+        """How far each element's outputs are from a `teacher`'s, both divided by the temperature: KL in nats.
+
+        In the shape of the weights.
+        """
+        raise NotImplementedError
+
     def weights(self, batch: Batch) -> Sums:
         """The sum of the elements' weights."""
         return {"weight": self.element_weights(batch).sum()}

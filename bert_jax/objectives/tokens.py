@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from bert_jax.objectives.divergence import kl_divergence
 from bert_jax.objectives.objective import Batch
 from bert_jax.objectives.task import Elements, TaskObjective
 
@@ -27,6 +28,11 @@ class TaggingObjective(TaskObjective):
         losses = optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
         return Elements(losses, outputs.argmax(axis=-1) == labels)
 
+    def divergences(self, outputs: jax.Array, teacher: jax.Array, batch: Batch, temperature: float) -> jax.Array:
+        """Of each token's distribution over tags."""
+        del batch
+        return kl_divergence(outputs, teacher, temperature)
+
 
 @dataclasses.dataclass(frozen=True)
 class SpanObjective(TaskObjective):
@@ -41,3 +47,9 @@ class SpanObjective(TaskObjective):
         losses = [optax.softmax_cross_entropy_with_integer_labels(*each) for each in ends]
         hits = [logits.argmax(axis=-1) == position for logits, position in ends]
         return Elements(sum(losses) / 2.0, hits[0] & hits[1])
+
+    def divergences(self, outputs: jax.Array, teacher: jax.Array, batch: Batch, temperature: float) -> jax.Array:
+        """The mean of those of start and end, over all places of a row."""
+        del batch
+        of_ends = [kl_divergence(outputs[..., end], teacher[..., end], temperature) for end in (0, 1)]
+        return (of_ends[0] + of_ends[1]) / 2.0

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bert_jax.config import Config
+from bert_jax.config import Config, ModelConfig
 from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.topologies import Topology
@@ -39,6 +39,7 @@ class Request:
     max_predictions_per_seq: int
     topology: Topology
     packing: Packing | None = None  # of rows that hold several sequences
+    teacher: ModelConfig | None = None  # of a run that has one
 
     @property
     def predictions_per_row(self) -> int:
@@ -52,7 +53,7 @@ class Compiled:
 
     text: str  # scheduled HLO of one device
     flops: dict[str, int]  # of the matrix products by part of the model, over all devices
-    bytes: dict[str, int]  # parameters, optimizer state, batch; arguments (all of these), temporaries, program
+    bytes: dict[str, int]  # parameters, optimizer state, batch, teacher; arguments (all of these), temporaries, program
     host_flops: float | None  # FLOP/s that this host shows, where it is planned for
     compile_seconds: float
 
@@ -66,6 +67,7 @@ class Asked:
     max_predictions_per_seq: int
     topology: str
     packing: Packing | None
+    teacher: ModelConfig | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +128,7 @@ def compile_step(request: Request, limit_seconds: float, child: str = "bert_jax.
             max_predictions_per_seq=request.max_predictions_per_seq,
             topology=request.topology.name,
             packing=request.packing,
+            teacher=request.teacher,
         )
         (directory / "request.json").write_text(json.dumps(dataclasses.asdict(asked)))
         _run([sys.executable, "-m", child, name], _environment(request.topology), directory, limit_seconds)

@@ -44,7 +44,7 @@ def compile_step(directory: Path) -> Result:
     phase = config.phases[request.phase]
     topology = parse_topology(request.topology)
     mesh = make_mesh(config.mesh, topology.describe())
-    program = pretraining_program(config, mesh)
+    program = pretraining_program(config, mesh, request.teacher)
     state = abstract_state(program.model, program.optimizer, program.shardings)
     batch = _abstract_batch(request, phase, mesh)
     sizes = {
@@ -52,9 +52,11 @@ def compile_step(directory: Path) -> Result:
         "optimizer state": _local_bytes(state["opt_state"]),
         "batch": _local_bytes(batch),
     }
+    if request.teacher:
+        sizes["teacher"] = _local_bytes(program.frozen_params)
     started = time.monotonic()
     with jax.set_mesh(mesh):
-        traced = cast(jax.stages.Wrapped, program.run_step).trace(state, batch)
+        traced = cast(jax.stages.Wrapped, program.run_step).trace(state, batch, *program.frozen_params)
         try:
             compiled = traced.lower().compile()
         except jax.errors.JaxRuntimeError as error:

@@ -20,7 +20,7 @@ def memory_by_kind(compiled: Compiled, hlo: Hlo) -> dict[str, int]:
     """
     sizes = compiled.bytes
     activations = min(kept_for_backward(hlo), sizes["temporaries"])
-    named = {name: sizes[name] for name in ("parameters", "optimizer state", "batch")}
+    named = {name: sizes[name] for name in ("parameters", "optimizer state", "batch", "teacher") if name in sizes}
     padding = max(0, sizes["arguments"] - sum(named.values()))
     return named | {
         "activations": activations,

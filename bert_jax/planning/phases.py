@@ -7,15 +7,15 @@ from typing import Any
 
 from absl import logging
 
-from bert_jax.config import Config
+from bert_jax.config import Config, ModelConfig
 from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
-from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.planning.compilation import CompilationError, DoesNotFitError, Request, compile_step
 from bert_jax.planning.estimate import StepTime, step_time
 from bert_jax.planning.hlo import Hlo
 from bert_jax.planning.memory import memory_by_kind
 from bert_jax.planning.topologies import GIB, Topology
+from bert_jax.training.pretraining import pretraining_objective
 
 MOST_TRIES = 4  # compilations in search of a setting that fits
 
@@ -40,7 +40,7 @@ class PhasePlan:
     def model_flops(self) -> int:
         """FLOPs of a step as papers count them (model/flops.py)."""
         config, phase = self.request.config, self.request.config.phases[self.request.phase]
-        objective = PretrainingObjective(config.model)
+        objective = pretraining_objective(config, self.request.teacher)
         return phase.rows * objective.flops_per_row(phase.max_seq_length, self.request.predictions_per_row)
 
     @property
@@ -149,8 +149,12 @@ def _changed(config: Config, fsdp: int = 1, **train: Any) -> tuple[str, Config]:
 
 
 def requests(
-    config: Config, predictions: list[int], topology: Topology, packings: Sequence[Packing | None] = ()
+    config: Config,
+    predictions: list[int],
+    topology: Topology,
+    packings: Sequence[Packing | None] = (),
+    teacher: ModelConfig | None = None,
 ) -> list[Request]:
     """One request for each phase; `packings` as run_plan.packings gives them, or nothing."""
     each = zip(predictions, packings or [None] * len(predictions), strict=True)
-    return [Request(config, number, most, topology, packing) for number, (most, packing) in enumerate(each)]
+    return [Request(config, number, most, topology, packing, teacher) for number, (most, packing) in enumerate(each)]

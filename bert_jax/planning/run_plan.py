@@ -10,6 +10,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.config import Config, PhaseConfig
+from bert_jax.data.dynamic_masks import most_predictions
 from bert_jax.data.manifest import Manifest, read_manifest
 from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
@@ -66,7 +67,7 @@ def known_sizes(config: Config, vocab_size: int, predictions: int) -> tuple[Conf
     of_records = manifests[0].vocab_size if manifests[0] else PAPERS_VOCABULARY
     vocab_size = vocab_size or config.model.vocab_size or of_records
     most = [
-        predictions or (manifest.max_predictions_per_seq if manifest else papers_predictions(phase.max_seq_length))
+        predictions or _predictions(config, phase, manifest)
         for phase, manifest in zip(config.phases, manifests, strict=True)
     ]
     return dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=vocab_size)), most
@@ -93,6 +94,12 @@ def _manifest(config: Config, phase: PhaseConfig) -> Manifest | None:
         return read_manifest(directory) if directory.is_dir() else None
     except UserError:
         return None  # another length's, or unfinished: pretrain will refuse it
+
+
+def _predictions(config: Config, phase: PhaseConfig, manifest: Manifest | None) -> int:
+    if config.data.masking != "static":
+        return most_predictions(config.data, phase.max_seq_length)
+    return manifest.max_predictions_per_seq if manifest else papers_predictions(phase.max_seq_length)
 
 
 def papers_predictions(length: int) -> int:

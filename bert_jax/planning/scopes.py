@@ -11,7 +11,7 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from bert_jax.scopes import PARTS
+from bert_jax.scopes import PARTS, TEACHER
 
 OTHER = "other"
 _SCOPE = re.compile(rf"(?<![\w.])({'|'.join(PARTS)})(?![\w.])")
@@ -20,6 +20,8 @@ _SCOPE = re.compile(rf"(?<![\w.])({'|'.join(PARTS)})(?![\w.])")
 def part_of(name: str) -> str:
     """The part named in "jit(step)/transpose(jvp(attention))/dot_general"."""
     scopes = _SCOPE.findall(name)
+    if TEACHER in scopes:
+        return PARTS[TEACHER]
     return PARTS[scopes[-1]] if scopes else OTHER
 
 

@@ -1,5 +1,6 @@
 """What only the page of a pretraining run shows; and what the run came to, for a reader who has never seen one."""
 
+import re
 from typing import Any
 
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS
@@ -8,7 +9,7 @@ from bert_jax.reporting.facts import results, work
 from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
 from bert_jax.reporting.run_files import Filled
 from bert_jax.reporting.run_history import Run
-from bert_jax.reporting.sentences import Guess, readable
+from bert_jax.reporting.sentences import MASKS, Guess, readable
 
 HEADLINE = ALL_METRICS[0]
 _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
@@ -34,7 +35,7 @@ def values(run: Run) -> dict[str, Any]:
 def _filled(one: Filled) -> dict[str, Any]:
     """The parts of the text between its masks, and the words for each mask."""
     words = [[Guess(word.token, word.probability, right=False) for word in words] for words in one.masks]
-    return {"parts": one.text.split("[MASK]"), "words": words}
+    return {"parts": re.split("|".join(map(re.escape, MASKS)), one.text), "words": words}
 
 
 def verdict(run: Run) -> str:

@@ -12,7 +12,7 @@ from bert_jax.storage.json_file import check_schema, read_json
 
 _NOT_SHOWN = frozenset({"[CLS]", "[PAD]", "<s>", "<pad>"})
 _SEPARATORS = frozenset({"[SEP]", "</s>"})
-_MASKS = frozenset({"[MASK]", "<mask>"})
+MASKS = ("[MASK]", "<mask>")
 _WORD_STARTS = ("Ġ", "▁")  # how byte-level BPE and SentencePiece write the space before a word
 # WordPiece keeps no spaces; before or after these, print has none.
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}%’”_-/")
@@ -150,7 +150,7 @@ def _masked(number: int, prediction: dict[str, Any], tokens: Sequence[str], mark
     return Masked(
         number=number,
         text=_alone(label, marks_words),
-        seen="" if seen in _MASKS else _alone(seen, marks_words),
+        seen="" if seen in MASKS else _alone(seen, marks_words),
         guesses=[
             Guess(_alone(token, marks_words), share, right=token == label) for token, share in prediction["guesses"]
         ],

@@ -1,6 +1,7 @@
 """Texts to token rows as the original builds them (google-research/bert run_classifier.py): [CLS] a [SEP] b [SEP].
 
-A text that is too long is cut, or read in windows; either way it is counted.
+With RoBERTa's vocabularies it is <s> a </s></s> b </s>. A text that is too long is cut, or read in windows; either way
+it is counted.
 """
 
 import dataclasses
@@ -36,7 +37,7 @@ class TextEncoder:
         """One row for a text or a pair; several only if it is too long and windows are asked for."""
         first = self.tokenizer.encode(text)
         second = self.tokenizer.encode(text2) if text2 else None  # an empty second text is none (run_classifier.py:395)
-        room = self.max_length - (2 if second is None else 3)
+        room = self.room(second is not None)
         self.lengths.texts += 1
         if len(first) + len(second or ()) <= room:
             return [self.row(first, second)]
@@ -54,11 +55,17 @@ class TextEncoder:
             cut = f"{self.lengths.questions_cut:,} of {self.lengths.texts:,} questions"
             logging.warning("%s: %s are cut (--config.task.max_query_length allows longer ones)", name, cut)
 
+    def room(self, is_pair: bool) -> int:
+        """How many pieces of a text, or of the two of a pair, fit into a row beside the special tokens."""
+        return self.max_length - 2 - (self.tokenizer.separators_between if is_pair else 0)
+
     def row(self, first: Sequence[int], second: Sequence[int] | None) -> EncodedText:
         """Special tokens around pieces that fit."""
         cls, sep = self.tokenizer.cls_id, self.tokenizer.sep_id
-        ids = [cls, *first, sep]
-        return EncodedText(ids if second is None else [*ids, *second, sep], len(ids))
+        if second is None:
+            return EncodedText([cls, *first, sep], len(first) + 2)
+        ids = [cls, *first, *[sep] * self.tokenizer.separators_between]
+        return EncodedText([*ids, *second, sep], len(ids))
 
     def _cut(self, first: list[int], second: list[int] | None, room: int) -> EncodedText:
         if second is None:

@@ -88,13 +88,13 @@ def encode_questions(examples: Sequence[QuestionExample], encoder: TextEncoder, 
 def _question(example: QuestionExample, encoder: TextEncoder, longest: int) -> list[int]:
     """Its pieces, of which a quarter of the row at least is left to the context."""
     ids = encoder.tokenizer.encode(example.question)
-    longest = min(longest, (encoder.max_length - 3) * 3 // 4)
+    longest = min(longest, encoder.room(is_pair=True) * 3 // 4)
     encoder.lengths.questions_cut += len(ids) > longest
     return ids[:longest]
 
 
 def _rows(question: list[int], context: Context, encoder: TextEncoder) -> Iterator[tuple[Cut, EncodedText]]:
-    room, pieces = encoder.max_length - len(question) - 3, len(context.ids)
+    room, pieces = encoder.room(is_pair=True) - len(question), len(context.ids)
     encoder.lengths.texts += 1
     encoder.lengths.too_long += pieces > room
     for cut in windows_of(pieces if encoder.windows else min(pieces, room), room, encoder.text.doc_stride):

@@ -42,7 +42,7 @@ def tokens_of(encoder: TextEncoder, text: str, text2: str | None = None) -> Text
     tokenizer = encoder.tokenizer
     first = tokenizer.encode_with_offsets(text)
     second = tokenizer.encode_with_offsets(text2) if text2 else None
-    room = encoder.max_length - (2 if second is None else 3)
+    room = encoder.room(second is not None)
     encoder.lengths.texts += 1
     a, b = first.ids, second.ids if second else []
     if len(a) + len(b) > room:
@@ -52,7 +52,8 @@ def tokens_of(encoder: TextEncoder, text: str, text2: str | None = None) -> Text
         a, b = (a[:room], b) if second is None else truncate_pair(a, b, room)
     row = encoder.row(a, b if second else None)
     around = [first.offsets[: len(a)], second.offsets[: len(b)]] if second else [first.offsets[: len(a)]]
-    return _tokens(row, around, [row], np.zeros(len(row.ids)), np.arange(len(row.ids)))
+    between = tokenizer.separators_between
+    return _tokens(row, around, [row], np.zeros(len(row.ids)), np.arange(len(row.ids)), between)
 
 
 def _in_windows(encoder: TextEncoder, ids: list[int], offsets: list[Span], room: int) -> TextTokens:
@@ -67,11 +68,19 @@ def _in_windows(encoder: TextEncoder, ids: list[int], offsets: list[Span], room:
 
 
 def _tokens(
-    whole: EncodedText, offsets: list[list[Span]], rows: list[EncodedText], windows: np.ndarray, places: np.ndarray
+    whole: EncodedText,
+    offsets: list[list[Span]],
+    rows: list[EncodedText],
+    windows: np.ndarray,
+    places: np.ndarray,
+    between: int = 1,
 ) -> TextTokens:
-    """`offsets`: of the pieces of each text; special tokens stand before, between and after them."""
-    spans_of = [(0, 0), *(span for part in offsets for span in (*part, (0, 0)))]
-    special = [1, *(number for part in offsets for number in (*([0] * len(part)), 1))]
+    """`offsets`: of the pieces of each text; special tokens stand before, between (so many) and after them."""
+    spans_of, special = [(0, 0)], [1]
+    for number, part in enumerate(offsets, 1):
+        behind = 1 if number == len(offsets) else between
+        spans_of += [*part, *[(0, 0)] * behind]
+        special += [0] * len(part) + [1] * behind
     return TextTokens(
         ids=np.array(whole.ids, np.int32),
         offsets=np.array(spans_of, np.int32),

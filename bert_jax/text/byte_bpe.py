@@ -1,6 +1,6 @@
 """Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json, added tokens included.
 
-Training one is in vocabulary.py.
+Training one is in vocabulary.py, reading vocab.json and merges.txt in bpe_files.py.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, decode_json
 from bert_jax.text.added_tokens import AddedToken, AddedTokens
+from bert_jax.text.bpe_files import separators_between
 from bert_jax.text.offsets import Encoding, Span, as_given, lowercased, trimmed
 from bert_jax.text.special_tokens import find_special_ids
 
@@ -32,6 +33,13 @@ class _File:
     added_tokens: list[dict[str, Any]]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Template:
+    """The part of a tokenizer.json that says how two texts become one sequence."""
+
+    post_processor: Any = None
+
+
 class ByteBPE:
     """Byte-level BPE with a tokenizer.json."""
 
@@ -45,6 +53,8 @@ class ByteBPE:
         self._library = _load(content, source)
         self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
+        template = decode_json(content, _Template, source, _REMEDY).post_processor
+        self.separators_between = separators_between(template, self.tokens[self.special_ids.sep])
         five = {self.tokens[token_id] for token_id in dataclasses.astuple(self.special_ids)}
         added = [check_schema(token, AddedToken, source, _REMEDY) for token in self._file.added_tokens]
         others = [token for token in added if token.content not in five]
@@ -55,6 +65,8 @@ class ByteBPE:
         lowercases = normalizer is not None and "A" not in normalizer.normalize_str("A")
         self._lower_first = bool(do_lower_case) and not lowercases
         self.lowercase = self._lower_first or lowercases
+        # Of every text, so also of what stands behind a mask.
+        self.puts_space_first = normalizer is not None and normalizer.normalize_str("x").startswith(" ")
         self._as_written = AddedTokens([token for token in others if not token.normalized], normalize=str)
         names = {token.content for token in added}
         # A byte-level token that begins a word carries the space before it.

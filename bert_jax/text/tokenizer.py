@@ -10,15 +10,16 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text, whole_file
-from bert_jax.text import token_ids, tokenizer_json
+from bert_jax.text import bpe_files, token_ids, tokenizer_json
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.offsets import Encoding
@@ -51,6 +52,7 @@ class _Description:
     made_by: dict[str, Any]
     strip_accents: bool | None = None  # None: as lowercase
     tokenize_chinese_chars: bool = True
+    separators_between: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     keep_accents: bool | None = None  # not None: SentencePiece's text is prepared as ALBERT's
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
 
@@ -65,6 +67,8 @@ class Tokenizer:
         first_added_id: ids from here on are those of added tokens alone.
         vocab_size: how many ids there are.
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
+        puts_space_first: whether a space is put before every text, to make its first word a word like others (BPE).
+        separators_between: how many sep_id stand between the two texts of a pair; 1, and in RoBERTa's vocabularies 2.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
         continues_ngram_word: the same by ALBERT's rule, which has more words in a SentencePiece model.
         lowercase: whether text is lower-cased.
@@ -75,9 +79,16 @@ class Tokenizer:
     """
 
     def __init__(
-        self, model: Model, made_by: Mapping[str, Any] | None = None, added_tokens: Sequence[AddedToken] = ()
+        self,
+        model: Model,
+        made_by: Mapping[str, Any] | None = None,
+        added_tokens: Sequence[AddedToken] = (),
+        separators_between: int | None = None,
     ) -> None:
-        """Wrap one kind's model, to which tokens may have been added, as check_added gives them."""
+        """Wrap one kind's model, to which tokens may have been added, as check_added gives them.
+
+        `separators_between` None: as the model's file has it.
+        """
         self._model = model
         self._added: AddedTokens | None = None
         if added_tokens and isinstance(model, WordPiece | Unigram):
@@ -93,6 +104,9 @@ class Tokenizer:
         self.cls_id: int = model.special_ids.cls
         self.sep_id: int = model.special_ids.sep
         self.mask_id: int = model.special_ids.mask
+        self.puts_space_first: bool = isinstance(model, ByteBPE) and model.puts_space_first
+        of_file = model.separators_between if isinstance(model, ByteBPE) else 1
+        self.separators_between: int = of_file if separators_between is None else separators_between
         self.continues_word: list[bool] = [*model.continues_word, *(False for _ in new)]
         continues = model.continues_ngram_word if isinstance(model, Unigram) else model.continues_word
         self.continues_ngram_word: list[bool] = [*continues, *(False for _ in new)]
@@ -148,6 +162,8 @@ class Tokenizer:
         }
         if isinstance(self._model, WordPiece | Unigram):
             description |= self._model.unusual_settings()
+        if self.separators_between != 1:
+            description["separators_between"] = self.separators_between
         if self.added_tokens:
             description["added_tokens"] = [dataclasses.asdict(token) for token in self.added_tokens]
         for name, content in self._model.files().items():
@@ -157,7 +173,7 @@ class Tokenizer:
 
 
 def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> Tokenizer:
-    """Load a vocabulary directory, a bare vocab.txt, tokenizer.json, .model or ids.json file, or "ids:VOCAB_SIZE".
+    """Load a vocabulary directory, a bare vocab.txt, tokenizer.json, vocab.json, .model or ids.json file, or "ids:...".
 
     `do_lower_case` is for vocabularies that do not determine it themselves: a bare vocab.txt is uncased unless it
     is False, and a foreign tokenizer.json or .model that keeps case gets lower-cased text when it is True. A .model
@@ -183,10 +199,11 @@ def has_vocabulary(directory: epath.Path) -> bool:
 
 
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
-    model = _read_model(file, config)
+    added = read_added_tokens(path)
+    model = _read_model(file, config, added)
     if isinstance(model, Unigram):
         model = model.as_alberts(config.do_lower_case)
-    tokenizer = _with_added_tokens(model, read_added_tokens(path), str(path))
+    tokenizer = _with_added_tokens(model, added, str(path))
     warn_of_duplicates(tokenizer.tokens, file)
     return tokenizer
 
@@ -200,7 +217,10 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
     settings = description.strip_accents, description.tokenize_chinese_chars, description.keep_accents
     config = TokenizerConfig(description.lowercase, *settings)
     model = _read_model(_model_file(directory), config)
-    tokenizer = _with_added_tokens(model, description.added_tokens, f"{directory / DESCRIPTION}", description.made_by)
+    source = f"{directory / DESCRIPTION}"
+    tokenizer = _with_added_tokens(
+        model, description.added_tokens, source, description.made_by, description.separators_between
+    )
     if tokenizer.fingerprint != description.fingerprint:
         raise UserError(
             f"the files in {directory} were changed after its {DESCRIPTION} was written; "
@@ -210,23 +230,27 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
 
 
 def _with_added_tokens(
-    model: Model, found: Sequence[AddedToken], source: str, made_by: Mapping[str, Any] | None = None
+    model: Model,
+    found: Sequence[AddedToken],
+    source: str,
+    made_by: Mapping[str, Any] | None = None,
+    separators_between: int | None = None,
 ) -> Tokenizer:
     added = check_added(found, model.tokens, dataclasses.astuple(model.special_ids), source)
     if isinstance(model, Unigram):  # which finds the tokens in its own file, user-defined ones first
         added = [token for token in added if token.id >= len(model.tokens)]
     if not isinstance(model, ByteBPE):
-        return Tokenizer(model, made_by, added)
+        return Tokenizer(model, made_by, added, separators_between)
     if added and added[-1].id >= len(model.tokens):  # what is in tokenizer.json is among the tokens
         raise UserError(
             f"{source} adds {added[-1].content!r}, of which its tokenizer.json does not know; save it again"
         )
-    return Tokenizer(model, made_by)
+    return Tokenizer(model, made_by, separators_between=separators_between)
 
 
 def _candidates(directory: epath.Path) -> list[epath.Path]:
     # Hugging Face's directories often hold a tokenizer.json beside the file that it was converted from.
-    names = ["tokenizer.json", TokenIds.file_name]
+    names = ["tokenizer.json", bpe_files.VOCAB, TokenIds.file_name]
     return [directory / "vocab.txt", *sorted(directory.glob("*.model")), *(directory / name for name in names)]
 
 
@@ -234,10 +258,16 @@ def _model_file(directory: epath.Path) -> epath.Path:
     for file in _candidates(directory):
         if file.exists():
             return file
-    raise UserError(f"{directory} holds no vocab.txt, tokenizer.json or *.model; give another vocabulary")
+    raise UserError(
+        f"{directory} holds no vocab.txt, tokenizer.json or *.model, nor vocab.json and merges.txt; "
+        "give another vocabulary"
+    )
 
 
-def _read_model(file: epath.Path, config: TokenizerConfig) -> Model:
+def _read_model(file: epath.Path, config: TokenizerConfig, added_tokens: Sequence[AddedToken] = ()) -> Model:
+    if file.name == bpe_files.VOCAB:
+        content = bpe_files.as_tokenizer_json(file, added_tokens, bool(config.add_prefix_space))
+        return ByteBPE(content, config.do_lower_case, str(file))
     if file.name == TokenIds.file_name:
         return TokenIds.read(file, config.do_lower_case)
     if file.suffix not in _MODEL_OF_SUFFIX:

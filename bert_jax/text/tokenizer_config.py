@@ -17,6 +17,7 @@ class TokenizerConfig:
     tokenize_chinese_chars: bool | None = None
     keep_accents: bool | None = None  # not None: text is prepared as ALBERT's and XLNet's
     tokenizer_class: str | None = None
+    add_prefix_space: bool | None = None  # of a byte-level BPE that has no tokenizer.json
     do_basic_tokenize: bool = True
     word_tokenizer_type: str | None = None
     subword_tokenizer_type: str | None = None

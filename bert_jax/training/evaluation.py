@@ -10,21 +10,26 @@ from jax.sharding import Mesh
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Batch, Objective, Sums
 from bert_jax.parallel.axes import batch_sharding, replicated
+from bert_jax.training.frozen import Frozen, with_targets
 
 EvaluationStep = Callable[[Params, Batch], tuple[Sums, Sums]]
 
 
-def jit_evaluation_step(objective: Objective, model: Model, mesh: Mesh, shardings: Params) -> EvaluationStep:
-    """The compiled function (params, batch) -> (sums, label counts), without dropout.
+def jit_evaluation_step(
+    objective: Objective, model: Model, mesh: Mesh, shardings: Params, frozen: Frozen = ()
+) -> Callable[..., tuple[Sums, Sums]]:
+    """The compiled function (params, batch, *weights of the frozen models) -> (sums, label counts), without dropout.
 
     `shardings` are the parameters'.
     """
 
-    def step(params: Params, batch: Batch) -> tuple[Sums, Sums]:
+    def step(params: Params, batch: Batch, *frozen_params: Params) -> tuple[Sums, Sums]:
         outputs = model.apply(params, **objective.inputs(batch))
-        return objective.sums(outputs, batch), objective.label_counts(batch)
+        sums = objective.sums(outputs, with_targets(frozen, frozen_params, batch))
+        return sums, objective.label_counts(batch)
 
-    return jax.jit(step, in_shardings=(shardings, batch_sharding(mesh)), out_shardings=replicated(mesh))
+    layouts = shardings, batch_sharding(mesh), *(each.shardings for each in frozen)
+    return jax.jit(step, in_shardings=layouts, out_shardings=replicated(mesh))
 
 
 def evaluate(objective: Objective, step: EvaluationStep, params: Params, batches: Iterable[Batch]) -> dict[str, float]:

@@ -13,6 +13,9 @@ from jax.sharding import Mesh
 from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, PhaseConfig
 from bert_jax.inference.forward import Forward, is_complete
 from bert_jax.model.functional import Model, Params
+from bert_jax.objectives.objective import Objective
+from bert_jax.objectives.task import TaskObjective
+from bert_jax.objectives.task_distillation import TaskDistillationObjective
 from bert_jax.objectives.tasks import OBJECTIVES
 from bert_jax.parallel.mesh import check_heads
 from bert_jax.parallel.peak import peak_flops
@@ -25,12 +28,14 @@ from bert_jax.training.best_step import BestStep
 from bert_jax.training.compiled_shapes import CompiledShapes
 from bert_jax.training.description import versions
 from bert_jax.training.example_feed import ExampleFeed
+from bert_jax.training.frozen import FrozenModel, frozen_model
 from bert_jax.training.layer_rates import freeze, rates, without_fresh
 from bert_jax.training.meter import MonitorState
 from bert_jax.training.optimizer import learning_rate_schedule
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.run import Log, Run
 from bert_jax.training.state import State, init_state
+from bert_jax.training.teacher import Teacher
 from bert_jax.training.warm_start import fill_in
 from bert_jax.workdir.metrics_log import MetricsLog
 
@@ -48,6 +53,7 @@ class Material:
     floors: Mapping[str, Floors]  # on "dev" and "test"
     weights: Mapping[str, np.ndarray]  # of init_from, by our paths
     lengths: Mapping[str, TextLengths]  # of each split's texts
+    teacher: Teacher | None = None  # fine-tuned for the same task
 
 
 def steps_of(fit: FitConfig, rows: int) -> int:
@@ -65,12 +71,29 @@ def fine_tuning_program(config: FineTuningConfig, material: Material, feed: Exam
     task, layers, fit = material.files.task, config.model.distinct_layers, config.fit
     options = task.objective_options(material.files.train, config.task)
     keep_still: Callable[[Model], Model] = functools.partial(freeze, layers=layers, frozen=fit.frozen_layers)
-    objective = OBJECTIVES[task.loss](config.model, task.num_outputs, task.metrics, task.head, keep_still, **options)
+    alone = OBJECTIVES[task.loss](config.model, task.num_outputs, task.metrics, task.head, keep_still, **options)
     by_layer = functools.partial(rates, layers=layers, decay=fit.layer_decay, frozen=fit.frozen_layers)
     is_uniform = fit.layer_decay == 1.0 and fit.frozen_layers < 0
     phases = [_phase(config, feed)]
-    program = make_program(objective, config.train, config.optimizer, phases, mesh, None if is_uniform else by_layer)
+    objective, frozen = _with_teacher(alone, config, material.teacher, mesh)
+    by_each = None if is_uniform else by_layer
+    program = make_program(objective, config.train, config.optimizer, phases, mesh, by_each, frozen)
+    if material.teacher:
+        program = program.with_frozen_weights(material.teacher.arrays)
     return dataclasses.replace(program, run_step=CompiledShapes(program.run_step, feed.abstract_batches(mesh)))
+
+
+def _with_teacher(
+    task: TaskObjective, config: FineTuningConfig, teacher: Teacher | None, mesh: Mesh
+) -> tuple[Objective, tuple[FrozenModel, ...]]:
+    """What is minimised, and the frozen models that it needs."""
+    if teacher is None:
+        return task, ()
+    check_heads(mesh, teacher.config.num_attention_heads)
+    objective = TaskDistillationObjective(task, teacher.config, config.distillation)
+    model = objective.teacher_model(config.train.dtype, by_sequence=mesh.devices.flat[0].platform == "tpu")
+    targets = functools.partial(objective.targets, model)
+    return objective, (frozen_model(model, targets, mesh, config.optimizer.shard_over_data),)
 
 
 def _phase(config: FineTuningConfig, feed: ExampleFeed) -> PhaseConfig:
@@ -82,6 +105,8 @@ def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
     """The training rows in the order of the config's seed."""
     lengths, steps = material.train.lengths, steps_of(config.fit, len(material.train))
     longest = config.model.max_position_embeddings
+    if material.teacher:
+        longest = min(longest, material.teacher.config.max_position_embeddings)
     return ExampleFeed(
         rows=material.train,
         order=TrainingOrder(lengths, config.fit.global_batch_size, config.train.seed),

@@ -21,6 +21,8 @@ from bert_jax.training.fine_tuning_run import Floors, Material
 from bert_jax.training.report_thread import Report
 from bert_jax.training.seed_run import SeedRun
 from bert_jax.training.task_results import without_nan, write_results
+from bert_jax.training.task_teacher import read_task_teacher
+from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher
 from bert_jax.workdir import run_directory
 
 ROWS = "rows.json"  # digests of the rows of each split, from the run's begin
@@ -42,13 +44,17 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     files = read_files(config.task)
     pretrained = read_pretrained(config.init_from, config.model)
     config = config.for_model(pretrained.config, files.task.default_max_length)
+    teacher = _teacher(config, files, pretrained)
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
-    material = _material(config, files, pretrained)
+    check_same_teacher(workdir, teacher)
+    material = dataclasses.replace(_material(config, files, pretrained), teacher=teacher)
     digests = _check_same_rows(workdir, config.task, material)
     mesh = make_mesh(config.mesh)
     floors = _floors(workdir, files)
     material = dataclasses.replace(material, floors=floors)
     if jax.process_index() == 0:
+        if teacher:
+            keep_teacher(workdir, teacher)
         run_directory.claim(workdir, config, pretrained.tokenizer)
         replace_text(workdir / ROWS, json.dumps(digests))
         replace_text(workdir / FLOORS, json.dumps({split: without_nan(each) for split, each in floors.items()}))
@@ -57,6 +63,12 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     scores = [run.result(mesh, of_workdir) for run in runs]
     if jax.process_index() == 0:
         write_results(config, workdir, material, scores, pretrained.tokenizer)
+
+
+def _teacher(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained) -> Teacher | None:
+    if not config.teacher:
+        return None
+    return read_task_teacher(config.teacher, files.task, pretrained.tokenizer, config.text.max_length)
 
 
 def _material(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained) -> Material:

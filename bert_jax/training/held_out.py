@@ -1,6 +1,7 @@
 """When a run evaluates, and the evaluation that it still has to do where it was interrupted in one."""
 
 from bert_jax.model.functional import Params
+from bert_jax.objectives.objective import Batch, Sums
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.feed import Feed
 from bert_jax.training.interruption import Interruption
@@ -16,7 +17,8 @@ class HeldOut:
         program = run.program
         self.is_owed = is_owed
         self._run, self._monitor, self._interruption = run, monitor, interruption
-        self._step = jit_evaluation_step(program.objective, program.model, program.mesh, program.shardings["params"])
+        shardings = program.shardings["params"]
+        self._step = jit_evaluation_step(program.objective, program.model, program.mesh, shardings, program.frozen)
 
     def is_due(self, step: int) -> bool:
         """Whether the run evaluates after `step`."""
@@ -42,7 +44,12 @@ class HeldOut:
         until_requested = self._interruption.until_requested
         if self._run.evaluate:
             return self._run.evaluate(params, until_requested)
-        batches = feed.held_out(self._run.program.mesh)
+        program = self._run.program
+        batches = feed.held_out(program.mesh)
         if batches is None:
             return None
-        return evaluate(self._run.program.objective, self._step, params, until_requested(batches))
+
+        def step(params: Params, batch: Batch) -> tuple[Sums, Sums]:
+            return self._step(params, batch, *program.frozen_params)
+
+        return evaluate(program.objective, step, params, until_requested(batches))

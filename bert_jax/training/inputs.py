@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -9,7 +10,8 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import Config, DataConfig, ModelConfig, PhaseConfig
-from bert_jax.data.batches import evaluation_batches, record_ids, training_batches
+from bert_jax.data.batches import Transform, evaluation_batches, record_ids, training_batches
+from bert_jax.data.dynamic_masks import HELD_OUT_SEED, DynamicMasks
 from bert_jax.data.manifest import Manifest, read_manifest
 from bert_jax.data.packing import PackedOrder, Packing, choose_packing, packed_batches
 from bert_jax.data.shard_cache import shard_cache
@@ -19,6 +21,7 @@ from bert_jax.objectives.objective import Batch
 from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.paths import check_readable
+from bert_jax.text.tokenizer import load_tokenizer
 
 _CHECKED = 16  # records of each split, before the run
 
@@ -33,6 +36,8 @@ class PhaseInput:
     manifest: Manifest
     train: RecordSource
     validation: RecordSource | None
+    masks: DynamicMasks | None  # None: those in the records
+    held_out_masks: DynamicMasks | None
     packing: Packing | None
     seed: int  # of the order
     type_vocab_size: int
@@ -48,7 +53,9 @@ class PhaseInput:
     @property
     def predictions(self) -> int:
         """Masked words of a row, at most."""
-        return self.packing.predictions_per_row if self.packing else self.manifest.max_predictions_per_seq
+        if self.packing:
+            return self.packing.predictions_per_row
+        return self.masks.max_predictions if self.masks else self.manifest.max_predictions_per_seq
 
     def batches(self, mesh: Mesh, from_step: int) -> Iterator[Batch]:
         """See Feed. Raises UserError as `check_segments`."""
@@ -59,21 +66,27 @@ class PhaseInput:
             yield on_devices(batch, rows, size, mesh)
 
     def _local_batches(self, rows: np.ndarray, from_step: int) -> Iterator[Mapping[str, np.ndarray]]:
-        how = {
+        how: dict[str, Any] = {
+            "rows": rows,
+            "seed": self.seed,
+            "transform": self.masks,
             "first_step": from_step - self.first_step,
             "last_step": self.phase.steps,
             "num_threads": self.read_threads,
             "prefetch": self.prefetch_batches,
         }
         if self.packing:
-            return packed_batches(self.train, self.packing, rows=rows, seed=self.seed, **how)
-        return training_batches(self.train, global_batch_size=self.phase.rows, rows=rows, seed=self.seed, **how)
+            return packed_batches(self.train, self.packing, sizes=self._sizes(), **how)
+        return training_batches(self.train, global_batch_size=self.phase.rows, **how)
+
+    def _sizes(self) -> np.ndarray:
+        return sizes_of(self.train, self.masks)
 
     def record_numbers(self, step: int) -> list[int]:
         """See Feed."""
         number, size = step - 1 - self.first_step, self.phase.global_batch_size
         if self.packing:
-            rows = PackedOrder(self.train.sizes(), self.packing, self.seed).rows(number)
+            rows = PackedOrder(self._sizes(), self.packing, self.seed).rows(number)
             return [record for row in rows for record in row]
         return record_ids(number, np.arange(size), size, len(self.train), self.seed).tolist()
 
@@ -82,7 +95,9 @@ class PhaseInput:
         if not self.validation:
             return None
         size = self.phase.global_batch_size
-        return held_out_batches(self.validation, size, self.max_held_out_batches, self.type_vocab_size, mesh)
+        return held_out_batches(
+            self.validation, size, self.max_held_out_batches, self.type_vocab_size, mesh, self.held_out_masks
+        )
 
 
 def open_phases(config: Config) -> list[PhaseInput]:
@@ -122,8 +137,10 @@ def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInp
     if validation is None:
         logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
     train, seed, packing = open_split(directory, "train", config.data), config.train.seed, None
+    masks, held_out_masks = dynamic_masks(config.data, directory, seed), dynamic_masks(config.data, directory)
     if config.data.packing:
-        packing = choose_packing(train.sizes(), phase.max_seq_length, phase.global_batch_size, seed, phase.packed_rows)
+        sizes = sizes_of(train, masks)
+        packing = choose_packing(sizes, phase.max_seq_length, phase.global_batch_size, seed, phase.packed_rows)
         phase = dataclasses.replace(phase, packed_rows=packing.rows)
     return PhaseInput(
         phase=phase,
@@ -132,6 +149,8 @@ def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInp
         manifest=manifest,
         train=train,
         validation=validation,
+        masks=masks,
+        held_out_masks=held_out_masks,
         packing=packing,
         seed=seed,
         type_vocab_size=config.model.type_vocab_size,
@@ -139,6 +158,19 @@ def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInp
         prefetch_batches=config.data.prefetch_batches,
         max_held_out_batches=config.evaluation.max_batches,
     )
+
+
+def dynamic_masks(data: DataConfig, directory: epath.Path, seed: int = HELD_OUT_SEED) -> DynamicMasks | None:
+    """What draws the masks of the records in `directory`; without a seed, those of evaluations. None: theirs stay."""
+    if data.masking == "static":
+        return None
+    length = read_manifest(directory).max_seq_length
+    return DynamicMasks(data, load_tokenizer(directory / "tokenizer"), length, seed)
+
+
+def sizes_of(source: RecordSource, masks: DynamicMasks | None) -> np.ndarray:
+    """Tokens and most predictions of every record, int32 [records, 2]."""
+    return masks.sizes(source.sizes()) if masks else source.sizes()
 
 
 def records_directory(data: DataConfig, phase: PhaseConfig) -> epath.Path:
@@ -153,15 +185,26 @@ def open_split(directory: epath.Path, split: str, data: DataConfig) -> RecordSou
 
 
 def held_out_batches(
-    source: RecordSource, global_batch_size: int, max_batches: int, type_vocab_size: int, mesh: Mesh
+    source: RecordSource,
+    global_batch_size: int,
+    max_batches: int,
+    type_vocab_size: int,
+    mesh: Mesh,
+    masks: Transform | None = None,
 ) -> Iterator[Batch]:
     """The records in order, on the devices; rows that fill up the last batch are all zero. max_batches 0: all.
+
+    `masks`: others than the records' own, where they are drawn when a record is read.
 
     Raises UserError as `check_segments`.
     """
     rows = local_rows(mesh, global_batch_size)
     for batch in evaluation_batches(
-        source, global_batch_size=global_batch_size, rows=rows, max_batches=max_batches or None
+        source,
+        global_batch_size=global_batch_size,
+        rows=rows,
+        max_batches=max_batches or None,
+        transform=masks,
     ):
         check_segments(batch, source, type_vocab_size)
         yield on_devices(batch, rows, global_batch_size, mesh)

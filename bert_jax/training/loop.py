@@ -70,7 +70,7 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
                 continue
             for batch in monitor.inputs(feed.batches(program.mesh, step)):
                 with monitor.dispatching(step + 1):
-                    state, sums = program.run_step(state, batch)  # the device is not waited for here
+                    state, sums = program.run_step(state, batch, *program.frozen_params)  # no device is waited for
                 step += 1
                 monitor.add(step, sums)
                 stops = interruption.agree()

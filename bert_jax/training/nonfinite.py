@@ -74,23 +74,24 @@ def jit_search(program: Program) -> Callable[[int, Params, Batch], Search]:
     names: list[str] = []
     loss = functools.partial(_watched_loss, objective, model, names)
     options = dataclasses.replace(program.options, clip=optax.identity())
-    gradient = batch_gradient(loss, objective, model, shardings, options)
+    gradient = batch_gradient(loss, objective, model, shardings, options, program.frozen)
     layout = shardings, batch_sharding(mesh)
 
     @functools.partial(
         jax.jit,
-        in_shardings=(*layout, replicated(mesh)),
+        in_shardings=(*layout, replicated(mesh), *(each.shardings for each in program.frozen)),
         out_shardings=replicated(mesh),
         compiler_options=COMPILER_OPTIONS.get(platform),
     )
-    def compute(params: Params, batch: Batch, steps_before: jax.Array) -> tuple[Sums, Any, Any]:
-        gradients, sums = gradient(params, batch, jax.random.fold_in(program.dropout_key, steps_before))
+    def compute(params: Params, batch: Batch, steps_before: jax.Array, *frozen: Params) -> tuple[Sums, Any, Any]:
+        key = jax.random.fold_in(program.dropout_key, steps_before)
+        gradients, sums = gradient(params, batch, key, *frozen)
         squares = jax.tree.map(lambda leaf: jnp.square(leaf.astype(jnp.float32)).sum(), gradients)
         return sums, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), params), jax.tree.map(jnp.isfinite, squares)
 
     def search(step: int, params: Params, batch: Batch) -> Search:
         with jax.set_mesh(mesh):
-            found = compute(*jax.device_put((params, batch), layout), np.int32(step - 1))
+            found = compute(*jax.device_put((params, batch), layout), np.int32(step - 1), *program.frozen_params)
         sums, weights, gradients = jax.device_get(found)
         return Search(
             sums={name: float(value) for name, value in sums.items() if not name.startswith(_NONFINITE)},

@@ -22,20 +22,22 @@ def learning_rate_schedule(config: OptimizerConfig, phases: Sequence[PhaseConfig
         cycles[-1] = peak, warmup_steps, steps + phase.steps
     cycles = [cycle for cycle in cycles if cycle[-1]]
     ends = list(itertools.accumulate(steps for _, _, steps in cycles))
-    return optax.join_schedules([_cycle(*cycle) for cycle in cycles], ends[:-1])
+    return optax.join_schedules([_cycle(*cycle, config.decay_from_peak) for cycle in cycles], ends[:-1])
 
 
-def _cycle(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
+def _cycle(peak: float, warmup_steps: int, steps: int, from_peak: bool) -> optax.Schedule:
     """Linear from 0 during warm-up, then on the straight line from the full rate at step 0 to 0 at the end.
 
     The two lines do not meet: at `warmup_steps` the rate falls to `1 - warmup_steps / steps` of the full rate
-    (optimization.py:28-54). Step 0 has rate 0.
+    (optimization.py:28-54). Step 0 has rate 0. `from_peak`: the second line begins with the full rate at `warmup_steps`
+    (fairseq/optim/lr_scheduler/polynomial_decay_schedule.py).
     """
+    begins = warmup_steps if from_peak else 0
 
     def rate(step: jax.Array) -> jax.Array:
         step = jnp.asarray(step, jnp.float32)
         warming = peak * step / max(warmup_steps, 1)
-        decaying = peak * (jnp.maximum(steps - step, 0.0) / steps)
+        decaying = peak * (jnp.maximum(steps - step, 0.0) / max(steps - begins, 1))
         return jnp.where(step < warmup_steps, warming, decaying)
 
     return rate
@@ -49,6 +51,10 @@ def is_decayed(path: tuple[str, ...]) -> bool:
 def decay_mask(params: Any) -> Any:
     """A tree like `params` of booleans: which parameters are decayed."""
     return jax.tree_util.tree_map_with_path(lambda path, _: is_decayed(tuple(entry.key for entry in path)), params)
+
+
+def _all(params: Any) -> Any:
+    return jax.tree.map(lambda _: True, params)
 
 
 def scale_by_bert_adam(beta1: float, beta2: float, epsilon: float) -> optax.GradientTransformation:
@@ -83,6 +89,8 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """Clip by global norm, Adam, decoupled decay, schedule; its state is a dict under these names.
 
+    With decay_all, as in RoBERTa, LayerNorm's parameters and biases are treated as all others.
+
     With trust_ratio, LAMB (arXiv 1904.00962, algorithm 2, phi the identity): decay is part of the direction whose
     length is replaced by the parameter's. As in its authors' code (tensorflow/addons lamb.py), what is not decayed
     keeps Adam's length.
@@ -91,11 +99,12 @@ def make_optimizer(
     """
     by_layer = [] if rates is None else [("layers", scale_by_rates(rates))]
     adam = optax.scale_by_adam if config.bias_correction else scale_by_bert_adam
-    lamb = [("trust", optax.masked(optax.scale_by_trust_ratio(), decay_mask))] if config.trust_ratio else []
+    decayed = _all if config.decay_all else decay_mask
+    lamb = [("trust", optax.masked(optax.scale_by_trust_ratio(), decayed))] if config.trust_ratio else []
     return optax.named_chain(
         ("clip", clip(config) if config.clip_pieces == 1 else optax.identity()),  # else the step clips the pieces
         ("adam", adam(config.beta1, config.beta2, config.epsilon)),
-        ("decay", optax.add_decayed_weights(config.weight_decay, mask=decay_mask)),
+        ("decay", optax.add_decayed_weights(config.weight_decay, mask=decayed)),
         *lamb,
         ("rate", optax.scale_by_learning_rate(learning_rate_schedule(config, phases))),
         *by_layer,

@@ -1,5 +1,6 @@
 """A pretraining run: its records, first weights and directory checked and set up, then trained (loop.py)."""
 
+import dataclasses
 import functools
 import json
 from collections.abc import Sequence
@@ -9,14 +10,16 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from bert_jax.config import Config
+from bert_jax.config import Config, ModelConfig
 from bert_jax.model.functional import Params
+from bert_jax.objectives.distillation import DistillationObjective
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import check_heads, make_mesh
 from bert_jax.parallel.peak import peak_flops
 from bert_jax.storage.whole_file import replace_text
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.training.description import describe, newest_description
+from bert_jax.training.frozen import FrozenModel, frozen_model
 from bert_jax.training.inputs import PhaseInput, open_phases, with_records
 from bert_jax.training.loop import train
 from bert_jax.training.optimizer import learning_rate_schedule
@@ -26,6 +29,7 @@ from bert_jax.training.run import Log, Run
 from bert_jax.training.same_records import PhaseRecords, check_same_records, records_of
 from bert_jax.training.samples import sample_predictions
 from bert_jax.training.state import State, init_state
+from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher, read_teacher, student_weights
 from bert_jax.training.warm_start import FirstWeights, read_weights, start_from
 from bert_jax.training.weights_and_biases import WeightsAndBiases
 from bert_jax.workdir import run_directory
@@ -48,29 +52,44 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     config = config.resolved()
     phases = open_phases(config)
     config = with_records(config, phases)
-    program = pretraining_program(config, make_mesh(config.mesh))
-    first_weights = _first_weights(config, directory, phases[0])
-    records = _claim(config, directory, phases)
+    tokenizer = load_tokenizer(phases[0].train.directory / "tokenizer")
+    teacher = read_teacher(config, tokenizer) if config.teacher else None
+    program = pretraining_program(config, make_mesh(config.mesh), teacher.config if teacher else None)
+    first_weights = _first_weights(config, directory, tokenizer, teacher)
+    records = _claim(config, directory, phases, teacher)
+    if teacher:
+        program = program.with_frozen_weights(teacher.arrays)
     clock = Clock(directory if jax.process_index() == 0 else None)
     train(_run(config, directory, phases, records, program, first_weights), clock, report)
 
 
-def _first_weights(config: Config, directory: epath.Path, phase: PhaseInput) -> FirstWeights | None:
-    """Those of init_from, if the run begins with them."""
-    if not config.init_from or run_directory.has_checkpoint(directory):
+def _first_weights(
+    config: Config, directory: epath.Path, tokenizer: Tokenizer, teacher: Teacher | None
+) -> FirstWeights | None:
+    """Those of init_from or of the teacher's layers, if the run begins with them."""
+    if run_directory.has_checkpoint(directory):
         return None
-    tokenizer = load_tokenizer(phase.train.directory / "tokenizer")
-    return read_weights(config.init_from, config.init_moments, config.model, tokenizer)
+    if config.init_from:
+        return read_weights(config.init_from, config.init_moments, config.model, tokenizer)
+    return student_weights(teacher, config) if teacher and config.distillation.init_layers else None
 
 
-def _claim(config: Config, directory: epath.Path, phases: Sequence[PhaseInput]) -> list[PhaseRecords]:
-    """Make `directory` this run's if it is nobody's or this run's with the same records; gives what these are."""
+def _claim(
+    config: Config, directory: epath.Path, phases: Sequence[PhaseInput], teacher: Teacher | None
+) -> list[PhaseRecords]:
+    """Make `directory` this run's if it is nobody's, or this run's with the same records and teacher.
+
+    Gives what the records are.
+    """
     fingerprint = phases[0].manifest.vocab_fingerprint
     run_directory.check_same_run(directory, config, fingerprint)
+    check_same_teacher(directory, teacher)
     records = [records_of(opened) for opened in phases]
     newest, may_differ = newest_description(directory), config.data.allow_other_records
     check_same_records(directory, newest.step, newest.records_of(phases), phases, records, may_differ)
     if jax.process_index() == 0:
+        if teacher:
+            keep_teacher(directory, teacher)
         run_directory.claim(directory, config, load_tokenizer(phases[0].train.directory / "tokenizer"))
     return records
 
@@ -99,19 +118,35 @@ def _run(
         first_state=functools.partial(_first_state, program, config.train.seed, first_weights),
         describe=functools.partial(describe, config, records),
         open_logs=functools.partial(_open_logs, config, directory) if is_main else lambda step: [],
-        finish=functools.partial(_write_samples, program, phases[-1], directory, config.evaluation.report_sentences),
+        finish=functools.partial(_write_samples, config, program, phases[-1], directory),
     )
 
 
-def pretraining_program(config: Config, mesh: Mesh) -> Program:
+def pretraining_objective(config: Config, teacher: ModelConfig | None) -> PretrainingObjective | DistillationObjective:
+    """What the run of a resolved config minimises, with a teacher of this architecture or none."""
+    alone = PretrainingObjective(config.model, config.data.pairs)
+    return DistillationObjective(alone, teacher, config.distillation) if teacher else alone
+
+
+def pretraining_program(config: Config, mesh: Mesh, teacher: ModelConfig | None = None) -> Program:
     """What the run of a resolved config computes, whose vocab_size is known; `plan` compiles the same.
+
+    `teacher` is the architecture of the run's teacher, if it has one, whose weights are not there yet.
 
     Raises:
       UserError: a batch, a parameter or the attention heads do not divide over the mesh.
     """
     check_heads(mesh, config.model.num_attention_heads)
-    objective = PretrainingObjective(config.model, config.data.pairs)
-    return make_program(objective, config.train, config.optimizer, config.phases, mesh)
+    objective = pretraining_objective(config, teacher)
+    frozen = (_teacher_model(objective, config, mesh),) if isinstance(objective, DistillationObjective) else ()
+    return make_program(objective, config.train, config.optimizer, config.phases, mesh, frozen=frozen)
+
+
+def _teacher_model(objective: DistillationObjective, config: Config, mesh: Mesh) -> FrozenModel:
+    check_heads(mesh, objective.teacher.num_attention_heads)
+    model = objective.teacher_model(config.train.dtype, by_sequence=mesh.devices.flat[0].platform == "tpu")
+    targets = functools.partial(objective.targets, model)
+    return frozen_model(model, targets, mesh, config.optimizer.shard_over_data)
 
 
 def _first_state(program: Program, seed: int, first_weights: FirstWeights | None) -> State:
@@ -126,12 +161,17 @@ def _open_logs(config: Config, directory: epath.Path, step: int) -> Sequence[Log
     return logs
 
 
-def _write_samples(program: Program, phase: PhaseInput, directory: epath.Path, number: int, params: Params) -> None:
+def _write_samples(config: Config, program: Program, phase: PhaseInput, directory: epath.Path, params: Params) -> None:
     """A few held-out sentences with the model's predictions, for the report."""
     if not phase.validation:
         return
+    if config.teacher:  # a student's model gives more than logits
+        objective = PretrainingObjective(config.model, config.data.pairs)
+        program = dataclasses.replace(program, objective=objective, model=objective.model(config.train.dtype))
+    number = config.evaluation.report_sentences
     tokens = load_tokenizer(phase.train.directory / "tokenizer").tokens
     # Every process takes part in computing them.
-    samples = sample_predictions(program, params, phase.validation, tokens, phase.manifest.pairs, number)
+    shown = phase.validation, tokens, phase.manifest.pairs, number, phase.held_out_masks
+    samples = sample_predictions(program, params, *shown)
     if jax.process_index() == 0:
         replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))

@@ -4,9 +4,10 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -14,6 +15,7 @@ from bert_jax.config import OptimizerConfig, PhaseConfig, TrainConfig
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Objective, Sums
 from bert_jax.parallel.mesh import check_batch, check_clip_pieces
+from bert_jax.training.frozen import FrozenModel, placed
 from bert_jax.training.optimizer import clip, make_optimizer
 from bert_jax.training.state import State, state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
@@ -30,7 +32,14 @@ class Program:
     shardings: State
     dropout_key: jax.Array
     options: StepOptions
-    run_step: Callable[..., tuple[State, Sums]]
+    run_step: Callable[..., tuple[State, Sums]]  # of state, batch and the frozen models' weights
+    frozen: tuple[FrozenModel, ...] = ()
+    frozen_params: tuple[Params, ...] = ()  # of each of them: on the mesh, or ShapeDtypeStructs until they are needed
+
+    def with_frozen_weights(self, *arrays: Mapping[str, np.ndarray]) -> "Program":
+        """With the weights of each frozen model on the mesh, of arrays by our paths."""
+        params = tuple(placed(model, weights) for model, weights in zip(self.frozen, arrays, strict=True))
+        return dataclasses.replace(self, frozen_params=params)
 
 
 def make_program(
@@ -40,10 +49,12 @@ def make_program(
     phases: Sequence[PhaseConfig],
     mesh: Mesh,
     rates: Callable[[Params], Params] | None = None,
+    frozen: tuple[FrozenModel, ...] = (),
 ) -> Program:
     """The program of a run; `phases` are resolved.
 
-    `rates` gives, of a tree of parameters, what each one's learning rate is multiplied by.
+    `rates` gives, of a tree of parameters, what each one's learning rate is multiplied by. `frozen` are the models that
+    the objective needs beside the one that is trained.
 
     Raises:
       UserError: a batch or a parameter does not divide over the mesh.
@@ -57,6 +68,7 @@ def make_program(
     shardings = state_shardings(model, transformation, mesh, optimizer.shard_over_data)
     key = dropout_key(train.seed, train.dropout_bits, platform)
     options = StepOptions(train.accumulation_steps, optimizer.clip_pieces, clip(optimizer), train.log_every_steps)
-    step = train_step(objective, model, transformation, shardings["params"], key, options)
-    run_step = jit_train_step(step, mesh, shardings)
-    return Program(objective, model, transformation, mesh, shardings, key, options, run_step)
+    step = train_step(objective, model, transformation, shardings["params"], key, options, frozen)
+    run_step = jit_train_step(step, mesh, shardings, frozen)
+    abstract = tuple(each.abstract_params for each in frozen)
+    return Program(objective, model, transformation, mesh, shardings, key, options, run_step, frozen, abstract)

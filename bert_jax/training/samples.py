@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from bert_jax.config.data import Pairs
+from bert_jax.data.batches import Transform
 from bert_jax.data.source import RecordSource
 from bert_jax.model.functional import Params
 from bert_jax.parallel.axes import replicated
@@ -18,11 +19,18 @@ Rows = Mapping[str, Any]  # arrays by name
 
 
 def sample_predictions(
-    program: Program, params: Params, source: RecordSource, tokens: Sequence[str], pairs: Pairs, number: int
+    program: Program,
+    params: Params,
+    source: RecordSource,
+    tokens: Sequence[str],
+    pairs: Pairs,
+    number: int,
+    masks: Transform | None = None,
 ) -> list[dict[str, Any]]:
     """The first `number` records of `source` as dicts of tokens, predictions and the pair, ready for JSON.
 
-    `program` is that of pretraining; `tokens` are the vocabulary's, and `pairs` what the records have.
+    `program` is that of pretraining; `tokens` are the vocabulary's, `pairs` what the records have, and `masks` as in
+    inputs.held_out_batches.
 
     predictions: position in tokens, label (the word that was there) and the five likeliest guesses with their
     probabilities, best first.
@@ -31,8 +39,9 @@ def sample_predictions(
         return []
     shards = batch_shards(program.mesh)
     rows = -(-number // shards) * shards  # a batch divides over the mesh; what it has too many is not shown
-    records = [source[index % len(source)] for index in range(rows)]
-    batch = {name: np.stack([record[name] for record in records]) for name in records[0]}
+    records = np.arange(rows) % len(source)
+    batch: Rows = source.fetch(records.tolist())
+    batch = masks(batch, records, np.zeros_like(records)) if masks else batch
 
     def likeliest(params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         logits = program.model.apply(params, **program.objective.inputs(batch))

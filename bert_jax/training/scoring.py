@@ -13,7 +13,7 @@ from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import batch_shards, make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
-from bert_jax.training.inputs import held_out_batches, open_split, records_directory
+from bert_jax.training.inputs import dynamic_masks, held_out_batches, open_split, records_directory
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
 
@@ -33,7 +33,8 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     step, params, _ = read_params(workdir, with_shardings(model.abstract_params, shardings))
     run = jit_evaluation_step(objective, model, mesh, shardings)
     shards = batch_shards(mesh)
-    batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh)
+    masks = dynamic_masks(config.data, source.directory)
+    batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh, masks)
     return {"step": step} | evaluate(objective, run, params, batches)
 
 

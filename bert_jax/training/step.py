@@ -16,6 +16,7 @@ from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Batch, Objective, Sums
 from bert_jax.parallel.axes import batch_sharding, replicated
 from bert_jax.parallel.weight_update import data_specs, gather, scatter_sum
+from bert_jax.training.frozen import Frozen, with_targets
 from bert_jax.training.norms import norms_by_group
 from bert_jax.training.state import State
 from bert_jax.training.update import update_for
@@ -63,17 +64,19 @@ def train_step(
     shardings: Params,
     key: jax.Array,
     options: StepOptions,
-) -> Callable[[State, Batch], tuple[State, Sums]]:
-    """The function (state, global batch) -> (next state, sums): one update of the weights.
+    frozen: Frozen = (),
+) -> Callable[..., tuple[State, Sums]]:
+    """The function (state, global batch, *weights of the frozen models) -> (next state, sums): one update.
 
     `shardings` are the parameters', `key` is the run's dropout key. A step whose loss or gradient is not finite leaves
     weights and moments as they are: sums["skipped"] is 1 then.
     """
     update = update_for(optimizer, model.groups, mesh_of(shardings).devices.flat[0].platform)
-    gradient = batch_gradient(functools.partial(chunk_loss, objective, model), objective, model, shardings, options)
+    loss = functools.partial(chunk_loss, objective, model)
+    gradient = batch_gradient(loss, objective, model, shardings, options, frozen)
 
-    def step(state: State, batch: Batch) -> tuple[State, Sums]:
-        gradients, sums = gradient(state["params"], batch, jax.random.fold_in(key, state["step"]))
+    def step(state: State, batch: Batch, *weights: Params) -> tuple[State, Sums]:
+        gradients, sums = gradient(state["params"], batch, jax.random.fold_in(key, state["step"]), *weights)
         with jax.named_scope(scopes.OPTIMIZER):
             sums |= norms_by_group("gradient_norm", gradients, model.groups)
             finite = jnp.isfinite(objective.loss(sums, sums)) & jnp.isfinite(sums["gradient_norm"])
@@ -99,21 +102,27 @@ def chunk_loss(
 
 
 def batch_gradient(
-    loss: Loss, objective: Objective, model: Model, shardings: Params, options: StepOptions
-) -> Callable[[Params, Batch, jax.Array], tuple[Params, Sums]]:
-    """The function (params, global batch, the step's dropout key) -> (gradients, sums), however the batch is split.
+    loss: Loss, objective: Objective, model: Model, shardings: Params, options: StepOptions, frozen: Frozen = ()
+) -> Callable[..., tuple[Params, Sums]]:
+    """The function (params, global batch, the step's dropout key, *weights of the frozen models) -> (gradients, sums).
 
-    `loss` is chunk_loss of the objective; what else it gives among its sums is summed over all chunks too.
+    However the batch is split. `loss` is chunk_loss of the objective; what else it gives among its sums is summed over
+    all chunks too.
     """
     replicas = mesh_of(shardings).shape["data"]
-    gradient = jax.grad(loss, has_aux=True)
 
-    def of_a_replica(params: Params, batch: Batch, keys: jax.Array, weights: Sums) -> tuple[Params, Sums]:
+    def of_a_replica(
+        params: Params, batch: Batch, keys: jax.Array, weights: Sums, *frozen_params: Params
+    ) -> tuple[Params, Sums]:
+        def gradient(params: Params, chunk: Batch, weights: Sums, keys: jax.Array) -> tuple[Params, Sums]:
+            chunk = with_targets(frozen, frozen_params, chunk)
+            return jax.grad(loss, has_aux=True)(params, chunk, weights, keys)
+
         if options.clip_pieces > 1:
             return _clipped(gradient, objective, params, batch, options.clip_pieces // replicas, options.clip, keys)
         return _accumulated(gradient, params, batch, options.accumulation_steps, keys, weights)
 
-    return functools.partial(_sum_over_replicas, of_a_replica, objective, model, shardings)
+    return functools.partial(_sum_over_replicas, of_a_replica, objective, model, shardings, frozen)
 
 
 def _sum_over_replicas(
@@ -121,38 +130,44 @@ def _sum_over_replicas(
     objective: Objective,
     model: Model,
     shardings: Params,
+    frozen: Frozen,
     params: Params,
     batch: Batch,
     key: jax.Array,
+    *frozen_params: Params,
 ) -> tuple[Params, Sums]:
     """Sums over the data axis of what `gradient` gives on each replica.
 
-    It is called with whole parameters, a replica's rows of the batch, their keys, and the weights of the whole batch.
+    It is called with whole parameters, a replica's rows of the batch, their keys, the weights of the whole batch, and
+    the frozen models' whole parameters.
     """
     mesh = mesh_of(shardings)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(next(iter(batch.values())))))
     weights = objective.weights(batch)
     if mesh.shape["data"] == 1:
-        return gradient(model.compute_params(params), batch, keys, weights)
+        return gradient(model.compute_params(params), batch, keys, weights, *frozen_params)
     specs, rows = data_specs(shardings), P("data")
 
     @functools.partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(specs, rows, rows, P()),
+        in_specs=(specs, rows, rows, P(), *(data_specs(each.shardings) for each in frozen)),
         out_specs=(specs, P()),
         axis_names={"data"},
         check_vma=False,
     )
-    def run(params: Params, *rest: Any) -> tuple[Params, Sums]:
+    def run(
+        params: Params, batch: Batch, keys: jax.Array, weights: Sums, *frozen_params: Params
+    ) -> tuple[Params, Sums]:
         with jax.named_scope(scopes.WEIGHTS):
             whole = gather(model.compute_params(params), shardings, model.axes)
-        gradients, sums = gradient(whole, *rest)
+            read = [each.gathered(shards) for each, shards in zip(frozen, frozen_params, strict=True)]
+        gradients, sums = gradient(whole, batch, keys, weights, *read)
         with jax.named_scope(scopes.GRADIENTS):
             gradients = jax.tree.map(lambda array, weight: array.astype(weight.dtype), gradients, whole)
             return scatter_sum(gradients, params, shardings), jax.lax.psum(sums, "data")
 
-    return run(params, batch, keys, weights)
+    return run(params, batch, keys, weights, *frozen_params)
 
 
 def _accumulated(
@@ -214,11 +229,13 @@ def mesh_of(shardings: Any) -> Mesh:
     return jax.tree.leaves(shardings)[0].mesh
 
 
-def jit_train_step(step: Callable[..., Any], mesh: Mesh, shardings: State) -> Callable[..., tuple[State, Sums]]:
+def jit_train_step(
+    step: Callable[..., Any], mesh: Mesh, shardings: State, frozen: Frozen = ()
+) -> Callable[..., tuple[State, Sums]]:
     """Compile for the mesh; the incoming state's memory is given to the outgoing one."""
     return jax.jit(
         step,
-        in_shardings=(shardings, batch_sharding(mesh)),
+        in_shardings=(shardings, batch_sharding(mesh), *(each.shardings for each in frozen)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
         compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),

@@ -116,10 +116,10 @@ def _check_fit(
         logging.warning("%s has no vocabulary beside its weights: that the records have the same is not checked", path)
     differs = [f"{key}={value} (here {getattr(ours, key)})" for key, value in wrong.items()]
     give = [" ".join(f"--config.model.{key}={value}" for key, value in wrong.items() if key != "vocab_size")]
-    if other := bool(vocabularies) and _is_another(records, vocabularies):
+    if other := bool(vocabularies) and is_another(records, vocabularies):
         differs.append(f"another vocabulary in {directory} than the records have")
     if other or "vocab_size" in wrong:
-        give.append(f"records built with {_vocabulary_to_give(directory, vocabularies, theirs.vocab_size, records)}")
+        give.append(f"records built with {vocabulary_to_give(directory, vocabularies, theirs.vocab_size, records)}")
     if differs:
         remedy = " and ".join(filter(None, give))
         raise UserError(f"--config.init_from={path} does not fit this run: {', '.join(differs)}; give {remedy}")
@@ -146,7 +146,7 @@ def _vocabularies_in(path: epath.Path) -> tuple[epath.Path | None, list[Tokenize
     return None, []
 
 
-def _is_another(records: Tokenizer, vocabularies: list[Tokenizer]) -> bool:
+def is_another(records: Tokenizer, vocabularies: list[Tokenizer]) -> bool:
     """Whether the records' vocabulary is none of these.
 
     Ids have no text: of these only the special ones are compared, beside their number, which the table has. So a
@@ -157,7 +157,8 @@ def _is_another(records: Tokenizer, vocabularies: list[Tokenizer]) -> bool:
     return records.fingerprint not in [one.fingerprint for one in vocabularies]
 
 
-def _vocabulary_to_give(directory: epath.Path | None, found: list[Tokenizer], size: int, records: Tokenizer) -> str:
+def vocabulary_to_give(directory: epath.Path | None, found: list[Tokenizer], size: int, records: Tokenizer) -> str:
+    """The flag for records like `records` that go with weights of `size` rows, whose vocabulary is `found` there."""
     if records.kind == "ids":
         return f"--vocab=ids:{size},{_special_ids(found[0] if found else records)}"
     return f"--vocab={directory}" if directory else "the vocabulary of those weights"

@@ -79,6 +79,9 @@ MAY_BE = {
         "phases[0].learning_rate",
         "phases[0].warmup_steps",
         "phases[0].packed_rows",
+        "distillation.kl_weight",
+        "distillation.pretraining_weight",
+        "distillation.cosine_weight",
         "data.read_threads",
         "data.prefetch_batches",
         "data.cache_gigabytes",
@@ -133,8 +136,11 @@ def test_what_is_no_number_is_of_its_type_or_refused_in_one_line(name):
         takes = isinstance(value, str) if kind is str else kind is bool and value is True
         if name == "profile.steps":
             takes = value in ("", "32")
-        if name in ("init_moments", "model.left_to_right"):  # alone
+        alone = ("init_moments", "model.left_to_right", "data.whole_word_mask", "distillation.init_transform")
+        if name in alone:
             takes = False
+        if name == "distillation.init_layers":  # without a teacher
+            takes = value == ""
         assert (said is None) == takes, (value, said)
         if said:
             assert_one_line(said, name, value)

@@ -36,6 +36,7 @@ def check(machine, tokens, sequences, layers, cycles):
     assert plan.time.cycles / 1e6 <= 1.03 * cycles, "if it is meant: benchmarks/plan.py"
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("machine", "tokens", "sequences", "layers", "cycles"), cases(lambda layers: layers < 24))
 def test_few_layers_take_no_more_cycles_than_stored(machine, tokens, sequences, layers, cycles):
     check(machine, tokens, sequences, layers, cycles)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from bert_jax.config import OptimizerConfig, PhaseConfig
 from bert_jax.model.pretraining import pretraining_model
@@ -78,7 +79,7 @@ class Restatement:
             if config.bias_correction:
                 m, v = m / (1 - config.beta1**self.count), v / (1 - config.beta2**self.count)
             update = m / (np.sqrt(v) + config.epsilon)
-            if name in DECAYED:
+            if name in DECAYED or config.decay_all:
                 update = update + config.weight_decay * self.params[name]
                 if config.trust_ratio:
                     update = update * np.linalg.norm(self.params[name]) / np.linalg.norm(update)
@@ -99,8 +100,9 @@ def original_rate(step, peak, warmup, total):
         OptimizerConfig(learning_rate=1e-2, warmup_steps=100, trust_ratio=True, bias_correction=True),
         OptimizerConfig(learning_rate=1e-2, warmup_steps=100, trust_ratio=True),
         OptimizerConfig(learning_rate=1e-2, warmup_steps=100, clip_norm=0.0, weight_decay=0.1, epsilon=1e-3),
+        OptimizerConfig(learning_rate=1e-2, warmup_steps=100, decay_all=True, weight_decay=0.1),
     ],
-    ids=["bert", "bias-corrected", "lamb", "lamb-uncorrected", "unclipped"],
+    ids=["bert", "bias-corrected", "lamb", "lamb-uncorrected", "unclipped", "decay of all"],
 )
 def test_a_thousand_steps_are_the_published_update_in_float64(config):
     restated = Restatement(config)
@@ -127,6 +129,8 @@ def test_every_setting_shows_at_ten_times_the_tolerance():
         {"epsilon": 1e-3},
         {"beta2": 0.99},
         {"warmup_steps": 99},
+        {"decay_all": True},
+        {"decay_from_peak": True},
     ):
         other = trajectory(dataclasses.replace(config, **wrong), [PhaseConfig(steps=STEPS)], 200)
         assert max(np.abs(right[name][-1] - other[name][-1]).max() for name in right) > 1e-4, wrong
@@ -175,6 +179,45 @@ def test_with_bias_correction_it_is_torch_adamw():
         rate.step()
         for name, param in params.items():
             np.testing.assert_allclose(ours[name][step], param.detach().numpy(), rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_robertas_is_torch_adamw_with_transformers_linear_schedule():
+    """fairseq's Adam is torch's AdamW, with decay on all parameters; Adam .98, no clipping, linear from the peak."""
+    steps, peak, warmup = 300, 1e-2, 30
+    config = OptimizerConfig(
+        learning_rate=peak,
+        warmup_steps=warmup,
+        decay_from_peak=True,
+        beta2=0.98,
+        weight_decay=0.1,
+        decay_all=True,
+        clip_norm=0.0,
+        bias_correction=True,
+    )
+    params = {
+        name: torch.nn.Parameter(torch.from_numpy(leaf))
+        for name, leaf in named(random_tree(np.random.default_rng(0), 0.1)).items()
+    }
+    theirs = torch.optim.AdamW(params.values(), lr=peak, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.1)
+    rate = transformers.get_linear_schedule_with_warmup(theirs, warmup, steps)
+    ours = trajectory(config, [PhaseConfig(steps=steps)], steps)
+    for step in range(steps):
+        for name, leaf in named(gradients(step)).items():
+            params[name].grad = torch.from_numpy(leaf)
+        theirs.step()
+        rate.step()
+        for name, param in params.items():
+            np.testing.assert_allclose(ours[name][step], param.detach().numpy(), rtol=0, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [(0, 0.0), (1, 6e-4 / 24_000), (24_000, 6e-4), (262_000, 3e-4), (499_999, 6e-4 / 476_000), (500_000, 0.0)],
+)
+def test_the_rate_of_roberta(step, rate):
+    config = OptimizerConfig(learning_rate=6e-4, warmup_steps=24_000, decay_from_peak=True)
+    schedule = learning_rate_schedule(config, [PhaseConfig(steps=500_000)])
+    assert float(schedule(step)) == pytest.approx(rate, rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""BERT as student or teacher: the pretraining model, from which more is taken than its logits."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bert_jax.config import ModelConfig
+from bert_jax.model.encoder import parameter_group
+from bert_jax.model.functional import Model, functional
+from bert_jax.model.pretraining import PretrainingLogits, PretrainingModel
+
+
+class WordLogits(NamedTuple):
+    """The masked-LM logits of all tokens before their last product, which makes them a vocabulary wide."""
+
+    features: jax.Array  # [batch, length, width]
+    table: jax.Array  # [vocab, width]; more rows than there are words are of none (model/embeddings.py, tied_logits)
+    bias: jax.Array  # float32 [vocab]
+
+
+class DistillationOutputs(NamedTuple):
+    """What the losses read of either model."""
+
+    logits: PretrainingLogits  # of the masked words, and of pairs
+    layers: list[jax.Array]  # each layer's output [batch, length, embed]
+    words: WordLogits
+
+
+class DistillationModel(PretrainingModel):
+    """The pretraining model, with the same parameters."""
+
+    def __call__(  # type: ignore[override]
+        self,
+        input_ids: jax.Array,
+        attention_mask: jax.Array,
+        segment_ids: jax.Array,
+        masked_lm_positions: jax.Array,
+        dropout_key: jax.Array | None = None,
+        position_ids: jax.Array | None = None,
+        cls_positions: jax.Array | None = None,
+    ) -> DistillationOutputs:
+        """See PretrainingModel; what of the outputs nobody reads is not computed in a compiled program."""
+        _, *layers = self.encoder(input_ids, attention_mask, segment_ids, dropout_key, position_ids)
+        table = self.encoder.embeddings.word.embedding[...]
+        features = self.masked_lm.features(layers[-1])
+        masked_lm = self.masked_lm.logits(at_positions(features, masked_lm_positions), table)
+        first = layers[-1][:, 0] if cls_positions is None else at_positions(layers[-1], cls_positions)
+        relations = self.relations(first) if self.reads_pairs else None
+        words = WordLogits(features, table, self.masked_lm.output_bias[...])
+        return DistillationOutputs(PretrainingLogits(masked_lm, relations), layers, words)
+
+
+def at_positions(hidden: jax.Array, positions: jax.Array) -> jax.Array:
+    """Of hidden [batch, length, embed] the positions [batch, n]: [batch, n, embed]."""
+    return jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
+
+
+def distillation_model(
+    config: ModelConfig, dtype: str = "float32", remat: str = "none", by_sequence: bool = False
+) -> Model:
+    """The model as pure functions, as pretraining.py has it."""
+
+    def build(rngs: nnx.Rngs) -> DistillationModel:
+        return DistillationModel(config, jnp.dtype(dtype), rngs, remat, by_sequence)
+
+    group = functools.partial(parameter_group, num_layers=config.distinct_layers)
+    return functional(build, jnp.dtype(dtype), group)
