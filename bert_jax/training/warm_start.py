@@ -129,6 +129,8 @@ def _settings_that_differ(theirs: ModelConfig, ours: ModelConfig) -> dict[str, A
     """Theirs, of those that must be equal; positions may grow."""
     settings = dataclasses.asdict(theirs)
     wrong = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE and value != getattr(ours, key)}
+    if theirs.distinct_layers == ours.distinct_layers:  # as many groups as layers share as little as none
+        wrong.pop("num_hidden_groups", None)
     if theirs.max_position_embeddings > ours.max_position_embeddings:
         wrong["max_position_embeddings"] = theirs.max_position_embeddings
     return wrong
