@@ -15,10 +15,10 @@ PHASES = {128: 0, 512: 1}
 
 
 def cases(pick):
-    """The stored rows as machine, tokens, sequences, layers, M cycles."""
+    """The stored rows that `pick` says yes to, as machine, tokens, sequences, layers, M cycles."""
     columns = [STORED["columns"].index(name) for name in ("machine", "tokens", "sequences", "layers", "M cycles")]
     rows = [[row[column] for column in columns] for row in STORED["rows"]]
-    return [pytest.param(*row, id="-".join(map(str, row[:4]))) for row in rows if pick(row[3])]
+    return [pytest.param(*row, id="-".join(map(str, row[:4]))) for row in rows if pick(row)]
 
 
 def check(machine, tokens, sequences, layers, cycles):
@@ -37,13 +37,17 @@ def check(machine, tokens, sequences, layers, cycles):
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("machine", "tokens", "sequences", "layers", "cycles"), cases(lambda layers: layers < 24))
-def test_few_layers_take_no_more_cycles_than_stored(machine, tokens, sequences, layers, cycles):
+@pytest.mark.parametrize(
+    ("machine", "tokens", "sequences", "layers", "cycles"), cases(lambda row: row[1] == 128 and row[3] < 4)
+)
+def test_two_layers_take_no_more_cycles_than_stored(machine, tokens, sequences, layers, cycles):
     check(machine, tokens, sequences, layers, cycles)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # minutes each
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize(("machine", "tokens", "sequences", "layers", "cycles"), cases(lambda layers: layers == 24))
-def test_all_layers_take_no_more_cycles_than_stored(machine, tokens, sequences, layers, cycles):
+@pytest.mark.parametrize(
+    ("machine", "tokens", "sequences", "layers", "cycles"), cases(lambda row: row[1] != 128 or row[3] >= 4)
+)
+def test_others_take_no_more_cycles_than_stored(machine, tokens, sequences, layers, cycles):
     check(machine, tokens, sequences, layers, cycles)
