@@ -15,8 +15,8 @@ def get_config():
             attention_probs_dropout_prob=0.0,
             initializer_range=0.1,
         ),
-        phases=(PhaseConfig(steps=1000, global_batch_size=32, max_seq_length=12),),
+        phases=(PhaseConfig(steps=1500, global_batch_size=32, max_seq_length=12),),
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=50),
-        train=TrainConfig(log_every_steps=100, checkpoint_every_steps=1000),
-        evaluation=EvaluationConfig(every_steps=1000),
+        train=TrainConfig(log_every_steps=100, checkpoint_every_steps=1500),
+        evaluation=EvaluationConfig(every_steps=1500),
     )
