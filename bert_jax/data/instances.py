@@ -2,9 +2,10 @@
 
 The same draws from the same generators, in the same order, as create_training_instances of the original
 create_pretraining_data.py (BERT's where B is random, ALBERT's where A and B are exchanged), on token ids instead of
-strings: equal text, vocabulary, options and seed give the original's instances in the original's order. Each draw depends on the one before it, and most of them shuffle
-candidates for masks, so the steps are compiled loops and not NumPy's operations on whole arrays. An instance holds not
-its tokens but their range in the corpus, so that it takes about 180 bytes. Nothing here reads or writes files.
+strings: equal text, vocabulary, options and seed give the original's instances in the original's order. Each draw
+depends on the one before it, and most of them shuffle candidates for masks, so the steps are compiled loops and not
+NumPy's operations on whole arrays. An instance holds not its tokens but their range in the corpus, so that it takes
+about 180 bytes. Nothing here reads or writes files.
 """
 
 from collections.abc import Callable
