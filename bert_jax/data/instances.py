@@ -4,8 +4,7 @@ The same draws from the same generators, in the same order, as create_training_i
 create_pretraining_data.py (BERT's where B is random, ALBERT's where A and B are exchanged), on token ids instead of
 strings: equal text, vocabulary, options and seed give the original's instances in the original's order. Each draw
 depends on the one before it, and most of them shuffle candidates for masks, so the steps are compiled loops and not
-NumPy's operations on whole arrays. An instance holds not its tokens but their range in the corpus, so that it takes
-about 180 bytes. Nothing here reads or writes files.
+NumPy's operations on whole arrays. An instance holds its tokens' range in the corpus: it takes about 180 bytes.
 """
 
 from collections.abc import Callable
