@@ -7,7 +7,8 @@ it is tokenized already, a line holds ids, and --vocab=ids:VOCAB_SIZE,pad=0,unk=
 special. With one part and no holdout the records are those of the original create_pretraining_data.py, value for value;
 with --pairs=sop --ngram=3 those of ALBERT's, if NumPy's generator is given the same seed there. --pairs=none
 --blocks=full makes RoBERTa's blocks of sentences; where masks are drawn in training (--config.data.masking=roberta),
---dupe_factor=1 is enough.
+--dupe_factor=1 is enough. --pairs=aligned --vocab=VOCAB+ids:N pairs texts with sequences of N ids: a line holds a text,
+a tab and ids between spaces.
 """
 
 import os
@@ -20,11 +21,13 @@ from bert_jax.data.beam_workers import BEAM_OPTIONS_HELP, RUNNERS, parse_beam_op
 from bert_jax.data.building import build_records
 from bert_jax.data.option_flags import define_options, options_of
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.id_sequences import load_joint_tokenizer
+
+_VOCAB_HELP = "Vocabulary directory, vocab.txt ..., or ids:VOCAB_SIZE; VOCAB+ids:N has N ids more (--pairs=aligned)."
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
-_VOCAB = flags.DEFINE_string("vocab", None, "Vocabulary directory, vocab.txt ..., or ids:VOCAB_SIZE.", required=True)
+_VOCAB = flags.DEFINE_string("vocab", None, _VOCAB_HELP, required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to make for the records.", required=True)
 _STRICT = flags.DEFINE_bool("strict", False, "End with an error if anything in the text is suspicious.")
 _SKIP_BAD_RECORDS = flags.DEFINE_integer("skip_bad_records", 0, SKIP_BAD_RECORDS_HELP, 0)
@@ -38,7 +41,7 @@ _OPTIONS = define_options()
 def main(argv: Sequence[str]) -> None:
     """Build what the flags ask for."""
     del argv
-    tokenizer = load_tokenizer(_VOCAB.value, _DO_LOWER_CASE.value)
+    tokenizer = load_joint_tokenizer(_VOCAB.value, _DO_LOWER_CASE.value)
     options = options_of(_OPTIONS, tokenizer)
     beam = parse_beam_options(_RUNNER.value, _BEAM_OPTIONS.value, _NUM_WORKERS.value)
     more = _NUM_WORKERS.value, _TEXT_FIELD.value, _STRICT.value, beam, _SKIP_BAD_RECORDS.value

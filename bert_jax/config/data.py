@@ -8,8 +8,9 @@ from msgspec import Meta
 from bert_jax.config.check import require
 
 # What a record's label says: "nsp", whether B follows A or is from another document; "sop", whether A and B are in
-# their order or exchanged; "none": there is no B, and no label.
-Pairs = Literal["nsp", "sop", "none"]
+# their order or exchanged; "aligned", whether A, a text, and B, a sequence of ids, belong together; "none": there is no
+# B, and no label.
+Pairs = Literal["nsp", "sop", "aligned", "none"]
 Part = Annotated[float, Meta(ge=0, le=1)]
 
 

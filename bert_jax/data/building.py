@@ -27,6 +27,7 @@ from bert_jax.errors import UserError
 from bert_jax.storage.lock import only_run
 from bert_jax.text import findings
 from bert_jax.text.corpus import TEXT_FIELD, Corpus
+from bert_jax.text.id_sequences import PairLines
 from bert_jax.text.tokenizer import Tokenizer
 
 _MOST_WORKERS = 1000
@@ -70,6 +71,8 @@ def _check(options: RecordOptions, tokenizer: Tokenizer, num_workers: int) -> No
     options.check()
     if not 1 <= num_workers <= _MOST_WORKERS:
         raise UserError(f"--num_workers={num_workers} must be 1 or more, and {_MOST_WORKERS} at most")
+    if options.pairs == "aligned":
+        PairLines(tokenizer)
     if options.whole_word_mask and tokenizer.kind == "ids":
         raise UserError("--whole_word_mask needs words, and --vocab is one of bare ids; leave it out")
 
@@ -78,8 +81,8 @@ def _advise(build: Build) -> None:
     """Warn of what is allowed and seldom meant."""
     if advice := build.options.advice():
         logging.warning("%s", advice)
-    has_pairs = build.options.pairs != "none"
-    if has_pairs and build.corpus.has_paragraphs and not build.options.split_sentences:
+    of_sentences = build.options.pairs in ("nsp", "sop")
+    if of_sentences and build.corpus.has_paragraphs and not build.options.split_sentences:
         logging.warning(
             "a line of %s is a paragraph, and pairs are made of lines: most will be of two documents; "
             "give --split_sentences",

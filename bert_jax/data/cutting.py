@@ -5,7 +5,7 @@ killed goes on from there without this pass.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,8 +22,8 @@ from bert_jax.text import findings
 from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document
 from bert_jax.text.findings import InputReport
+from bert_jax.text.id_sequences import PairLines
 from bert_jax.text.progress import watched
-from bert_jax.text.tokenizer import Tokenizer
 
 _PLAN = "plan.json"
 
@@ -61,10 +61,10 @@ def cut_corpus(build: Build, workers: Workers) -> CutCorpus:
 
 
 def _cut(build: Build) -> CutCorpus:
-    checks = CorpusChecks(build.tokenizer)
+    checks = CorpusChecks(build.tokenizer, build.options.pairs == "aligned")
     documents = watched(build.corpus.documents(checks), build.corpus, "cutting")
     with compiling():
-        parts = cut_into_parts(build.work, _sentences(documents, build.tokenizer), build.options, build.corpus.name)
+        parts = cut_into_parts(build.work, _sentences(documents, build), build.options, build.corpus.name)
     cut = CutCorpus(parts, checks.report(), build.plan)
     _warn_or_refuse(cut.input_report, build.strict)
     with whole_file(build.work / _PLAN) as file:  # the last, so that the parts are whole if it is there
@@ -93,17 +93,22 @@ def _of_earlier_run(build: Build) -> CutCorpus | None:
     return found
 
 
-def _sentences(documents: Iterator[Document], tokenizer: Tokenizer) -> Iterator[list[str]]:
+def _sentences(documents: Iterator[Document], build: Build) -> Iterator[list[str]]:
     """The sentences of each document, checked while their places are known: part files do not hold these."""
+    check: Callable[[str], None] | None = None
+    if build.options.pairs == "aligned":
+        check = PairLines(build.tokenizer).check
+    elif build.tokenizer.kind == "ids":
+        check = build.tokenizer.check
     for document in documents:
-        if tokenizer.kind == "ids":
-            _check_ids(document, tokenizer)
+        if check is not None:
+            _check_ids(document, check)
         yield document.sentences
 
 
-def _check_ids(document: Document, tokenizer: Tokenizer) -> None:
+def _check_ids(document: Document, check: Callable[[str], None]) -> None:
     for number, sentence in enumerate(document.sentences):
         try:
-            tokenizer.check(sentence)
+            check(sentence)
         except UserError as error:
             raise UserError(f"{document.place(number)}: {error}") from None

@@ -10,6 +10,7 @@ from bert_jax.text.tokenizer import Tokenizer
 # What next_sentence_labels is called, and its values.
 _LABELS = {
     "nsp": ("next sentence", ("the true one", "random")),
+    "aligned": ("alignment", ("aligned", "ids of another document")),
     "sop": ("sentence order", ("as in the text", "exchanged, or of two documents")),
 }
 

@@ -2,12 +2,12 @@
 
 The same draws from the same generators, in the same order, as create_training_instances of the original
 create_pretraining_data.py (BERT's where B is random, ALBERT's where A and B are exchanged), on token ids instead of
-strings: equal text, vocabulary, options and seed give the
-original's instances in the original's order. Each draw depends on the one before it, and most of them shuffle
-candidates for masks, so the steps are compiled loops and not NumPy's operations on whole arrays. An instance holds not
-its tokens but their range in the corpus, so that it takes about 180 bytes. Nothing here reads or writes files.
+strings: equal text, vocabulary, options and seed give the original's instances in the original's order. Each draw
+depends on the one before it, and most of them shuffle candidates for masks, so the steps are compiled loops and not
+NumPy's operations on whole arrays. An instance holds its tokens' range in the corpus: it takes about 180 bytes.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +25,8 @@ A_START, A_END, B_START, B_END = range(4)
 # What is in Instances.relations: B is what follows A, is from another document, or is what comes before A.
 IN_ORDER, RANDOM, EXCHANGED = np.arange(3)
 # Rules.pairs; numbers, since Numba compiles strings for seconds.
-_NSP, _SOP, _NONE = range(3)
-_NUMBERS = {"nsp": _NSP, "sop": _SOP, "none": _NONE}
+_NSP, _SOP, _NONE, _ALIGNED = range(4)
+_NUMBERS = {"nsp": _NSP, "sop": _SOP, "none": _NONE, "aligned": _ALIGNED}  # the last: alignment.py
 BLOCK = -1  # in the place of B's range: there is no B, and A has its separators in it (blocks.py)
 
 
@@ -85,6 +85,11 @@ def make_instances(corpus: Corpus, rules: Rules, generators: Generators) -> Inst
     generator: whoever calls this does that.
     """
     most = len(corpus.sentence_starts) - 1  # each instance uses up a sentence
+    return in_buffers(most, rules, lambda buffers: _of_documents(corpus, rules, generators, buffers))
+
+
+def in_buffers(most: int, rules: Rules, write: Callable[[Instances], int]) -> Instances:
+    """The instances that `write` writes to the front of arrays for `most`, and of which it returns the number."""
     most_predictions = most * int(rules.masking.num_predictions.max())
     # Memory that is never written costs nothing, so these may be far too large.
     buffers = Instances(
@@ -94,7 +99,7 @@ def make_instances(corpus: Corpus, rules: Rules, generators: Generators) -> Inst
         positions=np.empty(most_predictions, np.int32),
         replacements=np.empty(most_predictions, np.int32),
     )
-    made = _of_documents(corpus, rules, generators, buffers)
+    made = write(buffers)
     predictions = buffers.predictions_start[made]
     return Instances(
         segments=buffers.segments[:made],

@@ -9,6 +9,7 @@ from bert_jax.errors import UserError
 PAIRS: tuple[Pairs, ...] = get_args(Pairs)
 PAIRS_HELP = (
     "nsp: half of the pairs are of two documents (BERT); sop: half are exchanged, the second part first (ALBERT); "
+    "aligned: lines are a text, a tab and ids, and half of the texts get the ids of another document (VideoBERT); "
     "none: no pairs, text of one document in one segment."
 )
 
@@ -54,6 +55,8 @@ class RecordOptions:
         _check_between("ngram", self.ngram, 0, 100)
         if self.pairs not in PAIRS:
             raise UserError(f"--pairs={self.pairs} must be one of {', '.join(PAIRS)}")
+        if self.pairs == "aligned" and self.split_sentences:
+            raise UserError("--split_sentences would part texts from their ids (--pairs=aligned); leave it out")
         self._check_blocks()
         _check_between("random_seed", self.random_seed, -(2**63), 2**63 - 1)
         _check_between("num_parts", self.num_parts, 1, 99_999)

@@ -21,8 +21,13 @@ REPORT = "records_report.json"
 
 _BAR = 40  # characters of the longest bar
 _LOGGED_TEMPLATES = 5
-_MOST_RANDOM_NEXT = {"nsp": 0.6, "sop": 0.2, "none": 1.0}  # of the instances; the originals mean a half and none
-_RANDOM_NEXT_MEANT = {"nsp": "half is", "sop": "none are"}
+_MOST_RANDOM_NEXT = {
+    "nsp": 0.6,
+    "sop": 0.2,
+    "aligned": 0.6,
+    "none": 1.0,
+}  # of the instances; the originals mean a half and none
+_RANDOM_NEXT_MEANT = {"nsp": "half is", "sop": "none are", "aligned": "half are"}
 
 
 @dataclasses.dataclass

@@ -6,11 +6,12 @@ each) and where its instances are among them (about 180 bytes each at length 128
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from etils import epath
 
+from bert_jax.data.alignment import make_aligned
 from bert_jax.data.blocks import Blocks, block_ranges, blocks_of, make_blocks, separated
 from bert_jax.data.encoding import encoded
 from bert_jax.data.flat_corpus import Corpus, flat_corpus, shuffled
@@ -26,6 +27,7 @@ from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import whole_file
+from bert_jax.text.id_sequences import PairLines
 from bert_jax.text.tokenizer import Tokenizer
 
 _RECORDS = 4096  # written between two reports of progress
@@ -70,7 +72,7 @@ def build_shard(
         options = dataclasses.replace(options, dupe_factor=1)  # one set of masks, so that evaluations compare
     rules = make_rules(options, tokenizer)
     generators = generators_of(options.random_seed)
-    corpus = _tokenized(parts_directory, part, tokenizer, progress, options.fewest_documents)
+    corpus = _tokenized(parts_directory, part, tokenizer, progress, options)
     statistics, instances = Statistics(), no_instances()
     statistics.add_corpus(corpus, tokenizer.unk_id)
     corpus, make_copy = _maker(corpus, options, rules, generators, statistics)
@@ -101,7 +103,8 @@ def _maker(
     """The corpus in which instances have their ranges, and what makes those of one copy."""
     if not options.blocks:
         in_random_order = shuffled(corpus, generators.main)
-        return in_random_order, lambda: make_instances(in_random_order, rules, generators)
+        make = make_aligned if options.pairs == "aligned" else make_instances
+        return in_random_order, lambda: make(in_random_order, rules, generators)
     with_separators = separated(corpus, rules.masking.sep_id)
     blocks = blocks_of(with_separators, options)
     if not len(blocks.ranges):
@@ -123,6 +126,7 @@ def compile_all() -> None:
     corpus = shuffled(flat_corpus([[[0], [0]], [[0], [0]]]), generators.main)
     instances = no_instances()
     append(instances, make_instances(corpus, rules, generators))
+    make_aligned(corpus, rules, generators)
     Statistics().add_instances(instances, corpus, masking.mask_id, rules.max_seq_length)
     make_blocks(corpus, Blocks(np.array([[0, 1]]), 0, 0), rules, generators)
     block_ranges(np.ones(1, np.int64), np.ones(1, np.bool_), 1, by_document=True)
@@ -130,16 +134,18 @@ def compile_all() -> None:
 
 
 def _tokenized(
-    directory: epath.Path, part: Part, tokenizer: Tokenizer, progress: Progress, fewest_documents: int
+    directory: epath.Path, part: Part, tokenizer: Tokenizer, progress: Progress, options: RecordOptions
 ) -> Corpus:
     """The part's documents as token ids."""
+    pair_lines = PairLines(tokenizer) if options.pairs == "aligned" else None
 
-    def documents() -> Iterator[Iterator[list[int]]]:
+    def documents() -> Iterator[Iterable[list[int]]]:
         for document in read_part(directory, part):
-            yield map(tokenizer.encode, document)
+            yield pair_lines.encode_document(document) if pair_lines else map(tokenizer.encode, document)
             progress(part.bytes // part.documents, 0)
 
     corpus = flat_corpus(documents())
+    fewest_documents = options.fewest_documents
     if len(corpus.document_starts) < fewest_documents:
         raise UserError(
             f"{part.split} part {part.number} has {len(corpus.document_starts)} documents that hold any token, "

@@ -1,6 +1,7 @@
 """The objective of pretraining: masked words and pairs of sentences (arXiv 1810.04805, run_pretraining.py).
 
-A pair's label says whether the second follows the first (BERT), or whether the two are in order (ALBERT): the head, the
+A pair's label says whether the second follows the first (BERT), whether the two are in order (ALBERT), or whether a
+text and ids are aligned (VideoBERT): the head, the
 loss and the features' names are the same, and the metrics' names differ.
 """
 
@@ -21,7 +22,13 @@ from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import PretrainingLogits, pretraining_model
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.objective import Batch, Sums
-from bert_jax.objectives.pretraining_metrics import MASKED_LM_METRICS, NEXT_SENTENCE, PAIR_METRICS, SENTENCE_ORDER
+from bert_jax.objectives.pretraining_metrics import (
+    ALIGNMENT,
+    MASKED_LM_METRICS,
+    NEXT_SENTENCE,
+    PAIR_METRICS,
+    SENTENCE_ORDER,
+)
 
 # In the original's denominator (run_pretraining.py:281), where it keeps a batch without masked words finite.
 EPSILON = 1e-5
@@ -33,7 +40,7 @@ INPUTS = {  # argument of the model -> feature of the records
 }
 PACKED_INPUTS = {"position_ids": "position_ids"}  # of several sequences a row
 PACKED_PAIRS = {"cls_positions": "next_sentence_positions"}
-_NAMES: dict[Pairs, str] = {"nsp": NEXT_SENTENCE, "sop": SENTENCE_ORDER, "none": ""}
+_NAMES: dict[Pairs, str] = {"nsp": NEXT_SENTENCE, "sop": SENTENCE_ORDER, "aligned": ALIGNMENT, "none": ""}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,10 +56,17 @@ def _pair_metrics(name: str, title: str, short_name: str) -> tuple[Metric, ...]:
     )
 
 
-NEXT_SENTENCE, SENTENCE_ORDER = "next_sentence", "sentence_order"  # how names of metrics begin
+NEXT_SENTENCE, SENTENCE_ORDER, ALIGNMENT = "next_sentence", "sentence_order", "alignment"  # how names of metrics begin
 PAIR_METRICS = {
     NEXT_SENTENCE: _pair_metrics(NEXT_SENTENCE, "Next sentence", "nsp"),
     SENTENCE_ORDER: _pair_metrics(SENTENCE_ORDER, "Sentence order", "sop"),
+    ALIGNMENT: _pair_metrics(ALIGNMENT, "Alignment", "alignment"),
 }
 METRICS = (*MASKED_LM_METRICS, *PAIR_METRICS[NEXT_SENTENCE])  # BERT's
-ALL_METRICS = (*METRICS, *PAIR_METRICS[SENTENCE_ORDER], KL, COSINE)  # of whatever run; it has some of them
+ALL_METRICS = (
+    *METRICS,
+    *PAIR_METRICS[SENTENCE_ORDER],
+    *PAIR_METRICS[ALIGNMENT],
+    KL,
+    COSINE,
+)  # of whatever run; it has some of them

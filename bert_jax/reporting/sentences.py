@@ -40,11 +40,18 @@ class _SentenceOrder:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Alignment:
+    label: str
+    probability_aligned: Number
+
+
+@dataclasses.dataclass(frozen=True)
 class _StoredSample:
     tokens: list[str]
     predictions: list[_Prediction]
     next_sentence: _NextSentence | None = None
     sentence_order: _SentenceOrder | None = None
+    alignment: _Alignment | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +99,8 @@ class Piece:
 class Sample:
     """One record: its sentences, and whether the second follows the first, as it is and as the model thinks.
 
-    If it does not, it is of another text (`of_order` false), or as a rule what comes before the first.
+    If it does not, it is of another text (`of_order` false), or as a rule what comes before the first. Of a text and
+    ids (`of_alignment`): whether they are aligned.
     """
 
     sentences: Sequence[Sequence[Piece]]
@@ -100,6 +108,7 @@ class Sample:
     is_next: bool | None
     probability_next: float
     of_order: bool
+    of_alignment: bool = False
 
 
 def readable(sample: dict[str, Any]) -> Sample:
@@ -121,6 +130,7 @@ def readable(sample: dict[str, Any]) -> Sample:
         is_next=is_next,
         probability_next=probability_next,
         of_order="sentence_order" in sample,
+        of_alignment="alignment" in sample,
     )
 
 
@@ -129,6 +139,8 @@ def _pair(sample: dict[str, Any]) -> tuple[bool | None, float]:
     if "sentence_order" in sample:
         order = sample["sentence_order"]
         return order["label"] == "in_order", order["probability_in_order"]
+    if "alignment" in sample:
+        return sample["alignment"]["label"] == "aligned", sample["alignment"]["probability_aligned"]
     if "next_sentence" in sample:
         return sample["next_sentence"]["label"] == "next", sample["next_sentence"]["probability_next"]
     return None, 0.0

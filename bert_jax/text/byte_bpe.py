@@ -75,6 +75,12 @@ class ByteBPE:
         spaces = {token_id for token_id, token in enumerate(self.tokens) if not token.strip(_SPACE)}
         self._spaces = spaces - self._added_ids
 
+    def with_added(self, tokens: Sequence[AddedToken]) -> "ByteBPE":
+        """The same with `tokens` more, whose ids are the next."""
+        content = json.loads(self._content)
+        content["added_tokens"] += [dataclasses.asdict(token) for token in tokens]
+        return ByteBPE(json.dumps(content, ensure_ascii=False).encode(), self.lowercase)
+
     @classmethod
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "ByteBPE":
         """Read a tokenizer.json."""

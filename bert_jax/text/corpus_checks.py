@@ -28,6 +28,7 @@ from bert_jax.text.findings import (
     Found,
     InputReport,
 )
+from bert_jax.text.id_sequences import text_of
 from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.unknown_words import UnknownWords
@@ -55,8 +56,12 @@ _READ_AS_LATIN = re.compile("Ã[\u0080-\u00bf]|â€")
 class CorpusChecks:
     """Checks documents one after another."""
 
-    def __init__(self, tokenizer: Tokenizer | None = None) -> None:
-        """`tokenizer`: what the text is for; without one, unknown words and dropped letters are not looked for."""
+    def __init__(self, tokenizer: Tokenizer | None = None, has_ids: bool = False) -> None:
+        """Args:
+        tokenizer: what the text is for; without one, unknown words and dropped letters are not looked for.
+        has_ids: whether ids follow the text of each line (id_sequences.py).
+        """
+        self._has_ids = has_ids
         self._is_text = tokenizer is None or tokenizer.kind != "ids"  # or else characters have no meaning
         self._strips_accents = tokenizer is not None and tokenizer.strip_accents
         self._documents = 0
@@ -80,14 +85,18 @@ class CorpusChecks:
         self._documents += 1
         text = "\n".join(document.sentences)
         data = text.encode()
-        if len(document.sentences) == 1:
+        if len(document.sentences) == 1 and not self._has_ids:
             self._found[ONE_SENTENCE].add(document.place())
         if len(data) > _LONGEST_LINE:
             self._check_lengths(document)
-        if self._is_text:
-            self._check_characters(document, text, data)
+        words = document
+        if self._has_ids:
+            words = document._replace(sentences=[text_of(line) for line in document.sentences])
+            text = "\n".join(words.sentences)
+        if self._is_text and text:
+            self._check_characters(words, text, text.encode() if self._has_ids else data)
         if self._unknown is not None:
-            self._unknown.sample(document)
+            self._unknown.sample(words)
         self._note_duplicates(self._duplicates.add(data, document))
 
     def report(self) -> InputReport:

@@ -117,6 +117,12 @@ class Tokenizer:
         self.fingerprint: str = _fingerprint(model, self.tokens, added_tokens)
         self.made_by: dict[str, Any] = dict(made_by or {})
 
+    def with_added(self, tokens: Sequence[AddedToken]) -> "Tokenizer":
+        """The same with `tokens` more, whose ids are the next."""
+        if isinstance(self._model, ByteBPE):
+            return Tokenizer(self._model.with_added(tokens), self.made_by, separators_between=self.separators_between)
+        return Tokenizer(self._model, self.made_by, [*self.added_tokens, *tokens], self.separators_between)
+
     def encode(self, text: str) -> list[int]:
         """The ids of `text`. No special tokens are added, and their spelling in `text` is ordinary text."""
         return self._added.encode(text, self._model.encode) if self._added else self._model.encode(text)

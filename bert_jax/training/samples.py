@@ -78,6 +78,8 @@ def _pair(pairs: Pairs, label: int, probability: float) -> dict[str, Any]:
     if pairs == "sop":
         named = "exchanged" if label else "in_order"
         return {"sentence_order": {"label": named, "probability_in_order": probability}}
+    if pairs == "aligned":
+        return {"alignment": {"label": "not_aligned" if label else "aligned", "probability_aligned": probability}}
     return {"next_sentence": {"label": "random" if label else "next", "probability_next": probability}}
 
 

@@ -69,6 +69,13 @@ def test_sentence_order(label, is_next):
     assert (found.is_next, found.probability_next, found.of_order) == (is_next, 0.7, True)
 
 
+@pytest.mark.parametrize(("label", "is_aligned"), [("aligned", True), ("not_aligned", False)])
+def test_alignment(label, is_aligned):
+    sample = words("[CLS] a [SEP] <id:1> [SEP]") | {"alignment": {"label": label, "probability_aligned": 0.7}}
+    found = readable(sample)
+    assert (found.is_next, found.probability_next, found.of_alignment) == (is_aligned, 0.7, True)
+
+
 @pytest.mark.parametrize(
     ("share", "said"), [(0.0, "0%"), (0.0049, "<1%"), (0.0051, "1%"), (0.314, "31%"), (1.0, "100%")]
 )

@@ -45,6 +45,7 @@ def config_of(directory, model_config):
     [
         (None, True, ["next_sentence_loss", "next_sentence_accuracy"]),
         ("sop", True, ["sentence_order_loss", "sentence_order_accuracy"]),
+        ("aligned", True, ["alignment_loss", "alignment_accuracy"]),
         ("sop", False, []),
         ("none", False, []),
     ],
