@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from results import tell
+from results import write_table
 from step_setting import Setting
 
 SETTINGS = {
@@ -54,7 +54,7 @@ def main() -> None:
         "peak GiB",
         "product GFLOP/s",
     ]
-    tell("cpu_step" + ("_bfloat16" if arguments.dtype == "bfloat16" else ""), columns, rows, ["jax", "torch"])
+    write_table("cpu_step" + ("_bfloat16" if arguments.dtype == "bfloat16" else ""), columns, rows, ["jax", "torch"])
 
 
 def compared(name: str, setting: Setting, arguments: argparse.Namespace) -> list[list]:

@@ -16,7 +16,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from etils import epath
-from results import tell
+from results import write_table
 
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import cut_into_parts
@@ -46,7 +46,7 @@ def main() -> None:
         size = corpus.size / 1e6
     alone, looking = (statistics.median(times) for times in zip(*pairs, strict=True))
     rows = [[round(size), round(size / alone, 1), round(size / looking, 1), f"{1 - alone / looking:.1%}"]]
-    tell("cutting", ["MB", "MB/s without looking", "MB/s", "share of looking"], rows, ["numpy", "google-crc32c"])
+    write_table("cutting", ["MB", "MB/s without looking", "MB/s", "share of looking"], rows, ["numpy", "google-crc32c"])
 
 
 def seconds(corpus: Corpus, directory: str, checks: CorpusChecks | None) -> float:
@@ -65,7 +65,7 @@ def write_text(path: Path, size: int) -> None:
     with path.open("w", encoding="utf-8") as file:
         for document in cycle(documents):
             file.write(document + "\n\n")
-            if file.tell() > size:
+            if file.write_table() > size:
                 return
 
 

@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from results import tell
+from results import write_table
 
 BATCHES = (32, 128)
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu", "USE_TF": "0"}
@@ -41,7 +41,7 @@ def main() -> None:
         return
     rows = [row for batch in BATCHES for row in compared(batch, arguments)]
     columns = ["sentences a batch", "side", "sentences a second", "ours is as fast", "product GFLOP/s"]
-    tell("embedding", columns, rows, ["jax", "torch", "transformers"])
+    write_table("embedding", columns, rows, ["jax", "torch", "transformers"])
 
 
 def compared(batch: int, arguments: argparse.Namespace) -> list[list]:

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from results import tell
+from results import write_table
 
 from bert_jax.config import DistillationConfig, ModelConfig
 from bert_jax.objectives.distillation import DistillationObjective
@@ -78,7 +78,7 @@ def main() -> None:
     work = Path(arguments.work)
     found = {name: [trained(name, seed, arguments, work) for seed in range(arguments.seeds)] for name in FAMILIES}
     columns = ["family", "parameters", "steps", "masked-LM loss", "its floor", "accuracy", "of pairs", "hours"]
-    tell("families", columns, [row(name, runs) for name, runs in found.items()], ["jax"])
+    write_table("families", columns, [row(name, runs) for name, runs in found.items()], ["jax"])
 
 
 def verb(name: str, *flags: str) -> str:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from results import tell
+from results import write_table
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu", "USE_TF": "0"}
@@ -53,7 +53,7 @@ def main() -> None:
         for side, several in runs.items()
     ]
     columns = ["side", "whole process, s", "ours takes", "training alone, s", "ours takes", "product GFLOP/s"]
-    tell("finetuning", columns, rows, ["jax", "torch", "transformers"])
+    write_table("finetuning", columns, rows, ["jax", "torch", "transformers"])
 
 
 def median(runs: list[dict], name: str) -> float:

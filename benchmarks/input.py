@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from results import tell
+from results import write_table
 
 from bert_jax.config import DataConfig
 from bert_jax.data.batches import training_batches
@@ -43,7 +43,7 @@ def main() -> None:
         for rule, of_rule in zip(MASKING, zip(*rates, strict=True), strict=True):
             found = (round(value) for value in (statistics.median(of_rule), min(of_rule), max(of_rule)))
             rows.append([length, predictions, rule, *found])
-    tell(
+    write_table(
         "input",
         ["tokens", "predictions", "masks", "records/s/core, median", "least", "most"],
         rows,

@@ -9,7 +9,7 @@ import argparse
 import time
 
 import numpy as np
-from results import tell
+from results import write_table
 
 from bert_jax.data.packing import PackedOrder, choose_packing, packed_batches
 from bert_jax.data.source import RecordSource
@@ -33,7 +33,7 @@ def main() -> None:
     for _ in packed_batches(source, packing, rows=range(packing.rows), seed=0, first_step=0, last_step=STEPS):
         pass
     rate = len(packed) / (time.perf_counter() - started)
-    tell(
+    write_table(
         "packing",
         [
             "tokens a row",

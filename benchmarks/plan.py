@@ -10,7 +10,7 @@ import runpy
 from pathlib import Path
 
 from absl import app, flags, logging
-from results import tell
+from results import write_table
 
 from bert_jax.planning.phases import PhasePlan, plan_phase, requests
 from bert_jax.planning.run_plan import known_sizes
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.INFO)
     plans = {case: plan(*case) for case in CASES if case[3] <= _MOST_LAYERS.value}
-    tell("plan", COLUMNS, [row(case, made) for case, made in plans.items()], ["jax", "libtpu"])
+    write_table("plan", COLUMNS, [row(case, made) for case, made in plans.items()], ["jax", "libtpu"])
     if _MOST_LAYERS.value < LAYERS:
         return
     hours = sum(made.seconds for case, made in plans.items() if case[0] == "v3:8x8" and case[3] == LAYERS) / 3600

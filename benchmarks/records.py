@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from results import tell
+from results import write_table
 
 from bert_jax.text.corpus import Corpus
 
@@ -58,11 +58,12 @@ def main() -> None:
                 "faster a core",
                 "MB peak",
             ]
-            tell("records", columns, rows, ["numba", "numpy", "bert-tensorflow", "tensorflow-cpu"])
+            write_table("records", columns, rows, ["numba", "numpy", "bert-tensorflow", "tensorflow-cpu"])
         curve = [memory_of(setting, megabytes) for megabytes in arguments.memory]
         if curve:
             columns = ["MB of text", "parts", "workers", "s", "MB/s", "MB peak", "of the first"]
-            tell("records_memory", columns, [[*row, row[-1] / curve[0][-1]] for row in curve], ["numba", "numpy"])
+            rows = [[*row, row[-1] / curve[0][-1]] for row in curve]
+            write_table("records_memory", columns, rows, ["numba", "numpy"])
 
 
 class Setting(NamedTuple):
@@ -87,7 +88,7 @@ def prepared(directory: Path, arguments: argparse.Namespace) -> Setting:
     with text.open("wb") as file:
         for document in documents(arguments.input):
             file.write(document)
-            if file.tell() >= arguments.megabytes * MB:
+            if file.write_table() >= arguments.megabytes * MB:
                 break
     if arguments.vocab:
         setting = Setting(directory, text, Path(arguments.vocab))

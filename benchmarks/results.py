@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-def tell(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], packages: Sequence[str] = ()) -> None:
+def write_table(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], packages: Sequence[str] = ()) -> None:
     """Print `rows` under `columns` as Markdown and write them to benchmarks/NAME.json, with the versions that ran."""
     cells = [[f"{cell:,.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in [columns, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from results import tell
+from results import write_table
 
 HERE = Path(__file__).parent
 KEPT = HERE / "tasks_runs.json"
@@ -70,7 +70,7 @@ def main() -> None:
                     run_once(name, side, seed, arguments)
     kept = read_kept()
     columns = ["set (test)", "score", "floor", "bert_jax", "torch"]
-    tell("tasks", columns, [row(name, kept) for name in SETS if f"{name}/bert_jax/0" in kept], ["jax", "torch"])
+    write_table("tasks", columns, [row(name, kept) for name in SETS if f"{name}/bert_jax/0" in kept], ["jax", "torch"])
 
 
 def read_kept() -> dict[str, dict]:

@@ -134,7 +134,7 @@ def test_suspicious_input_is_told_and_strict_stops(chain, tmp_path):
     report = json.loads((tmp_path / "records" / "records_report.json").read_text())
     places = {kind: found["places"] for kind, found in report["input"]["suspicious"].items()}
     assert places["documents with control characters"] == [f"{tmp_path}/a.txt:5"]
-    # The same records are there; whoever asks now is told too.
+    # The same records are there; whoever asks now gets them too.
     again = build(chain, tmp_path / "records", *flags, "--strict", check=False)
     assert again.stderr.splitlines()[-1] == strict.stderr.splitlines()[-1]
 

@@ -110,9 +110,9 @@ def test_a_cap_on_masked_words_that_takes_most_of_them(run, files):
 def test_a_finding_is_told_once_and_counted_at_the_end(run, files):
     (files / "text.txt").write_text(TEXT + "\n\nthis is\x0c the number\n" * 6)
     said = run(files, dupe_factor=1).stderr
-    told, summed_up = re.findall(r"suspicious input: .*control.*", said)
+    logged, summed_up = re.findall(r"suspicious input: .*control.*", said)
     where = f"{files}/text.txt:52, 55, 58 ..."
-    assert told == f"suspicious input: 6 documents with control characters (they are dropped from the text): {where}"
+    assert logged == f"suspicious input: 6 documents with control characters (they are dropped from the text): {where}"
     assert summed_up.startswith(
         "suspicious input: 5 documents that came before; 6 documents with control characters; 20 unknown words with"
     )

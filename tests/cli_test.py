@@ -168,9 +168,9 @@ def test_a_full_disk_is_one_line(run):
 def test_a_path_that_the_system_refuses_is_one_line(run):
     assert_one_line(run(TINY, "--workdir=x", "--trouble=path"), 1, "error: /a/file: permission denied; ", "chmod")
     assert_one_line(run(TINY, "--workdir=x", "--trouble=tensorstore"), 1, "error: /a/b: permission denied; ", "chmod")
-    told = run(TINY, "--workdir=x", "--trouble=path", "--verbosity=1")
-    assert "Traceback" in told.stderr
-    assert told.stderr.splitlines()[-1].startswith("error: /a/file: permission denied; ")
+    done = run(TINY, "--workdir=x", "--trouble=path", "--verbosity=1")
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: /a/file: permission denied; ")
 
 
 def test_ctrl_c_is_one_line(run):

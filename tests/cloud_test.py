@@ -415,11 +415,11 @@ class Cloud:
         process.wait()
 
     def metrics(self):
-        return told(self.bucket / "run" / "metrics.jsonl")
+        return logged(self.bucket / "run" / "metrics.jsonl")
 
 
-def told(path):
-    """What a log tells, without times."""
+def logged(path):
+    """What a log holds, without times."""
     lines = [json.loads(line) for line in epath.Path(path).read_text().splitlines()]
     return [{key: value for key, value in line.items() if key in ("split", "step", "loss")} for line in lines]
 
@@ -471,7 +471,7 @@ def test_a_run_in_a_bucket_that_fails_and_is_killed(cloud, gcs, tmp_path):
         done = cloud.chain.run("pretrain", *cloud.pretrain_flags(tmp_path / "cache"))
     assert failed.total() > 10
     assert "trained to step 20" in done.stderr
-    assert cloud.metrics() == told(tmp_path / "local" / "metrics.jsonl")
+    assert cloud.metrics() == logged(tmp_path / "local" / "metrics.jsonl")
     shutil.rmtree(tmp_path / "cache")
 
     scores = json.loads(cloud.chain.run("evaluate", f"--workdir={cloud.bucket}/run").stdout)

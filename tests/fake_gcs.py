@@ -1,4 +1,4 @@
-"""A bucket on this host: fake-gcs-server behind a proxy that notes what is asked, and fails when it is told to."""
+"""A bucket on this host: fake-gcs-server behind a proxy that notes what is asked, and fails when it shall."""
 
 import collections
 import contextlib

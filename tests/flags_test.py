@@ -22,18 +22,18 @@ LIST = """
 import importlib, json, sys
 from absl import flags
 importlib.import_module(f"bert_jax.{sys.argv[1]}")
-told = {}
+errors = {}
 for module, defined in flags.FLAGS.flags_by_module_dict().items():
     for flag in defined:
         if "bert_jax" in module and isinstance(flag.parser, flags.IntegerParser | flags.FloatParser):
-            told[flag.name] = {}
+            errors[flag.name] = {}
             for value in sys.argv[2:]:
                 try:
                     flag.parse(value)
-                    told[flag.name][value] = ""
+                    errors[flag.name][value] = ""
                 except flags.IllegalFlagValueError as error:
-                    told[flag.name][value] = str(error)
-print(json.dumps(told))
+                    errors[flag.name][value] = str(error)
+print(json.dumps(errors))
 """
 
 

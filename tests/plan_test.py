@@ -212,8 +212,8 @@ def test_packed_rows_are_those_that_pretrain_makes(chain, tmp_path):
     done = chain.run("plan", *flags, "--topology=cpu:1", f"--json={out}")
     assert done.returncode == 0, done.stderr
     (phase,) = json.loads(out.read_text())["plans"][0]["phases"]
-    told = re.search(r"packing: (\d+) sequences a step in (\d+) rows", done.stderr)
-    assert (phase["global_batch_size"], phase["rows"]) == tuple(map(int, told.groups())) == (64, 48)
+    logged = re.search(r"packing: (\d+) sequences a step in (\d+) rows", done.stderr)
+    assert (phase["global_batch_size"], phase["rows"]) == tuple(map(int, logged.groups())) == (64, 48)
     assert sum(phase["product_flops"].values()) == pytest.approx(phase["model_flops"], rel=0.02)
 
 

@@ -77,8 +77,8 @@ def test_the_export_is_loaded_by_transformers(trained, chain, tmp_path):
     transformers = pytest.importorskip("transformers")
     workdir, _ = trained
     chain.run("export", f"--workdir={workdir}", "--format=huggingface", f"--output={tmp_path / 'hf'}")
-    _, told = transformers.BertForPreTraining.from_pretrained(tmp_path / "hf", output_loading_info=True)
-    assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    _, loading = transformers.BertForPreTraining.from_pretrained(tmp_path / "hf", output_loading_info=True)
+    assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
 
 def test_the_same_command_again_changes_nothing(trained, chain):

@@ -15,7 +15,7 @@ from bert_jax.workdir.read_checkpoint import read_params
 
 pytestmark = [
     pytest.mark.timeout(900),
-    # What Orbax leaves of a read that failed; the commands do not tell it.
+    # What Orbax leaves of a read that failed; the commands do not show it.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 

@@ -87,11 +87,11 @@ def start(status, **program):
         answer(None)
         return False
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with Path(status).open("w", buffering=1) as told:
+    with Path(status).open("w", buffering=1) as pipe:
         child = os.fork()
         if child:
-            told.write(f"{child}\n")
-            told.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+            pipe.write(f"{child}\n")
+            pipe.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
             os._exit(0)
     in_child(stdout=os.devnull, **program)
     return True

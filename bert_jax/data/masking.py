@@ -187,7 +187,7 @@ def _words(tokens: NDArray[np.int32], rules: MaskingRules) -> tuple[NDArray[np.i
 
 @compiled
 def _replacement(token: int, rules: MaskingRules, state: State) -> int:
-    """The input id in place of `token`: [MASK] (80 %), itself (10 %) or any token (10 %), if not told otherwise."""
+    """The input id in place of `token`: [MASK] (80 %), itself (10 %) or any token (10 %), unless given."""
     if random_float(state) < rules.mask_share:
         return rules.mask_id
     if random_float(state) < rules.kept_share:

@@ -82,6 +82,7 @@ class _Scored(TypedDict):
 class _Alike(TypedDict):
     score: Number
     _rank: NotRequired[Count]  # of the positive among those of all anchors
+    _neighbours: NotRequired[list[tuple[str, Number]]]  # of a few: the nearest texts, with their cosines
 
 
 class _Chosen(TypedDict):

@@ -1,4 +1,4 @@
-"""Where the positives of anchors rank among the positives of a whole file."""
+"""Which texts of a file are nearest to a text, and where the positives of anchors rank among those of a whole file."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from bert_jax.tasks.examples import PairExample
 
 _MOST = 20_000  # different positives, the first of a file, that are ranked: more take hours and say the same
 _ROWS = 256  # compared with them at a time
+_SHOWN, _NEAREST = 8, 4  # first texts of a file whose neighbours a person is shown, and how many
 
 
 def ranks_of_positives(vectors: np.ndarray, examples: Sequence[PairExample]) -> list[int]:
@@ -18,12 +19,8 @@ def ranks_of_positives(vectors: np.ndarray, examples: Sequence[PairExample]) -> 
       vectors: [examples, 2, dim], of anchor and positive, at length 1.
       examples: theirs.
     """
-    number = _candidates(examples)
-    first = [0] * len(number)  # an example that has the candidate
-    for row in range(len(examples) - 1, -1, -1):
-        if (place := number.get(examples[row].text2)) is not None:
-            first[place] = row
-    candidates, own = vectors[first, 1], _positives(examples, number)
+    number, first_row = _candidates(examples), _first_rows(examples)
+    candidates, own = vectors[[first_row[text] for text in number], 1], _positives(examples, number)
     ranks: list[int] = []
     for start in range(0, len(examples), _ROWS):
         scores = vectors[start : start + _ROWS, 0] @ candidates.T
@@ -33,6 +30,32 @@ def ranks_of_positives(vectors: np.ndarray, examples: Sequence[PairExample]) -> 
             # What differs in the last digits of a product is the same text, or as good.
             ranks.append(1 + int((of_row > positive + 1e-9).sum()))
     return ranks
+
+
+def nearest_texts(vectors: np.ndarray, examples: Sequence[PairExample]) -> dict[int, list[tuple[str, float]]]:
+    """Of the first examples with different texts, by their numbers: the nearest second texts, with their cosines.
+
+    Args as of `ranks_of_positives`.
+    """
+    number, first_row = _candidates(examples), _first_rows(examples)
+    candidates = vectors[[first_row[text] for text in number], 1]
+    texts, found, seen = list(number), dict[int, list[tuple[str, float]]](), set[str]()
+    for row, example in enumerate(examples):
+        if example.text in seen or len(seen) == _SHOWN:
+            continue
+        seen.add(example.text)
+        cosines = candidates @ vectors[row, 0]
+        nearest = [place for place in np.argsort(-cosines, kind="stable").tolist() if texts[place] != example.text]
+        found[row] = [(texts[place], float(cosines[place])) for place in nearest[:_NEAREST]]
+    return found
+
+
+def _first_rows(examples: Sequence[PairExample]) -> dict[str, int]:
+    """Second text -> the first example that has it."""
+    rows: dict[str, int] = {}
+    for row, example in enumerate(examples):
+        rows.setdefault(example.text2, row)
+    return rows
 
 
 def bm25_ranks(examples: Sequence[PairExample]) -> list[int | None]:

@@ -16,7 +16,7 @@ from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import PairExample
 from bert_jax.tasks.pairs import read_pairs
-from bert_jax.tasks.ranks import bm25_ranks, of_ranks, ranks_of_positives
+from bert_jax.tasks.ranks import bm25_ranks, nearest_texts, of_ranks, ranks_of_positives
 from bert_jax.tasks.rows import EncodedText, Rows, make_rows
 from bert_jax.tasks.task import Head, Prediction, score
 from bert_jax.tasks.whole_texts import HEADER
@@ -128,12 +128,17 @@ class Similarity:
     def predictions(
         self, outputs: Sequence[np.ndarray], rows: Rows, examples: Sequence[PairExample]
     ) -> list[Prediction]:
-        """{"score": the cosine}; of anchors also {"_rank": of the positive among those of all examples, from 1}."""
+        """{"score": the cosine}; of anchors also {"_rank": of the positive among those of all examples, from 1}.
+
+        Of the first few also {"_neighbours": the nearest second texts of all examples, with their cosines}.
+        """
         del rows
         vectors = np.stack([each[:2] for each in outputs]).astype(np.float64)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
         cosines = (vectors[:, 0] * vectors[:, 1]).sum(axis=-1)
         found: list[Prediction] = [{"score": float(each)} for each in cosines]
+        for row, nearest in nearest_texts(vectors, examples).items():
+            found[row]["_neighbours"] = nearest
         if not self.scored:
             for prediction, rank in zip(found, ranks_of_positives(vectors, examples), strict=True):
                 prediction["_rank"] = rank

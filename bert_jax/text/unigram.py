@@ -72,7 +72,7 @@ class Unigram:
         return cls(path.read_bytes(), do_lower_case, str(path), keep_accents)
 
     def as_alberts(self, do_lower_case: bool | None) -> "Unigram":
-        """The same with text prepared as ALBERT's, uncased unless told, if the first tokens are those of ALBERT."""
+        """The same with text prepared as ALBERT's, uncased unless given, if the first tokens are those of ALBERT."""
         first = (*ALBERTS_SPECIAL, *ALBERTS_SIGNS)
         if self.keep_accents is not None or tuple(self.tokens[: len(first)]) != first:
             return self

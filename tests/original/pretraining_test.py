@@ -111,11 +111,11 @@ def ours(start):
     key, objective = dropout_key(0, "threefry", "cpu"), PretrainingObjective(start.config)
     step = jax.jit(train_step(objective, model, optimizer, shardings["params"], key, StepOptions()))
     state = {"step": 0, "params": start.params, "opt_state": optimizer.init(start.params)}
-    told = []
+    means_of_steps = []
     for batch in start.batches:
         state, sums = step(state, batch)
-        told.append(objective.means(sums))
-    return jax.device_get(state), told
+        means_of_steps.append(objective.means(sums))
+    return jax.device_get(state), means_of_steps
 
 
 def test_the_same_log_probabilities(start, theirs):

@@ -246,8 +246,16 @@ def test_similarity_of_scored_pairs(workdir, parsed):
 
 
 def test_similarity_of_anchors(workdir, parsed):
-    answered = [pair(0, None, score=0.1, _rank=1), pair(1, None, score=0.9, _rank=3), pair(2, None, score=0.5, _rank=1)]
-    words = parsed(write_report(workdir("similarity", {"scored": False}, answered, {"mrr": [0.5]}))).words()
+    near = {"_neighbours": [("other", 0.75), ("a third", 0.5)]}
+    answered = [
+        pair(0, None, score=0.1, _rank=1, **near),
+        pair(1, None, score=0.9, _rank=3),
+        pair(2, None, score=0.5, _rank=1),
+    ]
+    path = write_report(workdir("similarity", {"scored": False}, answered, {"mrr": [0.5]}))
+    words = parsed(path).words()
+    assert "text 0 0.75 other 0.50 a third" in words
+    assert marks(path) == [("right", "other")]
     assert "Mean reciprocal rank on the test file is 50.0%" in words
     assert words.index("rank 3, cosine 0.90 text 1 other") < words.index("rank 1, cosine 0.10 text 0 other")
 

@@ -100,6 +100,12 @@ def test_ranks():
     assert ranks_of_positives(same, [pair("a", "p"), pair("b", "p")]) == [1, 1]
     task = Similarity(scored=False)
     predictions = task.predictions(list(vectors), None, examples)
+    # Of "c" at 2: s at 2.9, r at 1.4, "b" at 1.0 and "d" at 3.05, by their cosines; of the second "a" none.
+    nearest = [("r", np.cos(0.6)), ("s", np.cos(0.9)), ("b", np.cos(1.0)), ("d", np.cos(1.05))]
+    assert [text for text, _ in predictions[3]["_neighbours"]] == [text for text, _ in nearest]
+    np.testing.assert_allclose([each for _, each in predictions[3]["_neighbours"]], [each for _, each in nearest])
+    assert "_neighbours" not in predictions[1]
+    assert "d" not in [text for text, _ in predictions[4]["_neighbours"]]
     assert task.scores(predictions, examples)["accuracy@1"] == pytest.approx(5 / 6)
 
 

@@ -68,10 +68,10 @@ def test_which_tokens_continue_a_word(content):
 
 def test_case_is_lost_where_the_file_or_the_caller_says_so(content):
     folding = roberta_like(normalizer=normalizers.Lowercase()).to_str().encode()
-    keeps, told, folds = ByteBPE(content, None), ByteBPE(content, True), ByteBPE(folding, None)
-    assert [tokenizer.lowercase for tokenizer in (keeps, told, folds)] == [False, True, True]
+    keeps, uncased, folds = ByteBPE(content, None), ByteBPE(content, True), ByteBPE(folding, None)
+    assert [tokenizer.lowercase for tokenizer in (keeps, uncased, folds)] == [False, True, True]
     assert keeps.encode("The") != keeps.encode("the")
-    assert told.encode("The") == told.encode("the") == keeps.encode("the")
+    assert uncased.encode("The") == uncased.encode("the") == keeps.encode("the")
     assert folds.encode("The") == folds.encode("the")
 
 

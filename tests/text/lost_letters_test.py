@@ -1,4 +1,4 @@
-"""Which marks are letters: told by words that are others without them."""
+"""Which marks are letters: known by words that are others without them."""
 
 import unicodedata
 

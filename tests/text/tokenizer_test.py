@@ -159,7 +159,7 @@ def test_a_hugging_face_directory_says_what_becomes_of_accents_and_ideographs(
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "warned"),
     [
         (
             {"word_tokenizer_type": "mecab", "subword_tokenizer_type": "character"},
@@ -169,12 +169,12 @@ def test_a_hugging_face_directory_says_what_becomes_of_accents_and_ideographs(
         ({"word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece", "do_basic_tokenize": True}, ""),
     ],
 )
-def test_a_hugging_face_directory_whose_words_are_cut_otherwise_is_named(tmp_path, caplog, config, told):
+def test_a_hugging_face_directory_whose_words_are_cut_otherwise_is_named(tmp_path, caplog, config, warned):
     (tmp_path / "vocab.txt").write_text("\n".join(SPECIAL_TOKENS) + "\n")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     load_tokenizer(tmp_path)
-    assert (f"{tmp_path}/tokenizer_config.json says {told}" in caplog.text) == bool(told)
-    assert len(caplog.records) == bool(told)
+    assert (f"{tmp_path}/tokenizer_config.json says {warned}" in caplog.text) == bool(warned)
+    assert len(caplog.records) == bool(warned)
 
 
 def test_fingerprints_of_vocabularies_made_before_stay(tmp_path):

@@ -70,12 +70,12 @@ def test_which_tokens_continue_a_word(albert):
 
 def test_case_is_lost_where_the_file_or_the_caller_says_so(albert):
     folding = trained(**ALBERT, normalization_rule_name="nmt_nfkc_cf")
-    keeps, told, folds = Unigram(albert, None), Unigram(albert, True), Unigram(folding, None)
-    assert [tokenizer.lowercase for tokenizer in (keeps, told, folds)] == [False, True, True]
+    keeps, uncased, folds = Unigram(albert, None), Unigram(albert, True), Unigram(folding, None)
+    assert [tokenizer.lowercase for tokenizer in (keeps, uncased, folds)] == [False, True, True]
     assert keeps.encode("The") != keeps.encode("the")
-    assert told.encode("The") == told.encode("the") == keeps.encode("the")
+    assert uncased.encode("The") == uncased.encode("the") == keeps.encode("the")
     assert folds.encode("The") == folds.encode("the")
-    assert keeps.identity() != told.identity()
+    assert keeps.identity() != uncased.identity()
 
 
 @needs_published

@@ -119,7 +119,7 @@ def test_wordpiece_tells_which_characters_have_no_room(caplog):
     assert 0.3 < share < 0.4
     assert "single characters take 1305 of the 1305 tokens" in caplog.text
     assert f"1600 characters, {100 * share:.2g}% of the text, get no token (--vocab_size=2905 has room" in caplog.text
-    # What it says is true, and the text's rarest characters alone are told, too, if not as a warning.
+    # What it says is true, and the rarest characters of a text are logged, too, if not as a warning.
     caplog.clear()
     assert vocabulary.train_wordpiece([*CHINESE, "ж"], 2905, lowercase=True).tokens[5:] == IDEOGRAPHS
     assert "1 characters, 0.00031% of the text, get no token (they are too rare)" in caplog.text

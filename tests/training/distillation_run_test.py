@@ -36,7 +36,7 @@ BOTH = (
 )
 TEACHER = ("--config.model.num_hidden_layers=2", "--config.phases[0].steps=240")
 STUDENT = ("--config.model.type_vocab_size=0", "--config.phases[0].steps=60")
-# Of a loss in which the teacher weighs next to nothing, so that the distance from it is told all the same.
+# Of a loss in which the teacher weighs next to nothing, so that the distance from it is measured all the same.
 ALONE = ("--config.distillation.kl_weight=1e-6", "--config.distillation.cosine_weight=1e-6")
 BEGINS = ("--config.distillation.init_layers=1",)
 
@@ -141,8 +141,8 @@ def test_transformers_fills_in_masks_with_it(household, tmp_path):
     transformers = pytest.importorskip("transformers")
     flags = (f"--workdir={household.directory}/student", "--format=huggingface", f"--output={tmp_path}/hf")
     household.chain.run("export", *flags)
-    model, told = transformers.DistilBertForMaskedLM.from_pretrained(tmp_path / "hf", output_loading_info=True)
-    assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    model, loading = transformers.DistilBertForMaskedLM.from_pretrained(tmp_path / "hf", output_loading_info=True)
+    assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     fill = transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer)
     found = fill("the state of [MASK] is in the north")

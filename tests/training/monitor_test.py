@@ -1,4 +1,4 @@
-"""What a run tells beside its steps: series by group, the trace, the report while it runs, Weights & Biases."""
+"""What a run logs beside its steps: series by group, the trace, the report while it runs, Weights & Biases."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def test_the_trace_of_the_chosen_steps_loads(monitored):
     planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
     events = [event.name for plane in planes for line in plane.lines for event in line.events]
     assert len(events) > 100
-    assert sum("PjitFunction(step)" in name for name in events) in (3, 6)  # as often as the lines that tell it
+    assert sum("PjitFunction(step)" in name for name in events) in (3, 6)  # as often as the lines that say it
 
 
 @pytest.mark.parametrize(

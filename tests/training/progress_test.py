@@ -61,7 +61,7 @@ def test_a_bar_where_somebody_watches():
     try:
         while chunk := os.read(terminal, 4096):
             shown += chunk
-    except OSError:  # how Linux tells that the other end of a terminal was closed
+    except OSError:  # how Linux says that the other end of a terminal was closed
         pass
     assert run.wait() == 0
     lines = shown.decode().replace("\r\n", "\n").split("\n")

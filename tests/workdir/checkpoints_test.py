@@ -185,7 +185,7 @@ def test_a_reader_makes_no_directory(tmp_path):
 
 @pytest.fixture
 def quiet():
-    """Without Orbax's log: each of its threads tells its traceback, and two at once are too much for CPython 3.11.
+    """Without Orbax's log: each of its threads logs its traceback, and two at once are too much for CPython 3.11.
 
     (python/cpython#106905: SystemError, AST constructor recursion depth mismatch. The verbs leave those lines out too.)
     """

@@ -60,7 +60,7 @@ def test_a_killed_run_that_goes_on_tells_no_step_twice(tmp_path):
         torn.write('{"split": "train", "step": 20, "lo')
 
     with MetricsLog(tmp_path, resume_step=40) as log:
-        log.write("train", 40, {"loss": -1.0})  # told by the first run already
+        log.write("train", 40, {"loss": -1.0})  # logged by the first run already
         for step in range(50, 120, 10):
             log.write("train", step, {"loss": 1000.0 - step})
 

@@ -6,7 +6,17 @@ from functools import partial
 import numpy as np
 
 from bert_jax.reporting.answer_figures import scatter_figure
-from bert_jax.reporting.answers.parts import MOST_MISTAKES, Answered, Card, Cards, Drawing, Make, plain
+from bert_jax.reporting.answers.parts import (
+    MOST_MISTAKES,
+    Answered,
+    Card,
+    Cards,
+    Drawing,
+    Make,
+    Marked,
+    plain,
+    shortened,
+)
 from bert_jax.tasks.task import Task
 
 
@@ -21,8 +31,9 @@ def regression_parts(task: Task, answered: Answered) -> Iterator[Make]:
 
 
 def similarity_parts(task: Task, answered: Answered) -> Iterator[Make]:
-    """With gold scores, those beside cosines and pairs out of order; else the positives that are least alike."""
+    """Neighbours; with gold scores, those beside cosines and pairs out of order, else the positives least alike."""
     del task
+    yield partial(_neighbours, answered)
     scored = [(one, each) for one, each in answered if one.score is not None]
     if not scored:
         yield partial(_least_alike, answered)
@@ -50,6 +61,27 @@ def _worst_numbers(gold: Sequence[float], answered: Answered, errors: np.ndarray
         for place in places
     ]
     return Cards("The worst mistakes", explained, cards)
+
+
+def _neighbours(answered: Answered) -> Cards | None:
+    """A few texts with those of the file that are nearest to them, and whether they belong together."""
+    positives: dict[str, set[str]] = {}
+    for one, _ in answered:
+        if one.score is None:
+            positives.setdefault(one.text, set()).add(one.text2)
+    cards = [
+        Card("", [*plain(one.text), *(_neighbour(near, positives.get(one.text)) for near in each["_neighbours"])])
+        for one, each in answered
+        if each.get("_neighbours")
+    ]
+    explained = "The first texts of the file, and the second texts that are nearest to each, with their cosines."
+    keys = [("right", "belongs to it")] if positives else []
+    return Cards("Neighbours", explained, cards, keys) if cards else None
+
+
+def _neighbour(near: tuple[str, float], positives: set[str] | None) -> list[Marked]:
+    text, cosine = near
+    return [Marked(f"{cosine:.2f} "), Marked(shortened(text), "right" if positives and text in positives else "")]
 
 
 def _least_alike(answered: Answered) -> Cards:
