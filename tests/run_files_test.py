@@ -27,6 +27,8 @@ SAMPLE = {
     "predictions": [{"position": 1, "label": "a", "guesses": [["a", 0.5], ["b", 0.25]]}],
     "next_sentence": {"label": "random", "probability_next": 0.8},
 }
+OF_ORDER = SAMPLE | {"next_sentence": None, "sentence_order": {"label": "in_order", "probability_in_order": 0.8}}
+ALIGNED = SAMPLE | {"next_sentence": None, "alignment": {"label": "aligned", "probability_aligned": 0.8}}
 FILES = {
     "config.json": json.loads(to_json(Config(phases=(PhaseConfig(steps=10), PhaseConfig(steps=5))))),
     "metrics.jsonl": [
@@ -34,7 +36,7 @@ FILES = {
         {"split": "validation", "step": 10, "time": 1e9 + 5, "masked_lm_loss": 3.0, "unigram_loss": 3.5},
     ],
     "runs.jsonl": [{"started": 1e9, "ended": 1e9 + 9, "from_step": 0, "to_step": 10, "seconds": {"steps": 7.5}}],
-    "samples.json": [SAMPLE],
+    "samples.json": [SAMPLE, OF_ORDER, ALIGNED],
     "skipped.jsonl": [{"step": 3, "phase": 0, "records": [1, 2], "loss": "nan", "gradient_norm": 1.0}],
     "export.json": {"files": ["README.md", "weights.npz"]},
 }

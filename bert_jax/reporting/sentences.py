@@ -129,20 +129,19 @@ def readable(sample: dict[str, Any]) -> Sample:
         masked=list(masked.values()),
         is_next=is_next,
         probability_next=probability_next,
-        of_order="sentence_order" in sample,
-        of_alignment="alignment" in sample,
+        of_order=bool(sample.get("sentence_order")),
+        of_alignment=bool(sample.get("alignment")),
     )
 
 
 def _pair(sample: dict[str, Any]) -> tuple[bool | None, float]:
     """Whether the second sentence follows the first, None if there is no pair; and what probability that has."""
-    if "sentence_order" in sample:
-        order = sample["sentence_order"]
+    if order := sample.get("sentence_order"):
         return order["label"] == "in_order", order["probability_in_order"]
-    if "alignment" in sample:
-        return sample["alignment"]["label"] == "aligned", sample["alignment"]["probability_aligned"]
-    if "next_sentence" in sample:
-        return sample["next_sentence"]["label"] == "next", sample["next_sentence"]["probability_next"]
+    if alignment := sample.get("alignment"):
+        return alignment["label"] == "aligned", alignment["probability_aligned"]
+    if following := sample.get("next_sentence"):
+        return following["label"] == "next", following["probability_next"]
     return None, 0.0
 
 
