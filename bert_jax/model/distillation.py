@@ -1,16 +1,13 @@
 """BERT as student or teacher: the pretraining model, from which more is taken than its logits."""
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from bert_jax.config import ModelConfig
-from bert_jax.model.encoder import parameter_group
-from bert_jax.model.functional import Model, functional
-from bert_jax.model.pretraining import PretrainingLogits, PretrainingModel
+from bert_jax.model.functional import Model
+from bert_jax.model.pretraining import PretrainingLogits, PretrainingModel, pretraining_model
 
 
 class WordLogits(NamedTuple):
@@ -62,9 +59,4 @@ def distillation_model(
     config: ModelConfig, dtype: str = "float32", remat: str = "none", by_sequence: bool = False
 ) -> Model:
     """The model as pure functions, as pretraining.py has it."""
-
-    def build(rngs: nnx.Rngs) -> DistillationModel:
-        return DistillationModel(config, jnp.dtype(dtype), rngs, remat, by_sequence)
-
-    group = functools.partial(parameter_group, num_layers=config.distinct_layers)
-    return functional(build, jnp.dtype(dtype), group)
+    return pretraining_model(config, dtype, remat, by_sequence, DistillationModel)

@@ -68,12 +68,19 @@ class PretrainingModel(nnx.Module):
 
 
 def pretraining_model(
-    config: ModelConfig, dtype: str = "float32", remat: str = "none", by_sequence: bool = False
+    config: ModelConfig,
+    dtype: str = "float32",
+    remat: str = "none",
+    by_sequence: bool = False,
+    kind: type[PretrainingModel] = PretrainingModel,
 ) -> Model:
-    """The model as pure functions. `by_sequence` changes the shape of the layers' activations only (encoder.py)."""
+    """The model as pure functions. `by_sequence` changes the shape of the layers' activations only (encoder.py).
+
+    kind: the class, where more is read of it than its logits (distillation.py).
+    """
 
     def build(rngs: nnx.Rngs) -> PretrainingModel:
-        return PretrainingModel(config, jnp.dtype(dtype), rngs, remat, by_sequence)
+        return kind(config, jnp.dtype(dtype), rngs, remat, by_sequence)
 
     group = functools.partial(parameter_group, num_layers=config.distinct_layers)
     return functional(build, jnp.dtype(dtype), group)

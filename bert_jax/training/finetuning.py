@@ -1,7 +1,7 @@
 """Fine-tuning: labelled files and a pretrained model to a directory that predicts; several seeds in turn."""
 
-import dataclasses
 import json
+from collections.abc import Mapping
 
 import jax
 from etils import epath
@@ -47,17 +47,16 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     teacher = _teacher(config, files, pretrained)
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
     check_same_teacher(workdir, teacher)
-    material = dataclasses.replace(_material(config, files, pretrained), teacher=teacher)
+    material = _material(config, files, pretrained, _floors(workdir, files), teacher)
     digests = _check_same_rows(workdir, config.task, material)
     mesh = make_mesh(config.mesh)
-    floors = _floors(workdir, files)
-    material = dataclasses.replace(material, floors=floors)
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(workdir, teacher)
         run_directory.claim(workdir, config, pretrained.tokenizer)
         replace_text(workdir / ROWS, json.dumps(digests))
-        replace_text(workdir / FLOORS, json.dumps({split: without_nan(each) for split, each in floors.items()}))
+        floors = {split: without_nan(each) for split, each in material.floors.items()}
+        replace_text(workdir / FLOORS, json.dumps(floors))
     of_workdir = (lambda _: report(workdir)) if report else None
     runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer) for number in range(seeds)]
     scores = [run.result(mesh, of_workdir) for run in runs]
@@ -71,13 +70,19 @@ def _teacher(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained)
     return read_task_teacher(config.teacher, files.task, pretrained.tokenizer, config.text.max_length)
 
 
-def _material(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained) -> Material:
-    """Examples as rows."""
+def _material(
+    config: FineTuningConfig,
+    files: TaskFiles,
+    pretrained: Pretrained,
+    floors: Mapping[str, Floors],
+    teacher: Teacher | None,
+) -> Material:
+    """What a run is made of: examples as rows, and what is known of them."""
     lengths: dict[str, TextLengths] = {}
     rows = {name: _rows(config, files, name, pretrained.tokenizer, lengths) for name in ("train", "dev", "test")}
     train_rows = rows["train"]
     assert train_rows is not None
-    return Material(files, train_rows, rows["dev"], rows["test"], {}, pretrained.arrays, lengths)
+    return Material(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, lengths, teacher)
 
 
 def _check_same_rows(workdir: epath.Path, config: TaskConfig, material: Material) -> dict[str, str]:
