@@ -16,8 +16,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # in the processes that tests start, too
 os.environ["USE_TF"] = "0"  # lest transformers imports TensorFlow, which judges our files, into every test
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 # What any process has compiled, however quickly, no other one need compile, in later runs of the tests either.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{Path(__file__).parents[1]}/.pytest_cache/d/compiled"
-os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**29)
+COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "d" / "compiled"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(COMPILED)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # Only in processes that tests start. tensorboardX imports torch where it finds it, which takes two seconds a process
 # and which nobody needs.
@@ -40,6 +40,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
 TIME_LIMIT_SECONDS = 300  # of one test; a hang ends with a stack trace
+
+
+def pytest_configure():
+    # Here, and not by JAX's limit: with one, a process that is killed while it writes an entry, as many a test kills
+    # one, leaves a cache that takes no other entry.
+    if "PYTEST_XDIST_WORKER" not in os.environ and sum(path.stat().st_size for path in COMPILED.glob("*")) > 2**29:
+        shutil.rmtree(COMPILED)
 
 
 def pytest_collection_modifyitems(items):

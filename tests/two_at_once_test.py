@@ -1,6 +1,7 @@
 """The same command twice at once on one directory: the second stops at once with one line, and the first goes on."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,8 @@ def test_many_at_once_leave_one_whole_output(finished_run, chain, tmp_path, verb
     assert any(process.returncode == 0 for process in started), said
     for process, stderr in zip(started, said, strict=True):
         assert "Traceback" not in stderr
-        assert process.returncode == 0 or "is being written by process" in stderr.splitlines()[-1]
+        # Which process it is, the winner of a race may not have written yet.
+        assert process.returncode == 0 or re.search(r"is being written by (another )?process", stderr.splitlines()[-1])
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
