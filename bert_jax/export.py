@@ -1,7 +1,8 @@
 """Write a trained model in another framework's format, with tokenizer and model card.
 
 python -m bert_jax.export --workdir=DIR|--model=MODEL --output=DIR
-    --format=huggingface|sentence-transformers|numpy|tensorflow [--step=N] [--family=bert|roberta|albert|distilbert]
+    --format=huggingface|sentence-transformers|numpy|tensorflow|onnx|stablehlo [--step=N]
+    [--family=bert|roberta|albert|distilbert] [--quantize=int8 [--test=FILE]] [--opset=N] [--dtype=bfloat16]
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from bert_jax import cli
 from bert_jax.interchange.exports import LIBRARIES, Wanted
 from bert_jax.interchange.families import FAMILIES
 from bert_jax.interchange.foreign_exports import export
+from bert_jax.serving.options import define_options
+from bert_jax.serving.programs import program_writer
 from bert_jax.storage.new_directory import new_directory
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain or bert_jax.finetune.")
@@ -22,23 +25,27 @@ _FORMAT = flags.DEFINE_enum(
     list(LIBRARIES),
     "What to write; huggingface is for transformers (BertForPreTraining and its relatives, or the class of the task), "
     "sentence-transformers for the encoder with the mean of its states, tensorflow for the programs of "
-    "google-research/bert (pretrained models only), numpy an .npz file.",
+    "google-research/bert (pretrained models only), numpy an .npz file, onnx and stablehlo a program.",
     required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to write; an earlier export in it is replaced.", required=True)
 _STEP = flags.DEFINE_integer(
     "step", None, "Step of the checkpoint of a pretraining run to export. Default: the newest.", 0
 )
-_NORMALIZE = flags.DEFINE_boolean("normalize", False, "sentence-transformers: vectors have length 1.")
+_NORMALIZE = flags.DEFINE_boolean("normalize", False, "sentence-transformers, onnx, stablehlo: vectors have length 1.")
 _FAMILY = flags.DEFINE_enum("family", None, list(FAMILIES), "As which of transformers' models. Default: as what it is.")
-_DROP_HEADS = flags.DEFINE_boolean("drop_heads", False, "--model: leave out the head of a task that it has.")
+_DROP_HEADS = flags.DEFINE_boolean(
+    "drop_heads", False, "onnx, stablehlo: the encoder alone. --model: leave out the head of a task that it has."
+)
+_PROGRAM = define_options()
 flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
 
 
 def main(argv: Sequence[str]) -> None:
     """Write the output directory whole, or leave it as it was."""
     del argv
-    wanted = Wanted(_FORMAT.value, _STEP.value, _NORMALIZE.value, _FAMILY.value, _DROP_HEADS.value)
+    writer = program_writer(_FORMAT.value, _PROGRAM())
+    wanted = Wanted(_FORMAT.value, _STEP.value, _NORMALIZE.value, _FAMILY.value, _DROP_HEADS.value, writer)
     with new_directory(_OUTPUT.value) as aside:
         what = export(aside, _WORKDIR.value, _MODEL.value, wanted)
     logging.info("exported %s to %s", what, _OUTPUT.value)

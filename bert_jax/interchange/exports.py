@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 from etils import epath
@@ -14,6 +15,7 @@ from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
+from bert_jax.interchange.programs import MASKED_LM, Servable
 from bert_jax.interchange.renames import nest
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
 from bert_jax.interchange.task_card import task_card
@@ -31,7 +33,10 @@ LIBRARIES = {
     "sentence-transformers": "sentence-transformers",
     "numpy": "numpy",
     "tensorflow": "tensorflow",
+    "onnx": "onnx",
+    "stablehlo": "jax",
 }
+FOR_TRANSFORMERS = ("huggingface", "sentence-transformers", "onnx")  # they have its config.json, of a family
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Wanted:
     step: int | None = None  # of the checkpoint; None: the newest
     normalize: bool = False  # sentence-transformers: vectors have length 1
     family: str | None = None  # a key of FAMILIES: as which transformers gets it; None: as what it is
-    drop_heads: bool = False  # of somebody else's model: a task's head may be left out
+    drop_heads: bool = False  # of somebody else's model: a task's head may be left out; of a program: any head
+    write_program: Callable[[epath.Path, Servable], str] | None = None  # of onnx and stablehlo: serving/programs.py
 
 
 def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wanted) -> int:
@@ -53,19 +59,30 @@ def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
     trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
-    family = write_pretrained(directory, trained, model, tokenizer, wanted)
-    card = model_card(trained, model, tokenizer, LIBRARIES[wanted.kind], family)
-    (directory / "README.md").write_text(card)
+    written = write_pretrained(directory, trained, model, tokenizer, wanted, str(workdir))
+    library = LIBRARIES[wanted.kind]
+    card = model_card(trained, model, tokenizer, library, written.family, written.is_encoder)
+    (directory / "README.md").write_text(card + written.of_program)
     return trained.step
 
 
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What a card tells of the files beside it."""
+
+    family: Family  # as which the model is written
+    is_encoder: bool  # without heads
+    of_program: str = ""  # the card's part about the program that it is written as, if it is
+
+
 def write_pretrained(
-    directory: epath.Path, trained: Trained, model: ModelConfig, tokenizer: Tokenizer, wanted: Wanted
-) -> Family:
-    """Write all but the card of a pretraining model, or of an encoder alone; gives the family it is written as."""
+    directory: epath.Path, trained: Trained, model: ModelConfig, tokenizer: Tokenizer, wanted: Wanted, source: str
+) -> Written:
+    """Write all but the card of a pretraining model, or of an encoder alone; `source` is where it was."""
     is_encoder = wanted.kind == "sentence-transformers" or "masked_lm" not in trained.params
-    head = ENCODER if is_encoder else PRETRAINING
-    family = _family(model, wanted, head)
+    is_encoder |= wanted.write_program is not None and wanted.drop_heads
+    family = _family(model, wanted, ENCODER if is_encoder else PRETRAINING)
+    of_program = ""
     match wanted.kind:
         case "huggingface" if "masked_lm" in trained.params:
             write_huggingface(directory, trained, model, tokenizer, family)
@@ -79,11 +96,16 @@ def write_pretrained(
             write_tensorflow(directory, trained, model, tokenizer)
         case "numpy":
             write_numpy(directory, trained, model, tokenizer)
-    return family
+        case "onnx" | "stablehlo" if wanted.write_program:
+            head, length = ENCODER if is_encoder else MASKED_LM, model.max_position_embeddings
+            of_program = wanted.write_program(
+                directory, Servable(trained.params, model, head, tokenizer, length, family, source)
+            )
+    return Written(family, is_encoder, of_program)
 
 
 def _family(model: ModelConfig, wanted: Wanted, head: str) -> Family:
-    if wanted.kind in ("huggingface", "sentence-transformers"):
+    if wanted.kind in FOR_TRANSFORMERS:
         return chosen_family(model, wanted.family, head)
     if wanted.family:
         raise UserError(f"--family={wanted.family} is for transformers; leave it out with --format={wanted.kind}")
@@ -101,7 +123,9 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     if wanted.kind == "tensorflow":
         raise UserError("--format=tensorflow is for pretrained models; give --format=huggingface or numpy")
     model = fine_tuned.read_description(workdir)
-    head = ENCODER if wanted.kind == "sentence-transformers" else CLASSES[model.kind].head
+    is_encoder = wanted.kind == "sentence-transformers" or (wanted.write_program is not None and wanted.drop_heads)
+    head = ENCODER if is_encoder else CLASSES[model.kind].head
+    of_program = ""
     family = _family(model.model, wanted, head)
     tokenizer = load_tokenizer(f"{workdir}/tokenizer")
     if tokenizer.fingerprint != model.vocab_fingerprint:
@@ -120,10 +144,14 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
             write_numpy(directory, Trained(model.step, params, {}, {}), model.model, tokenizer)
             task = {"task": model.kind, **model.settings}
             (directory / "task_settings.json").write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n")
+        case "onnx" | "stablehlo" if wanted.write_program:
+            length = model.text.max_length
+            servable = Servable(params, model.model, head, tokenizer, length, family, str(workdir), model)
+            of_program = wanted.write_program(directory, servable)
     card = task_card(
         model, _json(workdir, "scores.json"), _json(workdir, "config.json"), LIBRARIES[wanted.kind], family
     )
-    (directory / "README.md").write_text(card)
+    (directory / "README.md").write_text(card + of_program)
     return model.step
 
 

@@ -64,7 +64,7 @@ def write_task_model(
     if head == ENCODER:
         state_dict = encoder_to_huggingface(params, model.model, family, pad_id)
     else:
-        params = _on_the_scale_of_the_labels(model, params)
+        params = on_the_scale_of_the_labels(model, params)
         outputs = len(params["classifier"]["bias"])
         state_dict = task_to_huggingface(params, head, outputs, model.model, family, pad_id)
     write_model(directory, state_dict, task_config(model, pad_id, family) | ends_of_text(tokenizer, family))
@@ -136,7 +136,7 @@ def task_config(model: FineTuned, pad_id: int, family: Family = BERT) -> dict[st
     return settings
 
 
-def _on_the_scale_of_the_labels(model: FineTuned, params: Params) -> Params:
+def on_the_scale_of_the_labels(model: FineTuned, params: Params) -> Params:
     """A regression learns (label - mean) / sd: its last layer, times sd and plus mean, gives the label."""
     if model.kind != "regression":
         return params

@@ -88,10 +88,19 @@ def converted_card(
     )
 
 
-def model_card(trained: Trained, model: ModelConfig, tokenizer: Tokenizer, library: str, family: Family = BERT) -> str:
-    """The text of the card; depends on nothing but its arguments. `library` is the one that the files are for."""
+def model_card(
+    trained: Trained,
+    model: ModelConfig,
+    tokenizer: Tokenizer,
+    library: str,
+    family: Family = BERT,
+    is_encoder: bool = False,
+) -> str:
+    """The text of the card; depends on nothing but its arguments. `library` is the one that the files are for.
+
+    is_encoder: what is written has no heads.
+    """
     config = trained.description["config"]
-    is_encoder = library == "sentence-transformers"
     vectors = "of the encoder alone: a text's vector is the mean of its tokens' last hidden states"
     return _PAGE.format(
         library=library,

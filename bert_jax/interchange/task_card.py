@@ -81,6 +81,7 @@ import numpy
 
 weights = numpy.load("DIR/params.npz")  # names are paths, say "classifier/kernel"; settings are in config.json""",
 }
+_BELOW = "How it is run stands below."  # of programs (serving/program_card.py)
 
 _FILES = {
     "transformers": "Weights in `model.safetensors`; architecture and labels in `config.json`; the tokenizer's files.",
@@ -88,6 +89,9 @@ _FILES = {
     "tokenizer's\nfiles; what is done with hidden states in `modules.json`, `1_Pooling/` and `*sentence*.json`.",
     "numpy": "Weights in `params.npz`; architecture in `config.json`; labels, in the order of the outputs, in\n"
     "`task_settings.json`; the tokenizer's own files.",
+    "onnx": "Program and weights in `*.onnx`; architecture and labels in `config.json`; the tokenizer's files.",
+    "jax": "The program in `model.stablehlo`, its weights in `params.npz`, names, shapes and labels in `program.json`; "
+    "the\ntokenizer's files.",
 }
 
 
@@ -95,7 +99,9 @@ def task_card(
     model: FineTuned, summary: Mapping[str, Any], config: Mapping[str, Any], library: str, family: Family = BERT
 ) -> str:
     """The text of the card; `summary` is the workdir's scores.json, {} if there is none, `config` its config.json."""
-    load = _LOADS[library].format(auto=_AUTO[CLASSES[model.kind].name])
+    use = _BELOW
+    if library in _LOADS:
+        use = f"```python\n{_LOADS[library].format(auto=_AUTO[CLASSES[model.kind].name])}\n```"
     return _PAGE.format(
         library=library,
         family=family,
@@ -108,7 +114,7 @@ def task_card(
         outputs=_outputs(model),
         scores=_scores(model, summary),
         files=_FILES[library],
-        use=f"```python\n{load}\n```" + ("\n\n" + _LONG if model.text.long != "cut" else ""),
+        use=use + ("\n\n" + _LONG if model.text.long != "cut" else ""),
         command=_command(model),
         versions="\n".join(f"- {name} {version}" for name, version in sorted(model.versions.items())),
         config=json.dumps(config, indent=2, sort_keys=True),

@@ -51,7 +51,10 @@ class Embeddings(nnx.Module):
         if self.has_token_types:
             embedded = embedded + jnp.take(whole_table(self.token_type), segment_ids, axis=0)
         positions = whole_table(self.position)
-        positions = positions[None, : input_ids.shape[1]] if position_ids is None else positions[position_ids]
+        if position_ids is None:  # an index, [: length], would not be one of a length that is a symbol (jax.export)
+            positions = jax.lax.slice_in_dim(positions, 0, input_ids.shape[1])[None]
+        else:
+            positions = positions[position_ids]
         normalized = dropout(self.norm(embedded + positions), self.rate, dropout_key)
         return self.projection(normalized) if self.has_projection else normalized
 
@@ -71,4 +74,4 @@ def tied_logits(hidden: jax.Array, table: jax.Array, bias: jax.Array) -> jax.Arr
     bias = jnp.pad(bias, (0, len(table) - len(bias)), constant_values=NO_TOKEN)
     # The bias as a product with ones: so its gradient is one, too, and no sum over rows, for which XLA's CPU compiler
     # takes ten times as long.
-    return logits + jnp.ones((len(hidden), 1)) @ bias[None]
+    return logits + jnp.ones((hidden.shape[0], 1)) @ bias[None]

@@ -91,7 +91,7 @@ class Encoder(nnx.Module):
         for done, (number, layer_key) in enumerate(in_turn, 1):
             queries = query_positions if done == len(layer_keys) else None
             hidden = constrain(self._layer(number)(hidden, score_bias, layer_key, queries), *axes)
-            hidden_states.append(hidden.reshape(len(embedded), -1, hidden.shape[-1]))
+            hidden_states.append(hidden.reshape(embedded.shape[0], -1, hidden.shape[-1]))
         return hidden_states
 
     def _layer(self, number: int) -> Callable[..., jax.Array]:

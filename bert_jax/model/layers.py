@@ -158,7 +158,7 @@ class Layer(nnx.Module):
 
 def _tokens_at(hidden: jax.Array, positions: jax.Array) -> jax.Array:
     """Of hidden [batch * length, embed] or [batch, length, embed] the positions [batch, n]: n in length's place."""
-    by_sequence = hidden.reshape(len(positions), -1, hidden.shape[-1])
+    by_sequence = hidden.reshape(positions.shape[0], -1, hidden.shape[-1])
     taken = jnp.take_along_axis(by_sequence, positions[:, :, None], axis=1)
     return taken if hidden.ndim == 3 else taken.reshape(-1, hidden.shape[-1])
 
