@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "tasks",
         "inference",
     },
+    "serving": {"errors", "config", "model", "tasks", "interchange", "inference"},
     "planning": {"errors", "config", "data", "parallel", "objectives", "scopes", "training", "storage"},
     "reporting": {"errors", "config", "objectives", "storage", "tasks", "workdir"},
 }
@@ -58,11 +59,12 @@ NO_BUSINESS = {
     "tasks": {"jax", "flax", "optax", "orbax"},
     "interchange": {"flax", "optax"},
     "inference": {"flax", "optax"},
+    "serving": {"flax", "optax", "orbax"},
     "reporting": {"jax", "flax", "optax", "orbax"},
 }
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.
 OPTIONAL = {
-    *("wandb", "tensorflow", "torch", "transformers", "apache_beam"),
+    *("wandb", "tensorflow", "torch", "transformers", "apache_beam", "onnx", "onnxruntime"),
     *("sklearn", "scipy", "seqeval", "ir_measures", "bm25s"),
 }
 DRAWERS = {"utils", "util", "common", "helpers", "types", "misc"}

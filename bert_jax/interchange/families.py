@@ -40,7 +40,7 @@ def chosen_family(config: ModelConfig, asked: str | None, head: str = PRETRAININ
     if config.left_to_right:
         raise UserError(
             "Hugging Face's encoders see text on both sides, and this model is of left_to_right=True; "
-            "give --format=numpy"
+            "give --format=numpy or stablehlo"
         )
     own = family_of(config, head)
     family = FAMILIES[asked] if asked else own

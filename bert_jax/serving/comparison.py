@@ -75,7 +75,7 @@ def compare(plain: Path, int8: Path, model: Servable, labelled: Labelled | None)
     of_plain, of_int8 = _in_turn(programs, rows, model.head)
     speeds = [f"{len(of_plain) / program.seconds:.1f}" for program in programs]
     table = [
-        Line("size, MB", *(f"{_bytes(path) / 1e6:.1f}" for path in (plain, int8))),
+        Line("size, MB", *(f"{_bytes(path) / 1e6:,.2f}" for path in (plain, int8))),
         Line("texts a second, one a batch", *speeds),
     ]
     if labelled:
@@ -93,7 +93,7 @@ def _bytes(file: Path) -> int:
 
 
 def _sentences(model: Servable) -> Rows:
-    """SENTENCES; of a model of bare ids as many rows of some. A row of several texts has each twice."""
+    """SENTENCES; of a model of bare ids as many rows of some. The choices of a row are two of them."""
     encoder = TextEncoder(model.tokenizer, TextConfig(max_length=model.max_length), windows=False)
     if model.tokenizer.kind == "ids":
         some = [list(range(length)) for length in (9, 4, 2, 20)]
@@ -106,7 +106,8 @@ def _sentences(model: Servable) -> Rows:
 def _rows_of(texts: Sequence[EncodedText], head: str) -> Rows:
     if head != "choice":
         return make_rows(texts, range(len(texts)))
-    return make_rows([text for text in texts for _ in range(2)], range(len(texts)), texts_per_row=2)
+    pairs = zip(texts, [*texts[1:], texts[0]], strict=True)
+    return make_rows([text for pair in pairs for text in pair], range(len(texts)), texts_per_row=2)
 
 
 def _in_turn(programs: tuple[OnnxProgram, OnnxProgram], rows: Rows, head: str) -> tuple[list[Feed], list[Feed]]:

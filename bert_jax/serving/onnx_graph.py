@@ -30,7 +30,7 @@ class Graph:
         from onnx import numpy_helper
 
         if name not in self._weights:
-            self._weights[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            self._weights[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
     def number(self, value: float) -> str:
