@@ -78,5 +78,4 @@ def library(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        packages = "'bert_jax[onnx]'" if name == "onnx" else f"'bert_jax[onnx]' {name}"
-        raise UserError(f"{what} needs {name}, which is not installed; pip install {packages}") from error
+        raise UserError(f"{what} needs {name}, which is not installed; pip install 'bert_jax[onnx]'") from error
