@@ -68,9 +68,12 @@ def pytest_collection_finish():
 PLAIN_LOOPS = ("xla_cpu_use_fusion_emitters", False)
 
 
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """XLA's cheap optimizations only, which takes a fraction of the time, for tests that compile whole steps."""
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation(request):
+    """XLA's cheap optimizations only, which takes half of the time; all of them in files with the marker."""
+    if request.node.get_closest_marker("all_optimizations"):
+        yield
+        return
 
     def quick(*arguments, **options):
         chosen = of_jax(*arguments, **options)
