@@ -11,7 +11,6 @@ from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.training.finetuning import finetune
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 TOPICS = (["wing", "lift", "plane", "air", "flow", "hull"], ["cat", "dog", "fox", "brown", "lazy", "jump"])
 WORDS = [*TOPICS[0], *TOPICS[1]]
 

@@ -19,7 +19,6 @@ from bert_jax.training.nonfinite import first_nonfinite, jit_search, stop_if_non
 from bert_jax.training.pretraining import pretraining_program
 from bert_jax.training.state import init_state
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 
 

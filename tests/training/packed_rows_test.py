@@ -14,7 +14,6 @@ from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.training.inputs import open_phases, with_records
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS = 24
 
 

@@ -19,7 +19,6 @@ from bert_jax.training.optimizer import clip, make_optimizer
 from bert_jax.training.state import state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS, STEPS = 16, 3
 PAPER = "paper"  # its optimizer, at a rate that moves the weights at once
 DESCENT = optax.sgd(1.0)  # new weights are the old ones minus the gradient

@@ -31,7 +31,6 @@ from bert_jax.workdir.trained import read_trained
 
 RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 transformers = pytest.importorskip("transformers")
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def hugging_face(config, directory):
