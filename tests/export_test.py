@@ -10,6 +10,7 @@ from pydoc_data.topics import topics
 
 import jax
 import numpy as np
+import onnxruntime
 import optax
 import pytest
 import torch
@@ -200,6 +201,20 @@ def test_an_encoder_for_sentence_transformers(export, workdir, tmp_path):
     assert not (tmp_path / "out" / "1_Pooling").exists()
 
 
+def test_programs(export, workdir, tmp_path):
+    """tests/serving/ has what they compute."""
+    done = export(workdir, tmp_path / "onnx", "--format=onnx", "--step=5")
+    assert done.returncode == 0, done.stderr
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx")
+    assert [each.name for each in session.get_outputs()] == ["logits"]
+    assert "after 5 of 10 steps" in (tmp_path / "onnx" / "README.md").read_text()
+    done = export(workdir, tmp_path / "hlo", "--format=stablehlo", "--drop_heads")
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "hlo" / "program.json").read_text())
+    assert list(about["outputs"]) == ["last_hidden_state", "sentence_embedding"]
+    assert "of the encoder alone" in (tmp_path / "hlo" / "README.md").read_text()
+
+
 @pytest.fixture(scope="module")
 def fine_tuned(workdirs, tmp_path_factory):
     """A workdir of finetune."""
@@ -277,7 +292,9 @@ def test_wrong_requests_end_in_one_line_and_write_nothing(export, workdir, tmp_p
         ((workdir, tmp_path / "full"), "holds thesis.tex"),
         ((tmp_path / "young", tmp_path / "out"), "has no checkpoint yet"),
         ((tmp_path / "absent", tmp_path / "out"), "holds no run"),
-        ((workdir, tmp_path / "out", "--format=onnx"), "--format"),
+        ((workdir, tmp_path / "out", "--format=tflite"), "--format"),
+        ((workdir, tmp_path / "out", "--format=onnx", "--opset=11"), "came with 17; give 17 to"),
+        ((workdir, tmp_path / "out", "--format=numpy", "--quantize=int8"), "--quantize=int8 is for --format=onnx"),
     ]:
         done = export(*flags)
         assert done.returncode in (1, 2)

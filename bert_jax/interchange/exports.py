@@ -59,7 +59,7 @@ def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
     trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
-    written = write_pretrained(directory, trained, model, tokenizer, wanted, str(workdir))
+    written = write_pretrained(directory, trained, model, tokenizer, wanted)
     library = LIBRARIES[wanted.kind]
     card = model_card(trained, model, tokenizer, library, written.family, written.is_encoder)
     (directory / "README.md").write_text(card + written.of_program)
@@ -76,9 +76,9 @@ class Written:
 
 
 def write_pretrained(
-    directory: epath.Path, trained: Trained, model: ModelConfig, tokenizer: Tokenizer, wanted: Wanted, source: str
+    directory: epath.Path, trained: Trained, model: ModelConfig, tokenizer: Tokenizer, wanted: Wanted
 ) -> Written:
-    """Write all but the card of a pretraining model, or of an encoder alone; `source` is where it was."""
+    """Write all but the card of a pretraining model, or of an encoder alone."""
     is_encoder = wanted.kind == "sentence-transformers" or "masked_lm" not in trained.params
     is_encoder |= wanted.write_program is not None and wanted.drop_heads
     family = _family(model, wanted, ENCODER if is_encoder else PRETRAINING)
@@ -99,7 +99,7 @@ def write_pretrained(
         case "onnx" | "stablehlo" if wanted.write_program:
             head, length = ENCODER if is_encoder else MASKED_LM, model.max_position_embeddings
             of_program = wanted.write_program(
-                directory, Servable(trained.params, model, head, tokenizer, length, family, source)
+                directory, Servable(trained.params, model, head, tokenizer, length, family)
             )
     return Written(family, is_encoder, of_program)
 
@@ -146,11 +146,10 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
             (directory / "task_settings.json").write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n")
         case "onnx" | "stablehlo" if wanted.write_program:
             length = model.text.max_length
-            servable = Servable(params, model.model, head, tokenizer, length, family, str(workdir), model)
+            servable = Servable(params, model.model, head, tokenizer, length, family, model)
             of_program = wanted.write_program(directory, servable)
-    card = task_card(
-        model, _json(workdir, "scores.json"), _json(workdir, "config.json"), LIBRARIES[wanted.kind], family
-    )
+    summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
+    card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, is_encoder)
     (directory / "README.md").write_text(card + of_program)
     return model.step
 

@@ -55,7 +55,7 @@ def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
         )
     arrays, config = _what_can_be_written(found, model)
     trained = Trained(0, nest(arrays), {}, {})
-    written = write_pretrained(directory, trained, config, found.tokenizer, wanted, model)
+    written = write_pretrained(directory, trained, config, found.tokenizer, wanted)
     has_heads = any(path.startswith(MASKED_LM) for path in arrays) and not (written.is_encoder and written.of_program)
     card = converted_card(model, has_heads, config, found.tokenizer, LIBRARIES[wanted.kind], written.family)
     (directory / "README.md").write_text(card + written.of_program)

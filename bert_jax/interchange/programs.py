@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from etils import epath
 
 from bert_jax.config import ModelConfig
@@ -36,7 +35,6 @@ class Servable:
     tokenizer: Tokenizer
     max_length: int  # at which the tokenizer cuts
     family: Family  # as which its settings are written
-    source: str  # where it was
     task: FineTuned | None = None
 
     @property
@@ -76,8 +74,3 @@ def _settings(model: Servable) -> Mapping[str, Any]:
     settings = to_huggingface_config(alone, model.tokenizer.pad_id, model.family)
     kind = "Model" if model.head == ENCODER else "ForMaskedLM"
     return settings | {"architectures": [f"{model.family.classes}{kind}"]}
-
-
-def total_bytes(arrays: Mapping[str, np.ndarray]) -> int:
-    """Of all arrays."""
-    return sum(array.nbytes for array in arrays.values())

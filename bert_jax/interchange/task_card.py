@@ -96,22 +96,30 @@ _FILES = {
 
 
 def task_card(
-    model: FineTuned, summary: Mapping[str, Any], config: Mapping[str, Any], library: str, family: Family = BERT
+    model: FineTuned,
+    summary: Mapping[str, Any],
+    config: Mapping[str, Any],
+    library: str,
+    family: Family = BERT,
+    is_encoder: bool = False,
 ) -> str:
-    """The text of the card; `summary` is the workdir's scores.json, {} if there is none, `config` its config.json."""
+    """The text of the card; `summary` is the workdir's scores.json, {} if there is none, `config` its config.json.
+
+    is_encoder: the task's head is left out.
+    """
     use = _BELOW
     if library in _LOADS:
         use = f"```python\n{_LOADS[library].format(auto=_AUTO[CLASSES[model.kind].name])}\n```"
     return _PAGE.format(
         library=library,
         family=family,
-        pipeline="sentence-similarity" if library == "sentence-transformers" else PIPELINES[model.kind],
+        pipeline=PIPELINES["similarity" if is_encoder else model.kind],
         task=model.kind,
         init_from=model.init_from,
         step=model.step,
         seed=model.seed,
         max_length=model.text.max_length,
-        outputs=_outputs(model),
+        outputs=_HIDDEN_STATES if is_encoder else _outputs(model),
         scores=_scores(model, summary),
         files=_FILES[library],
         use=use + ("\n\n" + _LONG if model.text.long != "cut" else ""),
@@ -125,6 +133,9 @@ _LONG = (
     "Texts longer than a row: `python -m bert_jax.predict` can read them in windows and combine what it finds in each; "
     "other\nprograms cut them, or have their own way."
 )
+
+
+_HIDDEN_STATES = "Hidden states, whose mean over a text's tokens is its vector; vectors are compared by cosine."
 
 
 def _outputs(model: FineTuned) -> str:
@@ -141,7 +152,7 @@ def _outputs(model: FineTuned) -> str:
             impossible = threshold if model.settings.get("has_impossible") else ""
             return f"Two numbers for each token: that the answer starts there, and ends there.{impossible}"
         case "similarity":
-            return "Hidden states, whose mean over a text's tokens is its vector; vectors are compared by cosine."
+            return _HIDDEN_STATES
     thresholds = model.settings.get("thresholds") or []
     rows = [f"| {place} | {_cell(label)} |" for place, label in enumerate(model.settings["labels"])]
     table = ["| output | label |", "|---:|---|", *rows]

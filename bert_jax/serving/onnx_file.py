@@ -6,7 +6,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from bert_jax.interchange.programs import Servable, total_bytes, write_settings
+from bert_jax.interchange.programs import Servable, write_settings
 from bert_jax.serving.comparison import compare, read_labelled
 from bert_jax.serving.int8 import quantize
 from bert_jax.serving.onnx_model import OPSET, onnx_model
@@ -48,5 +48,5 @@ def _save(model: Servable, described: Signature, options: Options, path: Path, t
     arrays, config = model.weights()
     opset = options.opset or OPSET
     whole: Any = onnx_model(arrays, config, model.head, described, opset, options.normalize, tied)
-    is_large = total_bytes(arrays) > LARGEST
+    is_large = sum(array.nbytes for array in arrays.values()) > LARGEST
     onnx.save_model(whole, path, save_as_external_data=is_large, location=DATA if is_large else None)

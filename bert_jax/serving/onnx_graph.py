@@ -35,7 +35,7 @@ class Graph:
 
     def number(self, value: float) -> str:
         """A float32 scalar."""
-        return self.weight(f"number_{value:g}", np.array(value, np.float32))
+        return self.weight(f"number_{value!r}", np.array(value, np.float32))
 
     def integers(self, *values: int) -> str:
         """An int64 vector, of a shape or of axes."""
