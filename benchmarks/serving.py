@@ -25,7 +25,7 @@ from results import write_table
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
 SIDES = {"bert_jax": None, "ONNX float32": "model.onnx", "ONNX int8": "model_quantized.onnx"}
-SENTENCES = {1: 256, 32: 1024}  # of a batch's size
+SENTENCES = {1: 64, 32: 512}  # of a batch's size
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """How an int8 file differs from the float32 one: in scores, answers, size, speed, and by what else is in a batch."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from bert_jax.config import TextConfig
 from bert_jax.errors import UserError
@@ -117,7 +119,7 @@ def _in_turn(programs: tuple[OnnxProgram, OnnxProgram], rows: Rows, head: str) -
     for program in programs:
         program.run(batches[0])
         program.seconds = 0.0
-    for batch in batches:
+    for batch in tqdm(batches, unit=" texts", disable=not sys.stderr.isatty()):
         for program, outputs in zip(programs, found, strict=True):
             outputs.append(program.run(batch))
     return found

@@ -42,7 +42,7 @@ _STABLEHLO = """
 {table}
 
 ```python
-import jax, numpy, tokenizers
+import jax, jax.export, numpy, tokenizers
 
 {feed}
 program = jax.export.deserialize(bytearray(open("DIR/{file}", "rb").read()))

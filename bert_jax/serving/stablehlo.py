@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
+from jax import export
 
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.conversions import drop_pairs
@@ -81,13 +82,13 @@ def _exported(
     arrays: Arrays,
     described: Signature,
     config: ModelConfig,
-) -> jax.export.Exported:
+) -> export.Exported:
     axes = next(iter(described.inputs.values()))
     limits = [f"{LENGTH} <= {config.max_position_embeddings}"]
-    shape = jax.export.symbolic_shape(", ".join(map(str, axes)), constraints=limits)
+    shape = export.symbolic_shape(", ".join(map(str, axes)), constraints=limits)
     inputs = {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name in described.inputs}
     weights = {path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in arrays.items()}
-    return jax.export.export(jax.jit(function), platforms=PLATFORMS)(weights, inputs)
+    return export.export(jax.jit(function), platforms=PLATFORMS)(weights, inputs)
 
 
 def _description(model: Servable, described: Signature, options: Options) -> str:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 PROGRAM = """
 import json, sys
 sys.modules["bert_jax"] = sys.modules["flax"] = None  # to the import system: there are none
-import jax, numpy
+import jax, jax.export, numpy
 given = {name: jax.numpy.asarray(array) for name, array in numpy.load(sys.argv[1]).items()}
 found = {}
 for directory in sys.argv[3:]:
