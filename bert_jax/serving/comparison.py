@@ -11,9 +11,9 @@ from tqdm import tqdm
 from bert_jax.config import TextConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.predicting import options_of_input, read_inputs
+from bert_jax.interchange.families import ENCODER
 from bert_jax.interchange.programs import Servable
 from bert_jax.serving.onnx_run import Feed, OnnxProgram, of_task, single_rows
-from bert_jax.serving.signature import ENCODER
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.kinds import trained_task
 from bert_jax.tasks.rows import EncodedText, Rows, make_rows
@@ -99,7 +99,7 @@ def _sentences(model: Servable) -> Rows:
     encoder = TextEncoder(model.tokenizer, TextConfig(max_length=model.max_length), windows=False)
     if model.tokenizer.kind == "ids":
         some = [list(range(length)) for length in (9, 4, 2, 20)]
-        texts = [encoder.row([one % model.tokenizer.cls_id for one in ids], None) for ids in some]
+        texts = [encoder.row([one % max(1, model.tokenizer.cls_id) for one in ids], None) for ids in some]
     else:
         texts = [encoder.rows(sentence)[0] for sentence in SENTENCES]
     return _rows_of(texts, model.head)

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from bert_jax.config import ModelConfig
+from bert_jax.interchange.families import ENCODER
+from bert_jax.interchange.programs import MASKED_LM
 from bert_jax.model.layers import MASKED_SCORE
 from bert_jax.serving.onnx_graph import Graph
-from bert_jax.serving.signature import CHOICES, ENCODER, MASKED_LM, Axes, Signature
+from bert_jax.serving.signature import CHOICES, Axes, Signature
 
 OPSET = 17  # the first with LayerNormalization
 EMBEDDINGS = "encoder/embeddings"

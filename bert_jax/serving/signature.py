@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bert_jax.errors import UserError
+from bert_jax.interchange.families import ENCODER
+from bert_jax.interchange.programs import MASKED_LM
 
 BATCH, LENGTH, CHOICES = "batch_size", "sequence_length", "num_choices"
-# Beside the heads of tasks (model/tasks.py); "embedding" is the encoder alone, of any model.
-MASKED_LM, ENCODER = "masked_lm", "embedding"
 
 Axes = tuple[str | int, ...]  # a name where any size will do
 
