@@ -13,8 +13,6 @@ from bert_jax.inference.task_scores import score_task
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def table_of(directory):
     """The card's lines about int8: {what: (float32, int8)}."""

@@ -21,8 +21,6 @@ from tests.serving.conftest import LENGTHS
 
 NAMES = {"segment_ids": "token_type_ids"}
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def session_of(directory, **options):
     settings = onnxruntime.SessionOptions()

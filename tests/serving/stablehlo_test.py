@@ -11,7 +11,6 @@ import pytest
 
 from bert_jax.model.pretraining import pretraining_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 PROGRAM = """
 import json, sys
 sys.modules["bert_jax"] = sys.modules["flax"] = None  # to the import system: there are none
