@@ -76,17 +76,8 @@ def compared(batch: int, arguments: argparse.Namespace, files: dict[str, str]) -
         rate = statistics.median(one["rate"] for one in several)
         ratio = statistics.median(one["rate"] / other["rate"] for one, other in zip(several, ours, strict=True))
         cosines = np.sum(np.array(several[0]["vectors"]) * np.array(ours[0]["vectors"]), axis=1)
-        rows.append(
-            [
-                batch,
-                name,
-                several[0]["mb"],
-                rate,
-                ratio,
-                round(float(cosines.mean()), 4),
-                round(float(cosines.min()), 4),
-            ]
-        )
+        agreement = [f"{number:.4f}" for number in (cosines.mean(), cosines.min())]
+        rows.append([batch, name, several[0]["mb"], rate, ratio, *agreement])
     return rows
 
 
