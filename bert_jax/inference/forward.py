@@ -1,13 +1,16 @@
 """A model over many rows: batches by length in a few shapes, outputs in the order of the rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from bert_jax.model.functional import Model, Params
+from bert_jax.errors import UserError
+from bert_jax.interchange.renames import flatten, nest
+from bert_jax.model.functional import Model, Params, param_shardings
 from bert_jax.parallel.axes import batch_sharding, replicated
 from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.parallel.mesh import batch_shards
@@ -36,7 +39,7 @@ class Forward:
         per_token: bool = False,
         tokens: int = TOKENS,
     ) -> None:
-        """Of parameters that lie on `mesh` as `shardings` say.
+        """Of parameters of `model` that lie on `mesh` as `shardings` say.
 
         compute: what is computed of them and of a batch's `inputs`, by their names; None: the model's outputs.
         per_token: what that gives is [batch, length, ...], of which padding is taken off.
@@ -91,3 +94,31 @@ def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, lengths: np.nda
 def is_complete(outputs: Sequence[Any]) -> bool:
     """Whether no row was left out."""
     return all(each is not None for each in outputs)
+
+
+class OnDevices:
+    """Parameters on the devices, and what was compiled for them: what predicts, embeds or fills in masks is one."""
+
+    def __init__(
+        self, model: Model, arrays: Mapping[str, Any], mesh: Mesh, compute: Compute | None = None, **how: Any
+    ) -> None:
+        """`arrays` are parameters by our paths, of which those of `model` are taken; the others as for Forward.
+
+        Raises:
+          UserError: one of the model's is not among them.
+        """
+        self._shardings = param_shardings(model, mesh)
+        self._forward = Forward(model, mesh, self._shardings, compute, **how)
+        self._params = self._placed(arrays)
+
+    def _placed(self, arrays: Mapping[str, Any]) -> Params:
+        wanted = flatten(self._shardings)
+        if missing := [path for path in wanted if path not in arrays]:
+            raise UserError(f"the model lacks {missing[0]}; give one with all weights of its encoder")
+        return jax.device_put(nest({path: arrays[path] for path in wanted}), self._shardings)
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Self:
+        """The same of other parameters; nothing is compiled again."""
+        other = copy.copy(self)
+        other._params = self._placed(arrays)
+        return other
