@@ -34,8 +34,11 @@ class Embedder(OnDevices):
         normalize: bool = False,
         tokens: int = TOKENS,
         dtype: str = "float32",
+        few_rows: bool = False,
     ) -> None:
         """`normalize`: vectors of texts have length 1; `dtype` is that of activations and products.
+
+        tokens, few_rows: of a batch, as for Forward.
 
         Raises:
           UserError: the model has no such layer, or lacks some of its weights.
@@ -49,7 +52,8 @@ class Embedder(OnDevices):
             encoder = model.module(params).encoder  # type: ignore[attr-defined]  # of any task model
             return pooling(encoder, batch["input_ids"], batch["attention_mask"], batch["segment_ids"])
 
-        super().__init__(model, pretrained.arrays, mesh, compute, per_token=not pooling.of_texts, tokens=tokens)
+        how = {"per_token": not pooling.of_texts, "tokens": tokens, "few_rows": few_rows}
+        super().__init__(model, pretrained.arrays, mesh, compute, **how)
         self.pooling, self._normalize = pooling, normalize
         self.encoder = TextEncoder(pretrained.tokenizer, text, windows=False)
         self.dim = pooling.width(config.hidden_size)

@@ -50,8 +50,12 @@ def fill_masks(workdir: epath.PathLike, source: str, output: str, best: int) -> 
 class MaskFiller(OnDevices):
     """A pretrained model with its masked-LM head, on all devices."""
 
-    def __init__(self, pretrained: Pretrained, best: int, name: str, dtype: str = "float32") -> None:
+    def __init__(
+        self, pretrained: Pretrained, best: int, name: str, dtype: str = "float32", few_rows: bool = False
+    ) -> None:
         """`best`: so many words for each mask; `name` is the model's; `dtype` is that of activations and products.
+
+        few_rows: as for Forward.
 
         Raises:
           UserError: it has no masked-LM head.
@@ -61,7 +65,7 @@ class MaskFiller(OnDevices):
         mesh, self._tokenizer, self._config = make_mesh(MeshConfig()), pretrained.tokenizer, pretrained.config
         model = pretraining_model(pretrained.config, dtype, parts=[MASKED_LM])
         apply = _likeliest(model, min(best, self._tokenizer.vocab_size), self._tokenizer.vocab_size)
-        super().__init__(model, pretrained.arrays, mesh, apply, inputs=(*INPUTS, POSITIONS))
+        super().__init__(model, pretrained.arrays, mesh, apply, inputs=(*INPUTS, POSITIONS), few_rows=few_rows)
 
     def fill(self, texts: Sequence[str], places: Sequence[str]) -> Iterator[dict[str, Any]]:
         """What is found for each text; `places` name them in the UserError."""

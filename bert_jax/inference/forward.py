@@ -38,14 +38,18 @@ class Forward:
         inputs: Sequence[str] = INPUTS,
         per_token: bool = False,
         tokens: int = TOKENS,
+        few_rows: bool = False,
     ) -> None:
         """Of parameters of `model` that lie on `mesh` as `shardings` say.
 
         compute: what is computed of them and of a batch's `inputs`, by their names; None: the model's outputs.
         per_token: what that gives is [batch, length, ...], of which padding is taken off.
         tokens: of a batch, for each device.
+        few_rows: a batch of few rows is computed as a smaller one, which is compiled for itself: for who asks for a few
+            now and then. Else all batches of a length have the same shape.
         """
         self._mesh, self._inputs, self._per_token, self._tokens = mesh, inputs, per_token, tokens
+        self._few_rows = few_rows
         self._longest = len(model.abstract_params["encoder"]["embeddings"]["position"]["embedding"])
 
         def apply(params: Params, batch: dict[str, jax.Array]) -> Any:
@@ -73,6 +77,7 @@ class Forward:
         padded = choose_lengths(lengths, shapes, LADDER, self._longest)
         tokens = self._tokens * shards // max(1, rows.texts_per_row)
         for numbers, size, length in batches_by_length(lengths, padded, tokens, shards):
+            size = smaller(size, len(numbers), shards) if self._few_rows else size
             here = local_rows(self._mesh, size)
             of_process = [int(numbers[row]) for row in here if row < len(numbers)]
             batch = rows.batch(of_process, len(here), length)
@@ -89,6 +94,14 @@ def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, lengths: np.nda
         found[row] = jax.tree.map(
             lambda array, at=place, end=end: array[at] if end is None else array[at, :end], outputs
         )
+
+
+def smaller(size: int, rows: int, multiple: int) -> int:
+    """The least of `size` and 1, 4, 16 ... times `multiple` that holds so many rows."""
+    of_few = multiple
+    while of_few < rows:
+        of_few *= 4
+    return min(size, of_few)
 
 
 def is_complete(outputs: Sequence[Any]) -> bool:

@@ -32,11 +32,12 @@ class Predictor(OnDevices):
         tokenizer: Tokenizer,
         mesh: Mesh,
         dtype: str = "float32",
+        few_rows: bool = False,
     ) -> None:
-        """`arrays` are the model's parameters by our paths, float32."""
+        """`arrays` are the model's parameters by our paths, float32; `few_rows` as for Forward."""
         platform = mesh.devices.flat[0].platform
         model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=platform == "tpu")
-        super().__init__(model, arrays, mesh, per_token=task.reads_all_tokens)
+        super().__init__(model, arrays, mesh, per_token=task.reads_all_tokens, few_rows=few_rows)
         self.task, self._text, self._tokenizer = task, text, tokenizer
 
     def rows(self, examples: Sequence[Example], name: str = "") -> Rows:

@@ -47,7 +47,7 @@ def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
         raise UserError(f"--step={wanted.step}: {model} is no run with checkpoints; leave it out")
     if find_weights(model) == epath.Path(model):
         raise UserError(f"{model} does not say all its settings; give a directory with its config.json and vocabulary")
-    found = read_pretrained(model, ModelConfig(), EVERYTHING)
+    found = read_pretrained(model, ModelConfig(), EVERYTHING, absent="left out")
     if found.heads and not wanted.drop_heads:
         raise UserError(
             f"{model} has a head of a task, {listed(found.heads)}, which no format has a place for beside the encoder; "
