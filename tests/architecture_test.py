@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "library": {
         "errors",
         "config",
+        "storage",
         "text",
         "data",
         "tasks",

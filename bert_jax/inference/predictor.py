@@ -18,6 +18,7 @@ from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir import fine_tuned
+from bert_jax.workdir.fine_tuned import FineTuned
 
 
 class Predictor(OnDevices):
@@ -69,9 +70,8 @@ class Predictor(OnDevices):
 class TaskModel:
     """A fine-tuned model, on the host."""
 
+    description: FineTuned
     task: Task
-    text: TextConfig
-    config: ModelConfig
     arrays: Mapping[str, np.ndarray]  # our path -> float32
     tokenizer: Tokenizer
 
@@ -81,16 +81,14 @@ def read_task_model(workdir: epath.PathLike) -> TaskModel:
     workdir = epath.Path(workdir)
     model = fine_tuned.read_description(workdir)
     arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
-    task = trained_task(model.kind, model.settings)
-    return TaskModel(task, model.text, model.model, arrays, load_tokenizer(workdir / "tokenizer"))
+    return TaskModel(model, trained_task(model.kind, model.settings), arrays, load_tokenizer(workdir / "tokenizer"))
 
 
 def load_predictor(workdir: epath.PathLike, dtype: str = "float32") -> Predictor:
     """The fine-tuned model in `workdir`, on all devices; UserError if there is none, or it is damaged."""
     found = read_task_model(workdir)
-    return Predictor(
-        found.task, found.text, found.config, found.arrays, found.tokenizer, make_mesh(MeshConfig()), dtype
-    )
+    text, config = found.description.text, found.description.model
+    return Predictor(found.task, text, config, found.arrays, found.tokenizer, make_mesh(MeshConfig()), dtype)
 
 
 def keep_compiled(workdir: epath.PathLike) -> None:

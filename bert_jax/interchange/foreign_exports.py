@@ -10,6 +10,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.conversions import PAIRS, Weights, drop_pairs
 from bert_jax.interchange.exports import LIBRARIES, Wanted, export_fine_tuned, export_pretrained, write_pretrained
+from bert_jax.interchange.family import Family
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.model_card import converted_card
@@ -53,12 +54,21 @@ def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
             f"{model} has a head of a task, {listed(found.heads)}, which no format has a place for beside the encoder; "
             "--drop_heads leaves it out"
         )
-    arrays, config = _what_can_be_written(found, model)
-    trained = Trained(0, nest(arrays), {}, {})
-    family = write_pretrained(directory, trained, config, found.tokenizer, wanted)
+    (arrays, config), family = write_found(directory, found, model, wanted)
     has_heads = any(path.startswith(MASKED_LM) for path in arrays)
     card = converted_card(model, has_heads, config, found.tokenizer, LIBRARIES[wanted.kind], family)
     (directory / "README.md").write_text(card)
+
+
+def write_found(directory: epath.Path, found: Pretrained, source: str, wanted: Wanted) -> tuple[Weights, Family]:
+    """Write all but the card of a model that need not be whole; gives what was written, and as which family.
+
+    Raises:
+      UserError: the format cannot hold it.
+    """
+    weights = _what_can_be_written(found, source)
+    trained = Trained(0, nest(weights.arrays), {}, {})
+    return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, wanted)
 
 
 def _what_can_be_written(found: Pretrained, source: str) -> Weights:

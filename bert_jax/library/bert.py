@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 import jax
 import numpy as np
+from etils import epath
 
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
 from bert_jax.config.check import require
@@ -21,6 +22,7 @@ from bert_jax.interchange.renames import flatten
 from bert_jax.library.described import Description
 from bert_jax.library.encoded import Encoded, Text, encoded, examples_of, several
 from bert_jax.library.inputs import check_params, dropout_key, inputs_of
+from bert_jax.library.saving import save
 from bert_jax.model.functional import Model, Params
 from bert_jax.model.outputs import Outputs
 from bert_jax.parallel.mesh import make_mesh
@@ -119,6 +121,16 @@ class Bert:
         other._made = {how: each.with_arrays(arrays) for how, each in self._made.items()}
         return other
 
+    def save(self, directory: epath.PathLike) -> None:
+        """Write the model into a new directory, which `bert_jax.load` and all verbs take, whole or not at all.
+
+        It is a Hugging Face directory, with tokenizer, for transformers too; of a fine-tuned model a workdir as
+        `python -m bert_jax.finetune` leaves it, without its scores.
+
+        Raises UserError if the directory holds something else, or a Hugging Face model cannot be what this one is.
+        """
+        save(directory, self._pretrained(), self.name, self._described.fine_tuned)
+
     def embed(
         self,
         texts: Iterable[Text],
@@ -200,8 +212,10 @@ class Bert:
         examples = [task.example(each, f"text {number}") for number, each in enumerate(several(texts), 1)]
 
         def make() -> Predictor:
-            how = self._described.text, self.config, flatten(self.params), self.tokenizer, make_mesh(MeshConfig())
-            return Predictor(task, *how, self._described.dtype, few_rows=True)
+            assert self._described.fine_tuned
+            text, mesh = self._described.fine_tuned.text, make_mesh(MeshConfig())
+            arrays, dtype = flatten(self.params), self._described.dtype
+            return Predictor(task, text, self.config, arrays, self.tokenizer, mesh, dtype, few_rows=True)
 
         return self._kept("predict", make).answers(examples, "predict")
 

@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_jax.config import ModelConfig, TextConfig
+from bert_jax.config import ModelConfig
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.pretraining import MASKED_LM, NEXT_SENTENCE, parts_of
 from bert_jax.tasks.task import Task
+from bert_jax.workdir.fine_tuned import FineTuned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Description:
     name: str  # where it is from
     config: ModelConfig
     max_length: int  # tokens of a text
-    text: TextConfig = dataclasses.field(default_factory=TextConfig)  # of a fine-tuned model
     task: Task | None = None
+    fine_tuned: FineTuned | None = None  # where there is a task
     pooling: str | None = None  # of its vectors, where it says so
     heads: Sequence[str] = ()  # others' names of what is in the file of another task's head, and not read
     dtype: str = "float32"  # of activations and products

@@ -78,10 +78,10 @@ def from_config(
 
 def _fine_tuned(path: epath.Path, dtype: str) -> Bert:
     found, own = read_task_model(path), own_settings(path)
-    task, config = found.task, found.config
+    task, config = found.task, found.description.model
     model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=_by_sequence())
     length = own.max_length or config.max_position_embeddings
-    description = Description(str(path), config, length, found.text, task, own.pooling, dtype=dtype)
+    description = Description(str(path), config, length, task, found.description, own.pooling, dtype=dtype)
     return Bert(jax.device_put(nest(found.arrays)), found.tokenizer, model, description)
 
 
