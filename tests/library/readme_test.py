@@ -99,7 +99,7 @@ def test_the_loss_is_that_of_pretraining(after, places):
     loss, model = after[3]["loss"], after[3]["model"]
     batch = next(bert_jax.read_records(places["runs/quickstart/records"], batch_size=32))
     objective = PretrainingObjective(model.config)
-    logits = objective.model().apply(model.params, **objective.inputs(batch))
+    logits = jax.jit(objective.model().apply)(model.params, **objective.inputs(batch))
     expected = objective.loss(objective.sums(logits, batch), objective.weights(batch))
     assert float(loss(model.params, batch, jax.random.key(0))) == pytest.approx(float(expected), rel=1e-5)
     assert after[3]["printed"][0] == f"step 0: {expected:.3f}"
