@@ -139,7 +139,8 @@ def _optional(names: Names) -> set[str]:
 
 def _log(missing: list[str], heads: list[str], slots: list[str], source: str, absent: str) -> None:
     if missing:
-        logging.warning("%s does not hold %s: %s", source, ", ".join(missing), absent)
+        level = logging.WARNING if absent == FRESH else logging.INFO
+        logging.log(level, "%s does not hold %s: %s", source, ", ".join(missing), absent)
     if heads:
         logging.warning("%s holds %s, which have no place here: not used", source, listed(heads))
     if slots:

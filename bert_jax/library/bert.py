@@ -129,7 +129,7 @@ class Bert:
 
         Raises UserError if the directory holds something else, or a Hugging Face model cannot be what this one is.
         """
-        save(directory, self._pretrained(), self.name, self._described.fine_tuned)
+        save(directory, self._pretrained(), self._described)
 
     def embed(
         self,
@@ -141,10 +141,11 @@ class Bert:
         normalize: bool = False,
         long: Literal["cut", "windows"] = "cut",
     ) -> np.ndarray:
-        """A vector of each text or pair: float32 [texts, hidden_size], for several layers joined as `combine` says.
+        """A vector of each text or pair: float32 [texts, hidden_size], or longer, see `combine`.
 
         pooling: of the tokens' states; None: as the model says of itself, else their mean.
         layers: 0 the embeddings' output, 1 the first layer's, -1 the last one's.
+        combine: several layers' vectors are joined to a longer one, added up, or averaged.
         normalize: vectors get length 1, so that their products are cosines.
         long: a text of more than `max_length` tokens is cut, or read in windows.
 

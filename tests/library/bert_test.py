@@ -22,7 +22,6 @@ from bert_jax.data.source import RecordSource
 from bert_jax.interchange.renames import flatten
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.program import make_program
 from bert_jax.training.state import init_state
 
@@ -109,7 +108,7 @@ def test_long_texts_are_cut_and_that_is_logged(model, tuned, caplog):
 def test_weights_are_those_that_a_run_begins_with(model, workdirs):
     config = Config(model=workdirs.MODEL)
     objective, mesh = PretrainingObjective(workdirs.MODEL), make_mesh(config.mesh)
-    program = make_program(objective, config.train, make_optimizer(config.optimizer, config.phases), mesh)
+    program = make_program(objective, config.train, config.optimizer, config.phases, mesh)
     state = init_state(program.model, program.optimizer, program.shardings, seed=0)
     for path, leaf in flatten(state["params"]).items():
         np.testing.assert_array_equal(leaf, flatten(model.params)[path], err_msg=path)

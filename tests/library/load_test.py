@@ -113,6 +113,25 @@ def test_a_file_and_an_original_checkpoint_are_the_same_model(workdirs, tmp_path
     np.testing.assert_array_equal(*(model.embed(TEXTS, pooling="max", layers=(0, -1)) for model in models))
 
 
+def test_what_a_model_says_of_its_vectors_is_kept(published, tmp_path):
+    """As sentence-transformers' directories say it."""
+    _, _, _, directory = published
+    model = bert_jax.load(directory)
+    model.save(tmp_path / "plain")
+    (tmp_path / "plain" / "sentence_bert_config.json").write_text('{"max_seq_length": 8}')
+    (tmp_path / "plain" / "1_Pooling").mkdir()
+    (tmp_path / "plain" / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    said = bert_jax.load(tmp_path / "plain")
+    said.save(tmp_path / "kept")
+    kept = bert_jax.load(tmp_path / "kept")
+    assert (said.max_length, kept.max_length) == (8, 8)
+    expected = model.apply(model.params, model.encode(TEXTS, max_length=8)).hidden_states[-1][:, 0]
+    for each in (said, kept):
+        np.testing.assert_allclose(each.embed(TEXTS), expected, atol=1e-5)
+    for path, array in flatten(model.params).items():
+        np.testing.assert_array_equal(flatten(kept.params)[path], array, err_msg=path)
+
+
 PAIR = ("where is paris?", "It is the capital of France.")
 ROW = {"text": PAIR[0], "text2": PAIR[1]}
 CONTEXT = "Paris is the capital of France. " * 3
