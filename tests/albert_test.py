@@ -83,6 +83,7 @@ def test_a_killed_run_ends_with_the_same_bits(albert, trained, tmp_path):
     assert without_times(lines) == without_times(expected)
 
 
+@pytest.mark.slow
 def test_eight_devices_have_the_losses_of_one(albert, trained, tmp_path):
     """Also where a shared layer's gradient, which is a sum over all places of the layer, is cut over the devices."""
     process = albert.start(tmp_path / "train", devices=8)

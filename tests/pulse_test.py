@@ -18,7 +18,6 @@ def trained(chain, tmp_path_factory):
         "--config.phases[0].steps=30",
         "--config.phases[1].steps=10",
         config="two_phases.py",
-        JAX_DISABLE_MOST_OPTIMIZATIONS="0",
     )
     return workdir, done
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 ROOT = Path(__file__).parent.parent
-# As `quick_compilation`, for processes; pulse_test.py has all optimizations.
+# As `quick_compilation`, for processes.
 QUICK_COMPILATION = MappingProxyType(
     {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
 )

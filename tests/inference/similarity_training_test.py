@@ -34,6 +34,7 @@ def config(tiny_bert, train, dev):
     return settings
 
 
+@pytest.mark.slow
 def test_labelled_pairs(tiny_bert, tmp_path):
     for name, count in (("train", 200), ("dev", 60)):
         rows = "".join(f"{a}\t{b}\t{score}\n" for a, b, score in pairs(count, name))

@@ -126,11 +126,11 @@ SPLITS = {
 }
 
 
-MORE = [pytest.param(split, "rbg", marks=pytest.mark.slow) for split in list(SPLITS)[1:]]
+MORE = [(split, bits) for split in SPLITS for bits in ("threefry", "rbg")]
 
 
 @pytest.mark.parametrize(
-    ("split", "bits"), [*((split, "threefry") for split in SPLITS), (next(iter(SPLITS)), "rbg"), *MORE]
+    ("split", "bits"), [MORE[0], *(pytest.param(*one, marks=pytest.mark.slow) for one in MORE[1:])]
 )
 def test_the_search_sees_the_batch_with_the_steps_own_dropout(model_config, make_batch, split, bits):
     """The loss of the second step, to float32 rounding, and not of the first one, at whose end the rate is 0."""

@@ -17,7 +17,7 @@ from bert_jax.training.state import init_state
 STEPS, ROWS = 3, 16
 HEADS = 12
 ALL = [sizes for sizes in itertools.product((1, 2, 4, 8), repeat=3) if np.prod(sizes) == 8 and HEADS % sizes[2] == 0]
-QUICK = [(4, 2, 1), (2, 1, 4), (2, 2, 2)]
+QUICK = [(2, 2, 2)]
 
 
 def config_on(sizes, **model):
