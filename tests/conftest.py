@@ -31,7 +31,7 @@ from jax._src import compiler
 
 from bert_jax.config import ModelConfig
 from tests.chain import Chain
-from tests.verbs import Verbs
+from tests.verbs import PLAIN_LOOPS, Verbs
 
 # By config and not by XLA_FLAGS: a process that a test starts sees one device, like a user's.
 jax.config.update("jax_num_cpu_devices", 8)
@@ -64,10 +64,6 @@ def pytest_collection_finish():
     gc.freeze()  # a collection need not look at all that is imported
 
 
-# XLA's older way of writing a fusion's loops, which takes half as long.
-PLAIN_LOOPS = ("xla_cpu_use_fusion_emitters", False)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def quick_compilation(request):
     """XLA's cheap optimizations only, which takes half of the time; all of them in files with the marker."""
@@ -77,7 +73,7 @@ def quick_compilation(request):
 
     def quick(*arguments, **options):
         chosen = of_jax(*arguments, **options)
-        chosen.env_option_overrides = [*chosen.env_option_overrides, PLAIN_LOOPS]
+        chosen.env_option_overrides = [*chosen.env_option_overrides, *PLAIN_LOOPS]
         return chosen
 
     of_jax = compiler.get_compile_options
