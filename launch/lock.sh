@@ -6,7 +6,7 @@
 #
 # versions.txt holds all extras together, so that they go together (but tpu, whose libtpu is the one that JAX asks for,
 # while test and plan compile for a TPU with a newer one); base.txt and one file an extra hold the hashes, for Python
-# 3.11 and 3.12 on any platform. Torch (extra test) is left out: its Linux package on PyPI brings CUDA libraries
+# 3.11 to 3.14 on any platform. Torch (extra test) is left out: its Linux package on PyPI brings CUDA libraries
 # and its CPU package brings none, and a file with hashes cannot leave that open. launch/setup.sh reads these files.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

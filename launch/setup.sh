@@ -17,23 +17,23 @@ fail() {
 
 # Also refuses a version manager's placeholder, and a Python without venv (Debian packs that apart).
 suits() {
-  "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1
+  "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1
 }
 
 find_python() {
   if [[ -n ${PYTHON:-} ]]; then
-    suits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11 or 3.12 with venv; set PYTHON to one, or unset it"
+    suits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11 to 3.14 with venv; set PYTHON to one, or unset it"
     echo "$PYTHON"
     return
   fi
   local name
-  for name in python3.11 python3.12 python3; do
+  for name in python3.11 python3.12 python3.13 python3.14 python3; do
     if suits "$name"; then
       echo "$name"
       return
     fi
   done
-  fail "no Python 3.11 or 3.12 with venv on PATH; install one (Debian, Ubuntu: apt install python3.11-venv) or set PYTHON=/path/to/python3.11"
+  fail "no Python 3.11 to 3.14 with venv on PATH; install one (Debian, Ubuntu: apt install python3-venv, or python3.11-venv where python3 is older) or set PYTHON=/path/to/python3"
 }
 
 accelerator() {

@@ -16,8 +16,10 @@ setup() {
   # TPU images come with another Python, or with one that lacks venv.
   echo "Installing a Python with venv" >&2
   sudo apt-get -qq -o DPkg::Lock::Timeout=300 update
-  sudo apt-get -qq -o DPkg::Lock::Timeout=300 install --yes python3.12-venv ||
-    sudo apt-get -qq -o DPkg::Lock::Timeout=300 install --yes python3.11-venv
+  local python
+  for python in python3.12 python3.13 python3.14 python3.11; do # whichever the image's distribution has
+    sudo apt-get -qq -o DPkg::Lock::Timeout=300 install --yes "$python-venv" && break
+  done
   launch/setup.sh
 }
 

@@ -83,6 +83,7 @@ def test_a_killed_run_ends_with_the_same_bits(albert, trained, tmp_path):
     assert without_times(lines) == without_times(expected)
 
 
+@pytest.mark.slow
 def test_eight_devices_have_the_losses_of_one(albert, trained, tmp_path):
     """Also where a shared layer's gradient, which is a sum over all places of the layer, is cut over the devices."""
     process = albert.start(tmp_path / "train", devices=8)
@@ -94,6 +95,20 @@ def test_eight_devices_have_the_losses_of_one(albert, trained, tmp_path):
         for path in (tmp_path / "train", trained)
     )
     np.testing.assert_allclose(found, expected[: len(found)], rtol=1e-4)
+
+
+@pytest.mark.slow  # minutes: LAMB at this size is not there after 650 steps
+def test_it_learns_more_than_how_frequent_tokens_are(chain, tmp_path):
+    albert = Albert(chain, tmp_path)
+    albert.make(chain.corpus, "--dupe_factor=4", "--nowhole_word_mask")
+    size = {"hidden_size": 128, "intermediate_size": 512, "embedding_size": 64, "initializer_range": 0.06}
+    recipe = {"trust_ratio": "false", "learning_rate": 1e-3, "warmup_steps": 100}
+    flags = [f"--config.model.{name}={value}" for name, value in size.items()]
+    flags += [f"--config.optimizer.{name}={value}" for name, value in recipe.items()]
+    albert.pretrain(tmp_path / "train", *flags, "--config.phases[0].steps=1000", "--config.evaluation.every_steps=1000")
+    held_out = [line for line in read_lines(tmp_path / "train" / "metrics.jsonl") if line["split"] == "validation"][-1]
+    assert held_out["masked_lm_loss"] < held_out["unigram_loss"] - 0.1
+    assert held_out["masked_lm_accuracy"] > 1.5 * held_out["unigram_accuracy"]
 
 
 def wait_for_lines(process, workdir, number):

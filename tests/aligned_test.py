@@ -40,6 +40,7 @@ def aligned(chain, made_once):
     return Aligned(chain, made_once("aligned", lambda directory: Aligned(chain, directory).make()))
 
 
+@pytest.mark.slow
 def test_a_model_learns_which_ids_are_a_texts(aligned, tmp_path):
     manifest = read_manifest(aligned.records)
     assert (manifest.pairs, manifest.vocab_size) == ("aligned", 5 + 3 * len(WORDS))

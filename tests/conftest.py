@@ -16,8 +16,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # in the processes that tests start, too
 os.environ["USE_TF"] = "0"  # lest transformers imports TensorFlow, which judges our files, into every test
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 # What any process has compiled, however quickly, no other one need compile, in later runs of the tests either.
-COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "d" / "compiled"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(COMPILED)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{Path(__file__).parents[1]}/.pytest_cache/d/compiled"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # Only in processes that tests start. tensorboardX imports torch where it finds it, which takes two seconds a process
 # and which nobody needs.
@@ -32,13 +31,14 @@ from jax._src import compiler
 
 from bert_jax.config import ModelConfig
 from tests.chain import Chain
-from tests.verbs import Verbs
+from tests.verbs import PLAIN_LOOPS, Verbs
 
 # By config and not by XLA_FLAGS: a process that a test starts sees one device, like a user's.
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
+COMPILED = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
 TIME_LIMIT_SECONDS = 300  # of one test; a hang ends with a stack trace
 
 
@@ -64,17 +64,16 @@ def pytest_collection_finish():
     gc.freeze()  # a collection need not look at all that is imported
 
 
-# XLA's older way of writing a fusion's loops, which takes half as long.
-PLAIN_LOOPS = ("xla_cpu_use_fusion_emitters", False)
-
-
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """XLA's cheap optimizations only, which takes a fraction of the time, for tests that compile whole steps."""
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation(request):
+    """XLA's cheap optimizations only, which takes half of the time; all of them in files with the marker."""
+    if request.node.get_closest_marker("all_optimizations"):
+        yield
+        return
 
     def quick(*arguments, **options):
         chosen = of_jax(*arguments, **options)
-        chosen.env_option_overrides = [*chosen.env_option_overrides, PLAIN_LOOPS]
+        chosen.env_option_overrides = [*chosen.env_option_overrides, *PLAIN_LOOPS]
         return chosen
 
     of_jax = compiler.get_compile_options

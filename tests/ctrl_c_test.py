@@ -182,7 +182,10 @@ def interrupt_at_import(verb, flags, number):
     return False
 
 
-@pytest.mark.parametrize("verb", ["pretrain", "export", "evaluate", "report", "build_vocab", "build_records", "plan"])
+OTHERS = ["export", "evaluate", "report", "build_vocab", "build_records", "plan"]
+
+
+@pytest.mark.parametrize("verb", ["pretrain", *(pytest.param(verb, marks=pytest.mark.slow) for verb in OTHERS)])
 def test_while_a_command_imports(flags, verb, tmp_path):
     for number in (0, 10, 100, 300):
         assert interrupt_at_import(verb, flags[verb], number)
@@ -210,7 +213,16 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("moment", "real"), [(moment, moment == "step 5/20") for moment in MOMENTS])
+QUICK = ("step 5/20", "goodput")
+
+
+@pytest.mark.parametrize(
+    ("moment", "real"),
+    [
+        pytest.param(moment, moment == "step 5/20", marks=() if moment in QUICK else pytest.mark.slow)
+        for moment in MOMENTS
+    ],
+)
 def test_while_a_training_starts_and_ends(chain, flags, tmp_path, moment, real):
     """What a real process does and a child of one that has imported everything does not is before these moments."""
     if real:

@@ -62,6 +62,7 @@ def end(job, status):
     return outputs[0]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_on_other_meshes_to_the_curve_of_one_that_never_stopped(chain, tmp_path):
     straight, moved = tmp_path / "straight", tmp_path / "moved"
     end(start(chain, straight, (1, 1, 1, 1, 1)), 0)

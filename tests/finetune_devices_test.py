@@ -80,6 +80,7 @@ def test_a_mesh_of_four_devices(chain, finished_run, files, alone, tmp_path):
     check_same(tmp_path / "run", alone, 1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes(chain, finished_run, files, alone, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -91,11 +92,13 @@ def test_two_processes(chain, finished_run, files, alone, tmp_path):
     assert read_description(tmp_path / "run").step > 0
 
 
+@pytest.mark.slow
 def test_bfloat16(chain, finished_run, files, alone, tmp_path):
     finish(start(chain, files, finished_run, tmp_path / "run", "--config.train.dtype=bfloat16"))
     check_same(tmp_path / "run", alone, 2e-2)
 
 
+@pytest.mark.slow
 def test_a_bucket(chain, finished_run, files, alone, tmp_path):
     spec = importlib.util.spec_from_file_location("fake_gcs", ROOT / "tests" / "fake_gcs.py")
     module = importlib.util.module_from_spec(spec)

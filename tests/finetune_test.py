@@ -223,7 +223,9 @@ def interrupted_flags(files, model, workdir):
     return flags_of(files, model, workdir, *more)
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_ends_in_the_same_bits(chain, finished_run, files, undisturbed, tmp_path, sent, code):
     workdir = tmp_path / "run"
     flags = interrupted_flags(files, finished_run, workdir)
@@ -246,6 +248,7 @@ def test_an_interrupted_run_ends_in_the_same_bits(chain, finished_run, files, un
     assert read(workdir / "scores.json") == read(undisturbed / "scores.json")
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_that_does_not_get_better(chain, finished_run, files, tmp_path):
     flags = flags_of(files, finished_run, tmp_path / "run", "--config.fit.steps=100", "--config.fit.patience=2")
     more = ["--config.optimizer.learning_rate=1e-9", "--config.fit.evaluations_per_epoch=4"]
@@ -321,6 +324,7 @@ def test_labels_of_dev_that_train_does_not_have_are_named(chain, finished_run, f
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_another_training_file_in_the_same_run_is_refused(chain, finished_run, files, tmp_path):
     workdir = tmp_path / "run"
     flags = interrupted_flags(files, finished_run, workdir)

@@ -28,7 +28,6 @@ from bert_jax.training.pretraining import pretraining_objective
 from bert_jax.training.state import init_state, state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = Path(__file__).parent.parent
 # One of each recipe: other sizes of RoBERTa and ALBERT are the same at reduced width.
 CONFIGS = ("tiny", "bert_base", "bert_large", "bert_large_lamb", "roberta_base", "albert_base", "distilbert")

@@ -168,14 +168,14 @@ def test_without_a_suitable_python_one_line_says_so(tree):
     lacking = tree.run("launch/setup.sh", UNSUITABLE="1")
     assert lacking.returncode == 1
     assert lacking.stderr.count("\n") == 1
-    assert lacking.stderr.startswith("error: no Python 3.11 or 3.12 with venv on PATH; install one")
+    assert lacking.stderr.startswith("error: no Python 3.11 to 3.14 with venv on PATH; install one")
     assert not (tree.root / ".venv").exists()
 
 
 def test_python_chosen_by_hand_must_suit(tree):
     wrong = tree.run("launch/setup.sh", PYTHON="/nowhere/python")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
-    assert "error: PYTHON=/nowhere/python is not a Python 3.11 or 3.12" in wrong.stderr
+    assert "error: PYTHON=/nowhere/python is not a Python 3.11 to 3.14" in wrong.stderr
     mine = tree.root.parent / "mine"
     (tree.programs / "python3.11").rename(mine)
     assert tree.run("launch/setup.sh").returncode == 1

@@ -1,4 +1,4 @@
-"""launch/lock/ holds whatever setup.cfg asks for, each package at one version with hashes, for both Pythons."""
+"""launch/lock/ holds whatever setup.cfg asks for, each package at one version with hashes, for every Python."""
 
 import configparser
 import re
@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 LOCK = ROOT / "launch" / "lock"
 REMEDY = "run launch/lock.sh"
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 NOT_LOCKED = {"torch"}  # launch/lock.sh says why
 
 setup = configparser.ConfigParser()
@@ -51,7 +52,7 @@ def versions(python, *names):
     return found
 
 
-@pytest.mark.parametrize("python", ["3.11", "3.12"])
+@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("extra", ["base", *EXTRAS])
 def test_the_lock_has_what_is_asked_for(extra, python):
     assert (LOCK / f"{extra}.txt").exists(), REMEDY
@@ -63,7 +64,7 @@ def test_the_lock_has_what_is_asked_for(extra, python):
             assert requirement.specifier.contains(version, prereleases=True), f"{requirement}, not {version}: {REMEDY}"
 
 
-@pytest.mark.parametrize("python", ["3.11", "3.12"])
+@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("without", [("tpu",), ("test", "plan")], ids="-".join)  # each has a libtpu of its own
 def test_extras_go_together(python, without):
     versions(python, "base", *(extra for extra in EXTRAS if extra not in without))

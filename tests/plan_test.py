@@ -66,6 +66,7 @@ def planned(plan, small):
     return done.stdout, json.loads((small.parent / "plan.json").read_text())["plans"], small.parent / "hlo"
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_flops_agree_with_the_formula(planned):
     model = ModelConfig(
@@ -128,6 +129,7 @@ def test_what_it_prints(planned):
     assert (texts / "v5e:1x1" / "0.txt").read_text().startswith("HloModule")
 
 
+@pytest.mark.slow
 @needs_libtpu
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
@@ -239,6 +241,7 @@ def test_a_compiler_that_takes_too_long_is_reported(plan, small):
     assert "no time, as a phase has none" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_teacher_has_its_memory_and_its_time(plan, small, tmp_path):
     text = small.read_text().replace(
         "train=Train", 'teacher="nowhere", distillation=DistillationConfig(cosine_weight=0), train=Train'

@@ -87,7 +87,7 @@ def alone(chain, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("layout", [TWO, FOUR], ids=["2x2", "4x2"])
+@pytest.mark.parametrize("layout", [pytest.param(TWO, id="2x2"), pytest.param(FOUR, id="4x2", marks=pytest.mark.slow)])
 def test_losses_are_those_of_a_single_process(chain, alone, tmp_path, layout):
     finish(start_job(chain, tmp_path, layout))
     assert_same_curve(tmp_path, alone)
@@ -153,8 +153,11 @@ def scripts(tmp_path):
 
 @pytest.mark.parametrize(
     ("lost", "accident"),
-    [(1, signal.SIGKILL), (0, signal.SIGKILL), (0, signal.SIGSTOP)],
-    ids=["process 1 dies", "process 0 dies", "process 0 hangs"],
+    [
+        pytest.param(1, signal.SIGKILL, id="process 1 dies", marks=pytest.mark.slow),
+        pytest.param(0, signal.SIGKILL, id="process 0 dies"),
+        pytest.param(0, signal.SIGSTOP, id="process 0 hangs", marks=pytest.mark.slow),
+    ],
 )
 def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     chain, alone, tmp_path, scripts, lost, accident

@@ -11,11 +11,14 @@ import threading
 from pathlib import Path
 from types import MappingProxyType
 
+import jax
+
 ROOT = Path(__file__).parent.parent
-# As `quick_compilation`, for processes; pulse_test.py has all optimizations.
-QUICK_COMPILATION = MappingProxyType(
-    {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
-)
+# XLA's older way of writing a fusion's loops, which takes half as long; newer releases have no other than the new one.
+PLAIN_LOOPS = [("xla_cpu_use_fusion_emitters", False)] if jax.__version_info__ < (0, 11) else []
+# As `quick_compilation`, for processes.
+XLA_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in PLAIN_LOOPS)
+QUICK_COMPILATION = MappingProxyType({"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": XLA_FLAGS})
 # Of a process that is started, without what pytest puts there for each test, and libraries when they are imported.
 INHERITED = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 

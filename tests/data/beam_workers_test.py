@@ -87,6 +87,7 @@ def dumps(tmp_path):
     return tmp_path / "enwiki-*.bz2"
 
 
+@pytest.mark.slow
 @beam
 @pytest.mark.skipif(importlib.util.find_spec("mwparserfromhell") is None, reason="mwparserfromhell is not installed")
 def test_dumps_are_cleaned_by_beam_too(dumps, tokenizer, tmp_path, monkeypatch):
@@ -114,6 +115,7 @@ def test_damaged_dump_is_named_and_the_others_stay_cleaned(dumps, tokenizer, tmp
     assert list(corpus.documents()) == list(Corpus([str(dumps)]).documents())
 
 
+@pytest.mark.slow
 @beam
 def test_killed_run_goes_on_from_its_finished_shards(built, command, text, tokenizer, tmp_path):
     output = tmp_path / "records"

@@ -62,6 +62,7 @@ def test_no_place_to_keep_it(package, tmp_path):
     assert hits_and_misses(package, **environment)[0] == "0"
 
 
+@pytest.mark.slow
 def test_workers_have_nothing_left_to_compile(text, vocab, tmp_path):
     """compile_all compiles for the same types as a real shard."""
     package = tmp_path / "package"

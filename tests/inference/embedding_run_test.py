@@ -17,8 +17,6 @@ from bert_jax.inference.token_shards import read_padded
 from bert_jax.storage.lock import only_run
 from tests.inference.conftest import TEXTS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def options(tiny_bert):

@@ -15,8 +15,6 @@ from bert_jax.parallel.mesh import make_mesh
 from bert_jax.tasks.examples import TextExample
 from tests.inference.conftest import POSITIONS, TEXTS
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def pretrained(tiny_bert):

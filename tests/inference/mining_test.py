@@ -12,8 +12,6 @@ from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import PairExample
 from bert_jax.tasks.pairs import read_pairs
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_ranks_and_margin():
     scores = np.array([0.2, 0.9, -np.inf, 0.79, 0.5, 0.76, 0.5])

@@ -10,8 +10,6 @@ from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.embedding_run import embed_file
 from bert_jax.inference.retrieval import nearest, read_searches, search_scores
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.mark.parametrize("block", [7, 100])
 def test_the_nearest_of_all_blocks(block):

@@ -11,7 +11,6 @@ from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.training.finetuning import finetune
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 TOPICS = (["wing", "lift", "plane", "air", "flow", "hull"], ["cat", "dog", "fox", "brown", "lazy", "jump"])
 WORDS = [*TOPICS[0], *TOPICS[1]]
 
@@ -35,6 +34,7 @@ def config(tiny_bert, train, dev):
     return settings
 
 
+@pytest.mark.slow
 def test_labelled_pairs(tiny_bert, tmp_path):
     for name, count in (("train", 200), ("dev", 60)):
         rows = "".join(f"{a}\t{b}\t{score}\n" for a, b, score in pairs(count, name))

@@ -24,7 +24,6 @@ from bert_jax.model.pretraining import pretraining_model
 from bert_jax.workdir.trained import Trained
 from tests.interchange.huggingface_tasks_test import AUTO
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 NO_PAIRS = {"type_vocab_size": 0, "next_sentence": False}
 OF_OURS = {"roberta": {**NO_PAIRS, "layer_norm_eps": 1e-5}, "distilbert": NO_PAIRS}
 OF_ALBERT = {"num_hidden_layers": 4, "num_hidden_groups": 2}

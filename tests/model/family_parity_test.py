@@ -20,7 +20,6 @@ from bert_jax.model.pretraining import PretrainingModel, pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 from tests.model.parity_test import BATCH, LENGTH, make_batch, make_config, model_inputs
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 BERT = make_config("gelu", 2)
 NO_PAIRS = {"type_vocab_size": 0, "next_sentence": False}
 CASES = {

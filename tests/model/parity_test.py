@@ -27,7 +27,6 @@ from bert_jax.model.functional import param_count
 from bert_jax.model.pretraining import PretrainingModel, pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 BATCH, LENGTH, PREDICTIONS = 6, 24, 5
 
 

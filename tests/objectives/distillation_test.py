@@ -16,7 +16,6 @@ from bert_jax.objectives.distillation import DistillationObjective, divergence_i
 from bert_jax.objectives.divergence import kl_divergence
 from bert_jax.objectives.pretraining import PretrainingObjective
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS = 6
 LAYERWISE = {"cosine_layers": "0,2", "kl_weight": 3.0, "pretraining_weight": 0.5, "cosine_weight": 4.0}
 

@@ -14,7 +14,6 @@ from bert_jax.parallel.axes import over_data_too
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.parallel.weight_update import LEAST_BYTES, data_specs, gather, scatter_sum
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 REPLICAS = 8
 AXES = {
     ("rows", "kernel"): ("embed", "mlp"),

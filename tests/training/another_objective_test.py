@@ -32,7 +32,6 @@ from bert_jax.training.state import init_state
 from bert_jax.workdir.goodput import Clock
 from bert_jax.workdir.metrics_log import MetricsLog
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS, LENGTH, STEPS, CLASSES = 16, 8, 30, 3
 
 

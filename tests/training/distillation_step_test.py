@@ -17,7 +17,6 @@ from bert_jax.training.nonfinite import jit_search
 from bert_jax.training.pretraining import pretraining_program
 from bert_jax.training.state import init_state
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS, STEPS = 16, 2
 
 

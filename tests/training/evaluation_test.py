@@ -15,7 +15,6 @@ from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS = 21  # as many as there are held out; the batches have 16
 
 

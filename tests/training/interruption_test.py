@@ -26,7 +26,10 @@ def saved_steps(workdir):
     return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM] * 3], ids=["once", "again"])
+@pytest.mark.parametrize(
+    "signals",
+    [pytest.param([signal.SIGTERM], id="once"), pytest.param([signal.SIGTERM] * 3, id="again", marks=pytest.mark.slow)],
+)
 def test_sigterm_saves_the_step_in_flight_and_the_exit_code_is_resume(long_run, tmp_path, signals):
     code, stderr = interrupt(long_run.start(tmp_path, FAR), *signals)
     assert code == RESUME == 75, stderr
@@ -72,6 +75,7 @@ def test_many_signals_at_random_moments(long_run, tmp_path, seed):
     long_run.check(tmp_path)
 
 
+@pytest.mark.slow
 def test_one_process_of_two_gets_the_signal_and_both_save_the_same_step(long_run, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

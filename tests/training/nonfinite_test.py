@@ -19,7 +19,6 @@ from bert_jax.training.nonfinite import first_nonfinite, jit_search, stop_if_non
 from bert_jax.training.pretraining import pretraining_program
 from bert_jax.training.state import init_state
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 
 
@@ -127,11 +126,11 @@ SPLITS = {
 }
 
 
-MORE = [pytest.param(split, "rbg", marks=pytest.mark.slow) for split in list(SPLITS)[1:]]
+MORE = [(split, bits) for split in SPLITS for bits in ("threefry", "rbg")]
 
 
 @pytest.mark.parametrize(
-    ("split", "bits"), [*((split, "threefry") for split in SPLITS), (next(iter(SPLITS)), "rbg"), *MORE]
+    ("split", "bits"), [MORE[0], *(pytest.param(*one, marks=pytest.mark.slow) for one in MORE[1:])]
 )
 def test_the_search_sees_the_batch_with_the_steps_own_dropout(model_config, make_batch, split, bits):
     """The loss of the second step, to float32 rounding, and not of the first one, at whose end the rate is 0."""

@@ -14,7 +14,6 @@ from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.training.inputs import open_phases, with_records
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS = 24
 
 
@@ -87,6 +86,7 @@ def test_the_records_of_a_step_fill_fewer_rows(short_records):
     assert 62 < np.mean(numbers) < 66
 
 
+@pytest.mark.slow
 def test_a_packed_run_goes_on_to_where_an_uninterrupted_one_ends(chain, short_records, tmp_path):
     flags = [
         "--config.data.packing=true",

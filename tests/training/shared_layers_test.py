@@ -13,7 +13,6 @@ from bert_jax.planning.hlo import Hlo, collective_bytes, kind_of_collective
 from bert_jax.training.pretraining import pretraining_program
 from bert_jax.training.state import abstract_state
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS = 16
 
 

@@ -15,8 +15,6 @@ from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import abstract_state, init_state, memory_line, state_shardings
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def make_state(model_config):

@@ -19,7 +19,6 @@ from bert_jax.training.optimizer import clip, make_optimizer
 from bert_jax.training.state import state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS, STEPS = 16, 3
 PAPER = "paper"  # its optimizer, at a rate that moves the weights at once
 DESCENT = optax.sgd(1.0)  # new weights are the old ones minus the gradient
@@ -97,7 +96,11 @@ def assert_same_run(ours, expected):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5, err_msg=jax.tree_util.keystr(path))
 
 
-@pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 2, 2), (1, 1, 8)], ids=str)
+@pytest.mark.parametrize(
+    "sizes",
+    [pytest.param((8, 1, 1), marks=pytest.mark.slow), (2, 2, 2), pytest.param((1, 1, 8), marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_eight_devices_are_one_with_dropout(one_layer, params, batches, on_one_device, sizes):
     assert_same_run(Run(one_layer, sizes).steps(params, batches), on_one_device)
 

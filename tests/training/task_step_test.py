@@ -16,7 +16,6 @@ from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.state import state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROWS, SHOWN, LENGTH = 16, 11, 16
 DESCENT = optax.sgd(1.0)  # new weights are the old ones minus the gradient
 

@@ -14,7 +14,6 @@ from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher, read_teacher, student_weights
 
 transformers = pytest.importorskip("transformers")
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 POSITIONS = "encoder/embeddings/position/embedding"
 
 

@@ -31,7 +31,6 @@ from bert_jax.workdir.trained import read_trained
 
 RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 transformers = pytest.importorskip("transformers")
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def hugging_face(config, directory):
@@ -244,6 +243,7 @@ def test_a_run_goes_on_from_its_own_tensorflow_export(chain, finished_run, tmp_p
     assert last_loss(tmp_path / "train", "train")[0] < last_loss(finished_run, "train")[0] - 0.3
 
 
+@pytest.mark.slow
 def test_records_of_ids_go_on_from_the_originals_encoder(chain, tmp_path):
     """A molecule's BERT: its vocab.txt lies beside an only checkpoint, which has no heads but a classifier's."""
     draw = np.random.default_rng(0)

@@ -100,6 +100,7 @@ def test_a_directory_that_may_not_be_written(tmp_path, after):
     assert checkpoints_in(directory) == ["1", "2", "3", "4", "5"]
 
 
+@pytest.mark.slow
 def test_a_training_whose_directory_of_checkpoints_may_not_be_written(chain, finished_run, tmp_path):
     workdir = shutil.copytree(finished_run, tmp_path / "run")
     shutil.rmtree(workdir / "checkpoints" / "20")
@@ -134,6 +135,7 @@ def test_a_full_disk(small_disk, kilobytes):
     assert_one_line(save(disk / "checkpoints"), f"no space left on the disk of {disk}/checkpoints")
 
 
+@pytest.mark.slow
 def test_a_job_of_two_processes_on_a_disk_without_inodes(chain, small_disk):
     """One of them fails in the middle of a checkpoint, and the other one waits for it."""
     disk = small_disk(100_000, inodes=130)

@@ -85,7 +85,6 @@ def test_another_mesh_reads_the_same_bits(tmp_path, sizes):
     assert kernel.sharding == other["params"]["encoder"]["kernel"].sharding
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_the_real_state_goes_onto_another_mesh(tmp_path, model_config):
     model, optimizer = pretraining_model(model_config), make_optimizer(OptimizerConfig(), [PhaseConfig()])
 
