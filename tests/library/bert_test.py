@@ -25,7 +25,6 @@ from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.program import make_program
 from bert_jax.training.state import init_state
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 ROOT = Path(__file__).parents[2]
 TEXTS = ["The cat sat on the mat.", ("where is paris?", "It is the capital of France.")]
 

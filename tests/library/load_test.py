@@ -21,7 +21,6 @@ from bert_jax.interchange.tensorflow import write_tensorflow
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.workdir.trained import Trained
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 NO_PAIRS = {"type_vocab_size": 0, "next_sentence": False}
 # The class of transformers -> settings beside those of workdirs.MODEL.
 CASES = {
@@ -152,7 +151,8 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("kind", GIVEN)
-def test_a_fine_tuned_model_answers_as_the_verb(workdirs, tmp_path, kind):
+def test_a_fine_tuned_model_answers_as_the_verb(workdirs, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("bert_jax.inference.predicting.keep_compiled", lambda workdir: None)  # in the tests' own place
     workdirs.write_workdir(tmp_path / "run", kind)
     given, rows = GIVEN[kind]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -13,7 +13,6 @@ from bert_jax.inference.fill_mask import fill_masks
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.objectives.pretraining import PretrainingObjective
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SECTION = README[README.index("## As a library") : README.index("## Records at the size of Wikipedia")]
 BLOCKS = re.findall(r"^```python\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
