@@ -6,7 +6,9 @@
     model.apply(model.params, model.encode(["a text"]))
 
 What is named in `__all__` is public and stays as it is within a minor version; everything else may change. Importing
-this package imports neither JAX nor any of the modules: each name is looked up when it is first used.
+this package imports neither JAX nor any of the modules: each name is looked up when it is first used. It sets
+environment variables where they are not set: those by which gs:// is read, and JAX_PLATFORMS=cpu where libtpu is
+installed on a host that has neither TPU nor GPU.
 """
 
 import importlib

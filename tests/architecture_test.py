@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Room -> the rooms that it may import. A verb (a top-level module with a __main__ block) may import all of them.
 MAY_IMPORT = {
-    "__init__": {"platforms", "ctrl_c", "config", "data", "errors", "library", "model", "text"},
+    "__init__": {"platforms", "ctrl_c", "config", "errors", "library", "model", "text"},
     "ctrl_c": set(),
     "platforms": set(),
     "scopes": set(),

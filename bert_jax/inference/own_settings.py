@@ -23,6 +23,10 @@ class OwnSettings:
     max_length: int | None = None  # tokens of a text, special ones included
     pooling: str | None = None
 
+    def length(self, most: int) -> int:
+        """Tokens of a text where nothing else is asked for, by a model that reads at most so many."""
+        return min(self.max_length or most, most)
+
 
 @dataclasses.dataclass(frozen=True)
 class _SentenceBert:

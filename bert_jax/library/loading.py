@@ -80,7 +80,7 @@ def _fine_tuned(path: epath.Path, dtype: str) -> Bert:
     found, own = read_task_model(path), own_settings(path)
     task, config = found.task, found.description.model
     model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=_by_sequence())
-    length = own.max_length or config.max_position_embeddings
+    length = own.length(config.max_position_embeddings)
     description = Description(str(path), config, length, task, found.description, own.pooling, dtype=dtype)
     return Bert(jax.device_put(nest(found.arrays)), found.tokenizer, model, description)
 
@@ -90,7 +90,7 @@ def _pretrained(path: epath.Path, dtype: str, defaults: ModelConfig) -> Bert:
     config, own = found.config, own_settings(path)
     parts = parts_of(found.arrays)
     model = _pretraining(config, dtype, parts)
-    length = min(own.max_length or config.max_position_embeddings, config.max_position_embeddings)
+    length = own.length(config.max_position_embeddings)
     description = Description(str(path), config, length, pooling=own.pooling, heads=found.heads, dtype=dtype)
     there = {path: found.arrays[path] for path in flatten(model.abstract_params)}  # no head of pairs without a pooler
     return Bert(jax.device_put(nest(there)), found.tokenizer, model, description)
