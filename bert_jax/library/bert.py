@@ -95,7 +95,8 @@ class Bert:
         batch: input_ids, attention_mask (1: token, 0: padding) and segment_ids (0, 1), int32 [B, L], as `encode` gives
             them (a choice's: [B, texts, L]); optionally masked_lm_positions, int32 [B, predictions], of which alone
             masked-LM logits are made. Records call attention_mask input_mask. What else is in the batch is not read.
-        training, rng: with training=True and a JAX key there is dropout, at the config's rates; else none.
+        training, rng: with training=True (a constant under jax.jit) and a JAX key there is dropout, at the config's
+            rates; else none.
 
         Returns `bert_jax.Outputs`: hidden_states, pooled, logits, pair_logits, with None for what the model lacks. It
         is compiled once for each shape; within a jax.jit of yours only what you read of it is computed.

@@ -11,7 +11,8 @@ class Outputs(NamedTuple):
     Rows of several texts (a choice's, [B, texts, L]) have that axis in everything below, after B.
 
     Attributes:
-        hidden_states: the embeddings, then each layer's output: each [B, L, E], in the dtype of the activations.
+        hidden_states: the embeddings, then each layer's output: each [B, L, E], in the dtype of the activations; those
+            of padding mean nothing.
         pooled: the first token's last state after the pooler's dense layer and tanh, [B, E].
         logits: float32. Of a model fine-tuned for a task: [B, outputs], [B, L, outputs] for tagging and qa, [B, texts]
             for choice, None for similarity. Of a pretrained one with its masked-LM head: [B, L, vocab_size], or

@@ -73,6 +73,7 @@ def test_states_and_logits_are_those_of_transformers(published):
         np.testing.assert_allclose(ours.pooled, pooled.numpy(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("published", ["BertForPreTraining"], indirect=True)
 def test_ids_are_those_of_transformers_and_masks_are_found(published):
     _, config, _, directory = published
     model, theirs = bert_jax.load(directory), transformers.AutoTokenizer.from_pretrained(directory)
@@ -112,6 +113,7 @@ def test_a_file_and_an_original_checkpoint_are_the_same_model(workdirs, tmp_path
     np.testing.assert_array_equal(*(model.embed(TEXTS, pooling="max", layers=(0, -1)) for model in models))
 
 
+@pytest.mark.parametrize("published", ["BertForPreTraining"], indirect=True)
 def test_what_a_model_says_of_its_vectors_is_kept(published, tmp_path):
     """As sentence-transformers' directories say it."""
     _, _, _, directory = published
