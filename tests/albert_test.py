@@ -70,6 +70,7 @@ def test_records_and_metrics_are_of_sentence_order(albert, trained):
     assert "Next sentence" not in page
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(albert, trained, tmp_path):
     process = albert.start(tmp_path / "train")
     wait_for_lines(process, tmp_path / "train", 6)

@@ -80,6 +80,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(build, quiet, tmp_path):
     output = tmp_path / "records"
     rng = random.Random(time.time_ns())
@@ -177,7 +178,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(path)], check=False, capture_output=True)
 
 
-@pytest.mark.parametrize("during", ["cutting", "shards"])
+@pytest.mark.parametrize("during", [pytest.param("cutting", marks=pytest.mark.slow), "shards"])
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(build, quiet, small_disk, during):
     parts = sum(map(len, topics.values()))  # about what the part files hold
     shards = sum(len(content) for name, content in quiet.items() if ".tfrecord" in name)

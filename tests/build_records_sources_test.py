@@ -142,6 +142,7 @@ def test_suspicious_input_is_told_and_strict_stops(chain, tmp_path):
 MOLECULES = "ids:64,pad=59,unk=60,cls=61,sep=62,mask=63"
 
 
+@pytest.mark.slow
 def test_from_ids_to_exported_weights(chain, tmp_path):
     documents = [[[(7 * d + 3 * s + t) % 59 for t in range(5 + s)] for s in range(6)] for d in range(40)]
     text = "\n\n".join("\n".join(" ".join(map(str, line)) for line in document) for document in documents)

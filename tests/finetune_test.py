@@ -258,6 +258,7 @@ def test_patience_ends_a_run_that_does_not_get_better(chain, finished_run, files
     assert "no better accuracy in 2 evaluations: the run ends early" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays_and_what_is_fresh_does_not(chain, finished_run, files, tmp_path):
     """The model has one layer: frozen in one run, fresh in another (which layers are: training/layer_rates_test.py)."""
     before = read_pretrained(finished_run, ModelConfig()).arrays

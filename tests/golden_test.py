@@ -31,7 +31,11 @@ from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, tra
 ROOT = Path(__file__).parent.parent
 # One of each recipe: other sizes of RoBERTa and ALBERT are the same at reduced width.
 CONFIGS = ("tiny", "bert_base", "bert_large", "bert_large_lamb", "roberta_base", "albert_base", "distilbert")
-CASES = [*((name, False) for name in CONFIGS), ("bert_base", True)]
+LONG = ("bert_base", "bert_large")  # the one is here with dropout, the other with LAMB
+CASES = [
+    *(pytest.param(name, False, marks=pytest.mark.slow if name in LONG else ()) for name in CONFIGS),
+    ("bert_base", True),
+]
 LOSSES = ("masked_lm_loss", "next_sentence_loss", "teacher_kl", "teacher_cosine")
 STEPS, ROWS, LENGTH, PREDICTIONS, VOCAB = 5, 8, 32, 5, 400
 

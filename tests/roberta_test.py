@@ -72,6 +72,7 @@ def test_it_learns_more_than_words_alone_and_its_scores_are_repeated(family):
     assert STEPS * config.phases[0].global_batch_size > len(records)  # so some were masked anew
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(family, tmp_path):
     process = family.start(tmp_path / "train")
     for line in process.stderr:
@@ -91,6 +92,7 @@ def test_a_killed_run_ends_with_the_same_bits(family, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_eight_devices_are_one(family, tmp_path):
     process = family.start(tmp_path / "train", devices=8)
     _, stderr = process.communicate(timeout=600)

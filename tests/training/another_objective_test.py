@@ -197,6 +197,7 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_bits(trained, model_config, tm
     assert steps == [(line["split"], line["step"]) for line in lines_of(trained[0])]
 
 
+@pytest.mark.slow
 def test_its_non_finite_numbers_are_searched_for(model_config, tmp_path):
     with pytest.raises(UserError, match=r"step 6 gave no finite loss.*the loss: labels or their weights"):
         train(run_in(tmp_path, model_config, PoisonedRows(), [], check_nans=True), Clock(tmp_path))

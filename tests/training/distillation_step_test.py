@@ -60,7 +60,11 @@ def run_on(model_config, teacher, weights, make_batch):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "accumulation_steps"), [((8, 1, 1), 1), ((2, 2, 2), 2)], ids=["data", "all-axes-in-two-chunks"]
+    ("sizes", "accumulation_steps"),
+    [
+        pytest.param((8, 1, 1), 1, id="data", marks=pytest.mark.slow),
+        pytest.param((2, 2, 2), 2, id="all-axes-in-two-chunks"),
+    ],
 )
 def test_eight_devices_are_one(run_on, sizes, accumulation_steps):
     (_, state, sums), (_, expected, of_one) = run_on(sizes, accumulation_steps), run_on((1, 1, 1))

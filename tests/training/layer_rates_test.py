@@ -37,6 +37,7 @@ def test_rates_fall_from_the_head_down(model):
     assert found == {"embeddings": 0.125, "layer 0": 0.25, "layer 1": 0.5, "pooler": 1.0, "head": 1.0}
 
 
+@pytest.mark.slow
 def test_an_update_is_multiplied_and_what_is_frozen_is_not_even_decayed(model):
     params = jax.tree.map(jnp.ones_like, model.init(jax.random.key(0)))
     gradients = jax.tree.map(jnp.ones_like, params)

@@ -48,6 +48,7 @@ def test_a_kill_in_the_middle_of_a_checkpoint_leaves_a_torn_one_that_is_named(lo
     long_run.check(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [1500])
 def test_a_full_disk_stops_the_run_and_with_space_it_goes_on(long_run, small_disk, kilobytes):
     """A checkpoint of this run takes some 600 kB: one fits beside the rest, a second one does not."""

@@ -105,7 +105,7 @@ def test_eight_devices_are_one_with_dropout(one_layer, params, batches, on_one_d
     assert_same_run(Run(one_layer, sizes).steps(params, batches), on_one_device)
 
 
-@pytest.mark.parametrize("remat", ["dots", "full"])
+@pytest.mark.parametrize("remat", [pytest.param("dots", marks=pytest.mark.slow), "full"])
 def test_recomputed_layers_change_nothing(one_layer, params, batches, on_one_device, remat):
     assert_same_run(Run(one_layer, (1, 1, 1), remat=remat).steps(params, batches), on_one_device)
 
@@ -215,6 +215,7 @@ def test_pieces_are_clipped_each_by_itself_and_summed(without_dropout, params, b
     assert_used_gradient(run, params, batches[0], jax.tree.map(lambda *pieces: sum(pieces), *clipped))
 
 
+@pytest.mark.slow
 def test_clipped_pieces_do_not_depend_on_the_mesh(one_layer, params, batches):
     runs = (Run(one_layer, sizes, DESCENT, clip_pieces=8) for sizes in ((1, 1, 1), (4, 2, 1)))
     one, eight = (run.steps(params, batches[:1]) for run in runs)
@@ -233,7 +234,7 @@ def test_the_old_state_gives_its_memory_to_the_new_one(without_dropout, params, 
     assert all(jax.tree.leaves(same))
 
 
-@pytest.mark.parametrize("accumulation_steps", [1, 2])
+@pytest.mark.parametrize("accumulation_steps", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_step_without_numbers_changes_nothing_but_the_count_of_steps(one_layer, params, batches, accumulation_steps):
     run = Run(one_layer, (2, 2, 2), accumulation_steps=accumulation_steps)
     poisoned = batches[1] | {"masked_lm_weights": np.full_like(batches[1]["masked_lm_weights"], np.nan)}
