@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Room -> the rooms that it may import. A verb (a top-level module with a __main__ block) may import all of them.
 MAY_IMPORT = {
-    "__init__": {"platforms", "ctrl_c"},
+    "__init__": {"platforms", "ctrl_c", "config", "errors", "library", "model", "text"},
     "ctrl_c": set(),
     "platforms": set(),
     "scopes": set(),
@@ -45,6 +45,19 @@ MAY_IMPORT = {
         "inference",
     },
     "serving": {"errors", "config", "model", "tasks", "interchange", "inference"},
+    "library": {
+        "errors",
+        "config",
+        "storage",
+        "text",
+        "data",
+        "tasks",
+        "parallel",
+        "model",
+        "workdir",
+        "interchange",
+        "inference",
+    },
     "planning": {"errors", "config", "data", "parallel", "objectives", "scopes", "training", "storage"},
     "reporting": {"errors", "config", "objectives", "storage", "tasks", "workdir"},
 }
@@ -60,6 +73,7 @@ NO_BUSINESS = {
     "interchange": {"flax", "optax"},
     "inference": {"flax", "optax"},
     "serving": {"flax", "optax", "orbax"},
+    "library": {"flax", "optax"},
     "reporting": {"jax", "flax", "optax", "orbax"},
 }
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.

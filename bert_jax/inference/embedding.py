@@ -8,12 +8,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bert_jax.config import TextConfig
-from bert_jax.errors import UserError
-from bert_jax.inference.forward import TOKENS, Forward
+from bert_jax.inference.forward import TOKENS, OnDevices
 from bert_jax.inference.pooling import Pooling
 from bert_jax.interchange.pretrained import Pretrained
-from bert_jax.interchange.renames import flatten, nest
-from bert_jax.model.functional import Params, param_shardings
+from bert_jax.model.functional import Params
 from bert_jax.model.tasks import task_model
 from bert_jax.tasks import whole_texts
 from bert_jax.tasks.encoding import TextEncoder
@@ -24,8 +22,8 @@ from bert_jax.tasks.text_tokens import TextTokens, TextWords, tokens_of
 Watch = Callable[[Iterable[Any]], Iterator[Any]]
 
 
-class Embedder:
-    """Keeps the parameters on the devices and what was compiled."""
+class Embedder(OnDevices):
+    """Makes vectors of texts."""
 
     def __init__(
         self,
@@ -36,8 +34,11 @@ class Embedder:
         normalize: bool = False,
         tokens: int = TOKENS,
         dtype: str = "float32",
+        few_rows: bool = False,
     ) -> None:
         """`normalize`: vectors of texts have length 1; `dtype` is that of activations and products.
+
+        tokens, few_rows: of a batch, as for Forward.
 
         Raises:
           UserError: the model has no such layer, or lacks some of its weights.
@@ -46,21 +47,16 @@ class Embedder:
         pooling.check(config.num_hidden_layers)
         platform = mesh.devices.flat[0].platform
         model = task_model("embedding", 0, config, dtype, by_sequence=platform == "tpu")
-        wanted = flatten(model.abstract_params)
-        if missing := [path for path in wanted if path not in pretrained.arrays]:
-            raise UserError(f"the model lacks {missing[0]}; give one with all weights of its encoder")
-        shardings = param_shardings(model, mesh)
-        arrays = nest({path: pretrained.arrays[path] for path in wanted})
-        self._params = jax.device_put(arrays, shardings)
-        self.pooling, self._normalize = pooling, normalize
-        self.encoder = TextEncoder(pretrained.tokenizer, text, windows=False)
-        self.dim = pooling.width(config.hidden_size)
 
         def compute(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
             encoder = model.module(params).encoder  # type: ignore[attr-defined]  # of any task model
             return pooling(encoder, batch["input_ids"], batch["attention_mask"], batch["segment_ids"])
 
-        self._forward = Forward(model, mesh, shardings, compute, per_token=not pooling.of_texts, tokens=tokens)
+        how = {"per_token": not pooling.of_texts, "tokens": tokens, "few_rows": few_rows}
+        super().__init__(model, pretrained.arrays, mesh, compute, **how)
+        self.pooling, self._normalize = pooling, normalize
+        self.encoder = TextEncoder(pretrained.tokenizer, text, windows=False)
+        self.dim = pooling.width(config.hidden_size)
 
     def vectors(self, examples: Sequence[TextExample], watch: Watch = iter) -> np.ndarray:
         """Of each text or pair, in their order: float32 [examples, dim]."""

@@ -79,7 +79,7 @@ def load(options: EmbeddingOptions) -> Loaded:
         raise UserError(f"--normalize is for vectors of texts, and not for --pooling={options.pooling}; leave it out")
     pretrained = read_pretrained(options.model, ModelConfig())
     most = pretrained.config.max_position_embeddings
-    length = options.max_length or min(own.max_length or most, most)
+    length = options.max_length or own.length(most)
     require(3 < length <= most, "--max_length", length, f"give 4 to {most}, as the model reads")
     text = TextConfig(max_length=length, long=options.long)  # type: ignore[arg-type]  # the flag has these values
     mesh = make_mesh(MeshConfig())

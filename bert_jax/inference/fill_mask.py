@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -11,11 +11,10 @@ from etils import epath
 
 from bert_jax.config import MeshConfig, ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.inference.forward import INPUTS, Forward
-from bert_jax.interchange.pretrained import WITH_MASKED_LM, read_pretrained
-from bert_jax.interchange.renames import flatten, nest
-from bert_jax.model.functional import Model, Params, param_shardings
-from bert_jax.model.pretraining import pretraining_model
+from bert_jax.inference.forward import INPUTS, OnDevices
+from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
+from bert_jax.model.functional import Model, Params
+from bert_jax.model.pretraining import MASKED_LM, parts_of, pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.tasks.columns import Columns
@@ -35,9 +34,10 @@ def fill_masks(workdir: epath.PathLike, source: str, output: str, best: int) -> 
     Raises:
       UserError: there is no model with a masked-LM head, the file cannot be read, or a text has no [MASK].
     """
-    filler = MaskFiller(workdir, best)
+    filler = MaskFiller(read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM), best, str(workdir))
     texts = [example.text for example in read_texts(source, Columns.of(""), "class", need_labels=False)]
-    lines = (json.dumps(each, ensure_ascii=False) for each in filler.fill(texts, source))
+    places = [f"{source}, line {number}" for number in range(1, len(texts) + 1)]
+    lines = (json.dumps(each, ensure_ascii=False) for each in filler.fill(texts, places))
     if output == "-":
         for line in lines:
             print(line, flush=True)
@@ -47,32 +47,37 @@ def fill_masks(workdir: epath.PathLike, source: str, output: str, best: int) -> 
     return len(texts)
 
 
-class MaskFiller:
-    """A pretrained model with its masked-LM head, on the devices."""
+class MaskFiller(OnDevices):
+    """A pretrained model with its masked-LM head, on all devices."""
 
-    def __init__(self, workdir: epath.PathLike, best: int) -> None:
-        pretrained = read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM)
-        if not any(path.startswith("masked_lm/") for path in pretrained.arrays):
-            raise UserError(f"{workdir} has no masked-LM head; give a pretraining run, or weights with cls.predictions")
-        mesh = make_mesh(MeshConfig())
-        model = pretraining_model(pretrained.config)
-        self._tokenizer, self._config = pretrained.tokenizer, pretrained.config
-        shardings = param_shardings(model, mesh)
-        self._params = jax.device_put(nest(_whole(pretrained.arrays, model)), shardings)
+    def __init__(
+        self, pretrained: Pretrained, best: int, name: str, dtype: str = "float32", few_rows: bool = False
+    ) -> None:
+        """`best`: so many words for each mask; `name` is the model's; `dtype` is that of activations and products.
+
+        few_rows: as for Forward.
+
+        Raises:
+          UserError: it has no masked-LM head.
+        """
+        if MASKED_LM not in parts_of(pretrained.arrays):
+            raise UserError(f"{name} has no masked-LM head; give a pretraining run, or weights with cls.predictions")
+        mesh, self._tokenizer, self._config = make_mesh(MeshConfig()), pretrained.tokenizer, pretrained.config
+        model = pretraining_model(pretrained.config, dtype, parts=[MASKED_LM])
         apply = _likeliest(model, min(best, self._tokenizer.vocab_size), self._tokenizer.vocab_size)
-        self._forward = Forward(model, mesh, shardings, apply, (*INPUTS, POSITIONS))
+        super().__init__(model, pretrained.arrays, mesh, apply, inputs=(*INPUTS, POSITIONS), few_rows=few_rows)
 
-    def fill(self, texts: Sequence[str], source: str) -> Iterator[dict[str, Any]]:
-        """What is found for each text; `source` names them in the UserError."""
-        rows = [self._row(text, f"{source}, line {number}") for number, text in enumerate(texts, 1)]
+    def fill(self, texts: Sequence[str], places: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What is found for each text; `places` name them in the UserError."""
+        rows = [self._row(text, place) for text, place in zip(texts, places, strict=True)]
         if not rows:
             return
         most = max(len(positions) for _, positions in rows)
-        positions = np.array([[*places, *[0] * (most - len(places))] for _, places in rows], np.int32)
+        positions = np.array([[*masks, *[0] * (most - len(masks))] for _, masks in rows], np.int32)
         encoded = make_rows([row for row, _ in rows], range(len(rows)), labels={POSITIONS: positions})
         outputs = self._forward.outputs(self._params, encoded)
-        for text, (_, places), (probabilities, ids) in zip(texts, rows, outputs, strict=True):
-            yield self._described(text, probabilities[: len(places)], ids[: len(places)])
+        for text, (_, masks), (probabilities, ids) in zip(texts, rows, outputs, strict=True):
+            yield self._described(text, probabilities[: len(masks)], ids[: len(masks)])
 
     def _row(self, text: str, place: str) -> tuple[EncodedText, list[int]]:
         """The text's row, and where its masks are."""
@@ -106,12 +111,6 @@ def _likeliest(model: Model, best: int, vocab_size: int) -> Any:
         return jax.lax.top_k(jax.nn.softmax(logits), best)
 
     return apply
-
-
-def _whole(arrays: Mapping[str, np.ndarray], model: Model) -> dict[str, np.ndarray]:
-    """The arrays, and zeros for what is not looked at: pooler and next-sentence head."""
-    shapes = {path: leaf.shape for path, leaf in flatten(model.abstract_params).items()}
-    return {path: arrays[path] if path in arrays else np.zeros(shape, np.float32) for path, shape in shapes.items()}
 
 
 def _filled(text: str, words: Iterable[str], mask: str) -> str:

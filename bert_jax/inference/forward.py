@@ -1,13 +1,16 @@
 """A model over many rows: batches by length in a few shapes, outputs in the order of the rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from bert_jax.model.functional import Model, Params
+from bert_jax.errors import UserError
+from bert_jax.interchange.renames import flatten, nest
+from bert_jax.model.functional import Model, Params, param_shardings
 from bert_jax.parallel.axes import batch_sharding, replicated
 from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.parallel.mesh import batch_shards
@@ -35,14 +38,18 @@ class Forward:
         inputs: Sequence[str] = INPUTS,
         per_token: bool = False,
         tokens: int = TOKENS,
+        few_rows: bool = False,
     ) -> None:
-        """Of parameters that lie on `mesh` as `shardings` say.
+        """Of parameters of `model` that lie on `mesh` as `shardings` say.
 
         compute: what is computed of them and of a batch's `inputs`, by their names; None: the model's outputs.
         per_token: what that gives is [batch, length, ...], of which padding is taken off.
         tokens: of a batch, for each device.
+        few_rows: a batch of few rows is computed as a smaller one, which is compiled for itself: for who asks for a few
+            now and then. Else all batches of a length have the same shape.
         """
         self._mesh, self._inputs, self._per_token, self._tokens = mesh, inputs, per_token, tokens
+        self._few_rows = few_rows
         self._longest = len(model.abstract_params["encoder"]["embeddings"]["position"]["embedding"])
 
         def apply(params: Params, batch: dict[str, jax.Array]) -> Any:
@@ -70,6 +77,7 @@ class Forward:
         padded = choose_lengths(lengths, shapes, LADDER, self._longest)
         tokens = self._tokens * shards // max(1, rows.texts_per_row)
         for numbers, size, length in batches_by_length(lengths, padded, tokens, shards):
+            size = smaller(size, len(numbers), shards) if self._few_rows else size
             here = local_rows(self._mesh, size)
             of_process = [int(numbers[row]) for row in here if row < len(numbers)]
             batch = rows.batch(of_process, len(here), length)
@@ -88,6 +96,42 @@ def _keep(found: list[Any], done: tuple[np.ndarray, Any] | None, lengths: np.nda
         )
 
 
+def smaller(size: int, rows: int, multiple: int) -> int:
+    """The least of `size` and 1, 4, 16 ... times `multiple` that holds so many rows."""
+    of_few = multiple
+    while of_few < rows:
+        of_few *= 4
+    return min(size, of_few)
+
+
 def is_complete(outputs: Sequence[Any]) -> bool:
     """Whether no row was left out."""
     return all(each is not None for each in outputs)
+
+
+class OnDevices:
+    """Parameters on the devices, and what was compiled for them: what predicts, embeds or fills in masks is one."""
+
+    def __init__(
+        self, model: Model, arrays: Mapping[str, Any], mesh: Mesh, compute: Compute | None = None, **how: Any
+    ) -> None:
+        """`arrays` are parameters by our paths, of which those of `model` are taken; the others as for Forward.
+
+        Raises:
+          UserError: one of the model's is not among them.
+        """
+        self._shardings = param_shardings(model, mesh)
+        self._forward = Forward(model, mesh, self._shardings, compute, **how)
+        self._params = self._placed(arrays)
+
+    def _placed(self, arrays: Mapping[str, Any]) -> Params:
+        wanted = flatten(self._shardings)
+        if missing := [path for path in wanted if path not in arrays]:
+            raise UserError(f"the model lacks {missing[0]}; give one with all weights of its encoder")
+        return jax.device_put(nest({path: arrays[path] for path in wanted}), self._shardings)
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> Self:
+        """The same of other parameters; nothing is compiled again."""
+        other = copy.copy(self)
+        other._params = self._placed(arrays)
+        return other

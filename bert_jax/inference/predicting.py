@@ -13,7 +13,7 @@ from tqdm import tqdm
 from bert_jax.config import TaskConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.answers import Pairs, format_of
-from bert_jax.inference.predictor import Predictor, load_predictor
+from bert_jax.inference.predictor import Predictor, keep_compiled, load_predictor
 from bert_jax.storage.json_file import read_json_lines
 from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.tasks.task import Example, Prediction, Task
@@ -35,6 +35,7 @@ def predict(
     write = format_of(output)
     model = fine_tuned.read_description(workdir)
     options = options_of_input(model.options, columns, header)
+    keep_compiled(workdir)
     predictor = load_predictor(workdir, dtype)
     examples = read_inputs(predictor.task, source, options, asked=bool(columns))
     if output == "-":
@@ -67,9 +68,7 @@ def _in_chunks(predictor: Predictor, examples: Sequence[Example], done: int, nam
     with tqdm(total=len(examples), initial=done, unit=" examples", disable=not sys.stderr.isatty()) as bar:
         for start in range(done, len(examples), CHUNK):
             chunk = examples[start : start + CHUNK]
-            for prediction in predictor.predict(chunk, f"{name}, examples {start + 1} to {start + len(chunk)}"):
-                # What begins with _ depends on the other examples of the chunk: it is for scores alone.
-                yield {name: value for name, value in prediction.items() if not name.startswith("_")}
+            yield from predictor.answers(chunk, f"{name}, examples {start + 1} to {start + len(chunk)}")
             bar.update(len(chunk))
 
 

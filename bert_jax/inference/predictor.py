@@ -1,5 +1,6 @@
 """A trained task model: examples in, predictions out, in their order."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -8,9 +9,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
-from bert_jax.inference.forward import Forward
-from bert_jax.interchange.renames import nest
-from bert_jax.model.functional import param_shardings
+from bert_jax.inference.forward import OnDevices
 from bert_jax.model.tasks import task_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.tasks.encoding import TextEncoder
@@ -19,10 +18,11 @@ from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir import fine_tuned
+from bert_jax.workdir.fine_tuned import FineTuned
 
 
-class Predictor:
-    """Keeps the parameters on the devices and what was compiled."""
+class Predictor(OnDevices):
+    """Answers examples of its task."""
 
     def __init__(
         self,
@@ -33,14 +33,13 @@ class Predictor:
         tokenizer: Tokenizer,
         mesh: Mesh,
         dtype: str = "float32",
+        few_rows: bool = False,
     ) -> None:
-        """`arrays` are the model's parameters by our paths, float32."""
+        """`arrays` are the model's parameters by our paths, float32; `few_rows` as for Forward."""
         platform = mesh.devices.flat[0].platform
         model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=platform == "tpu")
-        shardings = param_shardings(model, mesh)
+        super().__init__(model, arrays, mesh, per_token=task.reads_all_tokens, few_rows=few_rows)
         self.task, self._text, self._tokenizer = task, text, tokenizer
-        self._forward = Forward(model, mesh, shardings, per_token=task.reads_all_tokens)
-        self._params = jax.device_put(nest(arrays), shardings)
 
     def rows(self, examples: Sequence[Example], name: str = "") -> Rows:
         """Encoded; texts that are too long are logged under the file's `name`."""
@@ -59,13 +58,39 @@ class Predictor:
         rows = self.rows(examples, name)
         return self.task.predictions(self.outputs(rows), rows, examples)
 
+    def answers(self, examples: Sequence[Example], name: str = "") -> list[Prediction]:
+        """Predictions as people are given them: without what depends on the other examples and is for scores alone."""
+        return [
+            {key: value for key, value in prediction.items() if not key.startswith("_")}
+            for prediction in self.predict(examples, name)
+        ]
 
-def load_predictor(workdir: epath.PathLike, dtype: str = "float32") -> Predictor:
-    """The fine-tuned model in `workdir`, on all devices; UserError if there is none, or it is damaged."""
+
+@dataclasses.dataclass(frozen=True)
+class TaskModel:
+    """A fine-tuned model, on the host."""
+
+    description: FineTuned
+    task: Task
+    arrays: Mapping[str, np.ndarray]  # our path -> float32
+    tokenizer: Tokenizer
+
+
+def read_task_model(workdir: epath.PathLike) -> TaskModel:
+    """The fine-tuned model in `workdir`; UserError if there is none, or it is damaged."""
     workdir = epath.Path(workdir)
     model = fine_tuned.read_description(workdir)
     arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
-    jax.config.update("jax_compilation_cache_dir", str(workdir / "compilation_cache"))
-    tokenizer = load_tokenizer(workdir / "tokenizer")
-    task = trained_task(model.kind, model.settings)
-    return Predictor(task, model.text, model.model, arrays, tokenizer, make_mesh(MeshConfig()), dtype)
+    return TaskModel(model, trained_task(model.kind, model.settings), arrays, load_tokenizer(workdir / "tokenizer"))
+
+
+def load_predictor(workdir: epath.PathLike, dtype: str = "float32") -> Predictor:
+    """The fine-tuned model in `workdir`, on all devices; UserError if there is none, or it is damaged."""
+    found = read_task_model(workdir)
+    text, config = found.description.text, found.description.model
+    return Predictor(found.task, text, config, found.arrays, found.tokenizer, make_mesh(MeshConfig()), dtype)
+
+
+def keep_compiled(workdir: epath.PathLike) -> None:
+    """For the verbs: what this process compiles is kept in `workdir`, for the next start."""
+    jax.config.update("jax_compilation_cache_dir", str(epath.Path(workdir) / "compilation_cache"))

@@ -5,7 +5,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.inference.predicting import options_of_input, read_inputs
-from bert_jax.inference.predictor import load_predictor
+from bert_jax.inference.predictor import keep_compiled, load_predictor
 from bert_jax.tasks.chance import interval
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import finite_or_none
@@ -20,6 +20,7 @@ def score_task(workdir: epath.PathLike, source: str, columns: str = "", header: 
       UserError: there is no model, or the file cannot be read, or has labels that the model does not know.
     """
     model = fine_tuned.read_description(workdir)
+    keep_compiled(workdir)
     predictor = load_predictor(workdir)
     task, options = predictor.task, options_of_input(model.options, columns, header)
     examples = read_inputs(task, source, options, asked=bool(columns), needs_labels=True)

@@ -17,6 +17,8 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, first_names, parameters
 from bert_jax.model.functional import Params
 
+FRESH = "initialised afresh"  # what becomes of weights that are missing, where a run begins with the others
+
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
@@ -52,10 +54,12 @@ def take_weights(
     config: ModelConfig,
     source: str,
     parts: tuple[str, ...] = EVERYTHING,
+    absent: str = FRESH,
 ) -> ForeignWeights:
     """Of all that is `stored`, by the framework's names, the parameters of the pretraining model of `config`.
 
-    Of `parts` only, beginnings of our paths; what is stored of others is not used.
+    Of `parts` only, beginnings of our paths; what is stored of others is not used. `absent`, for the log: what becomes
+    of what is missing.
 
     Pooler and heads may be missing, each as a whole. Heads that are none of ours, and what an optimizer keeps, are not
     used. Both are logged, with `source`.
@@ -74,7 +78,7 @@ def take_weights(
     _check_encoder(heads, names, source)
     held = {name: stored[name] for name in wanted if name in stored}
     check({name: param.their_shape for name, param in wanted.items()}, held, names, source)
-    _log(missing, heads, slots, source)
+    _log(missing, heads, slots, source, absent)
     arrays = {param.path: param.to_ours(_float32(name, held[name], source)) for name, param in wanted.items()}
     of_tasks = [name for name in heads if stored[name].shape and name not in _optional(names)]
     return ForeignWeights(arrays, config, missing, unused, of_tasks)
@@ -133,9 +137,10 @@ def _optional(names: Names) -> set[str]:
     return {name for path, name in first_names(names).items() if path.startswith(names.optional)}
 
 
-def _log(missing: list[str], heads: list[str], slots: list[str], source: str) -> None:
+def _log(missing: list[str], heads: list[str], slots: list[str], source: str, absent: str) -> None:
     if missing:
-        logging.warning("%s does not hold %s: initialised afresh", source, ", ".join(missing))
+        level = logging.WARNING if absent == FRESH else logging.INFO
+        logging.log(level, "%s does not hold %s: %s", source, ", ".join(missing), absent)
     if heads:
         logging.warning("%s holds %s, which have no place here: not used", source, listed(heads))
     if slots:

@@ -9,7 +9,14 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.conversions import PAIRS, Weights, drop_pairs
-from bert_jax.interchange.exports import LIBRARIES, Wanted, export_fine_tuned, export_pretrained, write_pretrained
+from bert_jax.interchange.exports import (
+    LIBRARIES,
+    Wanted,
+    Written,
+    export_fine_tuned,
+    export_pretrained,
+    write_pretrained,
+)
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.model_card import converted_card
@@ -47,18 +54,27 @@ def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
         raise UserError(f"--step={wanted.step}: {model} is no run with checkpoints; leave it out")
     if find_weights(model) == epath.Path(model):
         raise UserError(f"{model} does not say all its settings; give a directory with its config.json and vocabulary")
-    found = read_pretrained(model, ModelConfig(), EVERYTHING)
+    found = read_pretrained(model, ModelConfig(), EVERYTHING, absent="left out")
     if found.heads and not wanted.drop_heads:
         raise UserError(
             f"{model} has a head of a task, {listed(found.heads)}, which no format has a place for beside the encoder; "
             "--drop_heads leaves it out"
         )
-    arrays, config = _what_can_be_written(found, model)
-    trained = Trained(0, nest(arrays), {}, {})
-    written = write_pretrained(directory, trained, config, found.tokenizer, wanted)
+    (arrays, config), written = write_found(directory, found, model, wanted)
     has_heads = any(path.startswith(MASKED_LM) for path in arrays) and not (written.is_encoder and written.of_program)
     card = converted_card(model, has_heads, config, found.tokenizer, LIBRARIES[wanted.kind], written.family)
     (directory / "README.md").write_text(card + written.of_program)
+
+
+def write_found(directory: epath.Path, found: Pretrained, source: str, wanted: Wanted) -> tuple[Weights, Written]:
+    """Write all but the card of a model that need not be whole; gives what was written, and how.
+
+    Raises:
+      UserError: the format cannot hold it.
+    """
+    weights = _what_can_be_written(found, source)
+    trained = Trained(0, nest(weights.arrays), {}, {})
+    return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, wanted)
 
 
 def _what_can_be_written(found: Pretrained, source: str) -> Weights:

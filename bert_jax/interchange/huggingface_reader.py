@@ -19,7 +19,7 @@ from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.conversions import Weights
 from bert_jax.interchange.families import FAMILIES, family_of_type
 from bert_jax.interchange.family import Family
-from bert_jax.interchange.foreign import ForeignWeights, Stored, layers_of, listed, no_encoder, take_weights
+from bert_jax.interchange.foreign import FRESH, ForeignWeights, Stored, layers_of, listed, no_encoder, take_weights
 from bert_jax.interchange.huggingface import file_settings
 from bert_jax.interchange.renames import EVERYTHING, Names, first_names
 from bert_jax.interchange.weight_files import INDEX, SUFFIXES, read_file
@@ -53,13 +53,13 @@ def find_weights(path: epath.PathLike) -> epath.Path | None:
 
 
 def read_huggingface(
-    path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING
+    path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING, absent: str = FRESH
 ) -> ForeignWeights:
     """Read a Hugging Face directory, or a single .safetensors, .bin, .pt, .pth or .ckpt file of BERT's weights.
 
     A single file has not all settings: the number of heads, the activation, dropout and epsilon are then those of
     `settings`. A directory's config.json has all, and `settings` is not looked at. Others' heads are not
-    used, nor what is none of `parts`, beginnings of our paths.
+    used, nor what is none of `parts`, beginnings of our paths. `absent` as for take_weights.
 
     Raises:
       UserError: there are no such weights, the file is damaged, it is a pickle that would run code, it is of another
@@ -75,7 +75,7 @@ def read_huggingface(
         config, pad_id = _sizes_of(stored, family, settings, str(file)), _PUBLISHED_PAD_ID
     else:
         config, pad_id = file_settings(values.content, family, values.source)
-    found = take_weights(stored, family.names, config, str(file), parts)
+    found = take_weights(stored, family.names, config, str(file), parts, absent)
     arrays, config = family.from_file(Weights(found.arrays, config), pad_id)
     return dataclasses.replace(found, arrays=dict(arrays), config=config)
 

@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.foreign import ForeignWeights
+from bert_jax.interchange.foreign import FRESH, ForeignWeights
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
 from bert_jax.interchange.renames import flatten
 from bert_jax.interchange.tensorflow import find_checkpoint, read_tensorflow
@@ -34,14 +34,18 @@ class Pretrained:
     heads: Sequence[str] = ()  # the file's names of what is of another task's head, and not here
 
 
-def read_pretrained(path: epath.PathLike, defaults: ModelConfig, parts: tuple[str, ...] = ENCODER) -> Pretrained:
+def read_pretrained(
+    path: epath.PathLike, defaults: ModelConfig, parts: tuple[str, ...] = ENCODER, absent: str = FRESH
+) -> Pretrained:
     """Of the model at `path` those `parts`, beginnings of our paths; `defaults` are what a single file leaves open.
+
+    absent: for the log, what becomes of weights that are missing.
 
     Raises:
       UserError: there is none, it is damaged, not all finite, or has no vocabulary beside it.
     """
     path = epath.Path(path)
-    weights, folder = _weights(path, defaults, parts)
+    weights, folder = _weights(path, defaults, parts, absent)
     arrays = {name: array for name, array in weights.arrays.items() if name.startswith(parts)}
     bad = next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
     if bad:
@@ -55,19 +59,21 @@ def read_pretrained(path: epath.PathLike, defaults: ModelConfig, parts: tuple[st
     return Pretrained(arrays, weights.config, tokenizer, weights.heads)
 
 
-def _weights(path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...]) -> tuple[ForeignWeights, epath.Path]:
+def _weights(
+    path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...], absent: str
+) -> tuple[ForeignWeights, epath.Path]:
     """The weights at `path`, whatever they are, and the directory that may hold their vocabulary."""
     if fine_tuned.is_fine_tuned(path):
         return read_fine_tuned(path, parts), path / "tokenizer"
     if original := find_checkpoint(path):
-        return read_tensorflow(path, defaults, parts), epath.Path(original).parent
+        return read_tensorflow(path, defaults, parts, absent), epath.Path(original).parent
     if (path / "checkpoints").exists():
         config = read_config(path).model
         fingerprint = load_tokenizer(path / "tokenizer").fingerprint
         trained = read_trained(path, pretraining_model(config).abstract_params, fingerprint, None)
         return ForeignWeights(flatten(trained.params), config, []), path / "tokenizer"
     if find_weights(path):
-        return read_huggingface(path, defaults, parts), path if path.is_dir() else path.parent
+        return read_huggingface(path, defaults, parts, absent), path if path.is_dir() else path.parent
     raise UserError(
         f"{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor an original-BERT checkpoint: "
         f"{what_is_there(path)}"

@@ -21,7 +21,7 @@ from bert_jax.errors import UserError
 from bert_jax.interchange import albert_names
 from bert_jax.interchange.albert_names import AlbertSettings
 from bert_jax.interchange.bert_names import TENSORFLOW
-from bert_jax.interchange.foreign import AdamState, ForeignWeights, Stored, layers_of, listed, take_weights
+from bert_jax.interchange.foreign import FRESH, AdamState, ForeignWeights, Stored, layers_of, listed, take_weights
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.renames import EVERYTHING, Names, nest, parameters, to_theirs
 from bert_jax.interchange.settings import ForeignSettings, Size
@@ -75,12 +75,13 @@ def _warn_of_differences(config: ModelConfig, tokenizer: Tokenizer) -> None:
         )
 
 
-def read_tensorflow(path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING) -> ForeignWeights:
+def read_tensorflow(
+    path: epath.PathLike, settings: ModelConfig, parts: tuple[str, ...] = EVERYTHING, absent: str = FRESH
+) -> ForeignWeights:
     """Read the checkpoint that `path` is (see `find_checkpoint`), with the bert_ or albert_config.json beside it.
 
     What optimizers keep is not read; others' heads, and what is none of `parts`, beginnings of our paths, are not used.
-    The form of GELU, which the original's files leave
-    open, is that of `settings`.
+    The form of GELU, which the original's files leave open, is that of `settings`. `absent` as for take_weights.
 
     Raises:
       UserError: there is none, it is damaged, or lacks a part of the encoder, or holds one that has no place in ours.
@@ -93,7 +94,7 @@ def read_tensorflow(path: epath.PathLike, settings: ModelConfig, parts: tuple[st
     stored = {name.removeprefix(HUB): _stored(bundle, name) for name in bundle.shapes if name != GLOBAL_STEP}
     names = _names(stored)
     config = _read_config(epath.Path(prefix).parent, names, settings)
-    return take_weights(stored, names, config, prefix, parts)
+    return take_weights(stored, names, config, prefix, parts, absent)
 
 
 def _names(stored: Mapping[str, Stored]) -> Names:

@@ -1,6 +1,7 @@
 """BERT with its pretraining heads (google-research/bert run_pretraining.py:240-305)."""
 
 import functools
+from collections.abc import Collection
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,10 @@ from bert_jax.model.encoder import Encoder, parameter_group
 from bert_jax.model.functional import Model, functional
 from bert_jax.model.heads import MaskedLmHead
 from bert_jax.model.layers import linear
+from bert_jax.model.outputs import Outputs
+
+POOLER, MASKED_LM, NEXT_SENTENCE = "pooler", "masked_lm", "next_sentence"
+PARTS = (POOLER, MASKED_LM, NEXT_SENTENCE)  # what others' weights may lack beside the encoder
 
 
 class PretrainingLogits(NamedTuple):
@@ -27,11 +32,21 @@ class PretrainingModel(nnx.Module):
     """From a batch's ids to logits. Labels and loss are not its business."""
 
     def __init__(
-        self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs, remat: str = "none", by_sequence: bool = False
+        self,
+        config: ModelConfig,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        remat: str = "none",
+        by_sequence: bool = False,
+        parts: Collection[str] = PARTS,
     ) -> None:
-        self.encoder = Encoder(config, dtype, remat, rngs, by_sequence, config.next_sentence)
-        self.masked_lm = MaskedLmHead(config, dtype, rngs)
-        self.reads_pairs = config.next_sentence
+        """parts: which of PARTS it has; of a model that does not read pairs, MASKED_LM at most."""
+        self.has_pooler = config.next_sentence and POOLER in parts
+        self.encoder = Encoder(config, dtype, remat, rngs, by_sequence, self.has_pooler)
+        self.has_masked_lm = MASKED_LM in parts
+        if self.has_masked_lm:
+            self.masked_lm = MaskedLmHead(config, dtype, rngs)
+        self.reads_pairs = self.has_pooler and NEXT_SENTENCE in parts
         if self.reads_pairs:
             self.next_sentence = linear(config, (config.hidden_size, 2), ("embed", "label"), dtype, rngs)
 
@@ -60,6 +75,27 @@ class PretrainingModel(nnx.Module):
         relations = self.relations(first[:, 0] if cls_positions is None else first) if self.reads_pairs else None
         return PretrainingLogits(self.masked_lm(masked, self.encoder.embeddings.word.embedding[...]), relations)
 
+    def outputs(
+        self,
+        input_ids: jax.Array,
+        attention_mask: jax.Array,
+        segment_ids: jax.Array,
+        dropout_key: jax.Array | None = None,
+        masked_lm_positions: jax.Array | None = None,
+    ) -> Outputs:
+        """All that there is, of all tokens, or the logits of those at masked_lm_positions alone."""
+        states = self.encoder(input_ids, attention_mask, segment_ids, dropout_key)
+        first, guessed = states[-1][:, 0], states[-1]
+        if masked_lm_positions is not None:
+            guessed = jnp.take_along_axis(guessed, masked_lm_positions[:, :, None], axis=1)
+        table = self.encoder.embeddings.word.embedding[...]
+        return Outputs(
+            hidden_states=tuple(states),
+            pooled=self.encoder.pool(first) if self.has_pooler else None,
+            logits=self.masked_lm(guessed, table) if self.has_masked_lm else None,
+            pair_logits=self.relations(first) if self.reads_pairs else None,
+        )
+
     def relations(self, first: jax.Array) -> jax.Array:
         """The logits of pairs, from the last hidden state of their first tokens [..., embed]: [..., 2]."""
         pooled = self.encoder.pool(first)
@@ -73,14 +109,21 @@ def pretraining_model(
     remat: str = "none",
     by_sequence: bool = False,
     kind: type[PretrainingModel] = PretrainingModel,
+    parts: Collection[str] = PARTS,
 ) -> Model:
     """The model as pure functions. `by_sequence` changes the shape of the layers' activations only (encoder.py).
 
-    kind: the class, where more is read of it than its logits (distillation.py).
+    kind: the class, where more is read of it than its logits (distillation.py); parts: which of PARTS there are.
     """
 
     def build(rngs: nnx.Rngs) -> PretrainingModel:
-        return kind(config, jnp.dtype(dtype), rngs, remat, by_sequence)
+        return kind(config, jnp.dtype(dtype), rngs, remat, by_sequence, parts)
 
     group = functools.partial(parameter_group, num_layers=config.distinct_layers)
     return functional(build, jnp.dtype(dtype), group)
+
+
+def parts_of(paths: Collection[str]) -> tuple[str, ...]:
+    """Which of PARTS parameters with these paths are of."""
+    of_part = {POOLER: "encoder/pooler/", MASKED_LM: "masked_lm/", NEXT_SENTENCE: "next_sentence/"}
+    return tuple(part for part in PARTS if any(path.startswith(of_part[part]) for path in paths))

@@ -15,6 +15,7 @@ from bert_jax.model.dropout import dropout, split_key
 from bert_jax.model.encoder import Encoder, parameter_group
 from bert_jax.model.functional import Model, functional
 from bert_jax.model.layers import linear
+from bert_jax.model.outputs import Outputs
 
 Key = jax.Array | None
 
@@ -37,11 +38,36 @@ class TaskModel(nnx.Module):
 
         Where tokens see only those before them, it is that of the last token, which sees all.
         """
-        place = jnp.zeros((input_ids.shape[0], 1), jnp.int32)
-        if self.left_to_right:
-            place = jnp.maximum(attention_mask.sum(axis=1, keepdims=True, dtype=jnp.int32) - 1, 0)
+        place = self._place_of_pooled(attention_mask)
         states = self.encoder(input_ids, attention_mask, segment_ids, key, query_positions=place)
         return self.encoder.pool(states[-1][:, 0])
+
+    def _place_of_pooled(self, attention_mask: jax.Array) -> jax.Array:
+        """Int32 [batch, 1]."""
+        if self.left_to_right:
+            return jnp.maximum(attention_mask.sum(axis=1, keepdims=True, dtype=jnp.int32) - 1, 0)
+        return jnp.zeros((attention_mask.shape[0], 1), jnp.int32)
+
+    def outputs(
+        self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, dropout_key: Key = None
+    ) -> Outputs:
+        """All that there is, of all tokens; of [batch, length], or of [batch, texts, length] whatever the head."""
+        encoder_key, head_key = split_key(dropout_key, 2)
+        ids, mask, segments = (array.reshape(-1, array.shape[-1]) for array in (input_ids, attention_mask, segment_ids))
+        states = self.encoder(ids, mask, segments, encoder_key)
+        pooled = self._pooled_of(states[-1], mask) if self.has_pooler else None
+        logits = self._logits_of(states[-1], pooled, head_key)
+        return jax.tree.map(
+            lambda array: array.reshape(*input_ids.shape[:-1], *array.shape[1:]), Outputs(tuple(states), pooled, logits)
+        )
+
+    def _pooled_of(self, last: jax.Array, attention_mask: jax.Array) -> jax.Array:
+        place = self._place_of_pooled(attention_mask)
+        return self.encoder.pool(jnp.take_along_axis(last, place[:, :, None], axis=1)[:, 0])
+
+    def _logits_of(self, last: jax.Array, pooled: jax.Array | None, key: Key) -> jax.Array | None:
+        """From the last hidden states [rows, length, embed], or what is pooled of them."""
+        return self.logits(last if pooled is None else pooled, key)
 
     def logits(self, hidden: jax.Array, key: Key) -> jax.Array:
         """Dropout and the dense layer."""
@@ -92,6 +118,10 @@ class ChoiceModel(SequenceModel):
         logits = super().__call__(ids, mask, segments, of_texts(dropout_key, input_ids.shape[1]))
         return logits.reshape(input_ids.shape[:2])
 
+    def _logits_of(self, last: jax.Array, pooled: jax.Array | None, key: Key) -> jax.Array | None:
+        logits = super()._logits_of(last, pooled, key)
+        return None if logits is None else logits[:, 0]
+
 
 class EmbeddingModel(TaskModel):
     """The mean of a text's last hidden states (arXiv 1908.10084); there is no pooler, and no head."""
@@ -105,6 +135,9 @@ class EmbeddingModel(TaskModel):
         ids, mask, segments = (array.reshape(-1, array.shape[-1]) for array in (input_ids, attention_mask, segment_ids))
         states = self.encoder(ids, mask, segments, of_texts(dropout_key, input_ids.shape[1]))[-1]
         return mean_of_tokens(states, mask).reshape(*input_ids.shape[:2], -1)
+
+    def _logits_of(self, last: jax.Array, pooled: jax.Array | None, key: Key) -> jax.Array | None:
+        return None
 
 
 def mean_of_tokens(states: jax.Array, attention_mask: jax.Array) -> jax.Array:

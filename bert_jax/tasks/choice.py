@@ -12,6 +12,7 @@ from bert_jax.tasks.choices import read_choices
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import ChoiceExample
+from bert_jax.tasks.given import is_texts, not_as_asked
 from bert_jax.tasks.rows import EncodedText, Rows, make_rows
 from bert_jax.tasks.task import Head, Prediction, score
 from bert_jax.tasks.whole_texts import HEADER
@@ -40,6 +41,13 @@ class Choice:
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[ChoiceExample]:
         """See Task."""
         return read_choices(file, Columns.of(config.columns), needs_labels, HEADER[config.header])
+
+    def example(self, given: Any, place: str) -> ChoiceExample:
+        """See Task; of (text, [choices])."""
+        is_pair = isinstance(given, Sequence) and len(given) == 2 and isinstance(given[0], str)
+        if is_pair and is_texts(given[1]) and len(given[1]) > 1:
+            return ChoiceExample(place, None, given[0], None, tuple(given[1]), None)
+        raise not_as_asked(given, place, "(text, [choices]), of two choices or more")
 
     def fitted(self, examples: Sequence[ChoiceExample], config: TaskConfig) -> Self:
         """As it is."""

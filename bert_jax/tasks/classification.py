@@ -11,6 +11,7 @@ from bert_jax.objectives.metrics import Metric
 from bert_jax.tasks import whole_texts
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
+from bert_jax.tasks.given import text_of
 from bert_jax.tasks.label_names import check_known, check_several, in_order
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Head, Prediction, score
@@ -50,6 +51,10 @@ class Classification:
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TextExample]:
         """See Task."""
         return whole_texts.read(file, config, "class", needs_labels)
+
+    def example(self, given: Any, place: str) -> TextExample:
+        """See Task; of a text or a pair of texts."""
+        return text_of(given, place)
 
     def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
         """With the labels of the examples."""

@@ -12,6 +12,7 @@ from bert_jax.objectives.metrics import Metric
 from bert_jax.tasks import whole_texts
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
+from bert_jax.tasks.given import text_of
 from bert_jax.tasks.label_names import check_known, in_order
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Head, Prediction, score
@@ -54,6 +55,10 @@ class Multilabel:
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TextExample]:
         """See Task."""
         return whole_texts.read(file, config, "labels", needs_labels)
+
+    def example(self, given: Any, place: str) -> TextExample:
+        """See Task; of a text or a pair of texts."""
+        return text_of(given, place)
 
     def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
         """With the labels of the examples, given from a probability of 0.5."""

@@ -12,6 +12,7 @@ from bert_jax.errors import UserError
 from bert_jax.objectives.metrics import Metric
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import QuestionExample
+from bert_jax.tasks.given import pair_of
 from bert_jax.tasks.qa_answers import best_spans, null_score, prediction
 from bert_jax.tasks.qa_windows import encode_questions
 from bert_jax.tasks.rows import Rows
@@ -57,6 +58,11 @@ class Qa:
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[QuestionExample]:
         """See Task."""
         return read_questions(file, needs_labels, config.strict)
+
+    def example(self, given: Any, place: str) -> QuestionExample:
+        """See Task; of (question, context)."""
+        question, context = pair_of(given, place, "(question, context)")
+        return QuestionExample(place, None, question, context, (), is_impossible=False, has_gold=False)
 
     def fitted(self, examples: Sequence[QuestionExample], config: TaskConfig) -> Self:
         """With the lengths that are asked for, and whether questions may have no answer."""

@@ -15,6 +15,7 @@ from bert_jax.objectives.metrics import Metric
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import PairExample
+from bert_jax.tasks.given import pair_of
 from bert_jax.tasks.pairs import read_pairs
 from bert_jax.tasks.ranks import bm25_ranks, nearest_texts, of_ranks, ranks_of_positives
 from bert_jax.tasks.rows import EncodedText, Rows, make_rows
@@ -62,6 +63,10 @@ class Similarity:
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[PairExample]:
         """See Task."""
         return read_pairs(file, Columns.of(config.columns), needs_labels, HEADER[config.header])
+
+    def example(self, given: Any, place: str) -> PairExample:
+        """See Task; of two texts."""
+        return PairExample(place, None, *pair_of(given, place, "a pair of texts"), None, ())
 
     def fitted(self, examples: Sequence[PairExample], config: TaskConfig) -> Self:
         """By whether the examples have scores, and which.

@@ -12,6 +12,7 @@ from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.conll import read_tagging
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TaggingExample
+from bert_jax.tasks.given import is_texts, not_as_asked
 from bert_jax.tasks.label_names import check_known, check_several, in_order
 from bert_jax.tasks.rows import Rows, make_rows
 from bert_jax.tasks.scores.tagging import has_spans
@@ -54,6 +55,12 @@ class Tagging:
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TaggingExample]:
         """See Task."""
         return read_tagging(file, Columns.of(config.columns), needs_labels)
+
+    def example(self, given: Any, place: str) -> TaggingExample:
+        """See Task; of a sentence's words."""
+        if not is_texts(given) or not given or not all(given):
+            raise not_as_asked(given, place, "a list of words, none of them empty")
+        return TaggingExample(place, None, tuple(given), None)
 
     def fitted(self, examples: Sequence[TaggingExample], config: TaskConfig) -> Self:
         """With the tags of the examples, and the convention that is asked for."""

@@ -78,6 +78,10 @@ class Task(Protocol):
         """The examples of a file, in its order; UserError, with file and line, if it cannot be read."""
         ...
 
+    def example(self, given: Any, place: str) -> Example:
+        """An example without a label, of what a caller gives; UserError, with `place`, if it is of another form."""
+        ...
+
     def fitted(self, examples: Sequence[Example], config: TaskConfig) -> Self:
         """The task with what the training examples and the settings decide, such as its label names."""
         ...

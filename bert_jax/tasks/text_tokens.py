@@ -1,6 +1,7 @@
 """Texts as tokens that keep their places, for what is made of each token: states of tokens, and of words."""
 
 import dataclasses
+import functools
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import numpy as np
 
 from bert_jax.tasks.encoding import TextEncoder, spans, truncate_pair
 from bert_jax.tasks.rows import EncodedText
+from bert_jax.text.masked_text import masks_with_offsets
 from bert_jax.text.offsets import Span
 
 _WORD = re.compile(r"\S+")
@@ -37,11 +39,15 @@ class TextTokens:
     places: np.ndarray
 
 
-def tokens_of(encoder: TextEncoder, text: str, text2: str | None = None) -> TextTokens:
-    """The tokens of a text or a pair; one that is too long is counted, and cut, or read in windows (a pair: cut)."""
+def tokens_of(encoder: TextEncoder, text: str, text2: str | None = None, masks: bool = False) -> TextTokens:
+    """The tokens of a text or a pair; one that is too long is counted, and cut, or read in windows (a pair: cut).
+
+    `masks`: "[MASK]" in a text is a mask, and not a word like others.
+    """
     tokenizer = encoder.tokenizer
-    first = tokenizer.encode_with_offsets(text)
-    second = tokenizer.encode_with_offsets(text2) if text2 else None
+    encode = functools.partial(masks_with_offsets, tokenizer=tokenizer) if masks else tokenizer.encode_with_offsets
+    first = encode(text)
+    second = encode(text2) if text2 else None
     room = encoder.room(second is not None)
     encoder.lengths.texts += 1
     a, b = first.ids, second.ids if second else []

@@ -1,0 +1,242 @@
+"""A model as an object: functions over arrays, with explicit parameters, and answers to texts."""
+
+import copy
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Self, TypeVar, overload
+
+import jax
+import numpy as np
+from etils import epath
+
+from bert_jax.config import MeshConfig, ModelConfig, TextConfig
+from bert_jax.config.check import require
+from bert_jax.errors import UserError
+from bert_jax.inference.embedding import Embedder, unit
+from bert_jax.inference.fill_mask import MaskFiller
+from bert_jax.inference.forward import OnDevices
+from bert_jax.inference.pooling import OF_TEXTS, Pooling
+from bert_jax.inference.predictor import Predictor
+from bert_jax.interchange.pretrained import Pretrained
+from bert_jax.interchange.renames import flatten
+from bert_jax.library.described import Description
+from bert_jax.library.encoded import Encoded, Text, encoded, examples_of, several
+from bert_jax.library.inputs import check_params, dropout_key, inputs_of
+from bert_jax.library.saving import save
+from bert_jax.model.functional import Model, Params
+from bert_jax.model.outputs import Outputs
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.tasks.encoding import Lengths
+from bert_jax.tasks.task import Task
+from bert_jax.text.tokenizer import Tokenizer
+
+Kind = TypeVar("Kind", bound=OnDevices)
+
+
+class Bert:
+    """An encoder with its tokenizer and the heads that it has: what `bert_jax.load` and `from_config` give.
+
+    `apply` is a pure function of parameters and arrays. `embed`, `fill_mask` and `predict` do what the verbs of these
+    names do, with the same numbers, on all devices; what they compile is kept in the object.
+
+    Attributes:
+        params: nested dict of float32 arrays: {"encoder": {"layer_0": {"attention": {"query": {"kernel": ..., ...}}}}}.
+        config: the architecture: hidden_size, num_hidden_layers, max_position_embeddings, vocab_size, ...
+        tokenizer: text to ids and back: encode, decode, tokens, vocab_size, mask_id, pad_id, ...
+        task: of a fine-tuned model what it answers, say Classification with its `labels` in the order of the logits;
+            else None.
+        max_length: tokens of a text that are read unless another length is asked for, special ones included.
+        name: where it is from, for messages.
+    """
+
+    def __init__(self, params: Params, tokenizer: Tokenizer, model: Model, description: Description) -> None:
+        """Not for users: see `bert_jax.load` and `bert_jax.from_config`."""
+        self._params, self.tokenizer, self._model, self._described = params, tokenizer, model, description
+        self.config: ModelConfig = description.config
+        self.task: Task | None = description.task
+        self.max_length: int = description.max_length
+        self.name: str = description.name
+        self._made: dict[Any, OnDevices] = {}
+        self._apply = jax.jit(functools.partial(_outputs, model, description.name))
+
+    @property
+    def params(self) -> Params:
+        """Nested dict of float32 arrays; another model is made of others by `with_params`."""
+        return self._params
+
+    def __repr__(self) -> str:
+        return f"<Bert {self.name}: {self._described.what(self.params)}>"
+
+    def encode(
+        self, texts: Iterable[Text], *, max_length: int | None = None, pad_to: int | None = None, masks: bool = False
+    ) -> Encoded:
+        """Texts, or pairs of texts, as the arrays that `apply` reads: input_ids, attention_mask, segment_ids, offsets.
+
+        max_length: tokens of a row at most, special ones included; what is longer is cut, the longer text of a pair
+            first, and a warning in the log says of how many. None: the model's own `max_length`.
+        pad_to: the length of the rows. None: that of the longest text, rounded up to one of 16, 24, 32, 48, 64, 96, 128
+            ..., so that `apply` is compiled for few shapes.
+        masks: "[MASK]" in a text is the mask, as `fill_mask` reads it, and not a word like others.
+
+        Returns int32 NumPy arrays, see `bert_jax.Encoded`. Raises UserError for a length that the model does not read,
+        and for what is no text.
+        """
+        most = self.config.max_position_embeddings
+        for name, length in (("max_length", max_length), ("pad_to", pad_to)):
+            require(length is None or 3 < length <= most, name, length, f"give 4 to {most}, as the model reads")
+        return encoded(texts, self.tokenizer, max_length or min(self.max_length, pad_to or most), pad_to, masks)
+
+    def apply(
+        self, params: Params, batch: Mapping[str, Any], *, training: bool = False, rng: jax.Array | None = None
+    ) -> Outputs:
+        """Hidden states, pooled output and logits of a batch: a pure function, which jax.jit and jax.grad take.
+
+        params: nested dict like `self.params`, of float32.
+        batch: input_ids, attention_mask (1: token, 0: padding) and segment_ids (0, 1), int32 [B, L], as `encode` gives
+            them (a choice's: [B, texts, L]); optionally masked_lm_positions, int32 [B, predictions], of which alone
+            masked-LM logits are made. Records call attention_mask input_mask. What else is in the batch is not read.
+        training, rng: with training=True (a constant under jax.jit) and a JAX key there is dropout, at the config's
+            rates; else none.
+
+        Returns `bert_jax.Outputs`: hidden_states, pooled, logits, pair_logits, with None for what the model lacks. It
+        is compiled once for each shape; within a jax.jit of yours only what you read of it is computed.
+
+        Raises UserError for a batch without these arrays or with longer rows than the model reads, for params of
+        another structure, and for training without rng.
+        """
+        inputs = inputs_of(batch, self.config.max_position_embeddings, of_task=self.task is not None)
+        return self._apply(params, inputs, dropout_key(training, rng))
+
+    def init(self, rng: jax.Array) -> Params:
+        """Fresh parameters of the same model, drawn as for pretraining: a nested dict of float32 arrays."""
+        return jax.jit(self._model.init)(rng)
+
+    def with_params(self, params: Params) -> Self:
+        """The same model with other parameters, say those that you trained; nothing is compiled again.
+
+        Raises UserError for params of another structure or other shapes.
+        """
+        check_params(params, self._model, self.name)
+        other = copy.copy(self)
+        other._params, arrays = params, flatten(params)
+        other._made = {how: each.with_arrays(arrays) for how, each in self._made.items()}
+        return other
+
+    def save(self, directory: epath.PathLike) -> None:
+        """Write the model into a new directory, which `bert_jax.load` and all verbs take, whole or not at all.
+
+        It is a Hugging Face directory, with tokenizer, for transformers too; of a fine-tuned model a workdir as
+        `python -m bert_jax.finetune` leaves it, without its scores.
+
+        Raises UserError if the directory holds something else, or a Hugging Face model cannot be what this one is.
+        """
+        save(directory, self._pretrained(), self._described)
+
+    def embed(
+        self,
+        texts: Iterable[Text],
+        *,
+        pooling: Literal["mean", "cls", "max"] | None = None,
+        layers: Sequence[int] = (-1,),
+        combine: Literal["concat", "sum", "mean"] = "concat",
+        normalize: bool = False,
+        long: Literal["cut", "windows"] = "cut",
+    ) -> np.ndarray:
+        """A vector of each text or pair: float32 [texts, hidden_size], or longer, see `combine`.
+
+        pooling: of the tokens' states; None: as the model says of itself, else their mean.
+        layers: 0 the embeddings' output, 1 the first layer's, -1 the last one's.
+        combine: several layers' vectors are joined to a longer one, added up, or averaged.
+        normalize: vectors get length 1, so that their products are cosines.
+        long: a text of more than `max_length` tokens is cut, or read in windows.
+
+        Raises UserError for what is no text and for a layer that there is not. Vectors of tokens are
+        `apply(params, batch).hidden_states`.
+        """
+        kind = pooling or self._described.pooling or "mean"
+        remedy = f"give {', '.join(OF_TEXTS)}; states of tokens are apply(params, batch).hidden_states"
+        require(kind in OF_TEXTS, "pooling", kind, remedy)
+        examples, how = examples_of(texts), Pooling(kind, tuple(layers), combine)
+        text = TextConfig(max_length=self.max_length, long=long)
+
+        def make() -> Embedder:
+            mesh, dtype = make_mesh(MeshConfig()), self._described.dtype
+            return Embedder(self._pretrained(), how, text, mesh, dtype=dtype, few_rows=True)
+
+        embedder = self._kept((how, long), make)
+        embedder.encoder.lengths = Lengths()
+        vectors = embedder.vectors(examples)
+        embedder.encoder.log_lengths("embed", 'long="windows"')
+        return unit(vectors) if normalize else vectors
+
+    @overload
+    def fill_mask(self, texts: str, best: int = 5) -> dict[str, Any]: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def fill_mask(self, texts: Iterable[str], best: int = 5) -> list[dict[str, Any]]: ...
+
+    def fill_mask(self, texts: str | Iterable[str], best: int = 5) -> dict[str, Any] | list[dict[str, Any]]:
+        """The likeliest words for each [MASK] of a text, or of each of several texts.
+
+        Returns for a text {"text", "filled": with the likeliest words, "masks": for each mask in turn a list of the
+        `best` {"token", "probability"}}; for several texts a list of these.
+
+        Raises UserError if the model has no masked-LM head, or a text has no [MASK] or more tokens than it reads.
+        """
+        if self.task:
+            raise UserError(f"{self._called()} has no masked-LM head; give the pretrained model that it was made of")
+
+        def make() -> MaskFiller:
+            return MaskFiller(self._pretrained(), best, self._called(), self._described.dtype, few_rows=True)
+
+        filler = self._kept(("fill_mask", best), make)
+        taken = [texts] if isinstance(texts, str) else several(texts)
+        found = list(filler.fill(taken, [f"text {number}" for number in range(1, len(taken) + 1)]))
+        return found[0] if isinstance(texts, str) else found
+
+    def predict(self, texts: Iterable[Any]) -> list[dict[str, Any]]:
+        """The answer of a fine-tuned model to each of the texts, as the verb `predict` writes it, in their order.
+
+        A text is, by `task.kind`: classification, multilabel, regression: a text or a pair of texts; similarity: a
+        pair; tagging: a list of words; qa: (question, context); choice: (text, [choices]).
+
+        Returns dicts: {"label", "probabilities"} of a classification or choice, {"labels", "probabilities"}, {"score"},
+        {"tags", "probabilities"}, {"answer", "start", "end", "probability", ...}.
+
+        Raises UserError if the model is not fine-tuned, or a text is of another form.
+        """
+        task = self.task
+        if task is None:
+            raise UserError(
+                f"{self._called()} has no head of a task that predict knows; "
+                "give the --workdir of `python -m bert_jax.finetune`"
+            )
+        examples = [task.example(each, f"text {number}") for number, each in enumerate(several(texts), 1)]
+
+        def make() -> Predictor:
+            assert self._described.fine_tuned
+            text, mesh = self._described.fine_tuned.text, make_mesh(MeshConfig())
+            arrays, dtype = flatten(self.params), self._described.dtype
+            return Predictor(task, text, self.config, arrays, self.tokenizer, mesh, dtype, few_rows=True)
+
+        return self._kept("predict", make).answers(examples, "predict")
+
+    def _kept(self, how: Any, make: Callable[[], Kind]) -> Kind:
+        """What `make` makes, once."""
+        if how not in self._made:
+            self._made[how] = make()
+        kept: Any = self._made[how]
+        return kept
+
+    def _pretrained(self) -> Pretrained:
+        return Pretrained(flatten(self.params), self.config, self.tokenizer)
+
+    def _called(self) -> str:
+        return f"{self.name}, {self._described.what(self.params)},"
+
+
+def _outputs(model: Model, name: str, params: Params, inputs: dict[str, jax.Array], key: jax.Array | None) -> Outputs:
+    check_params(params, model, name)  # once for each shape, when it is traced
+    module: Any = model.module(params)
+    outputs: Outputs = module.outputs(**inputs, dropout_key=key)
+    return outputs

@@ -1,0 +1,53 @@
+"""What the model's function reads of a batch, checked before it is traced."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from bert_jax.errors import UserError
+from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import Model, Params
+
+INPUTS = ("input_ids", "attention_mask", "segment_ids")
+POSITIONS = "masked_lm_positions"
+OF_RECORDS = {"input_mask": "attention_mask"}  # as records call it (data/schema.py)
+
+
+def inputs_of(batch: Mapping[str, Any], longest: int, of_task: bool) -> dict[str, Any]:
+    """The arrays that the model reads, by its names; UserError where one is missing, or rows are too long.
+
+    of_task: the model's head is a task's, which has no masked words, and may read several texts a row.
+    """
+    named = {OF_RECORDS.get(name, name): array for name, array in batch.items()}
+    if missing := [name for name in INPUTS if name not in named]:
+        there = ", ".join(map(str, batch)) or "nothing"
+        raise UserError(f"the batch has no {missing[0]}, but {there}; give {', '.join(INPUTS)}, as encode does")
+    inputs = {name: named[name] for name in (INPUTS if of_task else (*INPUTS, POSITIONS)) if name in named}
+    shapes = {name: jnp.shape(inputs[name]) for name in INPUTS}
+    shape = shapes[INPUTS[0]]
+    if len(shape) not in ((2, 3) if of_task else (2,)) or set(shapes.values()) != {shape}:
+        raise UserError(f"the batch has arrays of shapes {shapes}; give the same [rows, length] for all")
+    if shape[-1] > longest:
+        raise UserError(f"the batch has rows of {shape[-1]} tokens; give at most {longest}, which the model reads")
+    return inputs
+
+
+def dropout_key(training: bool, rng: jax.Array | None) -> jax.Array | None:
+    """The key of dropout, also of one of JAX's older, raw ones; None without training."""
+    if not training:
+        return None
+    if rng is None:
+        raise UserError("training=True needs rng, a key for dropout; give rng=jax.random.key(step), another each step")
+    return rng if jnp.issubdtype(rng.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(rng)
+
+
+def check_params(params: Params, model: Model, name: str) -> None:
+    """Raise UserError where these are not parameters of the `model`, which messages call `name`."""
+    wanted, given = flatten(model.abstract_params), flatten(params)
+    for path in [*wanted, *given]:
+        needed = wanted[path].shape if path in wanted else "not there"
+        there = jnp.shape(given[path]) if path in given else "not there"
+        if there != needed:
+            raise UserError(f"params: {path} is {there}, and {needed} in {name}; give a dict like its params")

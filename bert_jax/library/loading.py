@@ -1,0 +1,104 @@
+"""A model for other programs, from wherever it is, or a new one."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+from etils import epath
+
+from bert_jax.config import ModelConfig
+from bert_jax.config.check import require
+from bert_jax.inference.own_settings import own_settings
+from bert_jax.inference.predictor import read_task_model
+from bert_jax.interchange.pretrained import read_pretrained
+from bert_jax.interchange.renames import EVERYTHING, flatten, nest
+from bert_jax.library.bert import Bert
+from bert_jax.library.described import Description
+from bert_jax.model.functional import Model
+from bert_jax.model.pretraining import PARTS, parts_of, pretraining_model
+from bert_jax.model.tasks import task_model
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.workdir.fine_tuned import is_fine_tuned
+
+Dtype = Literal["float32", "bfloat16"]
+
+
+def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig | None = None) -> Bert:
+    """Load a model with its tokenizer and the heads that it has.
+
+        model = bert_jax.load("runs/quickstart/train")
+        batch = model.encode(["a text", ("a text", "and another one")])
+        outputs = model.apply(model.params, batch)      # hidden_states, pooled, logits, pair_logits
+
+    model: a path, local or gs://, of whatever the verbs take: a workdir of `python -m bert_jax.pretrain` (its newest
+        checkpoint) or `python -m bert_jax.finetune`; a Hugging Face directory, or one file of weights with a vocabulary
+        beside it, of BERT, RoBERTa, ALBERT or DistilBERT; an original BERT or ALBERT TensorFlow checkpoint.
+    dtype: of activations and matrix products. Parameters and logits are float32.
+    config: what one file of weights does not say of itself: num_attention_heads, hidden_act, dropout, layer_norm_eps;
+        None: BERT-base's. Not looked at where there is a config.json.
+
+    Gives a `bert_jax.Bert`: encode, apply, embed, fill_mask, predict, and params, config, tokenizer as attributes. It
+    has the heads that the file has: those of a pretraining run, or the head of a fine-tuned workdir's task. What a file
+    lacks, such as a pooler, is not made up: `apply` gives None for it. What somebody's file has of another task's head
+    is not read, and logged.
+
+    Process-wide settings (signals, JAX's configuration, logging) stay as they are.
+
+    Raises:
+      bert_jax.UserError: one line: there is no model, it is damaged, not all finite, of another architecture than these
+        four, or has no vocabulary beside it.
+    """
+    require(dtype in ("float32", "bfloat16"), "dtype", repr(dtype), "give 'float32' or 'bfloat16'")
+    path = epath.Path(model)
+    return _fine_tuned(path, dtype) if is_fine_tuned(path) else _pretrained(path, dtype, config or ModelConfig())
+
+
+def from_config(
+    config: ModelConfig, vocabulary: epath.PathLike | Tokenizer, *, seed: int = 0, dtype: Dtype = "float32"
+) -> Bert:
+    """A new model with fresh weights and its pretraining heads, for a training loop of one's own.
+
+    config: the architecture; its vocab_size 0 becomes the vocabulary's. next_sentence=False leaves the pairs' head out.
+    vocabulary: a directory or file that `build_vocab --vocab` takes, such as RECORDS/tokenizer; or a Tokenizer.
+    seed: of the weights, which are drawn as `python -m bert_jax.pretrain` draws them.
+
+    Raises:
+      bert_jax.UserError: a setting is out of its range, or there is no vocabulary, or one with more tokens than rows.
+    """
+    tokenizer = vocabulary if isinstance(vocabulary, Tokenizer) else load_tokenizer(vocabulary)
+    config = dataclasses.replace(config, vocab_size=config.vocab_size or tokenizer.vocab_size)
+    config.check("config.")
+    remedy = f"the vocabulary has {tokenizer.vocab_size} tokens; give 0, or as many"
+    require(config.vocab_size >= tokenizer.vocab_size, "config.vocab_size", config.vocab_size, remedy)
+    model = _pretraining(config, dtype, PARTS)
+    description = Description("a new model", config, config.max_position_embeddings, dtype=dtype)
+    params = jax.jit(model.init)(jax.random.key(seed, impl="threefry2x32"))
+    return Bert(params, tokenizer, model, description)
+
+
+def _fine_tuned(path: epath.Path, dtype: str) -> Bert:
+    found, own = read_task_model(path), own_settings(path)
+    task, config = found.task, found.description.model
+    model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=_by_sequence())
+    length = own.length(config.max_position_embeddings)
+    description = Description(str(path), config, length, task, found.description, own.pooling, dtype=dtype)
+    return Bert(jax.device_put(nest(found.arrays)), found.tokenizer, model, description)
+
+
+def _pretrained(path: epath.Path, dtype: str, defaults: ModelConfig) -> Bert:
+    found = read_pretrained(path, defaults, EVERYTHING, absent="left out")
+    config, own = found.config, own_settings(path)
+    parts = parts_of(found.arrays)
+    model = _pretraining(config, dtype, parts)
+    length = own.length(config.max_position_embeddings)
+    description = Description(str(path), config, length, pooling=own.pooling, heads=found.heads, dtype=dtype)
+    there = {path: found.arrays[path] for path in flatten(model.abstract_params)}  # no head of pairs without a pooler
+    return Bert(jax.device_put(nest(there)), found.tokenizer, model, description)
+
+
+def _pretraining(config: ModelConfig, dtype: str, parts: tuple[str, ...]) -> Model:
+    return pretraining_model(config, dtype, by_sequence=_by_sequence(), parts=parts)
+
+
+def _by_sequence() -> bool:
+    return jax.default_backend() == "tpu"

@@ -1,0 +1,46 @@
+"""Records as batches of arrays, for a training loop of one's own."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from etils import epath
+
+from bert_jax.config.check import require
+from bert_jax.data.batches import evaluation_batches, training_batches
+from bert_jax.data.source import RecordSource
+
+_ENDLESS = 2**40  # steps
+
+
+def read_records(
+    records: epath.PathLike,
+    split: str = "train",
+    *,
+    batch_size: int,
+    seed: int = 0,
+    first_step: int = 0,
+    in_order: bool = False,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of the records in a directory of `python -m bert_jax.build_records`, read ahead by threads.
+
+    split: "train", or "validation" where there are held-out records.
+    batch_size: rows of a batch, B.
+    seed, first_step: the batches have random records, all of them once in each epoch, without an end. Which are in a
+        batch is a function of the seed and the batch's number alone: with first_step=n they go on after n batches.
+        `python -m bert_jax.pretrain` reads the same ones with the same seed.
+    in_order: all records once, in order; the last batch is filled up with rows of zeros, whose weights are 0.
+
+    Gives dicts of NumPy arrays, int32 but for the weights, of sequences of L tokens with P masked words at most:
+    input_ids, input_mask (1: token), segment_ids [B, L]; masked_lm_positions, masked_lm_ids (what was there before) and
+    masked_lm_weights (float32, 1.0: a masked word, 0.0: none) [B, P]; next_sentence_labels [B, 1].
+
+    Raises:
+      bert_jax.UserError: there are no such records, or they are damaged, which may be found when they are read.
+    """
+    require(batch_size > 0, "batch_size", batch_size, "give 1 or more")
+    source, rows = RecordSource(records, split), np.arange(batch_size)
+    if in_order:
+        return evaluation_batches(source, global_batch_size=batch_size, rows=rows)
+    return training_batches(
+        source, global_batch_size=batch_size, rows=rows, seed=seed, first_step=first_step, last_step=_ENDLESS
+    )

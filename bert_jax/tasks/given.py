@@ -1,0 +1,36 @@
+"""What a caller of the library gives a task in the place of a file's row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bert_jax.errors import UserError
+from bert_jax.tasks.examples import TextExample
+
+TEXTS = "a text, or a pair of texts"
+
+
+def text_of(given: Any, place: str) -> TextExample:
+    """An example of a text or a pair; UserError, with `place`, if it is neither."""
+    if isinstance(given, str):
+        return TextExample(place, None, given, None, None)
+    if is_texts(given) and len(given) == 2:
+        return TextExample(place, None, given[0], given[1], None)
+    raise not_as_asked(given, place, TEXTS)
+
+
+def pair_of(given: Any, place: str, what: str) -> tuple[str, str]:
+    """The two texts, which `what` describes; UserError, with `place`, if there are not two."""
+    if not is_texts(given) or len(given) != 2:
+        raise not_as_asked(given, place, what)
+    return given[0], given[1]
+
+
+def is_texts(given: Any) -> bool:
+    """Whether it is a sequence of texts, and not one text."""
+    is_sequence = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    return is_sequence and all(isinstance(each, str) for each in given)
+
+
+def not_as_asked(given: Any, place: str, what: str) -> UserError:
+    """The error for what is of another form than `what`."""
+    return UserError(f"{place} is {given!r:.80}; give {what}")

@@ -1,0 +1,233 @@
+"""What a loaded model does, whatever it is: jit, gradients, dropout, lengths, one-line errors; and its process."""
+
+import dataclasses
+import logging
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import absl.logging
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bert_jax
+from bert_jax.config import Config
+from bert_jax.data.batches import record_ids
+from bert_jax.data.source import RecordSource
+from bert_jax.interchange.renames import flatten
+from bert_jax.objectives.pretraining import PretrainingObjective
+from bert_jax.parallel.mesh import make_mesh
+from bert_jax.training.program import make_program
+from bert_jax.training.state import init_state
+
+ROOT = Path(__file__).parents[2]
+TEXTS = ["The cat sat on the mat.", ("where is paris?", "It is the capital of France.")]
+
+
+@pytest.fixture(scope="module")
+def model(workdirs):
+    return bert_jax.from_config(workdirs.MODEL, workdirs.TOKENIZER)
+
+
+@pytest.fixture(scope="module")
+def tuned(workdirs, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tuned") / "run"
+    workdirs.write_workdir(directory, "classification")
+    return bert_jax.load(directory)
+
+
+def test_it_is_pure_under_jit_and_grad(model):
+    batch = model.encode(TEXTS)
+    plain = model.apply(model.params, batch)
+    within = jax.jit(lambda params: model.apply(params, batch).logits)(model.params)
+    np.testing.assert_allclose(within, plain.logits, atol=1e-5)
+
+    def loss(params):
+        return jnp.square(model.apply(params, batch).pair_logits).sum()
+
+    gradients = jax.grad(loss)(model.params)
+    assert jax.tree.structure(gradients) == jax.tree.structure(model.params)
+    direction = jax.tree.map(lambda leaf: leaf / 10, gradients)
+    moved = [jax.tree.map(lambda leaf, step, by=by: leaf + by * step, model.params, direction) for by in (-0.1, 0.1)]
+    slope = (loss(moved[1]) - loss(moved[0])) / 0.2
+    expected = sum(jnp.vdot(*leaves) for leaves in zip(*map(jax.tree.leaves, (gradients, direction)), strict=True))
+    assert float(slope) == pytest.approx(float(expected), rel=1e-2)
+
+
+def test_there_is_dropout_where_training_is_asked_for_with_a_key(model):
+    batch = model.encode(TEXTS)
+
+    def states(**how):
+        return np.asarray(model.apply(model.params, batch, **how).hidden_states[-1])
+
+    key = jax.random.key(1)
+    np.testing.assert_array_equal(states(), states(rng=key))
+    dropped = states(training=True, rng=key)
+    assert np.abs(dropped - states()).max() > 0.1
+    np.testing.assert_array_equal(dropped, states(training=True, rng=jax.random.PRNGKey(1)))
+    assert np.abs(dropped - states(training=True, rng=jax.random.key(2))).max() > 0.1
+
+
+def test_masked_words_alone_have_logits(model):
+    batch = model.encode(TEXTS)
+    positions = np.array([[1, 3], [2, 0]], np.int32)
+    some = model.apply(model.params, batch | {"masked_lm_positions": positions}).logits
+    all_of_them = model.apply(model.params, batch).logits
+    np.testing.assert_allclose(some, np.take_along_axis(all_of_them, positions[:, :, None], axis=1), atol=1e-5)
+
+
+def test_bfloat16_is_of_activations(model, workdirs):
+    other = bert_jax.from_config(workdirs.MODEL, workdirs.TOKENIZER, dtype="bfloat16")
+    outputs = other.apply(model.params, other.encode(TEXTS))
+    assert (outputs.hidden_states[-1].dtype, outputs.logits.dtype) == (jnp.bfloat16, jnp.float32)
+    plain = model.apply(model.params, model.encode(TEXTS)).hidden_states[-1]
+    np.testing.assert_allclose(outputs.hidden_states[-1].astype(np.float32), plain, atol=0.1)
+
+
+def test_long_texts_are_cut_and_that_is_logged(model, tuned, caplog):
+    text = "home " * 60
+    batch = model.encode([text, ("good", text)])
+    assert batch["input_ids"].shape == (2, 48)
+    assert "encode: 2 of 2 texts are longer than 48 tokens: cut" in caplog.text
+    assert model.encode([text], max_length=10)["attention_mask"].sum() == 10
+    assert tuned.encode([text])["input_ids"].shape == (1, tuned.max_length) == (1, 24)
+    for row in range(2):
+        of_second = batch["segment_ids"][row] > 0
+        spans = batch["offsets"][row][of_second if row else batch["attention_mask"][row] > 0]
+        assert {text[start:end] for start, end in spans.tolist()} == {"home", ""}
+    assert model.embed([text], long="windows").shape == (1, 32)
+    assert caplog.text.count("cut") == 3
+
+
+def test_weights_are_those_that_a_run_begins_with(model, workdirs):
+    config = Config(model=workdirs.MODEL)
+    objective, mesh = PretrainingObjective(workdirs.MODEL), make_mesh(config.mesh)
+    program = make_program(objective, config.train, config.optimizer, config.phases, mesh)
+    state = init_state(program.model, program.optimizer, program.shardings, seed=0)
+    for path, leaf in flatten(state["params"]).items():
+        np.testing.assert_array_equal(leaf, flatten(model.params)[path], err_msg=path)
+    fresh = model.init(jax.random.key(1))
+    assert jax.tree.structure(fresh) == jax.tree.structure(model.params)
+
+
+def test_records_are_read_as_pretraining_reads_them(chain):
+    source = RecordSource(chain.records(32), "train")
+    batches = bert_jax.read_records(chain.records(32), batch_size=8, seed=5, first_step=3)
+    expected = source.fetch(record_ids(3, np.arange(8), 8, len(source), 5).tolist())
+    for name, values in next(batches).items():
+        np.testing.assert_array_equal(values, expected[name], err_msg=name)
+    held_out = list(bert_jax.read_records(chain.records(32), "validation", batch_size=8, in_order=True))
+    assert sum(int(batch["input_mask"][:, 0].sum()) for batch in held_out) == len(
+        RecordSource(chain.records(32), "validation")
+    )
+
+
+ERRORS = {
+    "one text": (lambda model: model.encode("a text"), "texts is 'a text'; give a list of texts"),
+    "no text": (lambda model: model.embed([]), "texts is empty"),
+    "a number": (lambda model: model.encode(["a", 3]), "text 2 is 3; give a text, or a pair of texts"),
+    "too long": (lambda model: model.encode(["a"], max_length=49), "max_length=49 cannot be used; give 4 to 48"),
+    "too narrow": (
+        lambda model: model.encode(["good " * 9], pad_to=8, max_length=12),
+        "pad_to=8 cannot be used; the lon",
+    ),
+    "no such layer": (lambda model: model.embed(["a"], layers=[3]), "the model has no layer 3"),
+    "no such pooling": (lambda model: model.embed(["a"], pooling="tokens"), "apply(params, batch).hidden_states"),
+    "no key": (lambda model: model.apply(model.params, model.encode(["a"]), training=True), "give rng=jax.random.key"),
+    "theirs": (
+        lambda model: model.apply(model.params, {"input_ids": 0, "attention_mask": 0, "token_type_ids": 0}),
+        "the batch has no segment_ids, but input_ids, attention_mask, token_type_ids; give",
+    ),
+    "rows": (
+        lambda model: model.apply(
+            model.params, dict.fromkeys(("input_ids", "input_mask", "segment_ids"), np.ones((1, 49)))
+        ),
+        "rows of 49 tokens; give at most 48",
+    ),
+    "no rows": (
+        lambda model: model.apply(model.params, dict.fromkeys(("input_ids", "input_mask", "segment_ids"), np.ones(9))),
+        "give the same [rows, length] for all",
+    ),
+    "others' params": (
+        lambda model: model.with_params({**model.params, "head": np.ones(2)}),
+        "params: head is (2,), and not there in a new model",
+    ),
+    "no params": (lambda model: model.apply({"bert": model.params}, model.encode(["a"])), "is not there, and (32,) in"),
+    "no head of a task": (
+        lambda model: model.predict(["a"]),
+        "a new model, a pretrained encoder with a masked-LM head and a head for pairs, has no head of a task that "
+        "predict knows; give the --workdir of `python -m bert_jax.finetune`",
+    ),
+    "no mask": (lambda model: model.fill_mask("a"), "text 1 has no [MASK]: 'a'"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_mistake_is_one_line(model, name):
+    call, message = ERRORS[name]
+    with pytest.raises(bert_jax.UserError) as error:
+        call(model)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_model_lacks_is_said(tuned, workdirs, tmp_path):
+    with pytest.raises(
+        bert_jax.UserError, match="run, a model fine-tuned for classification, has no masked-LM head; give"
+    ):
+        tuned.fill_mask("a [MASK]")
+    with pytest.raises(bert_jax.UserError, match="text 1 is \\['a', 'b', 'c'\\]; give a text, or a pair of texts"):
+        tuned.predict([["a", "b", "c"]])
+    with pytest.raises(bert_jax.UserError, match="neither a workdir of bert_jax, nor Hugging Face weights"):
+        bert_jax.load(tmp_path)
+    with pytest.raises(bert_jax.UserError, match=r"config.vocab_size=7 cannot be used; the vocabulary has \d+ tokens"):
+        bert_jax.from_config(dataclasses.replace(workdirs.MODEL, vocab_size=7), workdirs.TOKENIZER)
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        bert_jax.lode  # noqa: B018
+    assert set(bert_jax.__all__) <= set(dir(bert_jax))
+    assert all(getattr(bert_jax, name).__doc__ for name in bert_jax.__all__)
+
+
+def settings_of_the_process():
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    logs = [logging.root.level, list(logging.root.handlers), absl.logging.get_verbosity(), sys.unraisablehook]
+    return handlers, logs, dict(jax.config.values), list(warnings.filters), dict(os.environ)
+
+
+def test_the_process_stays_as_it_was(tuned, workdirs, tmp_path):
+    before = settings_of_the_process()
+    workdirs.write_workdir(tmp_path / "run", "classification")
+    model = bert_jax.load(tmp_path / "run")
+    model.predict(["good"])
+    model.embed(["good"])
+    assert settings_of_the_process() == before
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        *("config.json", "model.safetensors", "scores.json", "task.json", "tokenizer")
+    }
+
+
+def test_importing_it_imports_next_to_nothing_and_leaves_signals_alone(tmp_path):
+    """Also where a program of somebody else is run as a module."""
+    program = (
+        "import signal, sys\nimport bert_jax\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        "assert not {'jax', 'numpy', 'absl'} & set(sys.modules), sys.modules\n"
+    )
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text(program)
+    (tmp_path / "theirs" / "bert_jax.py").write_text("print('done')\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "theirs.bert_jax", "--module=bert_jax.predict"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
