@@ -13,7 +13,8 @@ COMMAND = re.compile(r"^    \.venv/bin/python -m bert_jax\.(\w+) ((?:.*\\\n)*.*)
 
 def recipes():
     text = (ROOT / "README.md").read_text()
-    section = text[text.index("### Recipes") : text.index("## Records at the size of Wikipedia")]
+    section = text[text.index("### Recipes") :]
+    section = section[: section.index("\n## ")]
     return [(verb, shlex.split(flags.replace("\\\n", " "))) for verb, flags in COMMAND.findall(section)]
 
 
