@@ -52,6 +52,7 @@ def trained(albert, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_records_and_metrics_are_of_sentence_order(albert, trained):
     manifest = read_manifest(albert.records)
     assert manifest.pairs == "sop"

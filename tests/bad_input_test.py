@@ -116,6 +116,7 @@ def test_a_flipped_bit(chain, copied_records, tmp_path):
     refused(done, shard.name, "record ", "CRC")
 
 
+@pytest.mark.slow
 def test_a_negative_id_of_another_program(chain, copied_records, tmp_path):
     (copied_records / "records.json").unlink()
     shard = next(copied_records.glob("bert-train.tfrecord*"))

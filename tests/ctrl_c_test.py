@@ -213,7 +213,7 @@ MOMENTS = [
 ]
 
 
-QUICK = ("step 5/20", "goodput")
+QUICK = ("step 5/20",)
 
 
 @pytest.mark.parametrize(

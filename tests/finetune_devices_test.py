@@ -74,6 +74,7 @@ def alone(chain, finished_run, files, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_a_mesh_of_four_devices(chain, finished_run, files, alone, tmp_path):
     mesh = ["--config.mesh.data=2", "--config.mesh.fsdp=2", "--config.train.accumulation_steps=2"]
     finish(start(chain, files, finished_run, tmp_path / "run", *mesh, devices=4))

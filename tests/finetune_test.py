@@ -223,9 +223,8 @@ def interrupted_flags(files, model, workdir):
     return flags_of(files, model, workdir, *more)
 
 
-@pytest.mark.parametrize(
-    ("sent", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75)])
 def test_an_interrupted_run_ends_in_the_same_bits(chain, finished_run, files, undisturbed, tmp_path, sent, code):
     workdir = tmp_path / "run"
     flags = interrupted_flags(files, finished_run, workdir)

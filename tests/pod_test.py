@@ -151,13 +151,11 @@ def scripts(tmp_path):
     return tree / "launch" / "pretrain.sh"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "accident"),
-    [
-        pytest.param(1, signal.SIGKILL, id="process 1 dies", marks=pytest.mark.slow),
-        pytest.param(0, signal.SIGKILL, id="process 0 dies"),
-        pytest.param(0, signal.SIGSTOP, id="process 0 hangs", marks=pytest.mark.slow),
-    ],
+    [(1, signal.SIGKILL), (0, signal.SIGKILL), (0, signal.SIGSTOP)],
+    ids=["process 1 dies", "process 0 dies", "process 0 hangs"],
 )
 def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     chain, alone, tmp_path, scripts, lost, accident

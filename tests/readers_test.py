@@ -72,6 +72,7 @@ def test_checkpoints_that_are_deleted_while_they_are_read(tmp_path, write, keep)
     assert all("deletes its checkpoints faster than they can be read" in line for line in refused)
 
 
+@pytest.mark.slow
 def test_a_step_that_is_asked_for_and_deleted_meanwhile_is_one_line(tmp_path, write):
     write(2)
     told = set()

@@ -65,7 +65,7 @@ def test_two_vocabularies(chain, tmp_path):
     assert (tmp_path / "vocab" / "vocab.txt").read_bytes() == (chain.vocab / "vocab.txt").read_bytes()
 
 
-@pytest.mark.parametrize("verb", ["export", "build_vocab"])
+@pytest.mark.parametrize("verb", [pytest.param("export", marks=pytest.mark.slow), "build_vocab"])
 def test_many_at_once_leave_one_whole_output(finished_run, chain, tmp_path, verb):
     flags = {
         "export": [f"--workdir={finished_run}", "--format=numpy", f"--output={tmp_path}/out"],

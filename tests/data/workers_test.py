@@ -1,5 +1,7 @@
 import logging
 
+import pytest
+
 from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
 
@@ -10,6 +12,7 @@ def shards(text, tokenizer, output, num_workers, num_parts):
     return {path.name: path.read_bytes() for path in (*output.glob("*.tfrecord*"), *output.glob("index/*"))}
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_no_byte(text, tokenizer, tmp_path):
     one, two, eight = (shards(text, tokenizer, tmp_path / str(number), number, num_parts=9) for number in (1, 2, 8))
     assert len(one) == 27

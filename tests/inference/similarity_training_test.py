@@ -58,6 +58,7 @@ def spearman(embedder, file):
     return stats.spearmanr(cosines, [row[2] == "duplicate" for row in rows]).statistic
 
 
+@pytest.mark.slow
 def test_anchors_with_positives_and_negatives(tiny_bert, tmp_path):
     rng = random.Random(1)
     for name, count in (("train", 160), ("dev", 40)):

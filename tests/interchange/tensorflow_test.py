@@ -353,7 +353,13 @@ def test_what_the_originals_programs_do_otherwise_is_said(exported, config, para
     assert load_tokenizer(exported).fingerprint == tokenizer.fingerprint
 
 
-@pytest.mark.parametrize("module", ["build_vocab", "build_records", "pretrain", "evaluate", "interchange.tensorflow"])
+OTHERS = [
+    pytest.param(module, marks=pytest.mark.slow)
+    for module in ("build_vocab", "build_records", "evaluate", "interchange.tensorflow")
+]
+
+
+@pytest.mark.parametrize("module", ["pretrain", *OTHERS])
 def test_tensorflow_is_not_loaded_where_it_is_installed(module):
     code = f"import sys, bert_jax.{module}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -113,7 +113,9 @@ def test_hidden_states_and_logits(case):
         assert logits.next_sentence is None
 
 
-@pytest.mark.parametrize(("by_sequence", "remat"), [(False, "none"), (True, "full")])
+@pytest.mark.parametrize(
+    ("by_sequence", "remat"), [pytest.param(False, "none", marks=pytest.mark.slow), (True, "full")]
+)
 def test_loss_and_gradients(case, by_sequence, remat):
     config, family, model, params, batch = case
     their_loss, theirs = torch_loss_and_gradients(model, batch, config)

@@ -122,7 +122,7 @@ def test_hidden_states_and_logits(case):
     np.testing.assert_allclose(logits.masked_lm, at_masks, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("by_sequence", [False, True])
+@pytest.mark.parametrize("by_sequence", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_loss_and_gradients(case, by_sequence):
     config, torch_model, params, batch = case
     their_loss, their_gradients = torch_loss_and_gradients(torch_model, batch)

@@ -36,6 +36,7 @@ def check(machine, tokens, sequences, layers, cycles):
     assert plan.time.cycles / 1e6 <= 1.03 * cycles, "if it is meant: benchmarks/plan.py"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("machine", "tokens", "sequences", "layers", "cycles"), cases(lambda row: row[1] == 128 and row[3] < 4)

@@ -33,6 +33,7 @@ def pairs(examples):
 # Real files.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("train", 8936), ("test", 2012)])
 def test_conll_2000(real, name, count):
     path = real(f"conll2000/{name}.txt.xz")

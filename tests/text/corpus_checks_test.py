@@ -166,6 +166,7 @@ def test_a_report_of_an_earlier_version_is_still_read_and_logged(caplog):
         findings.refuse(report)
 
 
+@pytest.mark.slow
 def test_templates_are_counted_and_the_rare_ones_of_very_many_forgotten():
     checks = CorpusChecks()
     for number in range(250_000):

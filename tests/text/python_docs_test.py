@@ -7,6 +7,8 @@ import sys
 import warnings
 from itertools import accumulate, islice
 
+import pytest
+
 from bert_jax.text import python_docs
 
 
@@ -100,6 +102,7 @@ def test_no_paragraph_comes_twice_and_no_document_is_one_sentence():
     assert list(python_docs._document(text, seen)) == []
 
 
+@pytest.mark.slow
 def test_every_process_reads_the_same():
     program = (
         "import hashlib, itertools, json\nfrom bert_jax.text import python_docs\n"

@@ -178,6 +178,7 @@ def test_its_charts_and_facts_are_those_of_its_metrics(trained):
     assert (fact.name, fact.beside.split()[0]) == ("Right classes", "commonest")
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_a_checkpoint_to_the_same_bits(trained, model_config, tmp_path):
     class Stopped(Rows):
         last_step = STEPS

@@ -96,6 +96,7 @@ def test_the_teachers_weights_stay_and_are_sharded_as_a_students(run_on, weights
     assert math.prod(table.sharding.shard_shape(table.shape)) == table.size // 8
 
 
+@pytest.mark.slow
 def test_a_step_that_is_searched_for_bad_numbers_is_the_step(run_on, make_batch):
     program, _, sums = run_on((2, 2, 2), 2)
     state = init_state(program.model, program.optimizer, program.shardings, seed=0)

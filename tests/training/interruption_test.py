@@ -43,6 +43,7 @@ def test_sigterm_saves_the_step_in_flight_and_the_exit_code_is_resume(long_run, 
     long_run.check(tmp_path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_too_and_is_logged_as_ctrl_c(long_run, tmp_path):
     code, stderr = interrupt(long_run.start(tmp_path, FAR), signal.SIGINT)
     assert code == 130, stderr

@@ -52,6 +52,7 @@ def test_an_update_is_multiplied_and_what_is_frozen_is_not_even_decayed(model):
         assert (np.asarray(scaled[part]) == 0).all() == (by == 0)
 
 
+@pytest.mark.slow
 def test_frozen_parameters_get_no_gradient_and_the_others_the_same(model, make_batch):
     batch = make_batch(4)
     inputs = batch["input_ids"], batch["input_mask"], batch["segment_ids"]

@@ -88,7 +88,7 @@ def edit_description(workdir, change):
     write_digests(checkpoint)
 
 
-@pytest.mark.parametrize("version", ["this", "before"])
+@pytest.mark.parametrize("version", ["this", pytest.param("before", marks=pytest.mark.slow)])
 def test_records_rebuilt_under_a_run(chain, finished_run, rebuilt, tmp_path, version):
     workdir = shutil.copytree(finished_run, tmp_path / "train")
     if version == "before":

@@ -63,6 +63,7 @@ def collectives(lowered):
     return found
 
 
+@pytest.mark.slow
 def test_a_shared_gradient_is_summed_and_sent_once(lowered):
     shared = collectives(lowered(layers=2))
     assert shared["reduce-scatter"] > 6  # a layer's kernels, and the tables

@@ -29,7 +29,10 @@ def make_state(model_config):
     return make
 
 
-@pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 2, 2), (1, 1, 8)])
+@pytest.mark.parametrize(
+    "sizes",
+    [pytest.param((8, 1, 1), marks=pytest.mark.slow), (2, 2, 2), pytest.param((1, 1, 8), marks=pytest.mark.slow)],
+)
 def test_fresh_weights_are_the_same_bits_on_any_mesh(make_state, sizes):
     jax.tree.map(np.testing.assert_array_equal, make_state(*sizes), make_state(1, 1, 1))
 

@@ -133,7 +133,7 @@ def hardware_generator(one_layer):
     return Run(one_layer, (4, 2, 1), STILL, bits="rbg")
 
 
-@pytest.mark.parametrize("name", ["two_pieces", "hardware_generator"])
+@pytest.mark.parametrize("name", ["two_pieces", pytest.param("hardware_generator", marks=pytest.mark.slow)])
 def test_dropout_is_a_function_of_seed_and_step(params, batches, name, request):
     run = request.getfixturevalue(name)  # weights and batch stay: only dropout differs between steps
     first, again = losses(run, params, batches[:1] * 3), losses(run, params, batches[:1] * 3)

@@ -102,6 +102,7 @@ def test_moments_of_surplus_rows_are_left_out_too(model_config, tmp_path):
         assert ours[TABLES[1]].shape == (101,)
 
 
+@pytest.mark.slow
 def test_a_bert_with_added_tokens_and_padded_tables_from_text_to_export(chain, tmp_path):
     """What users do: add_tokens, resize, save; then build_records, pretrain and export, each as a process."""
     directory, export = tmp_path / "theirs", tmp_path / "export"

@@ -78,7 +78,10 @@ def step(name, config, sizes, accumulation_steps):
     return gradient, objective.means(jax.tree.map(float, sums))["loss"]
 
 
-@pytest.mark.parametrize("name", KINDS)
+OTHERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "tagging"]
+
+
+@pytest.mark.parametrize("name", ["tagging", *OTHERS])
 def test_eight_devices_and_two_pieces_are_one_step(model_config, name):
     config = dataclasses.replace(model_config, num_hidden_layers=1)
     expected, loss = step(name, config, (1, 1, 1), 1)

@@ -343,6 +343,7 @@ def test_moments_of_other_weights_are_refused(model_config, tmp_path):
 LAMB = ["--config.optimizer.trust_ratio=true", "--config.optimizer.bias_correction=true"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("flags", [[], pytest.param(LAMB, marks=pytest.mark.slow)], ids=["adam", "lamb"])
 def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):

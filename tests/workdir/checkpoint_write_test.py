@@ -89,7 +89,7 @@ def heed_permissions():
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
-@pytest.mark.parametrize("after", [1, 4])
+@pytest.mark.parametrize("after", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_directory_that_may_not_be_written(tmp_path, after):
     directory = tmp_path / "checkpoints"
     done = save(directory, f"--closes_after={after}", heeds_permissions=True)
@@ -129,7 +129,9 @@ def test_a_disk_without_inodes(small_disk, inodes):
     assert checkpoints_in(moved) == ["1", "2", "3", "4", "5"]
 
 
-@pytest.mark.parametrize("kilobytes", [100, 128, 160])
+@pytest.mark.parametrize(
+    "kilobytes", [pytest.param(100, marks=pytest.mark.slow), 128, pytest.param(160, marks=pytest.mark.slow)]
+)
 def test_a_full_disk(small_disk, kilobytes):
     disk = small_disk(kilobytes)
     assert_one_line(save(disk / "checkpoints"), f"no space left on the disk of {disk}/checkpoints")

@@ -29,6 +29,7 @@ def test_all_sentences_are_acceptable(labelled_files, file, accuracy):
     assert round(metrics.accuracy_score(gold, floors.majority(labels, len(gold))), 3) == accuracy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first_words", "accuracy"), [(100, 0.630), (400, 0.850), (None, 0.910)])
 def test_reviews(labelled_files, first_words, accuracy):
     train, test = (labelled_files.json_lines(f"movie_reviews/{name}.jsonl.xz") for name in ("train", "test"))
