@@ -121,6 +121,7 @@ def test_killed_while_cutting_leaves_no_plan_and_other_options_may_follow(build,
     assert not list(output.glob("*of-00009"))
 
 
+@pytest.mark.slow
 def test_a_cut_is_not_made_twice_and_other_options_are_refused_once_there_is_a_shard(build, quiet, tmp_path):
     output = tmp_path / "records"
     process = build.start(output)

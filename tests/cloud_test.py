@@ -265,6 +265,7 @@ def test_only_a_torn_checkpoint_is_no_checkpoint(bucket):
         assert checkpoints.latest_step() is None
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_set_aside(bucket, caplog):
     saved(bucket / "checkpoints", 1, 2)
     arrays = max((bucket / "checkpoints" / "2" / "state" / "ocdbt.process_0" / "d").iterdir(), key=size)
@@ -302,6 +303,7 @@ def test_requests_that_fail_are_made_again(bucket, gcs):
     assert failed.total() >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_pauses")
 def test_tensorstore_makes_requests_again(bucket, gcs):
     failed = []
@@ -429,6 +431,7 @@ def cloud(chain, bucket):
     return Cloud(chain, bucket)
 
 
+@pytest.mark.slow
 def test_records_and_a_run_in_a_bucket(cloud, tmp_path):
     cloud.build()
     for name in ("vocab.txt", "vocabulary.json"):

@@ -79,6 +79,7 @@ def test_flops_agree_with_the_formula(planned):
         assert phase["model_flops"] == formula
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_memory_is_told_by_kind_and_fits(planned):
     for made in planned[1]:
@@ -92,6 +93,7 @@ def test_memory_is_told_by_kind_and_fits(planned):
     assert on_eight["optimizer state"] < on_one["optimizer state"]  # it is sharded over eight cores
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_time_and_cost_follow_from_the_step(planned):
     for made in planned[1]:
@@ -104,6 +106,7 @@ def test_time_and_cost_follow_from_the_step(planned):
         assert phase["cycles"] > 0
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_parts_are_almost_all_of_the_step(planned):
     for made in planned[1]:
@@ -111,6 +114,7 @@ def test_parts_are_almost_all_of_the_step(planned):
         assert parts["other"] < 0.1 * sum(parts.values())
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_several_devices_exchange_the_gradients(planned):
     on_eight, on_one = (made["phases"][0]["collectives"] for made in planned[1])
@@ -119,6 +123,7 @@ def test_several_devices_exchange_the_gradients(planned):
     assert sum(each["bytes"] for each in on_eight) > 2 * parameters  # at least in bfloat16
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_what_it_prints(planned):
     printed, _, texts = planned
@@ -200,6 +205,7 @@ def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
     assert "pip install 'bert_jax[plan]'" in last_line(done)
 
 
+@pytest.mark.slow
 def test_packed_rows_are_those_that_pretrain_makes(chain, tmp_path):
     flags = (
         f"--config={ROOT}/tests/configs/one_phase.py",

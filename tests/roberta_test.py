@@ -13,7 +13,7 @@ from bert_jax.model.pretraining import pretraining_model
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 200
 
 
@@ -72,7 +72,6 @@ def test_it_learns_more_than_words_alone_and_its_scores_are_repeated(family):
     assert STEPS * config.phases[0].global_batch_size > len(records)  # so some were masked anew
 
 
-@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(family, tmp_path):
     process = family.start(tmp_path / "train")
     for line in process.stderr:
@@ -92,7 +91,6 @@ def test_a_killed_run_ends_with_the_same_bits(family, tmp_path):
     }
 
 
-@pytest.mark.slow
 def test_eight_devices_are_one(family, tmp_path):
     process = family.start(tmp_path / "train", devices=8)
     _, stderr = process.communicate(timeout=600)

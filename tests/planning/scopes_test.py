@@ -28,9 +28,10 @@ def traced_flops(config, number, predictions, devices=8):
         return product_flops(program.run_step.trace(state, batch).jaxpr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "number", "predictions"),
-    [(bert_base, 0, 20), pytest.param(bert_large, 1, 76, marks=pytest.mark.slow)],
+    [(bert_base, 0, 20), (bert_large, 1, 76)],
 )
 def test_bert_counts_what_the_formula_counts(experiment, number, predictions):
     config = experiment.get_config()

@@ -81,6 +81,7 @@ def test_heads_of_tasks(workdirs, served_task, configs, elsewhere, batch):
     assert about["max_length"] == workdirs.MAX_LENGTH
 
 
+@pytest.mark.slow
 def test_families_one_sided_models_and_bfloat16(workdirs, served, served_task, configs, elsewhere, batch, monkeypatch):
     families = ["bert", "roberta", "albert"]
     made = [served(family, "stablehlo") for family in families]

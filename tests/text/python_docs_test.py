@@ -21,6 +21,7 @@ def docstrings_by_ast(file):
     return {docstring.strip() for docstring in found if docstring}
 
 
+@pytest.mark.slow
 def test_nearly_all_docstrings_of_the_standard_library_are_found_and_nothing_else():
     wanted = found = right = 0
     for file in python_docs._module_files()[:500]:

@@ -13,6 +13,7 @@ from tests.training.conftest import final_state, read_lines
 
 TEXT = Path(__file__).parents[3] / "shared" / "corpus" / "enwiki_gensim.txt.xz"
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not TEXT.exists(), reason="no real text beside the project"),
 ]

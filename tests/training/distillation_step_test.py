@@ -59,10 +59,11 @@ def run_on(model_config, teacher, weights, make_batch):
     return functools.cache(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "accumulation_steps"),
     [
-        pytest.param((8, 1, 1), 1, id="data", marks=pytest.mark.slow),
+        pytest.param((8, 1, 1), 1, id="data"),
         pytest.param((2, 2, 2), 2, id="all-axes-in-two-chunks"),
     ],
 )

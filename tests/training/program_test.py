@@ -17,7 +17,6 @@ from bert_jax.training.state import init_state
 STEPS, ROWS = 3, 16
 HEADS = 12
 ALL = [sizes for sizes in itertools.product((1, 2, 4, 8), repeat=3) if np.prod(sizes) == 8 and HEADS % sizes[2] == 0]
-QUICK = [(2, 2, 2)]
 
 
 def config_on(sizes, **model):
@@ -57,9 +56,8 @@ def on_one_device(make_batch):
     return run(config_on((1, 1, 1)), make_batch)
 
 
-@pytest.mark.parametrize(
-    "sizes", [pytest.param(sizes, marks=() if sizes in QUICK else pytest.mark.slow) for sizes in ALL], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", ALL, ids=str)
 def test_any_mesh_computes_what_one_device_does(on_one_device, make_batch, sizes):
     """With dropout. Losses and gradient norms to float32 rounding; weights as Adam passes that on."""
     found, params = run(config_on(sizes), make_batch)
@@ -72,7 +70,6 @@ def test_any_mesh_computes_what_one_device_does(on_one_device, make_batch, sizes
 
 def test_all_combinations_are_there():
     assert len(ALL) == 9
-    assert set(QUICK) < set(ALL)
 
 
 @pytest.mark.parametrize(

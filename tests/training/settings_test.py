@@ -28,8 +28,9 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("sentences", [0, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sentences", [0, 100])
 def test_the_ends_of_the_ranges_train(chain, tmp_path, sentences):
     settings = ENDS | {"evaluation.report_sentences": sentences}
     done = chain.pretrain(tmp_path / "w", *(f"--config.{name}={value}" for name, value in settings.items()))

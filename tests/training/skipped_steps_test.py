@@ -174,6 +174,7 @@ def poisoned(chain, tmp_path_factory):
     return records, numbers
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_poisoned_record_costs_its_steps_and_no_weight(poisoned, unchecked, tmp_path):
     records, numbers = poisoned

@@ -34,6 +34,7 @@ def test_a_second_training_touches_nothing_and_the_first_ends_as_it_would_have(l
     long_run.check(workdir)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_or_refused_lets_go(long_run, chain, tmp_path):
     workdir = tmp_path / "a" / "run"
     done = chain.pretrain(workdir, "--config.model.vocab_size=999", check=False)
