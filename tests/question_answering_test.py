@@ -22,7 +22,9 @@ def squad(contexts, version_2):
     return json.dumps({"data": [{"paragraphs": paragraphs}]})
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["2.0", "1.1"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(True, id="2.0"), pytest.param(False, id="1.1", marks=pytest.mark.slow)]
+)
 def tuned(request, tmp_path_factory, chain, finished_run):
     """(directory with train.json and workdir, whether there are questions without answers)."""
     directory = tmp_path_factory.mktemp("qa")

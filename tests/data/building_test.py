@@ -172,6 +172,7 @@ def test_senseless_options(text, tokenizer, tmp_path, name, value):
     assert not (tmp_path / "records").exists()
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_from_its_finished_shards(text, vocab, tokenizer, tmp_path):
     options = {"num_parts": 8, "dupe_factor": 20}
     build(text, tokenizer, tmp_path / "whole", **options)

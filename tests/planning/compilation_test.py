@@ -45,6 +45,7 @@ def test_a_child_without_a_result(request_, child, name, limit_seconds, message)
         compile_step(request_, limit_seconds, child(name))
 
 
+@pytest.mark.slow
 def test_the_real_child_compiles_for_the_cpu(request_):
     compiled = compile_step(request_, 200)
     assert "ENTRY" in compiled.text

@@ -35,6 +35,7 @@ def test_a_killed_run_ends_with_the_parameters_of_one_never_interrupted(long_run
     long_run.check(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_checkpoint_leaves_a_torn_one_that_is_named(long_run, tmp_path):
     torn = []
     while not torn:  # a write takes some hundredths of a second: a kill may come too late

@@ -76,6 +76,7 @@ def short_records(chain, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_the_records_of_a_step_fill_fewer_rows(short_records):
     config = Config(phases=(PhaseConfig(steps=50, global_batch_size=64, max_seq_length=64),))
     config.data.records, config.data.packing = str(short_records), True

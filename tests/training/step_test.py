@@ -204,6 +204,7 @@ def test_the_gradient_is_that_of_the_mean_loss(
     assert_used_gradient(run, params, batches[0], restated_gradient(params, batches[0]))
 
 
+@pytest.mark.slow
 def test_pieces_are_clipped_each_by_itself_and_summed(without_dropout, params, batches, restated_gradient):
     norms, clipped = [], []
     for rows in np.split(np.arange(ROWS), 8):

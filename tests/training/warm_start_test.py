@@ -237,6 +237,7 @@ def test_a_run_goes_on_from_its_own_export(chain, finished_run, tmp_path):
     assert last_loss(tmp_path / "train", "train")[0] < last_loss(finished_run, "train")[0] - 0.3
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_own_tensorflow_export(chain, finished_run, tmp_path):
     chain.run("export", f"--workdir={finished_run}", "--format=tensorflow", f"--output={tmp_path / 'tf'}")
     chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path / 'tf'}")
@@ -368,6 +369,7 @@ def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):
     assert last_loss(tmp_path / "longer", "train")[0] < min(first_line, last_line + 0.1)
 
 
+@pytest.mark.slow
 def test_moments_of_our_own_run_are_those_of_its_last_checkpoint(finished_run):
     config = from_dict(json.loads((finished_run / "config.json").read_text()), "config.json", Config)
     mesh = make_mesh(MeshConfig(2, 1, 1), jax.devices()[:2])
