@@ -76,8 +76,8 @@ def first_directory(output: epath.PathLike) -> Iterator[epath.Path]:
 @contextmanager
 def _aside(directory: epath.Path) -> Iterator[epath.Path]:
     _remove(directory)
-    directory.mkdir(parents=True)
     try:
+        directory.mkdir(parents=True)  # within, for a Ctrl-C that comes right after it
         yield directory
     finally:
         _remove(directory)

@@ -27,7 +27,7 @@ ODD = [
 ]
 
 
-EQUALLY_LIKELY = ("---", "===", "***")  # in pieces of one sign and of several, whatever their order
+EQUALLY_LIKELY = ("---", "===", "***", "~~~")  # in pieces of one sign and of several, whatever their order
 
 # Σ as the last letter of a word is ς in lower case, with whatever stands about it.
 SIGMAS = [

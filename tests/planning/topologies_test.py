@@ -45,6 +45,7 @@ def test_a_gpu_is_refused():
         parse_topology("gpu:8")
 
 
+@pytest.mark.skipif(not hasattr(tpu_info, "_get_tpu_info_impl"), reason="this JAX ships its rates elsewhere")
 @pytest.mark.parametrize("name", JAX_NAMES)
 def test_rates_agree_with_those_that_jax_ships(name):
     chip, theirs = CHIPS[name], tpu_info._get_tpu_info_impl(tpu_info.ChipVersion[JAX_NAMES[name]], 1)
