@@ -32,7 +32,8 @@ __all__ = ["Bert", "Encoded", "ModelConfig", "Outputs", "Tokenizer", "UserError"
 __version__ = "0.1.0"
 
 # Of `python -m bert_jax.VERB`, which imports for seconds. A library leaves signals alone, also in somebody's `-m`.
-if sys.argv[:1] == ["-m"] and any(f"{__name__}." in module for module in sys.orig_argv[-len(sys.argv) :][:1]):
+# sys.argv is then "-m" and the flags, and sys.orig_argv has the module in the place of the former, or -mMODULE.
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].removeprefix("-m").startswith(f"{__name__}."):
     ctrl_c.install()
 
 from bert_jax.platforms import without_absent_tpu

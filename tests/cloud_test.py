@@ -28,6 +28,7 @@ from bert_jax.storage.new_directory import new_directory
 from bert_jax.storage.whole_file import local_directory, replace_text, whole_file
 from bert_jax.tasks.tables import read_table
 from bert_jax.workdir.checkpoints import Checkpoints
+from tests.fake_gcs import fake_cloud
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,9 +42,7 @@ def load(path):
 
 @pytest.fixture(scope="module")
 def gcs():
-    with load(Path(__file__).with_name("fake_gcs.py")).FakeGCS() as fake, pytest.MonkeyPatch.context() as patch:
-        for name, value in fake.environment().items():
-            patch.setenv(name, value)
+    with fake_cloud() as fake:
         yield fake
 
 

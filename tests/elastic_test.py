@@ -3,13 +3,13 @@
 import json
 import re
 import signal
-import socket
 import time
 
 import numpy as np
 import pytest
 
 from bert_jax.parallel.processes import RESUME
+from tests.jobs import job_flags
 
 pytestmark = pytest.mark.timeout(900)
 STEPS = 60
@@ -28,15 +28,7 @@ LIVES = [((1, 8, 8, 1, 1), 6), ((1, 8, 4, 1, 2), 12), ((2, 2, 2, 2, 1), 18), ((1
 def start(chain, workdir, layout):
     processes, devices, data, fsdp, tensor = layout
     flags = [*OPTIONS, f"--config.mesh.data={data}", f"--config.mesh.fsdp={fsdp}", f"--config.mesh.tensor={tensor}"]
-    if processes == 1:
-        return [chain.start_pretrain(workdir, *flags, devices=devices)]
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        flags.append(f"--coordinator_address=localhost:{free.getsockname()[1]}")
-    flags.append(f"--num_processes={processes}")
-    return [
-        chain.start_pretrain(workdir, *flags, f"--process_id={number}", devices=devices) for number in range(processes)
-    ]
+    return [chain.start_pretrain(workdir, *flags, *own, devices=devices) for own in job_flags(processes)]
 
 
 def logged(workdir):

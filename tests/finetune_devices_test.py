@@ -1,9 +1,7 @@
 """A fine-tuning on other devices comes to the same: a mesh of several, two processes, a bucket; bfloat16 nearly."""
 
-import importlib.util
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +11,8 @@ import pytest
 import safetensors.numpy
 
 from bert_jax.workdir.fine_tuned import read_description
+from tests.fake_gcs import fake_cloud
+from tests.jobs import finish, job_flags
 
 ROOT = Path(__file__).parent.parent
 WORDS = ("value", "string", "object", "list", "number", "module", "file", "class")
@@ -46,12 +46,6 @@ def start(chain, files, model, workdir, *more, devices=1):
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
 
 
-def finish(*processes):
-    logged = [process.communicate(timeout=280)[1] for process in processes]
-    for process, stderr in zip(processes, logged, strict=True):
-        assert process.returncode == 0, stderr
-
-
 def weights(workdir):
     return safetensors.numpy.load_file(Path(workdir) / "model.safetensors")
 
@@ -70,49 +64,39 @@ def check_same(workdir, other, tolerance):
 def alone(chain, finished_run, files, tmp_path_factory):
     """The workdir of a run on one device."""
     workdir = tmp_path_factory.mktemp("alone") / "run"
-    finish(start(chain, files, finished_run, workdir))
+    finish([start(chain, files, finished_run, workdir)])
     return workdir
 
 
 @pytest.mark.slow
 def test_a_mesh_of_four_devices(chain, finished_run, files, alone, tmp_path):
     mesh = ["--config.mesh.data=2", "--config.mesh.fsdp=2", "--config.train.accumulation_steps=2"]
-    finish(start(chain, files, finished_run, tmp_path / "run", *mesh, devices=4))
+    finish([start(chain, files, finished_run, tmp_path / "run", *mesh, devices=4)])
     check_same(tmp_path / "run", alone, 1e-4)
 
 
 @pytest.mark.slow
 def test_two_processes(chain, finished_run, files, alone, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    several = [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
-    own = [[*several, f"--process_id={number}"] for number in range(2)]
-    finish(*(start(chain, files, finished_run, tmp_path / "run", *flags, devices=2) for flags in own))
+    finish([start(chain, files, finished_run, tmp_path / "run", *flags, devices=2) for flags in job_flags(2)])
     check_same(tmp_path / "run", alone, 1e-4)
     assert read_description(tmp_path / "run").step > 0
 
 
 @pytest.mark.slow
 def test_bfloat16(chain, finished_run, files, alone, tmp_path):
-    finish(start(chain, files, finished_run, tmp_path / "run", "--config.train.dtype=bfloat16"))
+    finish([start(chain, files, finished_run, tmp_path / "run", "--config.train.dtype=bfloat16")])
     check_same(tmp_path / "run", alone, 2e-2)
 
 
 @pytest.mark.slow
 def test_a_bucket(chain, finished_run, files, alone, tmp_path):
-    spec = importlib.util.spec_from_file_location("fake_gcs", ROOT / "tests" / "fake_gcs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.FakeGCS() as fake, pytest.MonkeyPatch.context() as patch:
-        for name, value in fake.environment().items():
-            patch.setenv(name, value)
+    with fake_cloud() as fake:
         from etils import epath
 
         bucket = epath.Path(fake.make_bucket("finetune"))
         for name in ("train.tsv", "dev.tsv"):
             (bucket / name).write_bytes((files / name).read_bytes())
-        finish(start(chain, bucket, finished_run, bucket / "run"))
+        finish([start(chain, bucket, finished_run, bucket / "run")])
         (tmp_path / "model.safetensors").write_bytes((bucket / "run" / "model.safetensors").read_bytes())
         for name, array in weights(alone).items():
             np.testing.assert_array_equal(weights(tmp_path)[name], array, err_msg=name)

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 from bert_jax.data.batches import record_ids, training_batches
 from bert_jax.data.source import RecordSource
 from bert_jax.parallel.processes import RESUME
+from tests.jobs import finish, job_flags
 
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parent.parent
@@ -35,19 +35,6 @@ TWO = (2, 2, 2, 1, 2)  # data over the processes, tensor within each
 FOUR = (4, 2, 4, 2, 1)
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return free.getsockname()[1]
-
-
-def job_flags(processes):
-    """For each process, the flags that make it one of a job."""
-    port = free_port()
-    several = [f"--coordinator_address=localhost:{port}", f"--num_processes={processes}"]
-    return [[*several, f"--process_id={number}"] if processes > 1 else [] for number in range(processes)]
-
-
 def mesh_flags(data, fsdp, tensor):
     return [f"--config.mesh.data={data}", f"--config.mesh.fsdp={fsdp}", f"--config.mesh.tensor={tensor}"]
 
@@ -56,14 +43,6 @@ def start_job(chain, workdir, layout, *options):
     processes, devices, *mesh = layout
     flags = [*OPTIONS, *mesh_flags(*mesh), *options]
     return [chain.start_pretrain(workdir, *flags, *own, devices=devices) for own in job_flags(processes)]
-
-
-def finish(job):
-    """Each process's error output; all of them have succeeded."""
-    logged = [process.communicate(timeout=600)[1] for process in job]
-    for process, stderr in zip(job, logged, strict=True):
-        assert process.returncode == 0, stderr
-    return logged
 
 
 def curve(workdir):
@@ -83,13 +62,13 @@ def assert_same_curve(workdir, expected):
 def alone(chain, tmp_path_factory):
     """The run of a single process on a single device."""
     workdir = tmp_path_factory.mktemp("alone")
-    finish(start_job(chain, workdir, ALONE))
+    finish(start_job(chain, workdir, ALONE), timeout=600)
     return workdir
 
 
 @pytest.mark.parametrize("layout", [pytest.param(TWO, id="2x2"), pytest.param(FOUR, id="4x2", marks=pytest.mark.slow)])
 def test_losses_are_those_of_a_single_process(chain, alone, tmp_path, layout):
-    finish(start_job(chain, tmp_path, layout))
+    finish(start_job(chain, tmp_path, layout), timeout=600)
     assert_same_curve(tmp_path, alone)
 
 
@@ -103,7 +82,7 @@ def read(chain, directory, layout, first_step, last_step):
         chain.start(READER, *flags, f"--output={output}", *own, devices=devices)
         for output, own in zip(outputs, job_flags(processes), strict=True)
     ]
-    finish(job)
+    finish(job, timeout=600)
     return [dict(np.load(output)) for output in outputs]
 
 
@@ -184,5 +163,5 @@ def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     assert other.returncode == RESUME, stderr
     assert "error: another process of the job is gone" in stderr
     assert "the same commands again go on" in stderr
-    finish(start_job(chain, workdir, TWO, OFTEN))
+    finish(start_job(chain, workdir, TWO, OFTEN), timeout=600)
     assert_same_curve(workdir, alone)

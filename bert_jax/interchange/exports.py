@@ -15,12 +15,12 @@ from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.programs import MASKED_LM, Servable
+from bert_jax.interchange.programs import Servable
 from bert_jax.interchange.renames import nest
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
 from bert_jax.interchange.task_card import task_card
 from bert_jax.interchange.tensorflow import write_tensorflow
-from bert_jax.model.pretraining import pretraining_model
+from bert_jax.model.pretraining import MASKED_LM, pretraining_model
 from bert_jax.storage.json_file import read_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir import fine_tuned

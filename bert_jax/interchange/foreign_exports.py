@@ -8,7 +8,7 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.conversions import PAIRS, Weights, drop_pairs
+from bert_jax.interchange.conversions import Weights, drop_pairs
 from bert_jax.interchange.exports import (
     LIBRARIES,
     Wanted,
@@ -22,10 +22,9 @@ from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.model_card import converted_card
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.interchange.renames import EVERYTHING, nest
+from bert_jax.model.pretraining import MASKED_LM, PARTS, parts_of
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 from bert_jax.workdir.trained import Trained
-
-MASKED_LM = "masked_lm/"
 
 
 def export(directory: epath.Path, workdir: str | None, model: str | None, wanted: Wanted) -> str:
@@ -61,7 +60,7 @@ def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
             "--drop_heads leaves it out"
         )
     (arrays, config), written = write_found(directory, found, model, wanted)
-    has_heads = any(path.startswith(MASKED_LM) for path in arrays) and not (written.is_encoder and written.of_program)
+    has_heads = MASKED_LM in parts_of(arrays) and not (written.is_encoder and written.of_program)
     card = converted_card(model, has_heads, config, found.tokenizer, LIBRARIES[wanted.kind], written.family)
     (directory / "README.md").write_text(card + written.of_program)
 
@@ -80,12 +79,12 @@ def write_found(directory: epath.Path, found: Pretrained, source: str, wanted: W
 def _what_can_be_written(found: Pretrained, source: str) -> Weights:
     """All of it, or all but the pair's part where that is not whole, or the encoder; what is left out is logged."""
     weights = Weights(found.arrays, found.config)
-    there = {part for part in (*PAIRS, MASKED_LM) if any(path.startswith(part) for path in found.arrays)}
+    there = set(parts_of(found.arrays))
     if MASKED_LM not in there:
         parts = {path: array for path, array in found.arrays.items() if path.startswith("encoder/")}
         written = Weights(parts, found.config)
     else:
-        written = weights if there.issuperset(PAIRS) else drop_pairs(weights)
+        written = weights if there == set(PARTS) else drop_pairs(weights)
     if lost := sorted(found.arrays.keys() - written.arrays.keys()):
         logging.warning("%s: %s is but a part of a head: left out", source, listed(lost))
     return written

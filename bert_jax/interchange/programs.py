@@ -19,10 +19,9 @@ from bert_jax.interchange.huggingface_tasks import on_the_scale_of_the_labels, t
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.functional import Params
+from bert_jax.model.pretraining import MASKED_LM
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.fine_tuned import FineTuned
-
-MASKED_LM = "masked_lm"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.families import ENCODER
-from bert_jax.interchange.programs import MASKED_LM
 from bert_jax.model.layers import MASKED_SCORE
+from bert_jax.model.pretraining import MASKED_LM
 from bert_jax.serving.onnx_graph import Graph
 from bert_jax.serving.signature import CHOICES, Axes, Signature
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from bert_jax.errors import UserError
 from bert_jax.interchange.families import ENCODER
-from bert_jax.interchange.programs import MASKED_LM
+from bert_jax.model.pretraining import MASKED_LM
 
 BATCH, LENGTH, CHOICES = "batch_size", "sequence_length", "num_choices"
 

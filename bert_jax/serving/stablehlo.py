@@ -18,10 +18,10 @@ from bert_jax.config import ModelConfig
 from bert_jax.interchange.conversions import drop_pairs
 from bert_jax.interchange.families import ENCODER
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.programs import MASKED_LM, Servable
+from bert_jax.interchange.programs import Servable
 from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.functional import Model
-from bert_jax.model.pretraining import pretraining_model
+from bert_jax.model.pretraining import MASKED_LM, pretraining_model
 from bert_jax.model.tasks import mean_of_tokens, task_model
 from bert_jax.serving.options import Options
 from bert_jax.serving.program_card import stablehlo_card

@@ -20,14 +20,9 @@ from bert_jax.interchange.renames import flatten, to_theirs
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow
 from bert_jax.model.pretraining import pretraining_model
+from tests.random_params import random_params
 
 SIZES = {"num_hidden_layers": 4, "num_hidden_groups": 2, "embedding_size": 16, "hidden_act": "gelu_tanh"}
-
-
-def random_params(config, seed=0):
-    random = np.random.default_rng(seed)
-    abstract = pretraining_model(config).abstract_params
-    return jax.tree.map(lambda leaf: random.normal(0, 0.1, leaf.shape).astype(np.float32), abstract)
 
 
 @pytest.fixture
@@ -38,7 +33,7 @@ def config(model_config):
 def write_checkpoint(directory, config, before="", **changes):
     """As the authors publish it: its settings beside it, no epsilon among them."""
     directory = epath.Path(directory)
-    params = random_params(config)
+    params = random_params(config, sd=0.1)
     variables = {before + name: array for name, array in to_theirs(params, TENSORFLOW, config).items()}
     write_bundle(directory / "model.ckpt-best", variables)
     keys = (

@@ -23,6 +23,7 @@ from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.workdir.trained import Trained
 from tests.interchange.huggingface_tasks_test import AUTO
+from tests.random_params import random_params
 
 NO_PAIRS = {"type_vocab_size": 0, "next_sentence": False}
 OF_OURS = {"roberta": {**NO_PAIRS, "layer_norm_eps": 1e-5}, "distilbert": NO_PAIRS}
@@ -45,12 +46,6 @@ def case(request, workdirs, tmp_path_factory):
     params, directory = random_params(config), epath.Path(tmp_path_factory.mktemp("hf"))
     write_huggingface(directory, Trained(1, params, {}, {}), config, workdirs.TOKENIZER, family_of(config))
     return request.param, config, params, directory
-
-
-def random_params(config, seed=0):
-    random = np.random.default_rng(seed)
-    abstract = pretraining_model(config).abstract_params
-    return jax.tree.map(lambda leaf: random.normal(0, 0.2, leaf.shape).astype(np.float32), abstract)
 
 
 def load(kind, directory):

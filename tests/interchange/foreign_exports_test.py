@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -21,9 +20,9 @@ from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.renames import flatten, to_theirs
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import read_tensorflow
-from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.workdir.trained import Trained
+from tests.random_params import random_params
 
 SETTINGS = {
     "bert": {},
@@ -31,12 +30,6 @@ SETTINGS = {
     "albert": {"num_hidden_layers": 4, "num_hidden_groups": 2, "embedding_size": 16},
     "distilbert": {"type_vocab_size": 0, "next_sentence": False},
 }
-
-
-def random_params(config, seed=0):
-    random = np.random.default_rng(seed)
-    abstract = pretraining_model(config).abstract_params
-    return jax.tree.map(lambda leaf: random.normal(0, 0.2, leaf.shape).astype(np.float32), abstract)
 
 
 @pytest.fixture(scope="module")

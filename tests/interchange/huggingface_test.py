@@ -17,13 +17,7 @@ from bert_jax.interchange.huggingface import (
     to_huggingface,
     to_huggingface_config,
 )
-from bert_jax.model.pretraining import pretraining_model
-
-
-def random_params(config):
-    random = np.random.default_rng(0)
-    abstract = pretraining_model(config).abstract_params
-    return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, dtype=np.float32), abstract)
+from tests.random_params import random_params
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_tanh"])
@@ -98,11 +92,11 @@ def test_another_model_is_refused(model_config, change, complaint):
 
 
 def test_parameters_come_back_bit_for_bit(model_config):
-    params = random_params(model_config)
+    params = random_params(model_config, sd=1.0)
     back = from_huggingface(to_huggingface(params, model_config), model_config)
     jax.tree.map(np.testing.assert_array_equal, back, params)
 
 
 def test_whatever_the_dtype_the_export_is_float32(model_config):
-    params = jax.tree.map(lambda array: array.astype(np.float64), random_params(model_config))
+    params = jax.tree.map(lambda array: array.astype(np.float64), random_params(model_config, sd=1.0))
     assert {array.dtype for array in to_huggingface(params, model_config).values()} == {np.dtype(np.float32)}

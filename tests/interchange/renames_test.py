@@ -12,12 +12,7 @@ from bert_jax.interchange.bert_names import HUGGINGFACE, TENSORFLOW
 from bert_jax.interchange.huggingface import to_huggingface_config
 from bert_jax.interchange.renames import Module, flatten, parameters, to_ours, to_theirs
 from bert_jax.model.pretraining import pretraining_model
-
-
-def random_params(config, seed=0):
-    random = np.random.default_rng(seed)
-    abstract = pretraining_model(config).abstract_params
-    return jax.tree.map(lambda leaf: random.standard_normal(leaf.shape, dtype=np.float32), abstract)
+from tests.random_params import random_params
 
 
 @pytest.mark.parametrize("names", [HUGGINGFACE, TENSORFLOW], ids=["huggingface", "tensorflow"])
@@ -73,7 +68,7 @@ def test_tensorflow_names_are_the_originals(model_config):
 
 
 def test_tensorflow_shapes_are_the_originals(model_config):
-    params = random_params(model_config)
+    params = random_params(model_config, sd=1.0)
     arrays = to_theirs(params, TENSORFLOW, model_config)
     hidden, mlp = model_config.hidden_size, model_config.intermediate_size
     layer = "bert/encoder/layer_1"
@@ -87,7 +82,7 @@ def test_tensorflow_shapes_are_the_originals(model_config):
 
 @pytest.mark.parametrize("names", [HUGGINGFACE, TENSORFLOW], ids=["huggingface", "tensorflow"])
 def test_there_and_back_is_bit_exact(model_config, names):
-    params = random_params(model_config)
+    params = random_params(model_config, sd=1.0)
     there = to_theirs(params, names, model_config)
     back = to_ours(there, names, model_config, "weights")
     jax.tree.map(np.testing.assert_array_equal, back, params)
@@ -115,14 +110,14 @@ def reshape(arrays):
     ],
 )
 def test_what_cannot_be_mapped_is_named(model_config, damage, complaint):
-    arrays = to_theirs(random_params(model_config), HUGGINGFACE, model_config)
+    arrays = to_theirs(random_params(model_config, sd=1.0), HUGGINGFACE, model_config)
     damage(arrays)
     with pytest.raises(UserError, match=complaint):
         to_ours(arrays, HUGGINGFACE, model_config, "model.safetensors")
 
 
 def test_params_of_another_model_are_named(model_config):
-    params = random_params(model_config)
+    params = random_params(model_config, sd=1.0)
     del params["encoder"]["pooler"]
     with pytest.raises(UserError, match="encoder/pooler/kernel is missing"):
         to_theirs(params, HUGGINGFACE, model_config)

@@ -32,14 +32,9 @@ from bert_jax.text.added_tokens import AddedToken
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.wordpiece import WordPiece
 from bert_jax.workdir.trained import Trained
+from tests.random_params import random_params
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-
-
-def random_params(config, seed=0):
-    random = np.random.default_rng(seed)
-    abstract = pretraining_model(config).abstract_params
-    return jax.tree.map(lambda leaf: random.normal(0, 0.1, leaf.shape).astype(np.float32), abstract)
 
 
 @pytest.fixture
@@ -49,7 +44,7 @@ def config(model_config):
 
 @pytest.fixture
 def params(config):
-    return random_params(config)
+    return random_params(config, sd=0.1)
 
 
 @pytest.fixture
@@ -112,7 +107,7 @@ def test_transformers_makes_the_same_model_of_it(exported, config, params, make_
 def test_a_checkpoint_with_adams_moments(exported, config, params):
     """As the original's training writes it; that its programs really do is tests/original's to show."""
     prefix = exported / "model.ckpt-7"
-    moments = {slot: random_params(config, seed) for seed, slot in enumerate(("adam_m", "adam_v"), 1)}
+    moments = {slot: random_params(config, seed, sd=0.1) for seed, slot in enumerate(("adam_m", "adam_v"), 1)}
     arrays = {**to_theirs(params, TENSORFLOW, config), "global_step": np.array(7, np.int64)}
     for slot, tree in moments.items():
         arrays |= {f"{name}/{slot}": array for name, array in to_theirs(tree, TENSORFLOW, config).items()}

@@ -18,8 +18,8 @@ from bert_jax.interchange.families import family_of
 from bert_jax.interchange.huggingface import to_huggingface, write_huggingface
 from bert_jax.interchange.renames import flatten
 from bert_jax.interchange.tensorflow import write_tensorflow
-from bert_jax.model.pretraining import pretraining_model
 from bert_jax.workdir.trained import Trained
+from tests.random_params import random_params
 
 NO_PAIRS = {"type_vocab_size": 0, "next_sentence": False}
 # The class of transformers -> settings beside those of workdirs.MODEL.
@@ -30,12 +30,6 @@ CASES = {
     "DistilBertForMaskedLM": NO_PAIRS,
 }
 TEXTS = ["The cat sat on the mat.", ("where is paris?", "It is the capital of France."), "good"]
-
-
-def random_params(config, seed=0):
-    random = np.random.default_rng(seed)
-    abstract = pretraining_model(config).abstract_params
-    return jax.tree.map(lambda leaf: random.normal(0, 0.2, leaf.shape).astype(np.float32), abstract)
 
 
 @pytest.fixture(scope="module", params=CASES)

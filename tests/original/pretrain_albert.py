@@ -22,36 +22,16 @@ flags.DEFINE_float("learning_rate", None, "")
 flags.DEFINE_integer("masked_lm_budget", 0, "")
 
 
-def build(features):
-    """The losses and log-probabilities, wired as in the original's model_fn."""
+def build_model(**arguments):
     config = modeling.AlbertConfig.from_json_file(FLAGS.albert_config_file)
-    model = modeling.AlbertModel(
-        config,
-        is_training=True,
-        input_ids=features["input_ids"],
-        input_mask=features["input_mask"],
-        token_type_ids=features["segment_ids"],
-        use_one_hot_embeddings=True,  # as in pretrain.py
-    )
-    masked_lm = run_pretraining.get_masked_lm_output(
-        config,
-        model.get_sequence_output(),
-        model.get_embedding_table(),
-        features["masked_lm_positions"],
-        features["masked_lm_ids"],
-        features["masked_lm_weights"],
-    )
-    sentence_order = run_pretraining.get_sentence_order_output(
-        config, model.get_pooled_output(), features["next_sentence_labels"]
-    )
-    return masked_lm, sentence_order
+    return config, modeling.AlbertModel(config, **arguments)
 
 
 def main(argv):
     del argv
-    tf.disable_v2_behavior()
     optimizer = functools.partial(optimization.create_optimizer, use_tpu=False, optimizer="lamb")
-    tensorflow1.train(FLAGS, modeling, *build(tensorflow1.batches(FLAGS, run_pretraining)), optimizer)
+    pairs = run_pretraining.get_sentence_order_output
+    tensorflow1.train(FLAGS, modeling, run_pretraining, build_model, pairs, optimizer)
 
 
 if __name__ == "__main__":

@@ -34,19 +34,15 @@ sys.modules["tensorflow.contrib"] = contrib
 tf.layers = types.SimpleNamespace(dense=dense)
 
 
-def batches(flags, run_pretraining):
-    """A batch of --input_file, by the original's reader."""
-    files = sorted(tf.gfile.Glob(flags.input_file))
-    input_fn = run_pretraining.input_fn_builder(files, flags.max_seq_length, flags.max_predictions_per_seq, False)
-    return tf.data.make_one_shot_iterator(input_fn({"batch_size": flags.train_batch_size})).get_next()
-
-
-def train(flags, modeling, masked_lm, next_sentence, make_optimizer):
+def train(flags, modeling, run_pretraining, build_model, pair_output, make_optimizer):
     """Take --num_train_steps steps from --init_checkpoint and leave in --output_dir what they came to.
 
-    masked_lm, next_sentence: (loss, loss of each example, log-probabilities). losses.npz has the losses of every step,
-    before its update, and the log-probabilities of the first.
+    build_model: of the arguments that both originals' models have, (settings, model). pair_output: the function that
+    gives the pairs' loss. losses.npz has the losses of every step, before its update, and the log-probabilities of the
+    first.
     """
+    tf.disable_v2_behavior()
+    masked_lm, next_sentence = _losses(_batch(flags, run_pretraining), run_pretraining, build_model, pair_output)
     assignment, _ = modeling.get_assignment_map_from_checkpoint(tf.trainable_variables(), flags.init_checkpoint)
     assert set(assignment) == {variable.op.name for variable in tf.trainable_variables()}
     tf.train.init_from_checkpoint(flags.init_checkpoint, assignment)
@@ -73,3 +69,32 @@ def train(flags, modeling, masked_lm, next_sentence, make_optimizer):
         next_sentence=steps[0]["next_sentence"],
         **{name: [each[name] for each in steps] for name in ("masked_lm_loss", "next_sentence_loss")},
     )
+
+
+def _batch(flags, run_pretraining):
+    """One of --input_file, by the original's reader."""
+    files = sorted(tf.gfile.Glob(flags.input_file))
+    input_fn = run_pretraining.input_fn_builder(files, flags.max_seq_length, flags.max_predictions_per_seq, False)
+    return tf.data.make_one_shot_iterator(input_fn({"batch_size": flags.train_batch_size})).get_next()
+
+
+def _losses(features, run_pretraining, build_model, pair_output):
+    """Of masked words and of pairs (loss, loss of each example, log-probabilities), as the originals' model_fn does."""
+    config, model = build_model(
+        is_training=True,
+        input_ids=features["input_ids"],
+        input_mask=features["input_mask"],
+        token_type_ids=features["segment_ids"],
+        # As on TPUs. Otherwise the gradient of the word embedding is IndexedSlices, of which TensorFlow's global norm
+        # counts every occurrence of a word apart, and what clipping makes of it is another thing.
+        use_one_hot_embeddings=True,
+    )
+    masked_lm = run_pretraining.get_masked_lm_output(
+        config,
+        model.get_sequence_output(),
+        model.get_embedding_table(),
+        features["masked_lm_positions"],
+        features["masked_lm_ids"],
+        features["masked_lm_weights"],
+    )
+    return masked_lm, pair_output(config, model.get_pooled_output(), features["next_sentence_labels"])

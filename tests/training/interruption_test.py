@@ -2,12 +2,12 @@
 
 import random
 import signal
-import socket
 import time
 
 import pytest
 
 from bert_jax.parallel.processes import RESUME
+from tests.jobs import job_flags
 
 pytestmark = pytest.mark.timeout(900)
 FAR = "--config.train.checkpoint_every_steps=1000"  # no checkpoint but the one that a signal brings
@@ -78,13 +78,9 @@ def test_many_signals_at_random_moments(long_run, tmp_path, seed):
 
 @pytest.mark.slow
 def test_one_process_of_two_gets_the_signal_and_both_save_the_same_step(long_run, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    job = [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
     start = long_run.chain.start_pretrain
     steps = "--config.phases[0].steps=100000"
-    first, second = (start(tmp_path, *long_run.options, FAR, steps, *job, f"--process_id={n}") for n in range(2))
+    first, second = (start(tmp_path, *long_run.options, FAR, steps, *own) for own in job_flags(2))
     for line in first.stderr:
         if "step 20/" in line:
             break

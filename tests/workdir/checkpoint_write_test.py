@@ -3,13 +3,14 @@
 import ctypes
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from tests.jobs import job_flags
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(900)
@@ -141,12 +142,8 @@ def test_a_full_disk(small_disk, kilobytes):
 def test_a_job_of_two_processes_on_a_disk_without_inodes(chain, small_disk):
     """One of them fails in the middle of a checkpoint, and the other one waits for it."""
     disk = small_disk(100_000, inodes=130)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
     often = ["--config.train.checkpoint_every_steps=2", "--config.train.keep_checkpoints=9"]
-    job = [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
-    first, second = (chain.start_pretrain(disk / "run", *often, *job, f"--process_id={n}") for n in range(2))
+    first, second = (chain.start_pretrain(disk / "run", *often, *own) for own in job_flags(2))
     with ThreadPoolExecutor() as pool:
         pool.submit(second.communicate)
         lines = said(first)
