@@ -1,4 +1,4 @@
-"""A side of benchmarks/cpu_step.py: the training step that pretrain runs, on the host's CPU as one device."""
+"""A side of benchmarks/cpu_step.py and gpu_step.py: the training step that pretrain runs, on one device."""
 
 import functools
 from collections.abc import Callable
@@ -29,7 +29,12 @@ def main() -> None:
         return float(sums["masked_lm_loss"] / sums["masked_lm_weight"])
 
     with jax.set_mesh(mesh):
-        time_and_tell(step, product(setting))
+        time_and_tell(step, product(setting), device_bytes)
+
+
+def device_bytes() -> int:
+    """The most that was in use on the device; CPUs do not tell."""
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
 
 
 def product(setting: Setting) -> Callable[[], object]:

@@ -1,4 +1,4 @@
-"""What every side of benchmarks/cpu_step.py is given, and how each of them is timed."""
+"""What every side of benchmarks/cpu_step.py and gpu_step.py is given, and how each of them is timed."""
 
 import dataclasses
 import json
@@ -22,6 +22,8 @@ class Setting:
     predictions: int
     dtype: str = "float32"
     vocab: int = 30522
+    device: str = "cpu"  # or "cuda"
+    steps: int = 6  # that are timed
 
 
 def setting_of_this_process() -> Setting:
@@ -47,19 +49,25 @@ def random_batch(setting: Setting) -> dict[str, np.ndarray]:
     }
 
 
-def time_and_tell(step: Callable[[], float], product: Callable[[], object], warmup: int = 2, steps: int = 6) -> None:
-    """Print, as JSON, the seconds of the first call and of `steps` later ones; `step` returns the loss.
+def time_and_tell(
+    step: Callable[[], float],
+    product: Callable[[], object],
+    device_bytes: Callable[[], int] = lambda: 0,
+    warmup: int = 2,
+) -> None:
+    """Print, as JSON, the seconds of the first call and of later ones; `step` returns the loss.
 
     `product` is this side's own matrix product of the feed-forward's size, [rows * length, hidden] with [hidden, 4 *
-    hidden], whose rate tells how much of a difference between sides is the libraries' kernels.
+    hidden], whose rate tells how much of a difference between sides is the libraries' kernels. `device_bytes` is the
+    most that a device that is not the host had in use.
     """
     seconds, losses = [], []
-    for _ in range(1 + warmup + steps):
+    for _ in range(1 + warmup + setting_of_this_process().steps):
         started = time.perf_counter()
         losses.append(step())
         seconds.append(time.perf_counter() - started)
     assert np.isfinite(losses).all(), losses
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = (device_bytes() or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 2**30
     told = {"first": seconds[0], "steps": seconds[1 + warmup :], "peak_gib": peak, "loss": losses[0]}
     print(json.dumps(told | {"gigaflops": product_rate(product)}))
 

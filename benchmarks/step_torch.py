@@ -1,18 +1,20 @@
-"""A side of benchmarks/cpu_step.py: transformers' BertForPreTraining under torch, as it is or `gathered`.
+"""A side of benchmarks/cpu_step.py and gpu_step.py: transformers' BertForPreTraining under torch.
 
-As it is, it computes the logits of every token; gathered, those of the masked positions only, as the original does.
+As it is, it computes the logits of every token; `gathered`, those of the masked positions only, as the original does;
+`compiled`, by torch.compile.
 """
 
 import sys
+from collections.abc import Callable
 
 import torch
 import transformers
-from step_setting import product_arrays, random_batch, setting_of_this_process, time_and_tell
+from step_setting import Setting, product_arrays, random_batch, setting_of_this_process, time_and_tell
 
 
 def main() -> None:
     """Time it."""
-    setting, gathered = setting_of_this_process(), "gathered" in sys.argv[2:]
+    setting = setting_of_this_process()
     torch.set_num_threads(len(__import__("os").sched_getaffinity(0)))
     model = transformers.BertForPreTraining(
         transformers.BertConfig(
@@ -22,20 +24,38 @@ def main() -> None:
             num_attention_heads=setting.heads,
             intermediate_size=4 * setting.hidden,
         )
-    ).train()
+    )
+    model = model.to(setting.device).train()
     optimizer = torch.optim.AdamW(parameter_groups(model), lr=1e-4, eps=1e-6, fused=True)
-    batch = {name: torch.from_numpy(array).long() for name, array in random_batch(setting).items()}
+    batch = {name: torch.from_numpy(array).long().to(setting.device) for name, array in random_batch(setting).items()}
+
+    loss_of = gathered_loss if "gathered" in sys.argv[2:] else stock_loss
+    if "compiled" in sys.argv[2:]:
+        loss_of = torch.compile(loss_of)
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=setting.dtype == "bfloat16"):
-            loss = (gathered_loss if gathered else stock_loss)(model, batch)
+        with torch.autocast(setting.device, torch.bfloat16, enabled=setting.dtype == "bfloat16"):
+            loss = loss_of(model, batch)
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    left, right = (torch.from_numpy(array).to(getattr(torch, setting.dtype)) for array in product_arrays(setting))
-    time_and_tell(step, lambda: left @ right)
+    on_gpu = setting.device == "cuda"
+    time_and_tell(step, product(setting), torch.cuda.max_memory_allocated if on_gpu else lambda: 0)
+
+
+def product(setting: Setting) -> Callable[[], object]:
+    """A matrix product of the setting's dtype."""
+    like = {"device": setting.device, "dtype": getattr(torch, setting.dtype)}
+    left, right = (torch.from_numpy(array).to(**like) for array in product_arrays(setting))
+
+    def multiply() -> None:
+        left @ right
+        if setting.device == "cuda":
+            torch.cuda.synchronize()
+
+    return multiply
 
 
 def parameter_groups(model: torch.nn.Module) -> list[dict]:
