@@ -1,7 +1,7 @@
 """The architecture, and the papers': BERT, RoBERTa, ALBERT, DistilBERT."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -36,6 +36,15 @@ class ModelConfig:
     initializer_range: Annotated[float, Meta(gt=0, le=10)] = 0.02  # standard deviation of the normal distribution
     initializer: Literal["truncated_normal", "normal"] = "truncated_normal"  # at two standard deviations
     layer_norm_eps: Annotated[float, Meta(ge=1e-30, le=1)] = 1e-12
+    # By the next four the layers are not BERT's, and files of other frameworks have no place for them (unlike_bert).
+    # LayerNorm before attention and before the feed-forward, and once more after the last layer (arXiv 2002.04745)
+    pre_norm: bool = False
+    # activation(x W_gate) * (x W) in the feed-forward's middle (arXiv 2002.05202); intermediate_size is the width of
+    # either, so one of two thirds has as many parameters as without a gate
+    gated_feed_forward: bool = False
+    use_bias: bool = True  # of dense layers and LayerNorms, but for those of pooler and heads, which have one always
+    # rotary: queries and keys are rotated by their positions (arXiv 2104.09864), and there is no table of positions
+    position_embedding: Literal["learned", "rotary"] = "learned"
 
     @property
     def table_width(self) -> int:
@@ -47,6 +56,12 @@ class ModelConfig:
         """How many layers have weights of their own."""
         return self.num_hidden_groups or self.num_hidden_layers
 
+    @property
+    def unlike_bert(self) -> dict[str, Any]:
+        """The settings by which its layers are not BERT's nor its family's, with their values."""
+        plain = {"pre_norm": False, "gated_feed_forward": False, "use_bias": True, "position_embedding": "learned"}
+        return {name: getattr(self, name) for name, value in plain.items() if getattr(self, name) != value}
+
     def distinct_layer(self, number: int) -> int:
         """Which of these the layer `number`, from 0, has its weights from (google-research/albert modeling.py)."""
         return number * self.distinct_layers // self.num_hidden_layers
@@ -55,19 +70,27 @@ class ModelConfig:
     def parameters(self) -> int:
         """How many numbers the parameters are; without the tables of the vocabulary while vocab_size is 0."""
         width, wide, narrow = self.hidden_size, self.intermediate_size, self.table_width
-        tables = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) * narrow + 2 * narrow
-        projection = (narrow + 1) * width if self.embedding_size else 0
-        attention = 4 * (width + 1) * width + 2 * width  # the LayerNorm after it, too
-        feed_forward = (width + 1) * wide + (wide + 1) * width + 2 * width
+        bias, wideners = int(self.use_bias), 2 if self.gated_feed_forward else 1
+        positions = self.max_position_embeddings if self.position_embedding == "learned" else 0
+        tables = (self.vocab_size + positions + self.type_vocab_size) * narrow + (1 + bias) * narrow
+        projection = (narrow + bias) * width if self.embedding_size else 0
+        norm = (1 + bias) * width
+        attention = 4 * (width + bias) * width + norm
+        feed_forward = wideners * (width + bias) * wide + (wide + bias) * width + norm
+        layers = self.distinct_layers * (attention + feed_forward) + (norm if self.pre_norm else 0)
         masked_lm = (width + 1) * narrow + 2 * narrow + self.vocab_size
         pairs = (width + 1) * width + 2 * (width + 1) if self.next_sentence else 0  # the pooler, too
-        return tables + projection + self.distinct_layers * (attention + feed_forward) + masked_lm + pairs
+        return tables + projection + layers + masked_lm + pairs
 
     def check(self, source: str = "--config.model.") -> None:
         """Raise UserError on a value that no model can be built from; `source` stands before its name."""
         check_fields(self, source)
         remedy = f"give a multiple of num_attention_heads={self.num_attention_heads}"
         require(self.hidden_size % self.num_attention_heads == 0, f"{source}hidden_size", self.hidden_size, remedy)
+        width = self.hidden_size // self.num_attention_heads
+        remedy = f"numbers are rotated in pairs and a head has {width}; give a hidden_size or heads that make it even"
+        is_rotary = self.position_embedding == "rotary"
+        require(not (is_rotary and width % 2), f"{source}position_embedding", self.position_embedding, remedy)
         remedy = f"give a divisor of num_hidden_layers={self.num_hidden_layers}, or 0 for layers that share nothing"
         shares = self.num_hidden_groups
         require(not shares or self.num_hidden_layers % shares == 0, f"{source}num_hidden_groups", shares, remedy)

@@ -158,6 +158,7 @@ def _check_is_original(model: ModelConfig, is_encoder: bool) -> None:
     """Raise UserError where the model is not the original BERT with both heads."""
     plain = {"embedding_size": 0, "num_hidden_groups": 0, "left_to_right": False, "next_sentence": True}
     differs = [f"{name}={getattr(model, name)}" for name, value in plain.items() if getattr(model, name) != value]
+    differs += [f"{name}={value}" for name, value in model.unlike_bert.items()]
     if not model.type_vocab_size:
         differs.append("type_vocab_size=0")
     if is_encoder:

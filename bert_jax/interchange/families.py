@@ -42,6 +42,11 @@ def chosen_family(config: ModelConfig, asked: str | None, head: str = PRETRAININ
             "Hugging Face's encoders see text on both sides, and this model is of left_to_right=True; "
             "give --format=numpy or stablehlo"
         )
+    if settings := [f"{name}={value}" for name, value in config.unlike_bert.items()]:
+        raise UserError(
+            f"Hugging Face's BERT and its family have no place for {', '.join(settings)}; "
+            "give --format=numpy or stablehlo"
+        )
     own = family_of(config, head)
     family = FAMILIES[asked] if asked else own
     if lacking := [f"{name}={getattr(config, name)}" for name in family.lacks(config)]:

@@ -17,7 +17,10 @@ NO_TOKEN = -1e9
 
 
 class Embeddings(nnx.Module):
-    """Sum of word, position and token-type embedding, normalised, and brought to the layers' width if they are not."""
+    """Sum of word, position and token-type embedding, normalised, and brought to the layers' width if they are not.
+
+    There are positions with position_embedding="learned", and token types if type_vocab_size is not 0.
+    """
 
     def __init__(self, config: ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         def table(size: int, axis: str) -> nnx.Embed:
@@ -25,13 +28,15 @@ class Embeddings(nnx.Module):
             return nnx.Embed(size, config.table_width, embedding_init=init, dtype=dtype, rngs=rngs)
 
         self.word = table(config.vocab_size, "vocab")
-        self.position = table(config.max_position_embeddings, "position")
+        self.has_positions = config.position_embedding == "learned"
+        if self.has_positions:
+            self.position = table(config.max_position_embeddings, "position")
         if config.type_vocab_size:
             self.token_type = table(config.type_vocab_size, "token_type")
-        self.norm = LayerNorm(config, config.table_width, dtype, rngs)
+        self.norm = LayerNorm(config, config.table_width, dtype, rngs, config.use_bias)
         if config.embedding_size:
             sizes = config.embedding_size, config.hidden_size
-            self.projection = linear(config, sizes, ("embed", "embed_out"), dtype, rngs)
+            self.projection = linear(config, sizes, ("embed", "embed_out"), dtype, rngs, config.use_bias)
         self.rate = config.hidden_dropout_prob
         self.has_token_types, self.has_projection = config.type_vocab_size > 0, config.embedding_size > 0
 
@@ -45,18 +50,22 @@ class Embeddings(nnx.Module):
     ) -> jax.Array:
         """input_ids, segment_ids, position_ids (default: 0, 1, ...) int32 [batch, length] -> [batch, length, embed].
 
-        Without token types, segment_ids are not read.
+        Without token types, segment_ids are not read, nor position_ids without a table of positions.
         """
         embedded = jnp.take(whole_table(self.word), input_ids, axis=0)
         if self.has_token_types:
             embedded = embedded + jnp.take(whole_table(self.token_type), segment_ids, axis=0)
-        positions = whole_table(self.position)
-        if position_ids is None:  # an index, [: length], would not be one of a length that is a symbol (jax.export)
-            positions = jax.lax.slice_in_dim(positions, 0, input_ids.shape[1])[None]
-        else:
-            positions = positions[position_ids]
-        normalized = dropout(self.norm(embedded + positions), self.rate, dropout_key)
+        if self.has_positions:
+            embedded = embedded + self._positions(input_ids.shape[1], position_ids)
+        normalized = dropout(self.norm(embedded), self.rate, dropout_key)
         return self.projection(normalized) if self.has_projection else normalized
+
+    def _positions(self, length: int, position_ids: jax.Array | None) -> jax.Array:
+        """Rows of the table of positions: [1, length, embed], or [batch, length, embed] of position_ids."""
+        table = whole_table(self.position)
+        if position_ids is None:  # an index, [: length], would not be one of a length that is a symbol (jax.export)
+            return jax.lax.slice_in_dim(table, 0, length)[None]
+        return table[position_ids]
 
 
 def whole_table(embed: nnx.Embed) -> jax.Array:

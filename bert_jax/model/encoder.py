@@ -17,7 +17,9 @@ from bert_jax.config import ModelConfig
 from bert_jax.model import products
 from bert_jax.model.dropout import split_key
 from bert_jax.model.embeddings import Embeddings
+from bert_jax.model.layer_norm import LayerNorm
 from bert_jax.model.layers import MASKED_SCORE, Layer, linear
+from bert_jax.model.rotary import Rotations, rotation
 from bert_jax.parallel.axes import constrain
 
 # What is kept of a layer for the backward pass, by config.train.remat; "none" of it computed again needs no policy.
@@ -45,6 +47,11 @@ class Encoder(nnx.Module):
         for number in range(config.distinct_layers):
             setattr(self, f"layer_{number}", Layer(config, dtype, rngs))
         hidden = config.hidden_size
+        if config.pre_norm:
+            self.final_norm = LayerNorm(config, hidden, dtype, rngs, config.use_bias)
+        self.pre_norm = config.pre_norm
+        # Numbers of a head that are rotated by positions: all or none.
+        self.rotated = hidden // config.num_attention_heads if config.position_embedding == "rotary" else 0
         if has_pooler:
             self.pooler = linear(config, (hidden, hidden), ("embed", "embed_out"), dtype, rngs)
         self.layers_in_turn = tuple(map(config.distinct_layer, range(config.num_hidden_layers)))
@@ -63,6 +70,8 @@ class Encoder(nnx.Module):
     ) -> list[jax.Array]:
         """The embeddings, then each layer's output: hidden states [batch, length, embed].
 
+        With pre_norm these are sums that no LayerNorm has seen, but for the last one, as in Transformers' models.
+
         input_ids, attention_mask (1 token, 0 padding), segment_ids: int32 [batch, length]. No dropout without a key.
         dropout_key: one, or one for each row of the batch (model/dropout.py).
         position_ids: int32 [batch, length] where a row holds several sequences, which attention_mask then numbers from
@@ -75,7 +84,12 @@ class Encoder(nnx.Module):
         hidden = self.embeddings(input_ids, segment_ids, embeddings_key, position_ids)
         hidden = constrain(hidden, "batch", "length", "embed_out")
         score_bias = _score_bias(attention_mask, position_ids is not None, self.left_to_right)
-        return [hidden, *self._run_layers(hidden, score_bias, layer_keys, query_positions)]
+        rotations = self._rotations(input_ids, position_ids, query_positions)
+        hidden_states = self._run_layers(hidden, score_bias, layer_keys, query_positions, rotations)
+        if self.pre_norm:
+            with jax.named_scope(scopes.FEED_FORWARD):
+                hidden_states[-1] = self.final_norm(hidden_states[-1])
+        return [hidden, *hidden_states]
 
     def _run_layers(
         self,
@@ -83,16 +97,34 @@ class Encoder(nnx.Module):
         score_bias: jax.Array,
         layer_keys: list[jax.Array | None],
         query_positions: jax.Array | None,
+        rotations: tuple[Rotations | None, Rotations | None],
     ) -> list[jax.Array]:
         axes = ("batch", "length", "embed_out") if self.by_sequence else ("batch", "embed_out")
         hidden = embedded if self.by_sequence else embedded.reshape(-1, embedded.shape[-1])
         hidden_states = []
         in_turn = zip(self.layers_in_turn, layer_keys, strict=True)
         for done, (number, layer_key) in enumerate(in_turn, 1):
-            queries = query_positions if done == len(layer_keys) else None
-            hidden = constrain(self._layer(number)(hidden, score_bias, layer_key, queries), *axes)
+            is_last = done == len(layer_keys)
+            queries = query_positions if is_last else None
+            hidden = self._layer(number)(hidden, score_bias, layer_key, queries, rotations[is_last])
+            hidden = constrain(hidden, *axes)
             hidden_states.append(hidden.reshape(embedded.shape[0], -1, hidden.shape[-1]))
         return hidden_states
+
+    @jax.named_scope(scopes.ATTENTION)
+    def _rotations(
+        self, input_ids: jax.Array, position_ids: jax.Array | None, query_positions: jax.Array | None
+    ) -> tuple[Rotations | None, Rotations | None]:
+        """By what queries and keys are rotated: in all layers but the last, and in that one; None: they are not."""
+        if not self.rotated:
+            return None, None
+        places = jnp.arange(input_ids.shape[1])[None] if position_ids is None else position_ids
+        of_all = of_last_queries = rotation(places, self.rotated)
+        if query_positions is not None:
+            if position_ids is not None:
+                query_positions = jnp.take_along_axis(position_ids, query_positions, axis=1)
+            of_last_queries = rotation(query_positions, self.rotated)
+        return Rotations(of_all, of_all), Rotations(of_last_queries, of_all)
 
     def _layer(self, number: int) -> Callable[..., jax.Array]:
         layer = getattr(self, f"layer_{number}")
@@ -105,7 +137,7 @@ class Encoder(nnx.Module):
 
 
 def parameter_group(path: tuple[str, ...], num_layers: int) -> str:
-    """embeddings, lower_layers or upper_layers (half of `num_layers` each), or heads, which the pooler belongs to.
+    """embeddings, lower_layers or upper_layers (half of `num_layers` each), or heads: all behind the layers.
 
     `num_layers` are those with weights of their own.
     """

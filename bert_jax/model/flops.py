@@ -1,7 +1,7 @@
 """Floating-point operations of a forward pass, counted from the matrix products (the PaLM convention).
 
-A product of [m, k] and [k, n] counts 2mkn; look-ups, softmax and LayerNorm count nothing, and neither does what `remat`
-computes again. Backward counts twice forward.
+A product of [m, k] and [k, n] counts 2mkn; look-ups, rotations, softmax and LayerNorm count nothing, and neither does
+what `remat` computes again. Backward counts twice forward.
 """
 
 from bert_jax.config import ModelConfig
@@ -33,4 +33,5 @@ def _layer_flops(config: ModelConfig, length: int, queries: int) -> int:
     hidden, mlp = config.hidden_size, config.intermediate_size
     keys_and_values = 2 * length * 2 * hidden * hidden
     attention = 2 * 2 * queries * length * hidden
-    return keys_and_values + attention + 2 * queries * (2 * hidden * hidden + 2 * hidden * mlp)
+    kernels = 3 if config.gated_feed_forward else 2
+    return keys_and_values + attention + 2 * queries * (2 * hidden * hidden + kernels * hidden * mlp)

@@ -17,19 +17,24 @@ Residuals = tuple[jax.Array, ...]
 
 
 class LayerNorm(nnx.Module):
-    """LayerNorm over the last dimension, with scale and bias; its statistics are float32 in any dtype."""
+    """LayerNorm over the last dimension, with scale and bias or scale alone; statistics are float32 in any dtype."""
 
-    def __init__(self, config: ModelConfig, size: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: ModelConfig, size: int, dtype: jnp.dtype, rngs: nnx.Rngs, use_bias: bool = True) -> None:
         def vector(init: jax.nn.initializers.Initializer) -> nnx.Param:
             return nnx.Param(logical(init, "embed")(rngs.params(), (size,)))
 
-        self.scale, self.bias = vector(jax.nn.initializers.ones), vector(jax.nn.initializers.zeros)
+        self.scale = vector(jax.nn.initializers.ones)
+        if use_bias:
+            self.bias = vector(jax.nn.initializers.zeros)
+        self.use_bias = use_bias
         self.epsilon = config.layer_norm_eps
         self.dtype = dtype
 
     def __call__(self, hidden: jax.Array) -> jax.Array:
         """Hidden [..., embed] -> the same shape, in the module's dtype."""
-        return normalize(hidden.astype(self.dtype), self.scale[...], self.bias[...], self.epsilon)
+        scale = self.scale[...]
+        bias = self.bias[...] if self.use_bias else jnp.zeros_like(scale)  # compilers leave out what adds 0
+        return normalize(hidden.astype(self.dtype), scale, bias, self.epsilon)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -199,8 +199,7 @@ def fill_in(fresh: Params, given: Mapping[str, np.ndarray], shardings: Params) -
     """
     old, layout = flatten(fresh), flatten(shardings)
     filled = {path: _placed(old[path], given[path], layout[path]) if path in given else old[path] for path in old}
-    kept = len(given[POSITIONS])
-    if kept < len(old[POSITIONS]):
+    if POSITIONS in old and (kept := len(given[POSITIONS])) < len(old[POSITIONS]):
         logging.warning("positions %d to %d are new: initialised afresh", kept, len(old[POSITIONS]) - 1)
     return nest(filled)
 

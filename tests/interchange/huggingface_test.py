@@ -48,15 +48,27 @@ OTHERS = {
 }
 
 
+# What no file of theirs has a place for.
+UNLIKE_BERT = {
+    "left_to_right": True,
+    "pre_norm": True,
+    "gated_feed_forward": True,
+    "use_bias": False,
+    "position_embedding": "rotary",
+}
+
+
 def test_every_setting_of_ours_is_told(model_config):
     """By a key, or by the class; what is drawn at first is over."""
-    assert {field.name for field in dataclasses.fields(ModelConfig)} == {*OTHERS, "initializer", "left_to_right"}
+    assert {field.name for field in dataclasses.fields(ModelConfig)} == {*OTHERS, "initializer", *UNLIKE_BERT}
     as_it_is = to_huggingface_config(model_config, 0, family_of(model_config))
     for name, value in OTHERS.items():
         config = dataclasses.replace(model_config, **{name: value})
         assert to_huggingface_config(config, 0, family_of(config)) != as_it_is, name
-    with pytest.raises(UserError, match="left_to_right=True; give --format=numpy"):
-        chosen_family(dataclasses.replace(model_config, left_to_right=True), None)
+    for name, value in UNLIKE_BERT.items():
+        for family in (None, "albert"):
+            with pytest.raises(UserError, match=f"{name}={value}; give --format=numpy"):
+                chosen_family(dataclasses.replace(model_config, **{name: value}), family)
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_tanh"])

@@ -34,8 +34,11 @@ def product_flops(jaxpr):
         ModelConfig(vocab_size=101, hidden_size=24, num_hidden_layers=3, num_attention_heads=2, intermediate_size=40),
         dataclasses.replace(albert_base(), vocab_size=30_000),
         dataclasses.replace(roberta_base(), vocab_size=50_265),
+        ModelConfig(
+            vocab_size=101, pre_norm=True, gated_feed_forward=True, use_bias=False, position_embedding="rotary"
+        ),
     ],
-    ids=["base", "odd", "albert", "roberta"],
+    ids=["base", "odd", "albert", "roberta", "all fields"],
 )
 def test_three_times_the_products_of_the_forward_pass(config):
     model, length, predictions = pretraining_model(config), 128, 20

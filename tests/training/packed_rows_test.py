@@ -40,8 +40,9 @@ def loss_and_gradient(config, params, batch):
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
 
 
-def test_loss_and_gradient_are_those_of_the_unpacked_batch(model_config, batches):
-    config = dataclasses.replace(model_config, initializer_range=0.3, max_position_embeddings=32)
+@pytest.mark.parametrize("fields", [{}, {"position_embedding": "rotary", "pre_norm": True}], ids=["", "rotary"])
+def test_loss_and_gradient_are_those_of_the_unpacked_batch(model_config, batches, fields):
+    config = dataclasses.replace(model_config, initializer_range=0.3, max_position_embeddings=32, **fields)
     params = pretraining_model(config).init(jax.random.key(3))
     (loss, sums), gradient = loss_and_gradient(config, params, batches[0])
     (packed_loss, packed_sums), packed_gradient = loss_and_gradient(config, params, batches[1])
