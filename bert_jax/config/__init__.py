@@ -21,11 +21,12 @@ from bert_jax.config.model import (
     roberta_large,
 )
 from bert_jax.config.optimizer import OptimizerConfig
-from bert_jax.config.run import Config, PhaseConfig
+from bert_jax.config.run import Config, Cycle, PhaseConfig, cycles
 from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
 
 __all__ = [
     "Config",
+    "Cycle",
     "DataConfig",
     "DistillationConfig",
     "EvaluationConfig",
@@ -46,6 +47,7 @@ __all__ = [
     "albert_xxlarge",
     "bert_base",
     "bert_large",
+    "cycles",
     "distilbert_base",
     "roberta_base",
     "roberta_large",

@@ -100,6 +100,7 @@ class FineTuningConfig:
         require(learns or not self.teacher, f"{source}distillation.kl_weight", self.distillation.kl_weight, remedy)
         self.profile.span(f"{source}profile.")
         self.mesh.check(f"{source}mesh.")
+        self.optimizer.check(f"{source}optimizer.")
         accumulation, rows = self.train.accumulation_steps, self.fit.global_batch_size
         remedy = f"give a multiple of train.accumulation_steps={accumulation}"
         require(rows % accumulation == 0, f"{source}fit.global_batch_size", rows, remedy)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
@@ -36,6 +37,25 @@ class PhaseConfig:
         return self.packed_rows or self.global_batch_size
 
 
+@dataclasses.dataclass(frozen=True)
+class Cycle:
+    """A stretch of the run in which the learning rate rises once and falls once."""
+
+    peak: float
+    warmup_steps: int
+    steps: int
+
+
+def cycles(optimizer: OptimizerConfig, phases: Sequence[PhaseConfig]) -> list[Cycle]:
+    """The cycles of a run, which begins with the optimizer's rate; a phase with a rate of its own begins another."""
+    found = [Cycle(optimizer.learning_rate, optimizer.warmup_steps, 0)]
+    for phase in phases:
+        if phase.learning_rate:
+            found.append(Cycle(phase.learning_rate, phase.warmup_steps, 0))
+        found[-1] = dataclasses.replace(found[-1], steps=found[-1].steps + phase.steps)
+    return [cycle for cycle in found if cycle.steps]
+
+
 @dataclasses.dataclass
 class Config:
     """One pretraining run."""
@@ -61,12 +81,15 @@ class Config:
         return sum(phase.steps for phase in self.phases)
 
     def resolved(self) -> "Config":
-        """A copy at its own length: steps and warm-ups multiplied by `scale`, which is 1 then. Cadences stay."""
+        """A copy at its own length: steps, warm-ups and decays multiplied by `scale`, 1 then. Cadences stay."""
         config = copy.deepcopy(self)
         config.optimizer.warmup_steps = _scaled(config.optimizer.warmup_steps, self.scale)
+        config.optimizer.decay_steps = _scaled(config.optimizer.decay_steps, self.scale)
         for phase in config.phases:
             phase.steps = _scaled(phase.steps, self.scale)
             phase.warmup_steps = _scaled(phase.warmup_steps, self.scale)
+        if self.scale != 1.0:  # rounded, a warm-up and a decay may be longer than their steps together
+            config.optimizer.decay_steps = min(config.optimizer.decay_steps, _longest_decay(config))
         config.scale = 1.0
         return config
 
@@ -81,6 +104,10 @@ class Config:
         _check_teacher(source, self)
         require(len(self.phases) > 0, f"{source}phases", self.phases, "give at least one phase")
         self.model.check(f"{source}model.")
+        self.optimizer.check(f"{source}optimizer.")
+        longest, decay = _longest_decay(self), self.optimizer.decay_steps
+        remedy = f"the rate has {longest} steps after its warm-up; give at most that"
+        require(decay <= longest or not decay, f"{source}optimizer.decay_steps", decay, remedy)
         self.data.check(f"{source}data.")
         self.profile.span(f"{source}profile.")
         self.mesh.check(f"{source}mesh.")
@@ -94,6 +121,11 @@ class Config:
 
 def _scaled(steps: int, scale: float) -> int:
     return max(1, round(steps * scale)) if steps > 0 else steps
+
+
+def _longest_decay(config: Config) -> int:
+    """The fewest steps that a cycle has after its warm-up."""
+    return max(0, min(cycle.steps - cycle.warmup_steps for cycle in cycles(config.optimizer, config.phases)))
 
 
 def _check_teacher(source: str, config: Config) -> None:

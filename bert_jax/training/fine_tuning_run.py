@@ -11,6 +11,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, PhaseConfig
+from bert_jax.config.check import require
 from bert_jax.inference.forward import Forward, is_complete
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Objective
@@ -128,6 +129,9 @@ def make_run(config: FineTuningConfig, directory: epath.Path, material: Material
     feed = make_feed(config, material)
     warmup = int(config.fit.warmup_share * feed.last_step) or config.optimizer.warmup_steps
     config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, warmup_steps=warmup))
+    decay, longest = config.optimizer.decay_steps, feed.last_step - warmup
+    remedy = f"the run has {longest} steps after its warm-up; give at most that"
+    require(decay <= longest or not decay, "--config.optimizer.decay_steps", decay, remedy)
     program = fine_tuning_program(config, material, feed, mesh)
     schedule = learning_rate_schedule(config.optimizer, [_phase(config, feed)])
     best = BestStep(directory, material.files.task.metrics[0], config.fit.patience)

@@ -8,37 +8,35 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bert_jax.config import OptimizerConfig, PhaseConfig
+from bert_jax.config import Cycle, OptimizerConfig, PhaseConfig, cycles
 from bert_jax.training.layer_rates import scale_by_rates
+from bert_jax.training.muon import LayerMatrices, scale_by_muon
 
 
 def learning_rate_schedule(config: OptimizerConfig, phases: Sequence[PhaseConfig]) -> optax.Schedule:
     """Rate at a step of the run: one cycle over all phases, or a new one from each phase with a rate of its own."""
-    cycles = [(config.learning_rate, config.warmup_steps, 0)]
-    for phase in phases:
-        if phase.learning_rate:
-            cycles.append((phase.learning_rate, phase.warmup_steps, 0))
-        peak, warmup_steps, steps = cycles[-1]
-        cycles[-1] = peak, warmup_steps, steps + phase.steps
-    cycles = [cycle for cycle in cycles if cycle[-1]]
-    ends = list(itertools.accumulate(steps for _, _, steps in cycles))
-    return optax.join_schedules([_cycle(*cycle, config.decay_from_peak) for cycle in cycles], ends[:-1])
+    rates = cycles(config, phases)
+    ends = list(itertools.accumulate(cycle.steps for cycle in rates))
+    return optax.join_schedules([_rate_in(cycle, config) for cycle in rates], ends[:-1])
 
 
-def _cycle(peak: float, warmup_steps: int, steps: int, from_peak: bool) -> optax.Schedule:
+def _rate_in(cycle: Cycle, config: OptimizerConfig) -> optax.Schedule:
     """Linear from 0 during warm-up, then on the straight line from the full rate at step 0 to 0 at the end.
 
     The two lines do not meet: at `warmup_steps` the rate falls to `1 - warmup_steps / steps` of the full rate
-    (optimization.py:28-54). Step 0 has rate 0. `from_peak`: the second line begins with the full rate at `warmup_steps`
-    (fairseq/optim/lr_scheduler/polynomial_decay_schedule.py).
+    (optimization.py:28-54). Step 0 has rate 0. `decay_from_peak`: the second line begins with the full rate at
+    `warmup_steps` (fairseq/optim/lr_scheduler/polynomial_decay_schedule.py). `decay_steps`: so many steps before the
+    end, until which the rate stays at its peak (arXiv 2404.06395, section 4).
     """
-    begins = warmup_steps if from_peak else 0
+    begins = cycle.warmup_steps if config.decay_from_peak else 0
+    falls_in = config.decay_steps or cycle.steps - begins
 
     def rate(step: jax.Array) -> jax.Array:
         step = jnp.asarray(step, jnp.float32)
-        warming = peak * step / max(warmup_steps, 1)
-        decaying = peak * (jnp.maximum(steps - step, 0.0) / max(steps - begins, 1))
-        return jnp.where(step < warmup_steps, warming, decaying)
+        warming = cycle.peak * step / max(cycle.warmup_steps, 1)
+        left = jnp.maximum(cycle.steps - step, 0.0) / max(falls_in, 1)
+        decaying = cycle.peak * (jnp.minimum(left, 1.0) if config.decay_steps else left)
+        return jnp.where(step < cycle.warmup_steps, warming, decaying)
 
     return rate
 
@@ -85,7 +83,10 @@ def clip(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def make_optimizer(
-    config: OptimizerConfig, phases: Sequence[PhaseConfig], rates: optax.Params | None = None
+    config: OptimizerConfig,
+    phases: Sequence[PhaseConfig],
+    rates: optax.Params | None = None,
+    matrices: LayerMatrices | None = None,
 ) -> optax.GradientTransformation:
     """Clip by global norm, Adam, decoupled decay, schedule; its state is a dict under these names.
 
@@ -95,17 +96,32 @@ def make_optimizer(
     length is replaced by the parameter's. As in its authors' code (tensorflow/addons lamb.py), what is not decayed
     keeps Adam's length.
 
+    With muon, `matrices` have Muon's direction in the place of Adam's (muon.py), and no second moments.
+
     `rates`, a tree like the parameters, multiplies the learning rate of each (layer_rates.py).
     """
     by_layer = [] if rates is None else [("layers", scale_by_rates(rates))]
-    adam = optax.scale_by_adam if config.bias_correction else scale_by_bert_adam
     decayed = _all if config.decay_all else decay_mask
     lamb = [("trust", optax.masked(optax.scale_by_trust_ratio(), decayed))] if config.trust_ratio else []
     return optax.named_chain(
         ("clip", clip(config) if config.clip_pieces == 1 else optax.identity()),  # else the step clips the pieces
-        ("adam", adam(config.beta1, config.beta2, config.epsilon)),
+        *_directions(config, matrices),
         ("decay", optax.add_decayed_weights(config.weight_decay, mask=decayed)),
         *lamb,
         ("rate", optax.scale_by_learning_rate(learning_rate_schedule(config, phases))),
         *by_layer,
     )
+
+
+def _directions(
+    config: OptimizerConfig, matrices: LayerMatrices | None
+) -> list[tuple[str, optax.GradientTransformation]]:
+    """Adam's of all parameters, or of those that are not `matrices`, and Muon's of these."""
+    scale_by_adam = optax.scale_by_adam if config.bias_correction else scale_by_bert_adam
+    adam = scale_by_adam(config.beta1, config.beta2, config.epsilon)
+    if not config.muon:
+        return [("adam", adam)]
+    if matrices is None:
+        raise ValueError("muon needs to know the matrices")
+    muon = scale_by_muon(matrices)
+    return [("adam", optax.masked(adam, matrices.mask_of_others)), ("muon", optax.masked(muon, matrices.mask))]

@@ -12,10 +12,11 @@ import optax
 from jax.sharding import Mesh
 
 from bert_jax.config import OptimizerConfig, PhaseConfig, TrainConfig
-from bert_jax.model.functional import Model, Params
+from bert_jax.model.functional import Model, Params, param_shardings
 from bert_jax.objectives.objective import Objective, Sums
 from bert_jax.parallel.mesh import check_batch, check_clip_pieces
 from bert_jax.training.frozen import FrozenModel, placed
+from bert_jax.training.muon import layer_matrices
 from bert_jax.training.optimizer import clip, make_optimizer
 from bert_jax.training.state import State, state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
@@ -64,7 +65,9 @@ def make_program(
     check_clip_pieces(mesh, optimizer.clip_pieces)
     platform = mesh.devices.flat[0].platform
     model = objective.model(train.dtype, train.remat, by_sequence=platform == "tpu")
-    transformation = make_optimizer(optimizer, phases, rates(model.abstract_params) if rates else None)
+    matrices = layer_matrices(model, param_shardings(model, mesh, optimizer.shard_over_data))
+    by_each = rates(model.abstract_params) if rates else None
+    transformation = make_optimizer(optimizer, phases, by_each, matrices)
     shardings = state_shardings(model, transformation, mesh, optimizer.shard_over_data)
     key = dropout_key(train.seed, train.dropout_bits, platform)
     options = StepOptions(train.accumulation_steps, optimizer.clip_pieces, clip(optimizer), train.log_every_steps)

@@ -23,12 +23,18 @@ def state_shardings(model: Model, optimizer: optax.GradientTransformation, mesh:
     params = param_shardings(model, mesh, shard_over_data)
     opt_state = optax.tree.map_params(
         optimizer,
-        lambda _, sharding: sharding,
+        lambda kept, sharding: kept if _is_nothing(kept) else sharding,
         jax.eval_shape(optimizer.init, model.abstract_params),
         params,
         transform_non_params=lambda _: replicated(mesh),
+        is_leaf=_is_nothing,
     )
     return {"step": replicated(mesh), "params": params, "opt_state": opt_state}
+
+
+def _is_nothing(node: Any) -> bool:
+    """Whether a part of the optimizer keeps nothing for a parameter, which is another part's."""
+    return isinstance(node, optax.MaskedNode)
 
 
 def abstract_state(model: Model, optimizer: optax.GradientTransformation, shardings: State) -> State:

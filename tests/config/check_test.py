@@ -87,6 +87,7 @@ MAY_BE = {
         "data.cache_gigabytes",
         "data.skip_corrupt",
         "optimizer.warmup_steps",
+        "optimizer.decay_steps",
         "optimizer.beta1",
         "optimizer.beta2",
         "optimizer.weight_decay",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.config import Config, FineTuningConfig, PhaseConfig, ProfileConfig
+from bert_jax.config import Config, FineTuningConfig, OptimizerConfig, PhaseConfig, ProfileConfig
 from bert_jax.config.file import FREE_TO_CHANGE, differences
 from bert_jax.errors import UserError
 
@@ -101,6 +101,12 @@ def test_a_value_that_cannot_be_names_its_flag_and_the_remedy(key, value, remedy
             {"optimizer.clip_pieces": 32, "train.accumulation_steps": 2},
             ["train.accumulation_steps=2", "optimizer.clip_pieces=32"],
         ),
+        (
+            {"optimizer.warmup_steps": 400, "optimizer.decay_steps": 1601},
+            ["--config.optimizer.decay_steps=1601", "1600 steps after its warm-up"],
+        ),
+        ({"optimizer.decay_steps": 1}, ["--config.optimizer.decay_steps=1", "0 steps after its warm-up"]),
+        ({"optimizer.muon": True, "optimizer.trust_ratio": True}, ["optimizer.trust_ratio=True", "optimizer.muon"]),
     ],
 )
 def test_settings_that_do_not_go_together_name_both(changes, words):
@@ -155,6 +161,16 @@ def test_scale_makes_a_run_shorter_and_nothing_else():
     assert short.resolved() == short
     assert dataclasses.replace(config, scale=1e-9).resolved().total_steps == 2
     assert Config().resolved() == Config()
+
+
+@pytest.mark.parametrize(("scale", "decay"), [(0.5, 100), (0.01, 2), (0.001, 0)])
+def test_a_decay_is_scaled_and_never_longer_than_what_the_warmup_leaves(scale, decay):
+    optimizer = OptimizerConfig(warmup_steps=100, decay_steps=200)
+    config = Config(phases=(PhaseConfig(steps=420),), optimizer=optimizer, scale=scale)
+    config.check()
+    short = config.resolved()
+    short.check()
+    assert short.optimizer.decay_steps == decay
 
 
 def load(path):

@@ -260,6 +260,41 @@ def test_a_phase_with_a_rate_of_its_own_starts_the_schedule_anew(step, rate):
     assert float(schedule(step)) == pytest.approx(rate, rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (0, 0.0),
+        (19, 6e-3 * 19 / 20),
+        (20, 6e-3),
+        (90, 6e-3),
+        (95, 3e-3),
+        (99, 6e-4),
+        (100, 0.0),  # the second phase warms up again ...
+        (105, 4e-3),
+        (140, 4e-3),  # ... and stays at its peak into the third
+        (145, 2e-3),
+        (149, 4e-4),
+        (150, 0.0),
+        (151, 0.0),
+    ],
+)
+@pytest.mark.parametrize("decay_from_peak", [False, True])
+def test_a_rate_stays_at_its_peak_until_its_last_steps(step, rate, decay_from_peak):
+    phases = [PhaseConfig(steps=100), PhaseConfig(steps=30, learning_rate=4e-3, warmup_steps=5), PhaseConfig(steps=20)]
+    config = OptimizerConfig(learning_rate=6e-3, warmup_steps=20, decay_steps=10, decay_from_peak=decay_from_peak)
+    schedule = learning_rate_schedule(config, phases)
+    assert float(schedule(step)) == pytest.approx(rate, rel=1e-6, abs=1e-12)
+
+
+def test_two_runs_have_the_same_rates_until_the_shorter_one_decays():
+    config = OptimizerConfig(learning_rate=3e-3, warmup_steps=7, decay_steps=30)
+    short, long = (
+        learning_rate_schedule(config, [PhaseConfig(steps=steps)])(np.arange(100)) for steps in (100, 100_000)
+    )
+    np.testing.assert_array_equal(short[:71], long[:71])  # to the bit
+    assert (short[71:] < long[71:]).all()
+
+
 def test_no_warmup_starts_at_the_full_rate():
     schedule = learning_rate_schedule(OptimizerConfig(learning_rate=3.0, warmup_steps=0), [PhaseConfig(steps=10)])
     assert [float(schedule(step)) for step in (0, 5, 10)] == [3.0, 1.5, 0.0]
