@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from etils import epath
 
-from bert_jax.config import Config
+from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
 from bert_jax.interchange.exports import FOR_TRANSFORMERS, Wanted
@@ -27,7 +27,9 @@ def refusal(workdir, kind):
 def test_a_pretraining_run(workdirs, tmp_path, name):
     model = dataclasses.replace(workdirs.MODEL, **{name: FIELDS[name]})
     workdirs.TOKENIZER.save(epath.Path(tmp_path / "run" / "tokenizer"))
-    (tmp_path / "run" / "config.json").write_text(to_json(Config(model=model)))
+    (tmp_path / "run" / "config.json").write_text(
+        to_json(Config(model=model, phases=(PhaseConfig(max_seq_length=32),)))
+    )
     (tmp_path / "run" / "checkpoints").mkdir()
     for kind in FOR_TRANSFORMERS:
         expected = f"Hugging Face's BERT and its family have no place for {name}={FIELDS[name]}; give --format=numpy or"

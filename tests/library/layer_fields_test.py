@@ -9,8 +9,9 @@ import torch
 
 import bert_jax
 from bert_jax.interchange.renames import flatten
-from tests.layer_fields import FIELDS, reference
+from tests.layer_fields import FIELDS
 from tests.random_params import random_params
+from tests.torch_layers import reference
 
 TEXTS = ["The cat sat on the mat.", ("where is paris?", "It is the capital of France.")]
 

@@ -13,8 +13,9 @@ from bert_jax.interchange.renames import flatten
 from bert_jax.model.functional import param_count
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
-from tests.layer_fields import FIELDS, reference
+from tests.layer_fields import FIELDS
 from tests.random_params import random_params
+from tests.torch_layers import reference
 
 BATCH, LENGTH = 3, 20
 PLAIN = ModelConfig(
