@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.families import ENCODER, PRETRAINING, check_layers, chosen_family, family_of
+from bert_jax.interchange.families import ENCODER, PRETRAINING, check_layers, chosen_family, family_of, without_place
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
@@ -168,7 +168,7 @@ def _check_is_original(model: ModelConfig, is_encoder: bool) -> None:
     if is_encoder:
         differs.append("an encoder without heads")
     if differs:
-        others = "numpy or stablehlo" if model.left_to_right or model.unlike_bert else "huggingface or numpy"
+        others = "numpy or stablehlo" if model.left_to_right or without_place(model) else "huggingface or numpy"
         raise UserError(
             f"--format=tensorflow has names for BERT only, and this model is of {', '.join(differs)}; "
             f"give --format={others}"

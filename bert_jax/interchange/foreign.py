@@ -7,6 +7,7 @@ logged, for all formats alike, what becomes of it.
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -48,13 +49,17 @@ class AdamState:
     nu: Params
 
 
-def check_like_bert(settings: ModelConfig, source: object) -> None:
-    """Raise UserError if `settings`, which a file of somebody's is to fit, are of layers that none of them has."""
-    if settings.unlike_bert:
-        plain = " ".join(f"{name}={LAYERS_OF_BERT[name]}" for name in settings.unlike_bert)
+def check_like_bert(settings: ModelConfig, source: object, of_family: Mapping[str, Any] | None = None) -> None:
+    """Raise UserError if `settings`, which a file of somebody's is to fit, are of layers that it has not.
+
+    `of_family` is what its family's layers have otherwise than BERT's.
+    """
+    plain = {**LAYERS_OF_BERT, **(of_family or {})}
+    if unlike := [name for name in settings.unlike_bert if getattr(settings, name) != plain[name]]:
         raise UserError(
-            f"{source} has layers of BERT or its family, which are not of {settings.how_unlike_bert}; "
-            f"give {plain}, or a workdir of bert_jax with such layers"
+            f"{source} has layers of BERT or its family, which are not of "
+            f"{', '.join(f'{name}={getattr(settings, name)}' for name in unlike)}; "
+            f"give {' '.join(f'{name}={plain[name]}' for name in unlike)}, or a workdir of bert_jax with such layers"
         )
 
 

@@ -78,9 +78,12 @@ def read_huggingface(
     file = find_weights(path)
     if file is None:
         raise UserError(f"{path} holds no Hugging Face weights: {what_is_there(path)}")
-    check_like_bert(settings, file)
-    held, values = read_file(file), _config_values(epath.Path(path))
+    values = _config_values(epath.Path(path))
+    if values and "model_type" in values.content:  # before gigabytes are read
+        check_like_bert(settings, file, _family(values, (), str(file)).settings.ALWAYS)
+    held = read_file(file)
     family = _family(values, held, str(file))
+    check_like_bert(settings, file, family.settings.ALWAYS)
     stored = _canonical(held, family.names, str(file))
     if values is None:
         config, pad_id = _sizes_of(stored, family, settings, str(file)), _PUBLISHED_PAD_ID
@@ -184,7 +187,9 @@ def _sizes_of(stored: Mapping[str, Stored], family: Family, settings: ModelConfi
             "vocab_size": vocab_size,
             "hidden_size": shape("encoder/layer_0/attention/query/bias")[0],
             "intermediate_size": shape("encoder/layer_0/intermediate/bias")[0],
-            "max_position_embeddings": shape("encoder/embeddings/position/embedding")[0],
+            "max_position_embeddings": shape(
+                "encoder/embeddings/position/embedding", if_absent=(settings.max_position_embeddings,)
+            )[0],
             "type_vocab_size": shape("encoder/embeddings/token_type/embedding", if_absent=(0,))[0],
             **_sharing(family, layers, table_width, settings),
         }

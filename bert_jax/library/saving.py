@@ -9,6 +9,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.own_settings import OwnSettings, write_own_settings
 from bert_jax.interchange.exports import Wanted
+from bert_jax.interchange.families import without_place
 from bert_jax.interchange.foreign_exports import write_found
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.library.described import Description
@@ -34,7 +35,7 @@ def save(directory: epath.PathLike, model: Pretrained, described: Description) -
 def _check_layers(config: ModelConfig) -> None:
     """Raise UserError where no Hugging Face directory can be of such a model."""
     one_sided = ["left_to_right=True"] if config.left_to_right else []
-    if unlike := ", ".join([*one_sided, *filter(None, [config.how_unlike_bert])]):
+    if unlike := ", ".join([*one_sided, *filter(None, [without_place(config)])]):
         raise UserError(
             f"save writes a Hugging Face directory, which has no place for {unlike}; keep params yourself, say with "
             "Orbax: from_config(config, tokenizer).with_params(params) is the model again"
