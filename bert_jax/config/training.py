@@ -42,6 +42,9 @@ class TrainConfig:
 class EvaluationConfig:
     """Held-out evaluation, on the records' validation split."""
 
+    # of which records instead, with the masks that these have: so that runs on other records, or with other masks, are
+    # compared on the same words; {max_seq_length} as in data.records; "": those of data.records, masked as in training
+    records: str = ""
     every_steps: Cadence = 5000  # and always at the end
     max_batches: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0  # 0: the whole split
     report_sentences: Annotated[int, Meta(ge=0, le=100)] = 6  # held-out examples shown with guesses in the report

@@ -37,16 +37,7 @@ def chosen_family(config: ModelConfig, asked: str | None, head: str = PRETRAININ
     Raises:
       UserError: it has no place for something without which the model computes something else.
     """
-    if config.left_to_right:
-        raise UserError(
-            "Hugging Face's encoders see text on both sides, and this model is of left_to_right=True; "
-            "give --format=numpy or stablehlo"
-        )
-    if settings := [f"{name}={value}" for name, value in config.unlike_bert.items()]:
-        raise UserError(
-            f"Hugging Face's BERT and its family have no place for {', '.join(settings)}; "
-            "give --format=numpy or stablehlo"
-        )
+    check_layers(config)
     own = family_of(config, head)
     family = FAMILIES[asked] if asked else own
     if lacking := [f"{name}={getattr(config, name)}" for name in family.lacks(config)]:
@@ -62,6 +53,20 @@ def chosen_family(config: ModelConfig, asked: str | None, head: str = PRETRAININ
     if lost := what_is_lost(config, family, head):
         logging.warning("%s has no place for %s: left out", family.names.family, " and ".join(lost))
     return family
+
+
+def check_layers(config: ModelConfig) -> None:
+    """Raise UserError if the model's layers compute something else than those of every family do."""
+    if config.left_to_right:
+        raise UserError(
+            "Hugging Face's encoders see text on both sides, and this model is of left_to_right=True; "
+            "give --format=numpy or stablehlo"
+        )
+    if config.unlike_bert:
+        raise UserError(
+            f"Hugging Face's BERT and its family have no place for {config.how_unlike_bert}; "
+            "give --format=numpy or stablehlo"
+        )
 
 
 def _has_head(family: Family, head: str) -> bool:

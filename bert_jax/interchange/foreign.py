@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from bert_jax.config import ModelConfig
+from bert_jax.config import LAYERS_OF_BERT, ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, first_names, parameters
 from bert_jax.model.functional import Params
@@ -46,6 +46,16 @@ class AdamState:
     step: int
     mu: Params
     nu: Params
+
+
+def check_like_bert(settings: ModelConfig, source: object) -> None:
+    """Raise UserError if `settings`, which a file of somebody's is to fit, are of layers that none of them has."""
+    if settings.unlike_bert:
+        plain = " ".join(f"{name}={LAYERS_OF_BERT[name]}" for name in settings.unlike_bert)
+        raise UserError(
+            f"{source} has layers of BERT or its family, which are not of {settings.how_unlike_bert}; "
+            f"give {plain}, or a workdir of bert_jax with such layers"
+        )
 
 
 def take_weights(

@@ -88,7 +88,7 @@ def packings(config: Config) -> tuple[Config, list[Packing | None]]:
 
 
 def _manifest(config: Config, phase: PhaseConfig) -> Manifest | None:
-    directory: epath.Path = records_directory(config.data, phase)
+    directory: epath.Path = records_directory(config.data.records, phase)
     check_readable(directory)
     try:
         return read_manifest(directory) if directory.is_dir() else None

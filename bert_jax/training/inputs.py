@@ -129,15 +129,13 @@ def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
 
 
 def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInput:
-    directory = records_directory(config.data, phase)
+    directory = records_directory(config.data.records, phase)
     check_readable(directory)
     manifest = read_manifest(directory)
     _check_length(directory, manifest, phase)
-    validation = open_split(directory, "validation", config.data) if "validation" in manifest.splits else None
-    if validation is None:
-        logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
     train, seed, packing = open_split(directory, "train", config.data), config.train.seed, None
-    masks, held_out_masks = dynamic_masks(config.data, directory, seed), dynamic_masks(config.data, directory)
+    masks = dynamic_masks(config.data, directory, seed)
+    validation, held_out_masks = _held_out(phase, config, manifest)
     if config.data.packing:
         sizes = sizes_of(train, masks)
         packing = choose_packing(sizes, phase.max_seq_length, phase.global_batch_size, seed, phase.packed_rows)
@@ -160,6 +158,32 @@ def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInp
     )
 
 
+def _held_out(
+    phase: PhaseConfig, config: Config, trained_on: Manifest
+) -> tuple[RecordSource | None, DynamicMasks | None]:
+    """The validation split that the phase is evaluated on, and what draws its masks (see EvaluationConfig)."""
+    directory = records_directory(config.evaluation.records or config.data.records, phase)
+    masks = None if config.evaluation.records else dynamic_masks(config.data, directory)
+    check_readable(directory)
+    manifest = read_manifest(directory)
+    _check_length(directory, manifest, phase)
+    if "validation" not in manifest.splits:
+        logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
+        return None, None
+    if manifest.vocab_fingerprint != trained_on.vocab_fingerprint:
+        raise UserError(
+            f"--config.evaluation.records={directory} has another vocabulary than the records that the run is trained "
+            "on; build both with one --vocab"
+        )
+    if config.model.next_sentence and manifest.pairs != trained_on.pairs:
+        raise UserError(
+            f"--config.evaluation.records={directory} was built with --pairs={manifest.pairs} and the records that the "
+            f"run is trained on with --pairs={trained_on.pairs}; give --config.model.next_sentence=false, or records "
+            "of the same pairs"
+        )
+    return open_split(directory, "validation", config.data), masks
+
+
 def dynamic_masks(data: DataConfig, directory: epath.Path, seed: int = HELD_OUT_SEED) -> DynamicMasks | None:
     """What draws the masks of the records in `directory`; without a seed, those of evaluations. None: theirs stay."""
     if data.masking == "static":
@@ -173,9 +197,9 @@ def sizes_of(source: RecordSource, masks: DynamicMasks | None) -> np.ndarray:
     return masks.sizes(source.sizes()) if masks else source.sizes()
 
 
-def records_directory(data: DataConfig, phase: PhaseConfig) -> epath.Path:
-    """Where a phase's records are."""
-    return epath.Path(data.records.replace("{max_seq_length}", str(phase.max_seq_length)))
+def records_directory(records: str, phase: PhaseConfig) -> epath.Path:
+    """Where a phase's records are; `records` is --config.data.records or a setting like it."""
+    return epath.Path(records.replace("{max_seq_length}", str(phase.max_seq_length)))
 
 
 def open_split(directory: epath.Path, split: str, data: DataConfig) -> RecordSource:
@@ -228,7 +252,8 @@ def _check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig)
     if manifest.max_seq_length != phase.max_seq_length:
         raise UserError(
             f"{directory} holds sequences of {manifest.max_seq_length} tokens and the phase asks for "
-            f"max_seq_length={phase.max_seq_length}; point --config.data.records at records of that length"
+            f"max_seq_length={phase.max_seq_length}; point --config.data.records (and evaluation.records, if it is "
+            "given) at records of that length"
         )
 
 

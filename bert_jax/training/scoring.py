@@ -33,13 +33,15 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     step, params, _ = read_params(workdir, with_shardings(model.abstract_params, shardings))
     run = jit_evaluation_step(objective, model, mesh, shardings)
     shards = batch_shards(mesh)
-    masks = dynamic_masks(config.data, source.directory)
+    has_own_masks = config.evaluation.records and not records
+    masks = None if has_own_masks else dynamic_masks(config.data, source.directory)
     batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh, masks)
     return {"step": step} | evaluate(objective, run, params, batches)
 
 
 def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | None) -> RecordSource:
-    directory = epath.Path(records) if records else records_directory(config.data, config.phases[-1])
+    own = config.evaluation.records or config.data.records
+    directory = epath.Path(records) if records else records_directory(own, config.phases[-1])
     manifest = read_manifest(directory)
     tokenizer = load_tokenizer(workdir / "tokenizer")
     check_vocabulary(

@@ -1,0 +1,296 @@
+"""What single changes of the paper's recipe give, and all that pay together: held-out loss against time and FLOPs.
+
+    .venv/bin/python benchmarks/recipes.py --text=FILES [--sizes=2x128,4x256] [--only=paper,fast] [--seeds=1]
+        [--tasks=DIR] [--work=DIR]
+
+FILES are as build_vocab's --input. Every run has the same vocabulary (8,000 WordPieces) and, unless its recipe says
+otherwise, as many steps of 32 x 128 tokens. The loss is of the masked words of the same held-out records for all: pairs
+of sentences with the paper's masks, 15 %, whatever a recipe itself is trained on. With --tasks, a folder with the sets
+of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
+
+Time is that of the steps alone. "Reaches" is the share of the paper's time and FLOPs (its mean over seeds) after which
+a recipe's held-out loss is the paper's last. What is there is not run again, and what was killed goes on. Writes
+recipes.json and recipes.svg.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from results import write_table
+from tasks import SETS
+
+from bert_jax.config import ModelConfig
+from bert_jax.objectives.pretraining import PretrainingObjective
+
+HERE = Path(__file__).parent
+LENGTH, PREDICTIONS, ROWS, STEPS, VOCABULARY = 128, 20, 32, 3000, 8000
+SIZES = {
+    "2x128": {
+        "num_hidden_layers": 2,
+        "hidden_size": 128,
+        "num_attention_heads": 2,
+        "intermediate_size": 512,
+        "initializer_range": 0.06,
+    },
+    "4x256": {
+        "num_hidden_layers": 4,
+        "hidden_size": 256,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+        "initializer_range": 0.04,
+    },
+}
+PAIRS = ["--dupe_factor=1"]
+BLOCKS = ["--pairs=none", "--blocks=full", "--cut_long_sentences", "--dupe_factor=1"]
+TUNED_ON = ("ncbi_disease", "sick, relatedness")
+
+
+class Recipe(NamedTuple):
+    """Settings of pretrain on top of the paper's."""
+
+    settings: dict[str, Any]
+    records: list[str] = BLOCKS
+    share: float = 1.0  # of the steps
+
+
+# The paper's, with a rate and initial weights for such narrow layers.
+PAPER = {"optimizer.learning_rate": 1e-3}
+NO_DROPOUT = {"model.hidden_dropout_prob": 0.0, "model.attention_probs_dropout_prob": 0.0}
+NO_PAIRS = NO_DROPOUT | {"model.next_sentence": False, "model.type_vocab_size": 0}
+ADAM = NO_PAIRS | {"optimizer.bias_correction": True, "optimizer.beta2": 0.98, "optimizer.learning_rate": 2e-3}
+ROTARY = ADAM | {"model.position_embedding": "rotary"}
+FAST = ROTARY | {"optimizer.muon": True, "optimizer.learning_rate": 4e-3}
+
+
+def masked(share: float) -> dict[str, Any]:
+    """Masks drawn anew in each epoch."""
+    return {"data.masking": "bert", "data.masked_lm_prob": share}
+
+
+RECIPES = {
+    "paper": Recipe(PAPER, PAIRS),
+    "paper, rate 5e-4": Recipe(PAPER | {"optimizer.learning_rate": 5e-4}, PAIRS),
+    "paper, rate 2e-3": Recipe(PAPER | {"optimizer.learning_rate": 2e-3}, PAIRS),
+    "paper, weights .02": Recipe(PAPER | {"model.initializer_range": 0.02}, PAIRS),
+    "no dropout": Recipe(PAPER | NO_DROPOUT, PAIRS),
+    "no pairs": Recipe(PAPER | NO_PAIRS),
+    "bias-corrected": Recipe(ADAM),
+    "masks .2": Recipe(ADAM | masked(0.2)),
+    "masks .3": Recipe(ADAM | masked(0.3)),
+    "pre-norm": Recipe(ADAM | {"model.pre_norm": True}),
+    "gated": Recipe(ADAM | {"model.gated_feed_forward": True}),
+    "no biases": Recipe(ADAM | {"model.use_bias": False}),
+    "muon": Recipe(ADAM | {"optimizer.muon": True}),
+    "rotary": Recipe(ROTARY),
+    "fast": Recipe(FAST),
+    "fast, rate 2e-3": Recipe(FAST | {"optimizer.learning_rate": 2e-3}),
+    "fast, rate 8e-3": Recipe(FAST | {"optimizer.learning_rate": 8e-3}),
+    "fast, masks .2": Recipe(FAST | masked(0.2)),
+    "fast, masks .3": Recipe(FAST | masked(0.3)),
+    "fast, packed": Recipe(FAST | {"data.packing": True}),
+    "fast, pre-norm": Recipe(FAST | {"model.pre_norm": True}),
+    "fast, gated": Recipe(FAST | {"model.gated_feed_forward": True}),
+    "fast, no biases": Recipe(FAST | {"model.use_bias": False}),
+    "fast, stable": Recipe(FAST | {"optimizer.decay_steps": STEPS * 4 // 10}),
+    "fast, half": Recipe(FAST, share=1 / 2),
+    "fast, third": Recipe(FAST, share=1 / 3),
+    "fast, fifth": Recipe(FAST, share=1 / 5),
+}
+SHARED = {
+    "phases[0].global_batch_size": ROWS,
+    "phases[0].max_seq_length": LENGTH,
+    "model.max_position_embeddings": LENGTH,
+    "model.hidden_dropout_prob": 0.1,
+    "model.attention_probs_dropout_prob": 0.1,
+    "evaluation.max_batches": 32,
+    "train.log_every_steps": 50,
+    "train.checkpoint_every_steps": 500,
+}
+
+
+class Point(NamedTuple):
+    """Of a held-out curve."""
+
+    seconds: float  # of steps
+    flops: float
+    loss: float
+
+
+def main() -> None:
+    """Run what is missing, print the table, draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", required=True)
+    parser.add_argument("--sizes", default="2x128,4x256")
+    parser.add_argument("--only", default="", help="names of recipes, with semicolons between; all if not given")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--tasks", default="")
+    parser.add_argument("--work", default=str(HERE.parent / "runs" / "recipes"))
+    parser.add_argument("--table", action="store_true", help="only of runs that are finished")
+    arguments = parser.parse_args()
+    work, chosen = Path(arguments.work), arguments.only.split(";") if arguments.only else list(RECIPES)
+    for size in arguments.sizes.split(","):
+        for seed in range(arguments.seeds):
+            for name in [] if arguments.table else chosen:
+                train(size, name, seed, arguments.text, work)
+                if arguments.tasks:
+                    tune(workdir_of(work, size, name, seed), Path(arguments.tasks))
+    curves = {size: finished(size, work) for size in SIZES}
+    write_table("recipes", COLUMNS, [row for size, runs in curves.items() for row in rows_of(size, runs)], ["jax"])
+    draw(curves, HERE / "recipes.svg")
+
+
+def verb(name: str, *flags: str) -> None:
+    """Run a verb."""
+    command = [sys.executable, "-m", f"bert_jax.{name}", *flags]
+    print(*command, file=sys.stderr, flush=True)
+    subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.DEVNULL)
+
+
+def records_of(flags: Sequence[str], text: str, work: Path) -> Path:
+    """Records with these flags, made if they are not there."""
+    vocab = work / "vocab"
+    if not (vocab / "vocabulary.json").exists():
+        verb("build_vocab", f"--input={text}", f"--output={vocab}", "--kind=wordpiece", f"--vocab_size={VOCABULARY}")
+    records = work / "-".join(["records", *(flag.strip("-") for flag in flags)])
+    if not (records / "records.json").exists():
+        sizes = [f"--max_seq_length={LENGTH}", f"--max_predictions_per_seq={PREDICTIONS}", "--holdout=0.02"]
+        made = f"--input={text}", f"--vocab={vocab}", f"--output={records}"
+        verb("build_records", *made, *sizes, "--split_sentences", *flags)
+    return records
+
+
+def workdir_of(work: Path, size: str, name: str, seed: int) -> Path:
+    """Where a run is."""
+    return work / size / f"{name.replace(' ', '_').replace(',', '')}-{seed}"
+
+
+def train(size: str, name: str, seed: int, text: str, work: Path) -> None:
+    """A run, to its end."""
+    recipe, workdir = RECIPES[name], workdir_of(work, size, name, seed)
+    if (workdir / "samples.json").exists():
+        return
+    steps = int(STEPS * recipe.share)
+    settings = SHARED | {f"model.{field}": value for field, value in SIZES[size].items()} | recipe.settings
+    settings |= {"phases[0].steps": steps, "optimizer.warmup_steps": steps // 10, "train.seed": seed}
+    settings |= {"data.records": records_of(recipe.records, text, work), "evaluation.every_steps": steps // 10}
+    settings |= {"evaluation.records": records_of(PAIRS, text, work)}
+    flags = [f"--config.{setting}={value}" for setting, value in settings.items()]
+    verb("pretrain", "--config=configs/tiny.py", f"--workdir={workdir}", *flags)
+
+
+def tune(workdir: Path, data: Path) -> None:
+    """Scores of the encoder on the test files, kept beside the run."""
+    kept = workdir / "tuned.json"
+    scores = json.loads(kept.read_text()) if kept.exists() else {}
+    for name in (one for one in TUNED_ON if one not in scores):
+        task, *files, more = SETS[name]
+        splits = [f"--{split}={data}/{file}" for split, file in zip(("train", "dev", "test"), files, strict=True)]
+        with tempfile.TemporaryDirectory() as place:
+            verb("finetune", f"--task={task}", f"--init_from={workdir}", f"--workdir={place}/run", *splits, *more)
+            found = json.loads(Path(place, "run", "scores.json").read_text())
+        scores[name] = found["test"][found["headline"]]["mean"]
+        kept.write_text(json.dumps(scores))
+
+
+def finished(size: str, work: Path) -> dict[str, list[Path]]:
+    """The workdirs of each recipe whose runs are done."""
+    found = {name: sorted((work / size).glob(f"{workdir_of(work, size, name, 0).name[:-2]}-[0-9]")) for name in RECIPES}
+    return {name: done for name, several in found.items() if (done := [one for one in several if is_done(one)])}
+
+
+def is_done(workdir: Path) -> bool:
+    """Whether a run came to its end."""
+    return (workdir / "samples.json").exists()
+
+
+def curve(workdir: Path, size: str, name: str) -> list[Point]:
+    """The held-out points of a run."""
+    settings = {key.removeprefix("model."): value for key, value in RECIPES[name].settings.items() if "model." in key}
+    model = ModelConfig(**SIZES[size] | settings | {"vocab_size": VOCABULARY})
+    predictions = round(LENGTH * RECIPES[name].settings.get("data.masked_lm_prob", PREDICTIONS / LENGTH))
+    a_step = ROWS * PretrainingObjective(model).flops_per_row(LENGTH, predictions)
+    points, seconds, before = [], 0.0, 0
+    for line in map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines()):
+        if line["split"] == "train":
+            seconds += (line["step"] - before) * ROWS * LENGTH / line["tokens_per_second"]
+            before = line["step"]
+        else:
+            points.append(Point(seconds, a_step * line["step"], line["masked_lm_loss"]))
+    return points
+
+
+def reaches(points: Sequence[Point], loss: float, axis: str) -> float | None:
+    """Where a curve comes down to `loss`, by a straight line between its points; None if it does not."""
+    for before, after in itertools.pairwise(points):
+        if after.loss <= loss:
+            share = (before.loss - loss) / (before.loss - after.loss) if before.loss > loss else 0.0
+            return getattr(before, axis) + share * (getattr(after, axis) - getattr(before, axis))
+    return None
+
+
+COLUMNS = ["size", "recipe", "seeds", "held-out loss", "seconds", "reaches in time", "in FLOPs", *TUNED_ON]
+
+
+def rows_of(size: str, runs: dict[str, list[Path]]) -> list[list[Any]]:
+    """The table's lines of a size."""
+    if "paper" not in runs:
+        return []
+    curves = {name: [curve(one, size, name) for one in several] for name, several in runs.items()}
+    goal = statistics.mean(points[-1].loss for points in curves["paper"])
+    whole = {axis: statistics.mean(getattr(one[-1], axis) for one in curves["paper"]) for axis in ("seconds", "flops")}
+    rows = []
+    for name, several in curves.items():
+        shares = [share(several, goal, axis, whole[axis]) for axis in ("seconds", "flops")]
+        seconds = statistics.mean(points[-1].seconds for points in several)
+        loss = spread([points[-1].loss for points in several])
+        rows.append([size, name, len(several), loss, round(seconds), *shares, *tuned(runs[name])])
+    return rows
+
+
+def share(several: Sequence[Sequence[Point]], goal: float, axis: str, whole: float) -> str:
+    """Of the paper's time or FLOPs, the mean over seeds."""
+    found = [reaches(points, goal, axis) for points in several]
+    return "no" if None in found else f"{statistics.mean(found) / whole:.2f}"
+
+
+def tuned(workdirs: Sequence[Path]) -> list[str]:
+    """A cell for each set that the encoders were fine-tuned on."""
+    found = [json.loads((one / "tuned.json").read_text()) for one in workdirs if (one / "tuned.json").exists()]
+    return [spread([one[name] for one in found if name in one]) for name in TUNED_ON]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean ± sd, or what there is."""
+    if not values:
+        return "not run"
+    return f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def draw(curves: dict[str, dict[str, list[Path]]], path: Path) -> None:
+    """Held-out loss against time and FLOPs, a row a size; the paper's in black."""
+    from matplotlib import pyplot
+
+    sizes = [size for size, runs in curves.items() if runs]
+    figure, axes = pyplot.subplots(len(sizes), 2, figsize=(11, 4 * len(sizes)), squeeze=False, layout="constrained")
+    for line, size in zip(axes, sizes, strict=True):
+        for name, workdirs in curves[size].items():
+            for number, points in enumerate(curve(one, size, name) for one in workdirs):
+                style = {"label": name if not number else None, "color": "black" if name == "paper" else None}
+                color = line[0].plot([p.seconds for p in points], [p.loss for p in points], **style)[0].get_color()
+                line[1].plot([p.flops for p in points], [p.loss for p in points], color=color)
+        for axis, what in zip(line, ("seconds of steps", "FLOPs"), strict=True):
+            axis.set(title=size, xlabel=what, ylabel="held-out masked-LM loss")
+        line[0].legend(fontsize=7)
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()
