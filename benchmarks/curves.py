@@ -89,8 +89,9 @@ def _seed(workdir: str, config: Config) -> Seed:
 def _portable(config: Config) -> dict[str, Any]:
     """The config without paths of the machine that it ran on."""
     data = dataclasses.replace(config.data, records="", cache_directory="")
+    evaluation = dataclasses.replace(config.evaluation, records="of its own" if config.evaluation.records else "")
     train = dataclasses.replace(config.train, compilation_cache="", wandb="")
-    return json.loads(to_json(dataclasses.replace(config, data=data, train=train)))
+    return json.loads(to_json(dataclasses.replace(config, data=data, train=train, evaluation=evaluation)))
 
 
 def _versions(workdir: str) -> dict[str, str]:

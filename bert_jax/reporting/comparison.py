@@ -124,10 +124,10 @@ def not_comparable(runs: Sequence[Compared]) -> list[str]:
         )
     if _differ([run.validation() for run in runs]):
         found.append("The held-out records are not the same in all runs.")
-    if len({tuple(getattr(run.config.data, name) for name in _MASKS) for run in runs}) > 1:
+    if len({_masks(run.config) for run in runs}) > 1:
         found.append(
             "The runs draw their masks by different rules, also of held-out text: with more of it masked, there is "
-            "less to guess a word by."
+            "less to guess a word by (evaluation.records gives all the same)."
         )
     if len({_rows(run) for run in runs}) > 1:
         found.append("The runs are evaluated on different parts of the held-out records (evaluation.max_batches).")
@@ -138,6 +138,13 @@ def _differ(values: Sequence[Any]) -> bool:
     """Whether the known ones do."""
     known = [value for value in values if value]
     return any(value != known[0] for value in known)
+
+
+def _masks(config: Config) -> tuple[Any, ...]:
+    """By which rule those of held-out text are drawn; () if they are the records' own, whose digest says which."""
+    if config.data.masking == "static" or config.evaluation.records:
+        return ()
+    return tuple(getattr(config.data, name) for name in _MASKS)
 
 
 def _rows(run: Compared) -> int:

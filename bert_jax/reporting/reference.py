@@ -25,7 +25,6 @@ from bert_jax.storage.json_file import read_json
 
 DIRECTORY = epath.Path(__file__).parent / "curves"
 _FREE = "train.seed"
-_AS_WELL = "evaluation.max_batches"  # decides which words are scored, not what is learnt
 # Student's t for 95 %, by degrees of freedom; of more, by its expansion around the normal distribution's 1.96.
 _T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
@@ -82,9 +81,10 @@ def run_config(run: Run) -> Config | None:
 
 
 def settings_of(config: Config) -> Mapping[str, Any]:
-    """All that runs of one reference have in common."""
+    """All that runs of one reference have in common: what decides what they learn, and which words are scored."""
     settings = {name: value for name, value in deciding_settings(config).items() if name != _FREE}
-    return settings | {_AS_WELL: config.evaluation.max_batches, "teacher": config.teacher}
+    scored = {"max_batches": config.evaluation.max_batches, "has_records": bool(config.evaluation.records)}
+    return settings | scored | {"teacher": config.teacher}
 
 
 def band(reference: Reference, metric: str) -> list[Band]:

@@ -73,7 +73,13 @@ def test_losses_of_other_words_are_told_apart():
         shown = values([SLOW, other])
         assert shown["reached"] == []
         assert "not of the same words" in shown["verdict"]
-    for same in (QUICK, compared("b", vocabulary="", records=()), compared("b", config=all_of_them)):
+    with_theirs = dataclasses.replace(other_masks, evaluation=EvaluationConfig(records="records"))
+    for same in (
+        QUICK,
+        compared("b", config=with_theirs),
+        compared("b", vocabulary="", records=()),
+        compared("b", config=all_of_them),
+    ):
         assert not_comparable([SLOW, same]) == []
 
 

@@ -71,6 +71,7 @@ def test_other_settings_and_other_records_have_no_reference(directory, finished_
     assert found(train={"seed": 7, "log_every_steps": 3}) is not None
     assert found(optimizer={"beta1": 0.8}) is None
     assert found(evaluation={"max_batches": 1}) is None
+    assert found(evaluation={"records": "elsewhere"}) is None
     assert found(model={"wings": 2}) is None  # another version's
     assert reference_of(read_run(finished_run), tmp_path, directory) is None  # without a checkpoint
     description = next((workdir / "checkpoints").glob("20/description/metadata"))
