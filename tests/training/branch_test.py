@@ -19,6 +19,7 @@ from bert_jax.training.state import abstract_state
 from bert_jax.training.warm_start import read_weights
 from bert_jax.workdir.checkpoints import Checkpoints
 from bert_jax.workdir.run_directory import check_same_run, read_config
+from tests.jobs import finish, job_flags
 from tests.training.conftest import read_lines, without_times
 
 BOTH = [
@@ -96,6 +97,17 @@ def test_a_branch_ends_as_the_longer_run_though_it_is_killed_and_its_trunk_goes_
     source.rename(tmp_path / "moved")
     chain.pretrain(workdir, *flags)
     check_same(workdir, longer, 14)
+
+
+@pytest.mark.slow
+def test_two_processes_branch_onto_another_mesh(chain, trunk, longer, tmp_path):
+    flags = [*LONGER, f"--config.branch_from={trunk}/checkpoints/14", "--config.mesh.data=2", "--config.mesh.tensor=2"]
+    finish([chain.start_pretrain(tmp_path, *flags, *own, devices=2) for own in job_flags(2)])
+    losses, expected = (
+        [line["loss"] for line in read_lines(path / "metrics.jsonl") if line["step"] > 14]
+        for path in (tmp_path, longer)
+    )
+    np.testing.assert_allclose(losses, expected, rtol=2e-5)
 
 
 def test_a_run_whose_decay_has_begun_is_told_where_to_branch(chain, trunk):
