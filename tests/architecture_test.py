@@ -1,10 +1,15 @@
 """The house rules that a parser can see: which package imports which, and how long files and functions are."""
 
 import ast
+import configparser
+import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PACKAGE = "bert_jax"
 ROOT = Path(__file__).parent.parent
@@ -79,7 +84,7 @@ NO_BUSINESS = {
 # May be absent where the product runs: imported inside the function that needs them, never when a module is.
 OPTIONAL = {
     *("wandb", "tensorflow", "torch", "transformers", "apache_beam", "onnx", "onnxruntime"),
-    *("sklearn", "scipy", "seqeval", "ir_measures", "bm25s"),
+    *("sklearn", "scipy", "seqeval", "ir_measures", "bm25s", "threadpoolctl", "mwparserfromhell"),
 }
 DRAWERS = {"utils", "util", "common", "helpers", "types", "misc"}
 
@@ -153,6 +158,20 @@ def test_there_is_a_package_to_look_at():
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_house_is_in_order(source):
     assert violations(source.relative_to(ROOT / PACKAGE).as_posix(), source.read_text()) == []
+
+
+def test_what_is_imported_is_installed_with_the_package():
+    """Not as somebody else's dependency either, which may go; what is OPTIONAL is in an extra."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = setup["options"]["install_requires"].split("\n")
+    asked = {canonicalize_name(Requirement(line).name) for line in lines if line}
+    nodes = (node for source in SOURCES for node in ast.walk(ast.parse(source.read_text())))
+    tops = {name.partition(".")[0] for node in nodes for name in imported(node)} - {PACKAGE} - OPTIONAL
+    distributions = packages_distributions()
+    for top in tops - sys.stdlib_module_names:
+        assert asked & set(map(canonicalize_name, distributions.get(top, [top]))), f"{top} is not in install_requires"
+    assert "flatbuffers" in asked  # jax.export needs it to write a program, and does not ask for it
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from bert_jax.config import ModelConfig
 from bert_jax.objectives.pretraining import PretrainingObjective
+from tests.layer_fields import FIELDS
 from tests.verbs import Verbs
 
 ROOT = Path(__file__).parent.parent
@@ -203,6 +204,21 @@ def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [last_line(done)]
     assert "pip install 'bert_jax[plan]'" in last_line(done)
+
+
+@pytest.mark.slow
+def test_layers_that_are_not_berts_have_their_memory_and_their_work(plan, small, tmp_path):
+    size = {"vocab_size": 200, "hidden_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = ModelConfig(**size, intermediate_size=512, **FIELDS)
+    flags = [f"--config.model.{name}={value}" for name, value in FIELDS.items()]
+    flags += ["--topology=cpu:1", "--config.data.records=none", "--vocab_size=200", "--config.train.dtype=float32"]
+    done = plan(f"--config={small}", *flags, f"--json={tmp_path}/plan.json")
+    assert done.returncode == 0, done.stderr
+    (phase,) = json.loads((tmp_path / "plan.json").read_text())["plans"][0]["phases"]
+    assert phase["memory_bytes"]["parameters"] == 4 * config.parameters
+    assert phase["model_flops"] == 64 * PretrainingObjective(config).flops_per_row(128, 20)
+    assert sum(phase["product_flops"].values()) == pytest.approx(phase["model_flops"], rel=0.05)
+    assert phase["seconds_by_part"]["attention"] > 0
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from bert_jax.config.data import DataConfig
 from bert_jax.config.distillation import DistillationConfig, TaskDistillationConfig
 from bert_jax.config.finetuning import FineTuningConfig, FitConfig, TaskConfig, TextConfig
 from bert_jax.config.model import (
+    LAYERS_OF_BERT,
     ModelConfig,
     albert_base,
     albert_large,
@@ -25,6 +26,7 @@ from bert_jax.config.run import Config, Cycle, PhaseConfig, cycles
 from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
 
 __all__ = [
+    "LAYERS_OF_BERT",
     "Config",
     "Cycle",
     "DataConfig",

@@ -87,9 +87,15 @@ FREE_TO_CHANGE = (
 
 def differences(old: Any, new: Any) -> list[str]:
     """Each setting that decides the run's result and differs, as "key: old, not new"."""
-    before, after = _flatten(dataclasses.asdict(old)), _flatten(dataclasses.asdict(new))
-    keys = [key for key in before | after if not key.startswith(FREE_TO_CHANGE)]
+    before, after = deciding_settings(old), deciding_settings(new)
+    keys = before | after
     return [f"{key}={before.get(key)}, not {after.get(key)}" for key in keys if before.get(key) != after.get(key)]
+
+
+def deciding_settings(config: Any) -> dict[str, Any]:
+    """The settings that decide the run's result, by names such as "phases.0.steps"."""
+    settings = _flatten(dataclasses.asdict(config))
+    return {key: value for key, value in settings.items() if not key.startswith(FREE_TO_CHANGE)}
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -8,6 +8,13 @@ from msgspec import Meta
 from bert_jax.config.check import Share, check_fields, require
 
 MOST_PARAMETERS = 10**11
+# The layers of BERT and its family, which files of other frameworks are of.
+LAYERS_OF_BERT: dict[str, Any] = {
+    "pre_norm": False,
+    "gated_feed_forward": False,
+    "use_bias": True,
+    "position_embedding": "learned",
+}
 
 
 @dataclasses.dataclass
@@ -59,8 +66,12 @@ class ModelConfig:
     @property
     def unlike_bert(self) -> dict[str, Any]:
         """The settings by which its layers are not BERT's nor its family's, with their values."""
-        plain = {"pre_norm": False, "gated_feed_forward": False, "use_bias": True, "position_embedding": "learned"}
-        return {name: getattr(self, name) for name, value in plain.items() if getattr(self, name) != value}
+        return {name: getattr(self, name) for name, value in LAYERS_OF_BERT.items() if getattr(self, name) != value}
+
+    @property
+    def how_unlike_bert(self) -> str:
+        """The same for people: "pre_norm=True, use_bias=False"; "" where its layers are BERT's."""
+        return ", ".join(f"{name}={value}" for name, value in self.unlike_bert.items())
 
     def distinct_layer(self, number: int) -> int:
         """Which of these the layer `number`, from 0, has its weights from (google-research/albert modeling.py)."""

@@ -53,7 +53,7 @@ class Embedder(OnDevices):
             return pooling(encoder, batch["input_ids"], batch["attention_mask"], batch["segment_ids"])
 
         how = {"per_token": not pooling.of_texts, "tokens": tokens, "few_rows": few_rows}
-        super().__init__(model, pretrained.arrays, mesh, compute, **how)
+        super().__init__(model, config.max_position_embeddings, pretrained.arrays, mesh, compute, **how)
         self.pooling, self._normalize = pooling, normalize
         self.encoder = TextEncoder(pretrained.tokenizer, text, windows=False)
         self.dim = pooling.width(config.hidden_size)

@@ -65,7 +65,8 @@ class MaskFiller(OnDevices):
         mesh, self._tokenizer, self._config = make_mesh(MeshConfig()), pretrained.tokenizer, pretrained.config
         model = pretraining_model(pretrained.config, dtype, parts=[MASKED_LM])
         apply = _likeliest(model, min(best, self._tokenizer.vocab_size), self._tokenizer.vocab_size)
-        super().__init__(model, pretrained.arrays, mesh, apply, inputs=(*INPUTS, POSITIONS), few_rows=few_rows)
+        longest, inputs = self._config.max_position_embeddings, (*INPUTS, POSITIONS)
+        super().__init__(model, longest, pretrained.arrays, mesh, apply, inputs=inputs, few_rows=few_rows)
 
     def fill(self, texts: Sequence[str], places: Sequence[str]) -> Iterator[dict[str, Any]]:
         """What is found for each text; `places` name them in the UserError."""

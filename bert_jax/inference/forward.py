@@ -32,6 +32,7 @@ class Forward:
     def __init__(
         self,
         model: Model,
+        longest: int,
         mesh: Mesh,
         shardings: Params,
         compute: Compute | None = None,
@@ -42,6 +43,7 @@ class Forward:
     ) -> None:
         """Of parameters of `model` that lie on `mesh` as `shardings` say.
 
+        longest: tokens that the model reads of a row.
         compute: what is computed of them and of a batch's `inputs`, by their names; None: the model's outputs.
         per_token: what that gives is [batch, length, ...], of which padding is taken off.
         tokens: of a batch, for each device.
@@ -49,8 +51,7 @@ class Forward:
             now and then. Else all batches of a length have the same shape.
         """
         self._mesh, self._inputs, self._per_token, self._tokens = mesh, inputs, per_token, tokens
-        self._few_rows = few_rows
-        self._longest = len(model.abstract_params["encoder"]["embeddings"]["position"]["embedding"])
+        self._few_rows, self._longest = few_rows, longest
 
         def apply(params: Params, batch: dict[str, jax.Array]) -> Any:
             return model.apply(params, **batch)
@@ -113,7 +114,13 @@ class OnDevices:
     """Parameters on the devices, and what was compiled for them: what predicts, embeds or fills in masks is one."""
 
     def __init__(
-        self, model: Model, arrays: Mapping[str, Any], mesh: Mesh, compute: Compute | None = None, **how: Any
+        self,
+        model: Model,
+        longest: int,
+        arrays: Mapping[str, Any],
+        mesh: Mesh,
+        compute: Compute | None = None,
+        **how: Any,
     ) -> None:
         """`arrays` are parameters by our paths, of which those of `model` are taken; the others as for Forward.
 
@@ -121,7 +128,7 @@ class OnDevices:
           UserError: one of the model's is not among them.
         """
         self._shardings = param_shardings(model, mesh)
-        self._forward = Forward(model, mesh, self._shardings, compute, **how)
+        self._forward = Forward(model, longest, mesh, self._shardings, compute, **how)
         self._params = self._placed(arrays)
 
     def _placed(self, arrays: Mapping[str, Any]) -> Params:

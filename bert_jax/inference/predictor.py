@@ -38,7 +38,8 @@ class Predictor(OnDevices):
         """`arrays` are the model's parameters by our paths, float32; `few_rows` as for Forward."""
         platform = mesh.devices.flat[0].platform
         model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=platform == "tpu")
-        super().__init__(model, arrays, mesh, per_token=task.reads_all_tokens, few_rows=few_rows)
+        longest = config.max_position_embeddings
+        super().__init__(model, longest, arrays, mesh, per_token=task.reads_all_tokens, few_rows=few_rows)
         self.task, self._text, self._tokenizer = task, text, tokenizer
 
     def rows(self, examples: Sequence[Example], name: str = "") -> Rows:

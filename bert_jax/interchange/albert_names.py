@@ -96,6 +96,7 @@ ALBERT = Family(
     to_file=_to_file,
     from_file=_from_file,
     pair_class="AlbertForPreTraining",
+    lacks=lambda config: ["position_embedding"] if config.position_embedding != "learned" else [],
     paper="arXiv 1909.11942",
     says_ends=True,
 )

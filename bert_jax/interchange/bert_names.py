@@ -68,8 +68,12 @@ def _to_file(weights: Weights, pad_id: int) -> Weights:
 
 
 def _lacks(config: ModelConfig) -> list[str]:
-    shares = config.distinct_layers < config.num_hidden_layers
-    return [*(["embedding_size"] if config.embedding_size else []), *(["num_hidden_groups"] if shares else [])]
+    lacking = {
+        "embedding_size": config.embedding_size > 0,
+        "num_hidden_groups": config.distinct_layers < config.num_hidden_layers,
+        "position_embedding": config.position_embedding != "learned",
+    }
+    return [name for name, is_lacking in lacking.items() if is_lacking]
 
 
 BERT = Family(

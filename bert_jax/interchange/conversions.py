@@ -5,7 +5,7 @@ as they are afterwards. What it gives computes the same on whatever the function
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +74,15 @@ def drop_projection(weights: Weights) -> Weights:
         return weights
     rest = {path: array for path, array in arrays.items() if not path.startswith(PROJECTION)}
     return Weights(rest, dataclasses.replace(config, embedding_size=0))
+
+
+def of_queries_and_keys(weights: Weights, order: Callable[[np.ndarray], np.ndarray]) -> Weights:
+    """With the numbers of queries and keys in another `order`, the same for both: their products stay."""
+    arrays = {
+        path: order(array) if path.split("/")[-2] in ("query", "key") else array
+        for path, array in weights.arrays.items()
+    }
+    return weights._replace(arrays=arrays)
 
 
 def drop_pairs(weights: Weights) -> Weights:

@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.families import ENCODER, PRETRAINING, chosen_family, family_of
+from bert_jax.interchange.families import ENCODER, PRETRAINING, check_layers, chosen_family, family_of, without_place
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
@@ -55,9 +55,13 @@ def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     """Write a pretraining run's weights; gives the step.
 
     Raises:
-      UserError: there is no such run or checkpoint, or its tokenizer is another one.
+      UserError: there is no such run or checkpoint, its tokenizer is another one, or the format cannot hold the model.
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
+    if wanted.kind in FOR_TRANSFORMERS:  # before gigabytes are read
+        check_layers(model)
+    elif wanted.kind == "tensorflow":
+        _check_is_original(model, is_encoder=False)
     trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
     written = write_pretrained(directory, trained, model, tokenizer, wanted)
     library = LIBRARIES[wanted.kind]
@@ -158,15 +162,16 @@ def _check_is_original(model: ModelConfig, is_encoder: bool) -> None:
     """Raise UserError where the model is not the original BERT with both heads."""
     plain = {"embedding_size": 0, "num_hidden_groups": 0, "left_to_right": False, "next_sentence": True}
     differs = [f"{name}={getattr(model, name)}" for name, value in plain.items() if getattr(model, name) != value]
-    differs += [f"{name}={value}" for name, value in model.unlike_bert.items()]
+    differs += filter(None, [model.how_unlike_bert])
     if not model.type_vocab_size:
         differs.append("type_vocab_size=0")
     if is_encoder:
         differs.append("an encoder without heads")
     if differs:
+        others = "numpy or stablehlo" if model.left_to_right or without_place(model) else "huggingface or numpy"
         raise UserError(
             f"--format=tensorflow has names for BERT only, and this model is of {', '.join(differs)}; "
-            "give --format=huggingface or numpy"
+            f"give --format={others}"
         )
 
 

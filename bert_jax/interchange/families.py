@@ -12,8 +12,9 @@ from bert_jax.interchange.distilbert_names import DISTILBERT
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.renames import has_module
 from bert_jax.interchange.roberta_names import ROBERTA
+from bert_jax.interchange.roformer_names import ROFORMER
 
-FAMILIES = {family.model_type: family for family in (BERT, ROBERTA, ALBERT, DISTILBERT)}
+FAMILIES = {family.model_type: family for family in (BERT, ROBERTA, ALBERT, DISTILBERT, ROFORMER)}
 PRETRAINING, ENCODER = "pretraining", "embedding"  # beside the heads of tasks (model/tasks.py)
 
 
@@ -22,6 +23,8 @@ def family_of(config: ModelConfig, head: str = PRETRAINING) -> Family:
 
     Without token types and pairs it may be RoBERTa or DistilBERT: the latter's LayerNorm has the epsilon of BERT.
     """
+    if config.position_embedding == "rotary":
+        return ROFORMER
     if BERT.lacks(config):
         return ALBERT
     if config.type_vocab_size or (config.next_sentence and head == PRETRAINING):
@@ -37,22 +40,18 @@ def chosen_family(config: ModelConfig, asked: str | None, head: str = PRETRAININ
     Raises:
       UserError: it has no place for something without which the model computes something else.
     """
-    if config.left_to_right:
-        raise UserError(
-            "Hugging Face's encoders see text on both sides, and this model is of left_to_right=True; "
-            "give --format=numpy or stablehlo"
-        )
-    if settings := [f"{name}={value}" for name, value in config.unlike_bert.items()]:
-        raise UserError(
-            f"Hugging Face's BERT and its family have no place for {', '.join(settings)}; "
-            "give --format=numpy or stablehlo"
-        )
+    check_layers(config)
     own = family_of(config, head)
     family = FAMILIES[asked] if asked else own
     if lacking := [f"{name}={getattr(config, name)}" for name in family.lacks(config)]:
         raise UserError(
             f"--family={asked}: {family.names.family} has no place for {', '.join(lacking)}; "
             f"give --family={own.model_type} or leave it out"
+        )
+    if not _has_head(own, head):
+        raise UserError(
+            f"{own.names.family}'s head of a text computes otherwise than ours; give --format=stablehlo, or a model "
+            "with position_embedding=learned"
         )
     if not _has_head(family, head):
         raise UserError(
@@ -62,6 +61,30 @@ def chosen_family(config: ModelConfig, asked: str | None, head: str = PRETRAININ
     if lost := what_is_lost(config, family, head):
         logging.warning("%s has no place for %s: left out", family.names.family, " and ".join(lost))
     return family
+
+
+def check_layers(config: ModelConfig) -> None:
+    """Raise UserError if the model's layers compute something else than those of every family do."""
+    if config.left_to_right:
+        raise UserError(
+            "Hugging Face's encoders see text on both sides, and this model is of left_to_right=True; "
+            "give --format=numpy or stablehlo"
+        )
+    if unlike := without_place(config):
+        raise UserError(
+            f"Hugging Face's BERT and its family have no place for {unlike}; give --format=numpy or stablehlo"
+        )
+
+
+def without_place(config: ModelConfig) -> str:
+    """The settings of its layers, with their values, that no family has; "" where one has them all."""
+    unlike = dict(config.unlike_bert)
+    if config.position_embedding == "rotary":
+        of_others = ROFORMER.lacks(config)
+        unlike |= {name: getattr(config, name) for name in of_others}
+        if unlike.keys() == {"position_embedding"}:
+            return ""
+    return ", ".join(f"{name}={value}" for name, value in unlike.items())
 
 
 def _has_head(family: Family, head: str) -> bool:

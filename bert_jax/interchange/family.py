@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.conversions import Weights
 from bert_jax.interchange.renames import Module, Names
@@ -34,6 +36,8 @@ class Family:
     fixed: Mapping[str, Any]  # further keys of config.json; with another value it is another model
     to_file: Conversion  # a model of ours as one that its files can hold, and back
     from_file: Conversion
+    # arrays in its files that are no parameters, by their names behind names.encoder
+    constants: Callable[[ModelConfig], Mapping[str, np.ndarray]] = lambda config: {}
     pair_class: str = ""  # of the pretraining model with pairs; "": the family has none, and no pooler
     lacks: Callable[[ModelConfig], Sequence[str]] = lambda config: ()  # settings that no file of it can hold
     paper: str = ""

@@ -7,12 +7,13 @@ logged, for all formats alike, what becomes of it.
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from bert_jax.config import ModelConfig
+from bert_jax.config import LAYERS_OF_BERT, ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, first_names, parameters
 from bert_jax.model.functional import Params
@@ -46,6 +47,20 @@ class AdamState:
     step: int
     mu: Params
     nu: Params
+
+
+def check_like_bert(settings: ModelConfig, source: object, of_family: Mapping[str, Any] | None = None) -> None:
+    """Raise UserError if `settings`, which a file of somebody's is to fit, are of layers that it has not.
+
+    `of_family` is what its family's layers have otherwise than BERT's.
+    """
+    plain = {**LAYERS_OF_BERT, **(of_family or {})}
+    if unlike := [name for name in settings.unlike_bert if getattr(settings, name) != plain[name]]:
+        raise UserError(
+            f"{source} has layers of BERT or its family, which are not of "
+            f"{', '.join(f'{name}={getattr(settings, name)}' for name in unlike)}; "
+            f"give {' '.join(f'{name}={plain[name]}' for name in unlike)}, or a workdir of bert_jax with such layers"
+        )
 
 
 def take_weights(

@@ -19,9 +19,10 @@ from bert_jax.interchange.conversions import Weights, drop_pairs
 from bert_jax.interchange.families import family_of_type
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import flatten, nest, to_ours, to_theirs
+from bert_jax.interchange.renames import ModelOf, Names, flatten, nest, to_ours, to_theirs
 from bert_jax.interchange.settings import ACTIVATIONS, our_activation
 from bert_jax.model.functional import Params
+from bert_jax.model.pretraining import pretraining_model
 from bert_jax.storage.json_file import check_schema
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
@@ -51,8 +52,8 @@ def to_huggingface(
     Raises:
       UserError: `params` are not the whole model of `config`.
     """
-    arrays, theirs = family.to_file(without_lost(Weights(flatten(params), config), family), pad_id)
-    return as_float32(to_theirs(nest(arrays), family.names, theirs))
+    weights = family.to_file(without_lost(Weights(flatten(params), config), family), pad_id)
+    return state_dict_of(weights, family.names, family)
 
 
 def from_huggingface(
@@ -64,7 +65,7 @@ def from_huggingface(
       UserError: an array is none of ours, is missing, or has another shape than `config` says.
     """
     theirs = family.to_file(Weights({}, config), pad_id).config
-    params = to_ours(state_dict, family.names, theirs, "the state dict")
+    params = to_ours(without_constants(state_dict, family.names), family.names, theirs, "the state dict")
     return nest(family.from_file(Weights(flatten(params), theirs), pad_id).arrays)
 
 
@@ -73,9 +74,18 @@ def without_lost(weights: Weights, family: Family) -> Weights:
     return weights if family.pair_class else drop_pairs(weights)
 
 
-def as_float32(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """In which files are written."""
+def state_dict_of(
+    weights: Weights, names: Names, family: Family, model_of: ModelOf = pretraining_model
+) -> dict[str, np.ndarray]:
+    """All arrays of a file, float32, of the weights that it is to hold."""
+    arrays = to_theirs(nest(weights.arrays), names, weights.config, model_of)
+    arrays |= {f"{names.encoder}{name}": array for name, array in family.constants(weights.config).items()}
     return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+
+
+def without_constants(state_dict: Mapping[str, np.ndarray], names: Names) -> dict[str, np.ndarray]:
+    """The parameters alone."""
+    return {name: array for name, array in state_dict.items() if name not in names.buffers}
 
 
 def to_huggingface_config(config: ModelConfig, pad_id: int, family: Family = BERT) -> dict[str, Any]:

@@ -19,7 +19,16 @@ from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.conversions import Weights
 from bert_jax.interchange.families import FAMILIES, family_of_type
 from bert_jax.interchange.family import Family
-from bert_jax.interchange.foreign import FRESH, ForeignWeights, Stored, layers_of, listed, no_encoder, take_weights
+from bert_jax.interchange.foreign import (
+    FRESH,
+    ForeignWeights,
+    Stored,
+    check_like_bert,
+    layers_of,
+    listed,
+    no_encoder,
+    take_weights,
+)
 from bert_jax.interchange.huggingface import file_settings
 from bert_jax.interchange.renames import EVERYTHING, Names, first_names
 from bert_jax.interchange.weight_files import INDEX, SUFFIXES, read_file
@@ -58,18 +67,23 @@ def read_huggingface(
     """Read a Hugging Face directory, or a single .safetensors, .bin, .pt, .pth or .ckpt file of BERT's weights.
 
     A single file has not all settings: the number of heads, the activation, dropout and epsilon are then those of
-    `settings`. A directory's config.json has all, and `settings` is not looked at. Others' heads are not
-    used, nor what is none of `parts`, beginnings of our paths. `absent` as for take_weights.
+    `settings`. A directory's config.json has all. Others' heads are not used, nor what is none of `parts`,
+    beginnings of our paths. `absent` as for take_weights.
 
     Raises:
-      UserError: there are no such weights, the file is damaged, it is a pickle that would run code, it is of another
-        model than BERT, or holds a part of the encoder that has no place in ours.
+      UserError: there are no such weights, `settings` are of layers that they do not have, the file is damaged, it is
+        a pickle that would run code, it is of another model than BERT, or holds a part of the encoder that has no
+        place in ours.
     """
     file = find_weights(path)
     if file is None:
         raise UserError(f"{path} holds no Hugging Face weights: {what_is_there(path)}")
-    held, values = read_file(file), _config_values(epath.Path(path))
+    values = _config_values(epath.Path(path))
+    if values and "model_type" in values.content:  # before gigabytes are read
+        check_like_bert(settings, file, _family(values, (), str(file)).settings.ALWAYS)
+    held = read_file(file)
     family = _family(values, held, str(file))
+    check_like_bert(settings, file, family.settings.ALWAYS)
     stored = _canonical(held, family.names, str(file))
     if values is None:
         config, pad_id = _sizes_of(stored, family, settings, str(file)), _PUBLISHED_PAD_ID
@@ -173,7 +187,9 @@ def _sizes_of(stored: Mapping[str, Stored], family: Family, settings: ModelConfi
             "vocab_size": vocab_size,
             "hidden_size": shape("encoder/layer_0/attention/query/bias")[0],
             "intermediate_size": shape("encoder/layer_0/intermediate/bias")[0],
-            "max_position_embeddings": shape("encoder/embeddings/position/embedding")[0],
+            "max_position_embeddings": shape(
+                "encoder/embeddings/position/embedding", if_absent=(settings.max_position_embeddings,)
+            )[0],
             "type_vocab_size": shape("encoder/embeddings/token_type/embedding", if_absent=(0,))[0],
             **_sharing(family, layers, table_width, settings),
         }

@@ -16,14 +16,15 @@ from bert_jax.interchange.conversions import Weights, drop_pairs
 from bert_jax.interchange.families import ENCODER
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface import (
-    as_float32,
     ends_of_text,
+    state_dict_of,
     takes_types,
     to_huggingface_config,
+    without_constants,
     write_model,
 )
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import ModelOf, flatten, has_module, nest, to_ours, to_theirs
+from bert_jax.interchange.renames import ModelOf, flatten, has_module, nest, to_ours
 from bert_jax.model.functional import Params
 from bert_jax.model.tasks import task_model
 from bert_jax.text.tokenizer import Tokenizer
@@ -85,8 +86,8 @@ def task_to_huggingface(
     params: Params, head: str, outputs: int, config: ModelConfig, family: Family = BERT, pad_id: int = 0
 ) -> dict[str, np.ndarray]:
     """The state dict, float32, of a model with this head (model/tasks.py), of nested dicts of host arrays."""
-    arrays, theirs = family.to_file(Weights(flatten(params), config), pad_id)
-    return as_float32(to_theirs(nest(arrays), family.task_names(head), theirs, _with_head(head, outputs)))
+    weights = family.to_file(Weights(flatten(params), config), pad_id)
+    return state_dict_of(weights, family.task_names(head), family, _with_head(head, outputs))
 
 
 def task_from_huggingface(
@@ -99,7 +100,8 @@ def task_from_huggingface(
 ) -> Params:
     """Our parameters of a state dict as `task_to_huggingface` gives it; UserError as in huggingface.py."""
     theirs = family.to_file(Weights({}, config), pad_id).config
-    params = to_ours(state_dict, family.task_names(head), theirs, "the state dict", _with_head(head, outputs))
+    names = family.task_names(head)
+    params = to_ours(without_constants(state_dict, names), names, theirs, "the state dict", _with_head(head, outputs))
     return nest(family.from_file(Weights(flatten(params), theirs), pad_id).arrays)
 
 
@@ -111,9 +113,9 @@ def encoder_to_huggingface(
     names = family.encoder_names()
     if not has_module(names, "encoder/pooler"):
         weights = drop_pairs(weights)
-    arrays, theirs = family.to_file(weights, pad_id)
-    head = "sequence" if any(path.startswith("encoder/pooler/") for path in arrays) else "token"
-    return as_float32(to_theirs(nest(arrays), names, theirs, _with_head(head, outputs=0)))
+    weights = family.to_file(weights, pad_id)
+    head = "sequence" if any(path.startswith("encoder/pooler/") for path in weights.arrays) else "token"
+    return state_dict_of(weights, names, family, _with_head(head, outputs=0))
 
 
 def _with_head(head: str, outputs: int) -> ModelOf:

@@ -139,10 +139,11 @@ def _heads(model: ModelConfig, family: Family) -> str:
 
 
 def _model(model: ModelConfig) -> str:
+    others = f"\nOther than in BERT: {model.how_unlike_bert}." if model.unlike_bert else ""
     return (
         f"{model.num_hidden_layers} layers, hidden size {model.hidden_size}, {model.num_attention_heads} heads, "
         f"feed-forward {model.intermediate_size} with {model.hidden_act},\n"
-        f"up to {model.max_position_embeddings} positions, {model.type_vocab_size} token types."
+        f"up to {model.max_position_embeddings} positions, {model.type_vocab_size} token types.{others}"
     )
 
 

@@ -56,6 +56,8 @@ class Servable:
         weights = Weights(flatten(params), self.config)
         if self.has_types == bool(self.config.type_vocab_size):
             return weights
+        if self.config.position_embedding != "learned" and not self.has_types:
+            return weights  # there is no table to add the one type to; a program that is given none takes that one
         return add_types(weights, 2) if self.has_types else add_type_to_positions(weights)
 
 

@@ -30,7 +30,7 @@ tags:
 # {family.names.family}, fine-tuned with bert_jax: {task}
 
 From `{init_from}`; the weights after step {step:,} of seed {seed}, in float32. Texts were read in rows of at most
-{max_length:,} tokens.
+{max_length:,} tokens.{unlike_bert}
 
 ## Outputs
 
@@ -119,6 +119,7 @@ def task_card(
         step=model.step,
         seed=model.seed,
         max_length=model.text.max_length,
+        unlike_bert=f"\n\nOther than in BERT: {unlike}." if (unlike := model.model.how_unlike_bert) else "",
         outputs=_HIDDEN_STATES if is_encoder else _outputs(model),
         scores=_scores(model, summary),
         files=_FILES[library],

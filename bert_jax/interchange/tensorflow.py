@@ -21,7 +21,16 @@ from bert_jax.errors import UserError
 from bert_jax.interchange import albert_names
 from bert_jax.interchange.albert_names import AlbertSettings
 from bert_jax.interchange.bert_names import TENSORFLOW
-from bert_jax.interchange.foreign import FRESH, AdamState, ForeignWeights, Stored, layers_of, listed, take_weights
+from bert_jax.interchange.foreign import (
+    FRESH,
+    AdamState,
+    ForeignWeights,
+    Stored,
+    check_like_bert,
+    layers_of,
+    listed,
+    take_weights,
+)
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.renames import EVERYTHING, Names, nest, parameters, to_theirs
 from bert_jax.interchange.settings import ForeignSettings, Size
@@ -84,9 +93,11 @@ def read_tensorflow(
     The form of GELU, which the original's files leave open, is that of `settings`. `absent` as for take_weights.
 
     Raises:
-      UserError: there is none, it is damaged, or lacks a part of the encoder, or holds one that has no place in ours.
+      UserError: there is none, `settings` are of layers that it does not have, it is damaged, or lacks a part of the
+        encoder, or holds one that has no place in ours.
     """
     prefix = _checkpoint(path)
+    check_like_bert(settings, prefix)
     logging.info("reading %s", prefix)
     bundle = TensorBundle(prefix)
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in bundle.shapes:

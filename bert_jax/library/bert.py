@@ -145,7 +145,7 @@ class Bert:
         """A vector of each text or pair: float32 [texts, hidden_size], or longer, see `combine`.
 
         pooling: of the tokens' states; None: as the model says of itself, else their mean.
-        layers: 0 the embeddings' output, 1 the first layer's, -1 the last one's.
+        layers: 0 the embeddings' output, 1 the first layer's, -1 the last one's; see `Outputs.hidden_states`.
         combine: several layers' vectors are joined to a longer one, added up, or averaged.
         normalize: vectors get length 1, so that their products are cosines.
         long: a text of more than `max_length` tokens is cut, or read in windows.

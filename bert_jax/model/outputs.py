@@ -12,7 +12,8 @@ class Outputs(NamedTuple):
 
     Attributes:
         hidden_states: the embeddings, then each layer's output: each [B, L, E], in the dtype of the activations; those
-            of padding mean nothing.
+            of padding mean nothing. With pre_norm, the sums that layers add to, but for the last one, which is what
+            LayerNorm makes of its sum (as in Transformers' models of that kind).
         pooled: the first token's last state after the pooler's dense layer and tanh, [B, E].
         logits: float32. Of a model fine-tuned for a task: [B, outputs], [B, L, outputs] for tagging and qa, [B, texts]
             for choice, None for similarity. Of a pretrained one with its masked-LM head: [B, L, vocab_size], or

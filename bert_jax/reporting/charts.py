@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from bert_jax.objectives.metrics import Metric
+from bert_jax.reporting.reference import Band
 from bert_jax.reporting.run_history import Run
 
-Points = Sequence[tuple[int, float]]
+Points = Sequence[tuple[float, float]]
 
 
 def _percent(value: float) -> str:
@@ -68,6 +69,8 @@ class Chart:
     last_step: int
     others: Sequence[Points] = ()
     name: str = ""
+    band: Sequence[Band] = ()  # of a reference
+    band_name: str = ""
 
 
 def charts(run: Run, metrics: Sequence[Metric]) -> list[Chart]:

@@ -30,6 +30,19 @@ COLOURS = MappingProxyType(
         "train": "#9db3cf",
         "held-out": "#1d5bbf",
         "floor": "#b4530f",
+        "reference": "#8d6cab",
+    }
+)
+RUN_COLOURS = MappingProxyType(  # of several runs in one drawing
+    {
+        "run-1": "#2a66c4",
+        "run-2": "#c8501e",
+        "run-3": "#1a7f5a",
+        "run-4": "#8a3ea8",
+        "run-5": "#a97b08",
+        "run-6": "#0d8ba3",
+        "run-7": "#b8336a",
+        "run-8": "#5b5f66",
     }
 )
 WIDE, NARROW, HALF = (9.0, 3.4), (4.6, 3.4), (4.6, 2.7)  # inches; a page's column is about 9 of them
@@ -66,7 +79,7 @@ def as_svg(title: str, draw_into: Callable[[Axes], None], width: float, height: 
     element = re.sub(r'<g id="[^"]*"', "<g", element)
     label = f' role="img" aria-label="{escape(title)}"'
     element = re.sub(r' width="[^"]*pt" height="[^"]*pt"', lambda _: label, element, count=1)
-    for name, colour in COLOURS.items():
+    for name, colour in (COLOURS | RUN_COLOURS).items():
         element = element.replace(colour, f"var(--{name})")
     return element
 
@@ -100,7 +113,8 @@ def draw(axes: Axes, chart: Chart) -> None:
     """Draw the chart into `axes`."""
     _frame(axes, chart)
     _other_seeds(axes, chart)
-    train, held_out = _thin(chart.train), _thin(chart.held_out)
+    _band(axes, chart)
+    train, held_out = thin(chart.train), thin(chart.held_out)
     if train:
         colour = COLOURS["held-out" if chart.others else "train"]  # before those of other seeds
         axes.plot(*zip(*train, strict=True), color=colour, linewidth=1.6, label=chart.name or "training", zorder=3)
@@ -120,11 +134,11 @@ def draw(axes: Axes, chart: Chart) -> None:
     if chart.floor:
         _floor(axes, chart)
     _phases(axes, chart)
-    if (train and held_out) or chart.others:
+    if (train and held_out) or chart.others or chart.band:
         axes.legend(
             loc="lower left",
             bbox_to_anchor=(0, 1),
-            ncols=2,
+            ncols=3,
             frameon=False,
             labelcolor=COLOURS["ink"],
             fontsize=9,
@@ -137,7 +151,18 @@ def draw(axes: Axes, chart: Chart) -> None:
 def _other_seeds(axes: Axes, chart: Chart) -> None:
     for number, points in enumerate(chart.others[:_MOST_SEEDS]):
         label = "" if number else "other seeds"
-        axes.plot(*zip(*_thin(points), strict=True), color=COLOURS["train"], linewidth=0.8, label=label, zorder=2.5)
+        axes.plot(*zip(*thin(points), strict=True), color=COLOURS["train"], linewidth=0.8, label=label, zorder=2.5)
+
+
+def _band(axes: Axes, chart: Chart) -> None:
+    """The mean of a reference, and the interval of its seeds."""
+    if not chart.band:
+        return
+    steps = [each.step for each in chart.band]
+    low, mean, high = ([getattr(each, name) for each in chart.band] for name in ("low", "mean", "high"))
+    colour = COLOURS["reference"]
+    axes.fill_between(steps, low, high, color=colour, alpha=0.22, linewidth=0, zorder=2.2)
+    axes.plot(steps, mean, color=colour, linewidth=1.2, label=chart.band_name, zorder=2.4)
 
 
 def plain_frame(axes: Axes, across: str) -> None:
@@ -156,20 +181,21 @@ def _frame(axes: Axes, chart: Chart) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: chart.curve.tick(value)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: _steps(step)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: step_label(step)))
     axes.set_xlim(0, max(1, chart.last_step))
 
 
 def _vertical_range(axes: Axes, chart: Chart) -> None:
     """A little air around all that is drawn."""
     values = [value for points in (chart.train, chart.held_out, chart.floor, *chart.others) for _, value in points]
+    values += [each.mean for each in chart.band]
     low, high = min(values), max(values)
     low = 0 if chart.curve.from_zero else low
     air = 0.08 * (high - low) or 0.1 * abs(high) or 1
     axes.set_ylim(0 if chart.curve.from_zero else low - air, high + air)
 
 
-def _end_value(axes: Axes, point: tuple[int, float], text: str) -> None:
+def _end_value(axes: Axes, point: tuple[float, float], text: str) -> None:
     axes.annotate(
         text,
         point,
@@ -217,7 +243,7 @@ def _phases(axes: Axes, chart: Chart) -> None:
         )
 
 
-def _thin(points: Points) -> Points:
+def thin(points: Points) -> Points:
     """At most `_MOST_POINTS` points, each the mean of as many neighbours; the last one stays itself."""
     size = -(-len(points) // _MOST_POINTS)
     if size <= 1:
@@ -227,7 +253,8 @@ def _thin(points: Points) -> Points:
     return [*means, points[-1]]
 
 
-def _steps(step: float) -> str:
+def step_label(step: float) -> str:
+    """A number of steps below an axis."""
     if step < 10_000:
         return f"{step:,.0f}"
     return f"{step / 1e6:g}M" if step >= 1e6 else f"{step / 1e3:g}k"

@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS
-from bert_jax.reporting import fine_tuning_page, pretraining_page
+from bert_jax.reporting import comparison_page, fine_tuning_page, pretraining_page
+from bert_jax.reporting.comparison import Compared
 from bert_jax.reporting.figures import COLOURS
 from bert_jax.reporting.fine_tuning_files import is_fine_tuning
 from bert_jax.reporting.fine_tuning_history import read_fine_tuning
@@ -34,6 +35,15 @@ def write_report(workdir: epath.PathLike, output: epath.PathLike | None = None) 
     return output
 
 
+def write_comparison(runs: Sequence[Compared], output: epath.PathLike) -> epath.Path:
+    """Write the page of several runs over each other, and return its path."""
+    replace_text(
+        epath.Path(output),
+        _page("comparison_page.html", ", ".join(run.name for run in runs), {}, comparison_page.values(runs)),
+    )
+    return epath.Path(output)
+
+
 def run_and_metrics(workdir: epath.PathLike) -> tuple[Run, Sequence[Metric]]:
     """The run in `workdir`, of several seeds the best one's, and the metrics that it has; raises as above."""
     if not is_fine_tuning(workdir):
@@ -44,7 +54,7 @@ def run_and_metrics(workdir: epath.PathLike) -> tuple[Run, Sequence[Metric]]:
 
 def _pretraining(workdir: epath.PathLike) -> str:
     run = read_run(workdir)
-    return _page("pretraining_page.html", run.name, run.config, pretraining_page.values(run))
+    return _page("pretraining_page.html", run.name, run.config, pretraining_page.values(run, workdir))
 
 
 def _fine_tuning(workdir: epath.PathLike) -> str:

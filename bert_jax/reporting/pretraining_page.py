@@ -1,12 +1,17 @@
 """What only the page of a pretraining run shows; and what the run came to, for a reader who has never seen one."""
 
+import dataclasses
 import re
 from typing import Any
 
+from etils import epath
+
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS
-from bert_jax.reporting.charts import charts
+from bert_jax.reporting.charts import Chart, charts
 from bert_jax.reporting.facts import results, work
 from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
+from bert_jax.reporting.published import anchor_of
+from bert_jax.reporting.reference import Reference, band, reference_of, run_config, sentence
 from bert_jax.reporting.run_files import Filled
 from bert_jax.reporting.run_history import Run
 from bert_jax.reporting.sentences import MASKS, Guess, readable
@@ -15,9 +20,10 @@ HEADLINE = ALL_METRICS[0]
 _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
 
 
-def values(run: Run) -> dict[str, Any]:
+def values(run: Run, workdir: epath.PathLike) -> dict[str, Any]:
     """What pretraining_page.html shows of the run."""
-    drawn = charts(run, ALL_METRICS)
+    reference, config = reference_of(run, workdir), run_config(run)
+    drawn = [_beside(chart, reference) for chart in charts(run, ALL_METRICS)]
     main_chart = next((chart for chart in drawn if chart.curve.name == HEADLINE.name), None)
     return {
         "verdict": verdict(run),
@@ -28,8 +34,18 @@ def values(run: Run) -> dict[str, Any]:
         "main_chart": [drawing(main_chart, WIDE), drawing(main_chart, NARROW)] if main_chart else [],
         "charts": [(chart.curve.title, drawing(chart, HALF)) for chart in drawn if chart is not main_chart],
         "samples": [readable(sample) for sample in run.samples],
+        "reference": sentence(run, reference, HEADLINE) if reference else "",
+        "anchor": anchor_of(config) if config else "",
         "filled": [_filled(one) for one in run.filled],
     }
+
+
+def _beside(chart: Chart, reference: Reference | None) -> Chart:
+    """The chart over the curve of the reference, as far as the run has come."""
+    found = [each for each in band(reference, chart.curve.name) if each.step <= chart.last_step] if reference else []
+    if not reference or len(found) < 2:
+        return chart
+    return dataclasses.replace(chart, band=found, band_name=f"reference, {len(reference.seeds)} seeds")
 
 
 def _filled(one: Filled) -> dict[str, Any]:

@@ -50,8 +50,8 @@ weights = jax.device_put(dict(numpy.load("DIR/{weights}")))
 outputs = jax.jit(program.call)(weights, {{name: each.astype("int32") for name, each in inputs.items()}})
 ```
 
-Made by jax {version}. JAX promises that its releases of the next six months read it, and those of three weeks before:
-it is for serving, and the weights are what to keep.
+Made by jax {version}; to read it, jax.export needs the package flatbuffers. JAX promises that its releases of the next
+six months read it, and those of three weeks before: it is for serving, and the weights are what to keep.
 """
 _OF_ENCODING = {"input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask"}
 

@@ -149,7 +149,7 @@ def make_run(config: FineTuningConfig, directory: epath.Path, material: Material
         describe=_describe,
         open_logs=lambda step: _open_logs(directory, step),
         finish=functools.partial(_keep_last, best, feed.last_step, bool(material.files.dev)),
-        evaluate=_evaluation(program, material),
+        evaluate=_evaluation(program, config.model.max_position_embeddings, material),
         selection=best,
     )
     return run, best
@@ -184,13 +184,13 @@ def _keep_last(best: BestStep, step: int, has_dev: bool, params: Params) -> None
         best.keep(step, None, params)
 
 
-def _evaluation(program: Program, material: Material) -> Any:
+def _evaluation(program: Program, longest: int, material: Material) -> Any:
     """Run.evaluate: the task's scores on the dev file, beside its floors."""
     if material.dev is None:
         return lambda params, take: None
     task, rows, examples = material.files.task, material.dev, material.files.dev
     shardings = program.shardings["params"]
-    forward = Forward(program.model, program.mesh, shardings, per_token=task.reads_all_tokens)
+    forward = Forward(program.model, longest, program.mesh, shardings, per_token=task.reads_all_tokens)
 
     def evaluate(params: Params, take: Callable[[Iterable[Any]], Iterator[Any]]) -> dict[str, float]:
         outputs = forward.outputs(params, rows, take)

@@ -13,7 +13,7 @@ from bert_jax.model.functional import Model, Params, Path, path_of
 
 
 def depth(path: Path, layers: int) -> int:
-    """0 for the embeddings, 1 for the first layer ..., `layers` + 1 for pooler and head."""
+    """0 for the embeddings, 1 for the first layer ..., `layers` + 1 behind them: for final_norm, pooler, head."""
     layer = next((int(found[1]) for name in path if (found := re.fullmatch(r"layer_(\d+)", name))), None)
     if layer is not None:
         return layer + 1
@@ -51,6 +51,6 @@ def freeze(model: Model, layers: int, frozen: int) -> Model:
 
 
 def without_fresh(arrays: Mapping[str, np.ndarray], layers: int, fresh: int) -> dict[str, np.ndarray]:
-    """The arrays by our paths without those of the `fresh` top layers, and of the pooler if there are any of these."""
+    """The arrays by our paths without those of the `fresh` top layers, and of what is behind, if there are any."""
     most = layers - fresh if fresh else layers + 1
     return {path: array for path, array in arrays.items() if depth(tuple(path.split("/")), layers) <= most}

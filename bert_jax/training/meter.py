@@ -15,6 +15,8 @@ class Interval:
     totals: dict[str, float] = dataclasses.field(default_factory=dict)  # sums over the steps that count
     steps: int = 0  # that count
     skipped_steps: int = 0
+    tokens: int = 0  # of all steps, padding included
+    flops: int = 0
     timed_tokens: int = 0  # of the steps whose time is among the seconds
     timed_flops: int = 0
     seconds: float = 0.0
@@ -81,6 +83,8 @@ class Meter:
         values = {name: float(value) for name, value in jax.device_get(sums).items()}
         self._count_time()
         interval = self.interval
+        interval.tokens += self._waiting_size[0]
+        interval.flops += self._waiting_size[1]
         if values["skipped"]:  # it is in no mean, since the weights never saw it
             interval.skipped_steps += 1
         else:
@@ -118,6 +122,8 @@ class Meter:
         values |= {name: interval.totals[name] / interval.steps for name in gradient_norms}
         values |= {name: last[name] for name in last if name.startswith("update_norm") and last["update_norm"]}
         values["skipped_steps"] = interval.skipped_steps
+        if interval.tokens:
+            values["flops_per_token"] = interval.flops / interval.tokens
         if interval.seconds > 0:
             values["input_wait_share"] = min(1.0, interval.input_wait / interval.seconds)
             values["tokens_per_second"] = interval.timed_tokens / interval.seconds

@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from bert_jax.config import Config, ModelConfig, bert_base
+from bert_jax.config import LAYERS_OF_BERT, Config, ModelConfig, bert_base
 from bert_jax.config.check import require
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import ForeignWeights
@@ -25,9 +25,12 @@ from bert_jax.training.warm_start import FirstWeights, is_another, vocabulary_to
 from bert_jax.workdir.run_directory import has_checkpoint
 
 FILE = "teacher.json"  # in a workdir: what is known of the teacher, from the run's begin
-POSITIONS, TOKEN_TYPES = (f"encoder/embeddings/{name}/embedding" for name in ("position", "token_type"))
+WORDS, POSITIONS, TOKEN_TYPES = (f"encoder/embeddings/{name}/embedding" for name in ("word", "position", "token_type"))
 # What a student needs equal to its teacher's, to begin as some of its layers.
-SAME_TO_BEGIN = ("hidden_size", "embedding_size", "num_attention_heads", "intermediate_size", "hidden_act")
+SAME_TO_BEGIN = (
+    *("hidden_size", "embedding_size", "num_attention_heads", "intermediate_size", "hidden_act"),
+    *LAYERS_OF_BERT,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +60,7 @@ def read_teacher(config: Config, records: Tokenizer) -> Teacher:
     """
     path, flag = epath.Path(config.teacher), f"--config.teacher={config.teacher}"
     try:
-        found = read_pretrained(path, config.model, WITH_MASKED_LM)
+        found = read_pretrained(path, _left_open(config.model), WITH_MASKED_LM)
     except UserError as error:
         raise UserError(f"--config.teacher: {error}") from None
     weights = drop_surplus_rows(ForeignWeights(dict(found.arrays), found.config, []), config.model, path)
@@ -79,12 +82,17 @@ def architecture(config: Config) -> ModelConfig | None:
         return None
     theirs = bert_base()
     if epath.Path(config.teacher).exists():
-        theirs = read_pretrained(config.teacher, config.model, WITH_MASKED_LM).config
+        theirs = read_pretrained(config.teacher, _left_open(config.model), WITH_MASKED_LM).config
     else:
         logging.warning("--config.teacher=%s is not there: planned for a BERT-base as teacher", config.teacher)
     theirs = dataclasses.replace(theirs, vocab_size=config.model.vocab_size)
     _check_sizes(f"--config.teacher={config.teacher}", theirs, config)
     return theirs
+
+
+def _left_open(student: ModelConfig) -> ModelConfig:
+    """What a single file does not say of itself is as the student has it, but for layers that no such file has."""
+    return dataclasses.replace(student, **LAYERS_OF_BERT)
 
 
 def _check_vocabulary(
@@ -123,7 +131,8 @@ def _check_sizes(flag: str, theirs: ModelConfig, config: Config) -> None:
 def student_weights(teacher: Teacher, config: Config) -> FirstWeights:
     """Of a student that begins as some of the teacher's layers, with its embeddings and the words' biases.
 
-    Where the student has no token types, the teacher's first is added to the positions: a text alone is embedded as the
+    With pre_norm, the LayerNorm behind its last layer is the teacher's. Where the student has no token types, the
+    teacher's first is added to the positions, or to the words if there are none: a text alone is embedded as the
     teacher embeds it (the original leaves the type out). Positions beyond the student's are left out.
     """
     ours, settings = config.model, config.distillation
@@ -132,7 +141,8 @@ def student_weights(teacher: Teacher, config: Config) -> FirstWeights:
         f"encoder/layer_{mine}/": f"encoder/layer_{teacher.config.distinct_layer(number)}/"
         for mine, number in enumerate(layers)
     }
-    sources |= {"encoder/embeddings/": "encoder/embeddings/", "masked_lm/output_bias": "masked_lm/output_bias"}
+    same = ["encoder/embeddings/", "encoder/final_norm/", "masked_lm/output_bias"]
+    sources |= dict(zip(same, same, strict=True))
     if settings.init_transform:
         sources |= {"masked_lm/": "masked_lm/"}
     arrays = {
@@ -141,9 +151,13 @@ def student_weights(teacher: Teacher, config: Config) -> FirstWeights:
         for name, array in teacher.arrays.items()
         if name.startswith(theirs)
     }
+    has_positions = POSITIONS in arrays
     if not ours.type_vocab_size and TOKEN_TYPES in arrays:
-        arrays[POSITIONS] = arrays[POSITIONS] + arrays.pop(TOKEN_TYPES)[:1]
-    arrays[POSITIONS] = arrays[POSITIONS][: ours.max_position_embeddings]
+        # In the words it adds the same number to a token's logits of all words, which a softmax does not see.
+        table = POSITIONS if has_positions else WORDS
+        arrays[table] = arrays[table] + arrays.pop(TOKEN_TYPES)[:1]
+    if has_positions:
+        arrays[POSITIONS] = arrays[POSITIONS][: ours.max_position_embeddings]
     logging.info("the student begins as layers %s of %s", settings.init_layers, teacher.path)
     return FirstWeights(arrays, None)
 

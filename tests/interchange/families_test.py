@@ -27,6 +27,7 @@ from tests.random_params import random_params
 
 NO_PAIRS = {"type_vocab_size": 0, "next_sentence": False}
 OF_OURS = {"roberta": {**NO_PAIRS, "layer_norm_eps": 1e-5}, "distilbert": NO_PAIRS}
+ROTARY = {**NO_PAIRS, "position_embedding": "rotary"}
 OF_ALBERT = {"num_hidden_layers": 4, "num_hidden_groups": 2}
 # The class of transformers -> settings beside those of workdirs.MODEL.
 CASES = {
@@ -35,6 +36,7 @@ CASES = {
     "AlbertForMaskedLM": {"num_hidden_groups": 1, "next_sentence": False},  # of tables that are as wide as layers
     "DistilBertForMaskedLM": OF_OURS["distilbert"],
     "BertForMaskedLM": {"next_sentence": False},
+    "RoFormerForMaskedLM": {"next_sentence": False, "position_embedding": "rotary"},
 }
 SETTINGS = ModelConfig(vocab_size=7, hidden_size=8, num_attention_heads=8)  # of quite another model
 
@@ -125,14 +127,17 @@ def test_a_single_file_is_known_by_its_names(case, tmp_path):
     state_dict = to_huggingface(params, config, family_of(config), pad_id=1)  # as in all that was published
     file = tmp_path / "weights.safetensors"
     safetensors.torch.save_file({name: torch.from_numpy(array) for name, array in state_dict.items()}, file)
-    found = read_huggingface(file, dataclasses.replace(config, vocab_size=9, max_position_embeddings=9))
+    unsaid = {} if config.position_embedding == "rotary" else {"max_position_embeddings": 9}
+    found = read_huggingface(file, dataclasses.replace(config, vocab_size=9, **unsaid))
     assert_read(found, config, params)
 
 
-@pytest.mark.parametrize("family", ["roberta", "albert", "distilbert"])
+@pytest.mark.parametrize("family", ["roberta", "albert", "distilbert", "roformer"])
 @pytest.mark.parametrize("kind", ["classification", "regression", "tagging", "qa", "choice", "similarity"])
 def test_fine_tuned_models(workdirs, tmp_path, family, kind):
-    of_family = {**OF_OURS, "albert": CASES["AlbertForPreTraining"]}[family]
+    of_family = {**OF_OURS, "albert": CASES["AlbertForPreTraining"], "roformer": ROTARY}[family]
+    if family == "roformer" and CLASSES[kind].head in ("sequence", "choice"):
+        pytest.skip("has heads of its own")
     config = dataclasses.replace(workdirs.MODEL, **of_family)
     workdirs.write_workdir(tmp_path / "run", kind, config)
     (tmp_path / "hf").mkdir()
@@ -220,6 +225,15 @@ def test_what_another_family_has_no_place_for(workdirs, caplog):
         chosen_family(dataclasses.replace(bert, **OF_OURS["roberta"]), "distilbert")
     with pytest.raises(UserError, match="DistilBERT's head of a text computes otherwise than ours"):
         chosen_family(bert, "distilbert", "sequence")
+    rotary = dataclasses.replace(bert, **ROTARY)
+    with pytest.raises(UserError, match="BERT has no place for position_embedding=rotary; give --family=roformer"):
+        chosen_family(rotary, "bert")
+    with pytest.raises(UserError, match="RoFormer has no place for position_embedding=learned; give --family=bert"):
+        chosen_family(bert, "roformer")
+    with pytest.raises(UserError, match="RoFormer's head of a text computes otherwise than ours; give --format=stab"):
+        chosen_family(rotary, None, "sequence")
+    with pytest.raises(UserError, match="no place for position_embedding=rotary, num_hidden_groups=1; give --format"):
+        chosen_family(dataclasses.replace(rotary, num_hidden_groups=1), None)
     assert not caplog.records
     assert chosen_family(bert, "distilbert") is FAMILIES["distilbert"]
     assert "token types (all tokens are taken to be of the first) and the pooler and the head of pairs" in caplog.text

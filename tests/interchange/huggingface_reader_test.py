@@ -404,7 +404,9 @@ def test_a_config_of_another_model_is_refused(tmp_path, torch_model):
     torch_model.save_pretrained(tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(values | {"model_type": "electra"}))
-    with pytest.raises(UserError, match="model_type='electra'; only bert, roberta, albert, distilbert can be read"):
+    with pytest.raises(
+        UserError, match="model_type='electra'; only bert, roberta, albert, distilbert, roformer can be read"
+    ):
         read_huggingface(tmp_path, ELSEWHERE)
 
 

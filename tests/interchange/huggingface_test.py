@@ -45,6 +45,7 @@ OTHERS = {
     "attention_probs_dropout_prob": 0.2,
     "initializer_range": 0.03,
     "layer_norm_eps": 1e-5,
+    "position_embedding": "rotary",
 }
 
 
@@ -54,7 +55,6 @@ UNLIKE_BERT = {
     "pre_norm": True,
     "gated_feed_forward": True,
     "use_bias": False,
-    "position_embedding": "rotary",
 }
 
 

@@ -20,14 +20,14 @@ def card(model_config):
     tokenizer = Tokenizer(WordPiece(TOKENS, lowercase=False), made_by={"input": ["corpus.txt"]})
     config = Config(model=model_config, phases=(PhaseConfig(900, 256, 128), PhaseConfig(1000, 128, 512)))
 
-    def make(library="transformers", **changes):
+    def make(library="transformers", model=model_config, **changes):
         description = {
             "config": json.loads(to_json(config)),
             "data": {"inputs": [["corpus.txt", 99, "0123"]], "options": {"dupe_factor": 5}},
             "versions": {"bert_jax": "0.1.0"},
         }
         trained = Trained(step=1234, params={}, description=description, validation={})
-        return model_card(dataclasses.replace(trained, **changes), model_config, tokenizer, library)
+        return model_card(dataclasses.replace(trained, **changes), model, tokenizer, library)
 
     return make
 
@@ -58,6 +58,12 @@ def test_a_score_that_was_no_number_is_left_out(card):
     assert "| masked_lm_loss | 2.0000 |" in text
     assert "| loss |" not in text
     assert "7.5" not in text
+
+
+def test_layers_that_are_not_berts_are_named(card, model_config):
+    assert "Other than" not in card()
+    text = card(model=dataclasses.replace(model_config, use_bias=False, position_embedding="rotary"))
+    assert "2 token types.\nOther than in BERT: use_bias=False, position_embedding=rotary.\n" in text
 
 
 def test_what_the_files_are_for(card):

@@ -1,10 +1,12 @@
 """Weights as an .npz file: everything is in it, and nothing in it depends on when it was written."""
 
+import dataclasses
 import json
 import zipfile
 
 import jax
 import numpy as np
+import pytest
 from etils import epath
 
 from bert_jax.config import ModelConfig
@@ -14,9 +16,12 @@ from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.wordpiece import WordPiece
 from bert_jax.workdir.trained import Trained
+from tests.layer_fields import FIELDS
 
 
-def test_weights_settings_and_tokenizer(tmp_path, model_config):
+@pytest.mark.parametrize("fields", [{}, FIELDS], ids=["", "unlike BERT"])
+def test_weights_settings_and_tokenizer(tmp_path, model_config, fields):
+    model_config = dataclasses.replace(model_config, **fields)
     tokenizer = Tokenizer(WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"], lowercase=False))
     random = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: random.normal(0, 1, leaf.shape), pretraining_model(model_config).abstract_params)

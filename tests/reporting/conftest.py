@@ -49,3 +49,16 @@ class Page(HTMLParser):
 def parsed():
     """parsed(path) -> its Page."""
     return lambda path: Page(path.read_text())
+
+
+@pytest.fixture(scope="session")
+def seeds(chain, made_once):
+    """Runs as `finished_run`, seed 0, with two other seeds."""
+
+    def make(directory):
+        for seed in (1, 2):
+            flags = [f"--config.train.seed={seed}", "--config.evaluation.every_steps=10"]
+            chain.pretrain(directory / f"seed_{seed}", *flags)
+
+    directory = made_once("seeds", make)
+    return [directory / "seed_1", directory / "seed_2"]

@@ -8,8 +8,16 @@ import sys
 import jax
 import numpy as np
 import pytest
+from etils import epath
+from jax import export
 
+from bert_jax.interchange.exports import Wanted, write_pretrained
 from bert_jax.model.pretraining import pretraining_model
+from bert_jax.serving.options import Options
+from bert_jax.serving.programs import program_writer
+from bert_jax.workdir.trained import Trained
+from tests.layer_fields import FIELDS
+from tests.random_params import random_params
 
 PROGRAM = """
 import json, sys
@@ -79,6 +87,25 @@ def test_heads_of_tasks(workdirs, served_task, configs, elsewhere, batch):
         assert about["task"] is None if kind == "similarity" else about["task"]["kind"] == kind
         assert (directory / "tokenizer.json").exists()
     assert about["max_length"] == workdirs.MAX_LENGTH
+
+
+@pytest.mark.parametrize("types", [1, 2])
+def test_layers_that_are_not_berts(workdirs, configs, batch, tmp_path, types):
+    """At two lengths; of one token type there are no token_type_ids, and no positions that it could be added to."""
+    config = dataclasses.replace(configs["bert"], type_vocab_size=types, **FIELDS)
+    params = random_params(config)
+    wanted = Wanted("stablehlo", write_program=program_writer("stablehlo", Options()))
+    write_pretrained(epath.Path(tmp_path), Trained(1, params, {}, {}), config, workdirs.TOKENIZER, wanted)
+    program = export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
+    weights, about = dict(np.load(tmp_path / "params.npz")), json.loads((tmp_path / "program.json").read_text())
+    assert "encoder/layer_1/gate/kernel" in weights
+    for length in (48, 20):
+        given = {name: array[:, :length] for name, array in batch().items()}
+        if types == 1:
+            given["segment_ids"] = np.zeros_like(given["segment_ids"])
+        inputs = {name: given[name.replace("token_type", "segment")] for name in about["inputs"]}
+        assert ("token_type_ids" in inputs) == (types == 2)
+        assert_close(program.call(weights, inputs)["logits"], masked_words(params, config, given))
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from bert_jax.interchange.renames import flatten
 from bert_jax.model.tasks import task_model
 from bert_jax.training.layer_rates import freeze, rates, without_fresh
 from bert_jax.training.optimizer import make_optimizer
+from tests.layer_fields import FIELDS
 
 LAYERS = 2
 
@@ -35,6 +38,16 @@ def test_rates_fall_from_the_head_down(model):
     """ELECTRA's: rate * decay ** (layers + 1 - depth), the embeddings being depth 0 and the head the last."""
     found = by_part(rates(model.abstract_params, LAYERS, 0.5, -1))
     assert found == {"embeddings": 0.125, "layer 0": 0.25, "layer 1": 0.5, "pooler": 1.0, "head": 1.0}
+
+
+def test_a_gate_is_of_its_layer_and_the_norm_behind_them_is_not(model_config):
+    model = task_model("token", 3, dataclasses.replace(model_config, **FIELDS))
+    found = flatten(rates(model.abstract_params, LAYERS, 0.5, 1))
+    expected = {"layer_0/gate/kernel": 0.0, "layer_1/gate/kernel": 0.5, "final_norm/scale": 1.0}
+    assert {path: found[f"encoder/{path}"] for path in expected} == expected
+    kept = without_fresh(dict.fromkeys(found, np.zeros(1)), LAYERS, 1)
+    assert "encoder/layer_0/gate/kernel" in kept
+    assert not [path for path in kept if "layer_1" in path or "final_norm" in path]
 
 
 @pytest.mark.slow

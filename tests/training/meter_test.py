@@ -82,6 +82,7 @@ def meter_values(loss):
         "next_sentence_accuracy": 1.0,
         "gradient_norm": loss,
         "skipped_steps": 0,
+        "flops_per_token": 300 / 64,
     }
 
 

@@ -49,6 +49,7 @@ def test_tensorboard_and_json_have_the_same_series(monitored):
         "learning_rate",
         "tokens_per_second",
         "mfu",
+        "flops_per_token",
         "input_wait_share",
         "skipped_steps",
         "loss_spikes",

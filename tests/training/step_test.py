@@ -18,6 +18,7 @@ from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import clip, make_optimizer
 from bert_jax.training.state import state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
+from tests.layer_fields import FIELDS
 
 ROWS, STEPS = 16, 3
 PAPER = "paper"  # its optimizer, at a rate that moves the weights at once
@@ -108,6 +109,29 @@ def test_eight_devices_are_one_with_dropout(one_layer, params, batches, on_one_d
 @pytest.mark.parametrize("remat", [pytest.param("dots", marks=pytest.mark.slow), "full"])
 def test_recomputed_layers_change_nothing(one_layer, params, batches, on_one_device, remat):
     assert_same_run(Run(one_layer, (1, 1, 1), remat=remat).steps(params, batches), on_one_device)
+
+
+@pytest.fixture(scope="module")
+def unlike_bert(one_layer, batches):
+    """The config with all fields of layers that are not BERT's, fresh weights, and what one device makes of them."""
+    config = dataclasses.replace(one_layer, **FIELDS)
+    params = jax.tree.map(np.asarray, jax.jit(pretraining_model(config).init)(jax.random.key(0)))
+    return config, params, Run(config, (1, 1, 1)).steps(params, batches)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "remat"),
+    [
+        ((2, 2, 2), "full"),
+        *(pytest.param((8, 1, 1), remat, marks=pytest.mark.slow) for remat in ("none", "dots")),
+        pytest.param((1, 8, 1), "none", marks=pytest.mark.slow),
+        pytest.param((1, 1, 8), "dots", marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_layers_that_are_not_berts_are_the_same_on_eight_devices(unlike_bert, batches, sizes, remat):
+    config, params, expected = unlike_bert
+    assert_same_run(Run(config, sizes, remat=remat).steps(params, batches), expected)
 
 
 def test_bfloat16_computes_nearly_the_same_with_float32_weights(one_layer, params, batches, on_one_device):

@@ -12,6 +12,8 @@ from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.distillation import distillation_model
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher, read_teacher, student_weights
+from tests.layer_fields import FIELDS
+from tests.random_params import random_params
 
 transformers = pytest.importorskip("transformers")
 POSITIONS = "encoder/embeddings/position/embedding"
@@ -85,10 +87,45 @@ def test_a_whole_copy_is_its_teacher(config, records, make_batch):
     np.testing.assert_allclose(mine.logits.masked_lm, theirs.logits.masked_lm, rtol=0, atol=2e-6)
 
 
+def test_a_whole_copy_of_a_teacher_that_is_not_like_bert(config, make_batch):
+    """It has token types and the student none: states of all layers and the words' probabilities are its own."""
+    config.model = dataclasses.replace(config.model, num_hidden_layers=3, initializer_range=0.2, **FIELDS)
+    config.distillation = DistillationConfig(init_layers="0,1,2", init_transform=True)
+    its_config = dataclasses.replace(config.model, type_vocab_size=2)
+    its = random_params(its_config)
+    first = student_weights(Teacher("here", flatten(its), its_config), config).params
+    wanted = flatten(distillation_model(config.model).abstract_params)
+    assert {path: array.shape for path, array in first.items()} == {path: leaf.shape for path, leaf in wanted.items()}
+    batch = make_batch(2)
+    inputs = (batch["input_ids"], batch["input_mask"], 0 * batch["segment_ids"], batch["masked_lm_positions"])
+    both = (config.model, nest(first)), (its_config, its)
+    mine, theirs = (jax.jit(distillation_model(each).apply)(params, *inputs) for each, params in both)
+    for ours, other in zip(mine.layers, theirs.layers, strict=True):
+        np.testing.assert_allclose(ours, other, rtol=0, atol=2e-5)
+    words = (jax.nn.softmax(each.logits.masked_lm) for each in (mine, theirs))
+    np.testing.assert_allclose(*words, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["directory", "file"])
+def test_a_student_that_is_not_like_bert_has_bert_for_a_teacher(config, bert, records, tmp_path, whole):
+    """It begins afresh then; a file, which does not say its settings, is not read by those of such a student."""
+    if not whole:
+        write_vocabulary(tmp_path, "letter")
+        (tmp_path / "model.safetensors").write_bytes((bert / "model.safetensors").read_bytes())
+        config.teacher = str(tmp_path / "model.safetensors")
+    config.model, config.distillation = dataclasses.replace(config.model, **FIELDS), DistillationConfig()
+    teacher = read_teacher(config, records)
+    assert (teacher.config.unlike_bert, teacher.config.hidden_size) == ({}, 32)
+    assert POSITIONS in teacher.arrays
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"model": {"hidden_size": 64}}, r"--config.model.hidden_size=64 cannot be used; give 32 as the teacher has"),
+        ({"model": {"pre_norm": True}}, r"--config.model.pre_norm=True cannot be used; give False as the teacher has"),
+        ({"model": {"use_bias": False}}, r"--config.model.use_bias=False cannot be used; give True as the teacher has"),
+        ({"model": {"position_embedding": "rotary"}}, r"position_embedding=rotary .*; give learned as the teacher has"),
         ({"model": {"intermediate_size": 32}}, r"--config.model.intermediate_size=32 .*give 64 as the teacher has"),
         ({"model": {"vocab_size": 90}}, r"--config.teacher=.* has another vocabulary than the records; .*--vocab="),
         ({"distillation": {"init_layers": "0,2"}}, r"init_layers=0,2 cannot be used; give 3 of .* from 0 to 5"),

@@ -15,6 +15,7 @@ from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import TENSORFLOW
 from bert_jax.interchange.huggingface import from_huggingface
+from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import flatten, nest, to_theirs
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
@@ -28,6 +29,7 @@ from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start
 from bert_jax.workdir.checkpoints import Checkpoints
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import read_trained
+from tests.layer_fields import FIELDS
 
 RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 transformers = pytest.importorskip("transformers")
@@ -102,6 +104,37 @@ def test_another_architecture_is_refused(model_config, tmp_path, change, remedy)
     other = ModelConfig(**{**vars(model_config), **change})
     with pytest.raises(UserError, match=remedy):
         read_weights(tmp_path, False, other, RECORDS)
+
+
+@pytest.mark.parametrize("file", ["config.json", "weights.safetensors", "bert_model.ckpt.index"])
+@pytest.mark.parametrize("name", FIELDS)
+def test_layers_that_are_not_berts_are_not_in_berts_files(model_config, tmp_path, file, name):
+    """Refused before the weights, which are none here, are read."""
+    for each in {file, "model.safetensors" if file == "config.json" else file}:
+        (tmp_path / each).write_text("{}")
+    other = ModelConfig(**vars(model_config) | {name: FIELDS[name]})
+    plain = getattr(model_config, name)
+    path = tmp_path / file if file == "weights.safetensors" else tmp_path
+    said = rf"layers of BERT or its family, which are not of {name}={FIELDS[name]}; give {name}={plain}, or a workdir"
+    with pytest.raises(UserError, match=said) as error:
+        read_weights(path, False, other, RECORDS)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=said):
+        read_pretrained(path, other)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_run_with_other_layers_is_refused(workdirs, tmp_path, name):
+    """Also in the other direction."""
+    plain, value = getattr(workdirs.MODEL, name), FIELDS[name]
+    changed = ModelConfig(**vars(workdirs.MODEL) | {name: value})
+    for number, (theirs, ours) in enumerate([(workdirs.MODEL, changed), (changed, workdirs.MODEL)]):
+        workdirs.write_workdir(tmp_path / f"{number}", "classification", theirs)
+        was, here = (plain, value) if theirs is workdirs.MODEL else (value, plain)
+        said = rf"does not fit this run: {name}={was} \(here {here}\); give --config.model.{name}={was}$"
+        with pytest.raises(UserError, match=said):
+            read_weights(tmp_path / f"{number}", False, ours, workdirs.TOKENIZER)
+        assert read_weights(tmp_path / f"{number}", False, theirs, workdirs.TOKENIZER).params
 
 
 def test_all_that_differs_is_one_message_with_what_to_give(model_config, tmp_path):

@@ -1,0 +1,58 @@
+"""What a run was trained and is scored on: its vocabulary and its records, told apart from others by digests."""
+
+import contextlib
+import dataclasses
+
+from etils import epath
+
+from bert_jax.errors import UserError
+from bert_jax.reporting.run_files import REMEDY, Count
+from bert_jax.storage.json_file import check_schema, read_json
+from bert_jax.workdir.checkpoint_files import read_description, steps_in
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitDigest:
+    """Of "train" or "validation": a digest of its records in their order (data/source.py)."""
+
+    num_records: Count
+    digest: str
+
+
+PhaseRecords = dict[str, SplitDigest]  # by split
+
+
+@dataclasses.dataclass(frozen=True)
+class _Phase:
+    splits: PhaseRecords = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Description:
+    """What is read here of the JSON beside a checkpoint."""
+
+    records: list[_Phase] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Vocabulary:
+    fingerprint: str = ""
+
+
+def read_records(workdir: epath.PathLike) -> list[PhaseRecords]:
+    """The records of each phase, as the newest checkpoint says; [] before there is one, or if it is of a version that
+    did not.
+    """
+    directory = epath.Path(workdir) / "checkpoints"
+    for step in reversed(steps_in(directory)):
+        path = directory / str(step)
+        with contextlib.suppress(OSError, UserError):  # damaged, or just being deleted by the run
+            description = check_schema(read_description(path), _Description, str(path), REMEDY)
+            return [phase.splits for phase in description.records if phase.splits]
+    return []
+
+
+def read_fingerprint(workdir: epath.PathLike) -> str:
+    """The vocabulary's fingerprint; "" if the run has not written it yet."""
+    path = epath.Path(workdir) / "tokenizer" / "vocabulary.json"
+    return read_json(path, _Vocabulary, REMEDY).fingerprint if path.exists() else ""

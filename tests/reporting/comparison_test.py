@@ -1,0 +1,135 @@
+"""Runs over each other: who spent how much to get where, what does not compare, and the page of real runs."""
+
+import dataclasses
+
+import pytest
+
+from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig
+from bert_jax.errors import UserError
+from bert_jax.reporting.comparison import (
+    Compared,
+    differing_settings,
+    not_comparable,
+    read_compared,
+    worst,
+)
+from bert_jax.reporting.comparison_figures import save_comparison, style
+from bert_jax.reporting.comparison_page import values, verdict
+from bert_jax.reporting.run_history import Run
+from bert_jax.reporting.run_records import SplitDigest
+
+CONFIG = Config(phases=(PhaseConfig(steps=100, global_batch_size=8, max_seq_length=128),))
+RECORDS = ({"train": SplitDigest(900, "a"), "validation": SplitDigest(100, "b")},)
+
+
+def compared(name, *held_out, rate=1024, flops=10, config=CONFIG, vocabulary="v", records=RECORDS):
+    """A run with a step a second at that rate."""
+    lines = [{"split": "validation", "step": step, "time": 0.0, "masked_lm_loss": loss} for step, loss in held_out]
+    last = max((step for step, _ in held_out), default=10)
+    spent = {"tokens_per_second": rate} | ({"flops_per_token": flops} if flops else {})
+    lines.append({"split": "train", "step": last, "time": 0.0, "masked_lm_loss": 9.0, **spent})
+    run = Run(name, {"phases": [dataclasses.asdict(phase) for phase in config.phases]}, lines, [])
+    return Compared(name, run, config, vocabulary, records)
+
+
+SLOW = compared("slow", (20, 6.0), (60, 5.0), (100, 4.0))
+QUICK = compared("quick", (20, 5.0), (40, 3.0), rate=512)
+
+
+def test_when_a_loss_is_reached():
+    assert SLOW.reached(6.5).step == 20
+    assert SLOW.reached(5.0).step == 60
+    spent = QUICK.reached(4.0)  # half way from 5 to 3
+    assert (spent.step, spent.tokens, spent.seconds, spent.flops) == (30, 30 * 1024, 60, 30 * 10240)
+    assert SLOW.reached(3.9) is None
+
+
+def test_the_verdict_goes_by_training_time():
+    assert worst([QUICK, SLOW]) is SLOW
+    assert verdict([SLOW, QUICK], []) == (
+        "quick reaches held-out loss 4.00, where slow ended after 1 min 40 s, in 1 min 0 s: 60% of the training time."
+    )
+    crawling = compared("crawling", (20, 5.0), (40, 3.0), rate=100)
+    assert verdict([SLOW, crawling], []).startswith("No run reaches held-out loss 4.00, where slow ended")
+    assert "has no rates" in verdict([compared("old", (20, 6.0), rate=None), QUICK], [])
+    assert "Fewer than two" in verdict([SLOW, compared("new")], [])
+    assert values([SLOW, compared("new")])["reached"] == []
+    assert verdict([dataclasses.replace(SLOW, config=Config()), QUICK], []).count("slow is") == 1  # not at its end
+
+
+def test_losses_of_other_words_are_told_apart():
+    other_masks = dataclasses.replace(CONFIG, data=DataConfig(masking="bert", masked_lm_prob=0.4))
+    fewer = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(max_batches=3))
+    all_of_them = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(max_batches=13))  # of 8, which is 104
+    of_others = [{"validation": SplitDigest(100, "c")}]
+    for other, said in (
+        (compared("b", (20, 5.0), vocabulary="w"), "different vocabularies"),
+        (compared("b", (20, 5.0), records=of_others), "held-out records"),
+        (compared("b", (20, 5.0), config=other_masks), "masks by different rules"),
+        (compared("b", (20, 5.0), config=fewer), "different parts"),
+    ):
+        (remark,) = not_comparable([SLOW, other])
+        assert said in remark
+        shown = values([SLOW, other])
+        assert shown["reached"] == []
+        assert "not of the same words" in shown["verdict"]
+    with_theirs = dataclasses.replace(other_masks, evaluation=EvaluationConfig(records="records"))
+    for same in (
+        QUICK,
+        compared("b", config=with_theirs),
+        compared("b", vocabulary="", records=()),
+        compared("b", config=all_of_them),
+    ):
+        assert not_comparable([SLOW, same]) == []
+
+
+def test_settings_that_differ():
+    steps = (PhaseConfig(steps=50, global_batch_size=8, max_seq_length=128),)
+    other = Config(phases=steps, optimizer=OptimizerConfig(muon=True), train=TrainConfig(log_every_steps=7))
+    found = differing_settings([SLOW, compared("b", config=other), SLOW])
+    assert found == [("phases[0].steps", [100, 50, 100]), ("optimizer.muon", [False, True, False])]
+    assert differing_settings([SLOW, QUICK]) == []
+
+
+def test_flops_that_are_not_known():
+    shown = values([SLOW, compared("old", (20, 5.0), (40, 3.0), flops=None)])
+    assert shown["no_flops"] == ["old"]
+    assert [title for title, _ in shown["charts"]] == ["By steps", "By tokens", "By training time"]
+    assert shown["reached"][1][2][3] == ("–", "")
+
+
+def test_many_runs_have_looks_of_their_own(tmp_path):
+    assert len({repr(style(number)) for number in range(20)}) == 20
+    save_comparison([SLOW, QUICK], tmp_path / "runs.png")
+    assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
+    save_comparison([compared("new"), compared("newer")], tmp_path / "runs.svg")
+
+
+def test_the_page_of_two_real_runs(chain, finished_run, seeds, tmp_path, parsed):
+    output, picture = tmp_path / "page.html", tmp_path / "picture.svg"
+    done = chain.run("report", f"--compare={finished_run},{seeds[0]}", f"--output={output}", f"--picture={picture}")
+    assert done.stdout == f"report: {output}\n"
+    page = parsed(output)
+    words = page.words()
+    for part in ("runs compared: train, seed_1", "By steps", "By tokens", "By training time", "By FLOPs"):
+        assert part in words
+    assert "where train ended" in words or "where seed_1 ended" in words
+    assert page.cells[-2:] == ["0", "1"]  # the seed, in which alone they differ
+    assert page.tags.count("svg") == 4
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert picture.read_text().startswith("<?xml")
+
+
+def test_wrong_directories_are_one_line(chain, finished_run, tmp_path):
+    (tmp_path / "config.json").write_text('{"task": {"kind": "classification"}}')
+    for directories, said in (
+        ([finished_run], "give two different workdirs"),
+        ([finished_run, finished_run], "twice"),
+        ([finished_run, tmp_path / "nothing"], "has no config.json"),
+        ([finished_run, tmp_path], "is the workdir of a fine-tuning"),
+    ):
+        with pytest.raises(UserError, match=said):
+            read_compared([str(directory) for directory in directories])
+    done = chain.run("report", f"--compare={finished_run},{tmp_path}", check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "--output" in done.stderr
