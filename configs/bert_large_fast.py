@@ -1,4 +1,4 @@
-"""BERT-large for a third of the paper's computation, by the recipe that was found on small models. Not run at this size.
+"""BERT-large for a third of the paper's computation, by a recipe that was found on small models. Not run at this size.
 
     python -m bert_jax.build_records --input=TEXT --vocab=VOCAB --output=records/128 --pairs=none --blocks=full \\
         --cut_long_sentences --dupe_factor=1 --holdout=0.001 --num_parts=64
