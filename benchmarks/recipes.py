@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 from results import write_table
 from tasks import SETS
 
-from bert_jax.config import ModelConfig
-from bert_jax.objectives.pretraining import PretrainingObjective
+from bert_jax.reporting.course import points
+from bert_jax.reporting.run_history import read_run
 
 HERE = Path(__file__).parent
 LENGTH, PREDICTIONS, ROWS, STEPS, VOCABULARY = 128, 20, 32, 3000, 8000
@@ -142,9 +142,9 @@ def main() -> None:
                 train(size, name, seed, arguments.text, work)
                 if arguments.tasks:
                     tune(workdir_of(work, size, name, seed), Path(arguments.tasks))
-    curves = {size: finished(size, work) for size in SIZES}
-    write_table("recipes", COLUMNS, [row for size, runs in curves.items() for row in rows_of(size, runs)], ["jax"])
-    draw(curves, HERE / "recipes.svg")
+    done = {size: finished(size, work) for size in SIZES}
+    write_table("recipes", COLUMNS, [row for size, runs in done.items() for row in rows_of(size, runs)], ["jax"])
+    draw(done, HERE / "recipes.svg")
 
 
 def verb(name: str, *flags: str) -> None:
@@ -211,25 +211,16 @@ def is_done(workdir: Path) -> bool:
     return (workdir / "samples.json").exists()
 
 
-def curve(workdir: Path, size: str, name: str) -> list[Point]:
+def curve(workdir: Path) -> list[Point]:
     """The held-out points of a run."""
-    settings = {key.removeprefix("model."): value for key, value in RECIPES[name].settings.items() if "model." in key}
-    model = ModelConfig(**SIZES[size] | settings | {"vocab_size": VOCABULARY})
-    predictions = round(LENGTH * RECIPES[name].settings.get("data.masked_lm_prob", PREDICTIONS / LENGTH))
-    a_step = ROWS * PretrainingObjective(model).flops_per_row(LENGTH, predictions)
-    points, seconds, before = [], 0.0, 0
-    for line in map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines()):
-        if line["split"] == "train":
-            seconds += (line["step"] - before) * ROWS * LENGTH / line["tokens_per_second"]
-            before = line["step"]
-        else:
-            points.append(Point(seconds, a_step * line["step"], line["masked_lm_loss"]))
-    return points
+    run, metric = read_run(workdir), "masked_lm_loss"
+    by_time, by_flops = (points(run, "validation", metric, over) for over in ("seconds", "flops"))
+    return [Point(at, flops, loss) for (at, loss), (flops, _) in zip(by_time, by_flops, strict=True)]
 
 
-def reaches(points: Sequence[Point], loss: float, axis: str) -> float | None:
+def reaches(curve: Sequence[Point], loss: float, axis: str) -> float | None:
     """Where a curve comes down to `loss`, by a straight line between its points; None if it does not."""
-    for before, after in itertools.pairwise(points):
+    for before, after in itertools.pairwise(curve):
         if after.loss <= loss:
             share = (before.loss - loss) / (before.loss - after.loss) if before.loss > loss else 0.0
             return getattr(before, axis) + share * (getattr(after, axis) - getattr(before, axis))
@@ -243,21 +234,21 @@ def rows_of(size: str, runs: dict[str, list[Path]]) -> list[list[Any]]:
     """The table's lines of a size."""
     if "paper" not in runs:
         return []
-    curves = {name: [curve(one, size, name) for one in several] for name, several in runs.items()}
-    goal = statistics.mean(points[-1].loss for points in curves["paper"])
+    curves = {name: [curve(one) for one in several] for name, several in runs.items()}
+    goal = statistics.mean(one[-1].loss for one in curves["paper"])
     whole = {axis: statistics.mean(getattr(one[-1], axis) for one in curves["paper"]) for axis in ("seconds", "flops")}
     rows = []
     for name, several in curves.items():
         shares = [share(several, goal, axis, whole[axis]) for axis in ("seconds", "flops")]
-        seconds = statistics.mean(points[-1].seconds for points in several)
-        loss = spread([points[-1].loss for points in several])
+        seconds = statistics.mean(one[-1].seconds for one in several)
+        loss = spread([one[-1].loss for one in several])
         rows.append([size, name, len(several), loss, round(seconds), *shares, *tuned(runs[name])])
     return rows
 
 
 def share(several: Sequence[Sequence[Point]], goal: float, axis: str, whole: float) -> str:
     """Of the paper's time or FLOPs, the mean over seeds."""
-    found = [reaches(points, goal, axis) for points in several]
+    found = [reaches(one, goal, axis) for one in several]
     return "no" if None in found else f"{statistics.mean(found) / whole:.2f}"
 
 
@@ -274,18 +265,19 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
 
 
-def draw(curves: dict[str, dict[str, list[Path]]], path: Path) -> None:
+def draw(done: dict[str, dict[str, list[Path]]], path: Path) -> None:
     """Held-out loss against time and FLOPs, a row a size; the paper's in black."""
     from matplotlib import pyplot
 
-    sizes = [size for size, runs in curves.items() if runs]
+    sizes = [size for size, runs in done.items() if runs]
     figure, axes = pyplot.subplots(len(sizes), 2, figsize=(11, 4 * len(sizes)), squeeze=False, layout="constrained")
     for line, size in zip(axes, sizes, strict=True):
-        for name, workdirs in curves[size].items():
-            for number, points in enumerate(curve(one, size, name) for one in workdirs):
-                style = {"label": name if not number else None, "color": "black" if name == "paper" else None}
-                color = line[0].plot([p.seconds for p in points], [p.loss for p in points], **style)[0].get_color()
-                line[1].plot([p.flops for p in points], [p.loss for p in points], color=color)
+        for number, (name, workdirs) in enumerate(done[size].items()):
+            color = "black" if name == "paper" else f"C{number % 10}"
+            for one in map(curve, workdirs):
+                for axis, at in zip(line, ("seconds", "flops"), strict=True):
+                    axis.plot([getattr(p, at) for p in one], [p.loss for p in one], color=color)
+            line[0].plot([], [], color=color, label=name)
         for axis, what in zip(line, ("seconds of steps", "FLOPs"), strict=True):
             axis.set(title=size, xlabel=what, ylabel="held-out masked-LM loss")
         line[0].legend(fontsize=7)

@@ -264,6 +264,27 @@ def test_a_compiler_that_takes_too_long_is_reported(plan, small):
 
 
 @pytest.mark.slow
+@needs_libtpu
+def test_muon_is_the_optimizers_time_and_exchanges_each_matrix_twice(plan, small, tmp_path):
+    flags = ("--topology=v5e:2x2", "--config.data.records=none", f"--json={tmp_path}/plan.json")
+    done = plan(f"--config={small}", *flags, "--config.optimizer.muon=true")
+    assert done.returncode == 0, done.stderr
+    (phase,) = json.loads((tmp_path / "plan.json").read_text())["plans"][0]["phases"]
+    # Two stacks of squares, which are cut otherwise: three and one, filled up to four; one wide and one tall one, too.
+    square, wide = 5 * 6 * 128**3, 5 * (4 * 128**2 * 512 + 2 * 128**3)
+    assert phase["product_flops"]["optimizer"] == 4 * (2 * square + 2 * wide)
+    assert phase["seconds_by_part"]["optimizer"] > 0
+    model = ModelConfig(
+        vocab_size=30_522, hidden_size=128, num_hidden_layers=1, num_attention_heads=2, intermediate_size=512
+    )
+    assert phase["model_flops"] == 64 * PretrainingObjective(model).flops_per_row(128, 20)
+    exchanges = [each for each in phase["collectives"] if each["part"] == "optimizer"]
+    assert {each["kind"] for each in exchanges} == {"all-to-all"}
+    matrices = 4 * (2 * 128 * 128 + 2 * 128 * 512) // 4  # of a device, in bfloat16 there and back
+    assert sum(each["bytes"] * each["times"] for each in exchanges) == 2 * 2 * matrices
+
+
+@pytest.mark.slow
 def test_a_teacher_has_its_memory_and_its_time(plan, small, tmp_path):
     text = small.read_text().replace(
         "train=Train", 'teacher="nowhere", distillation=DistillationConfig(cosine_weight=0), train=Train'

@@ -4,14 +4,11 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-AS_USERS = pytest.param("0", id="as users compile", marks=pytest.mark.slow)
-
-
-@pytest.fixture(scope="module", params=[pytest.param("1", id="quickly compiled"), AS_USERS])
-def trained(request, chain, tmp_path_factory):
+@pytest.fixture(scope="module")
+def trained(chain, tmp_path_factory):
     """A finished run of two phases, bfloat16, with gradient accumulation, and what its command printed."""
     workdir = tmp_path_factory.mktemp("pulse") / "train"
     done = chain.pretrain(
@@ -21,7 +18,7 @@ def trained(request, chain, tmp_path_factory):
         "--config.phases[0].steps=30",
         "--config.phases[1].steps=10",
         config="two_phases.py",
-        JAX_DISABLE_MOST_OPTIMIZATIONS=request.param,
+        JAX_DISABLE_MOST_OPTIMIZATIONS="0",  # as users compile
     )
     return workdir, done
 

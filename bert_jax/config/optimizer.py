@@ -20,7 +20,7 @@ class OptimizerConfig:
     # the rate falls from the full one at the end of warm-up, not from what the line from step 0 has there
     decay_from_peak: bool = False
     # above 0: the rate stays at its peak, and falls to 0 in the last so many steps only; phases with rates of their own
-    # have each such an end
+    # have each such an end. The checkpoint before it is kept, and till then the run may be given other steps
     decay_steps: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
     weight_decay: Annotated[float, Meta(ge=0, le=100)] = 0.01  # on all but LayerNorm and biases
     decay_all: bool = False  # on these too

@@ -70,6 +70,9 @@ class Config:
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     init_from: str = ""  # first weights: a workdir of another run, Hugging Face's or an original-BERT checkpoint
     init_moments: bool = False  # Adam's moments too, from another run or an original-BERT checkpoint
+    # a checkpoint of another run, WORKDIR (its newest) or WORKDIR/checkpoints/STEP, whose step, weights and optimizer
+    # state this one goes on with; what init_from begins is another run, from step 0
+    branch_from: str = ""
     teacher: str = ""  # a pretrained model to learn from, of any kind that init_from reads; "": none
     distillation: DistillationConfig = dataclasses.field(default_factory=DistillationConfig)
     # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
@@ -99,8 +102,7 @@ class Config:
         `source` stands before a setting's name: that of the flag, or of the file that has it.
         """
         check_fields(self, source)
-        remedy = "give --config.init_from the workdir of another run, or an original-BERT checkpoint"
-        require(bool(self.init_from) or not self.init_moments, f"{source}init_moments", self.init_moments, remedy)
+        _check_first_state(source, self)
         _check_teacher(source, self)
         require(len(self.phases) > 0, f"{source}phases", self.phases, "give at least one phase")
         self.model.check(f"{source}model.")
@@ -126,6 +128,16 @@ def _scaled(steps: int, scale: float) -> int:
 def _longest_decay(config: Config) -> int:
     """The fewest steps that a cycle has after its warm-up."""
     return max(0, min(cycle.steps - cycle.warmup_steps for cycle in cycles(config.optimizer, config.phases)))
+
+
+def _check_first_state(source: str, config: Config) -> None:
+    remedy = f"it goes on with a run, and {source}init_from={config.init_from} begins one; leave one of the two empty"
+    require(not (config.branch_from and config.init_from), f"{source}branch_from", config.branch_from, remedy)
+    moments, name = config.init_moments, f"{source}init_moments"
+    remedy = "give --config.init_from the workdir of another run, or an original-BERT checkpoint"
+    require(bool(config.init_from) or not moments, name, moments, remedy)
+    remedy = f"it is about Adam's, and {source}optimizer.muon=True keeps others; leave one of the two False"
+    require(not (moments and config.optimizer.muon), name, moments, remedy)
 
 
 def _check_teacher(source: str, config: Config) -> None:

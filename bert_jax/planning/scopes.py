@@ -11,7 +11,7 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from bert_jax.scopes import PARTS, TEACHER
+from bert_jax.scopes import ONCE_AN_INTERVAL, PARTS, TEACHER
 
 OTHER = "other"
 _SCOPE = re.compile(rf"(?<![\w.])({'|'.join(PARTS)})(?![\w.])")
@@ -28,7 +28,8 @@ def part_of(name: str) -> str:
 def product_flops(program: ClosedJaxpr) -> dict[str, int]:
     """FLOPs of all matrix products by part, over all devices: a product of [m, k] and [k, n] counts 2mkn.
 
-    What `remat` computes again is counted again, and a loop's body as often as it runs.
+    What `remat` computes again is counted again, a loop's body as often as it runs, and nothing of what is computed
+    once an interval.
     """
     counts: Counter[str] = Counter()
     _count(program.jaxpr, "", 1, counts)
@@ -40,15 +41,26 @@ def _count(jaxpr: Jaxpr, scope: str, times: int, counts: Counter[str]) -> None:
         name = f"{scope}/{equation.source_info.name_stack}"
         if equation.primitive.name == "dot_general":
             counts[part_of(name)] += times * _dot_flops(equation)
+        if equation.primitive.name == "cond":
+            if ONCE_AN_INTERVAL not in name:
+                counts += _of_branches(equation, name, times)
+            continue
         inner_times = times * _repeats(equation)
         for inner in _inner(equation):
             _count(inner, name, inner_times, counts)
 
 
+def _of_branches(equation: Any, name: str, times: int) -> Counter[str]:
+    """Of the branch with the most products: the one that runs, or each has them in the form of its platform."""
+    found = [Counter[str]() for _ in equation.params["branches"]]
+    for branch, counts in zip(equation.params["branches"], found, strict=True):
+        _count(branch.jaxpr, name, times, counts)
+    return max(found, key=Counter.total)
+
+
 def _inner(equation: Any) -> Iterator[Jaxpr]:
-    """The programs inside an operation; of branches one, since each has the products in the form of its platform."""
-    values = equation.params["branches"][:1] if equation.primitive.name == "cond" else equation.params.values()
-    for value in values:
+    """The programs inside an operation."""
+    for value in equation.params.values():
         for inner in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(inner, ClosedJaxpr):
                 yield inner.jaxpr

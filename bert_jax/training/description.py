@@ -35,7 +35,7 @@ class Description:
     def records_of(self, phases: Sequence[PhaseInput]) -> list[PhaseRecords | None]:
         """What is known of each phase's records."""
         if self.records:
-            return list(self.records)
+            return [*self.records, *[None] * len(phases)][: len(phases)]  # a branch may have more phases, or fewer
         return [self.data if opened.first_step < self.step <= opened.last_step else None for opened in phases]
 
 
@@ -68,6 +68,12 @@ def versions() -> dict[str, str]:
 def restore_description(checkpoints: Checkpoints, step: int) -> Description:
     """That of the checkpoint of `step`; UserError if it is damaged."""
     return _checked(checkpoints.description(step), checkpoints.directory / str(step))
+
+
+def description_at(workdir: epath.PathLike, step: int) -> Description:
+    """That of the checkpoint of `step`, which is there; UserError if it is damaged."""
+    directory = epath.Path(workdir) / "checkpoints" / str(step)
+    return _checked(read_description(directory), directory)
 
 
 def newest_description(workdir: epath.PathLike) -> Description:

@@ -34,7 +34,7 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
     # ---------------------------------------------------------------- state: restored, or fresh
     cache = run.train.compilation_cache or str(run.directory / "compilation_cache")
     jax.config.update("jax_compilation_cache_dir", cache)
-    checkpoints = Checkpoints(run.directory / "checkpoints", run.train.keep_checkpoints)
+    checkpoints = Checkpoints(run.directory / "checkpoints", run.train.keep_checkpoints, always=run.always_kept)
     step = checkpoints.latest_step() or 0
     clock.from_step(step)
     if step:
@@ -75,7 +75,7 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
                 monitor.add(step, sums)
                 stops = interruption.agree()
                 evaluates = held_out.is_due(step)
-                saves = step == feed.last_step or step % run.train.checkpoint_every_steps == 0
+                saves = step in (feed.last_step, *run.always_kept) or step % run.train.checkpoint_every_steps == 0
                 if evaluates or saves or stops or run.train.check_nans:
                     monitor.flush()
                 if run.train.check_nans:

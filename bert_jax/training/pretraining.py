@@ -11,6 +11,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import Config, ModelConfig
+from bert_jax.config.going_on import decays_after
 from bert_jax.model.functional import Params
 from bert_jax.objectives.distillation import DistillationObjective
 from bert_jax.objectives.pretraining import PretrainingObjective
@@ -18,7 +19,8 @@ from bert_jax.parallel.mesh import check_heads, make_mesh
 from bert_jax.parallel.peak import peak_flops
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
-from bert_jax.training.description import describe, newest_description
+from bert_jax.training.branch import Trunk, find_trunk, plant, read_trunk
+from bert_jax.training.description import describe, description_at, newest_description
 from bert_jax.training.frozen import FrozenModel, frozen_model
 from bert_jax.training.inputs import PhaseInput, open_phases, with_records
 from bert_jax.training.loop import train
@@ -56,7 +58,12 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     teacher = read_teacher(config, tokenizer) if config.teacher else None
     program = pretraining_program(config, make_mesh(config.mesh), teacher.config if teacher else None)
     first_weights = _first_weights(config, directory, tokenizer, teacher)
-    records = _claim(config, directory, phases, teacher)
+    trunk = _trunk(config, directory, tokenizer)
+    records = _check(config, directory, phases, teacher, trunk)
+    grown = read_trunk(trunk, program) if trunk else None
+    _claim(config, directory, phases, teacher)
+    if trunk and grown:
+        plant(trunk, grown, directory)
     if teacher:
         program = program.with_frozen_weights(teacher.arrays)
     clock = Clock(directory if jax.process_index() == 0 else None)
@@ -74,24 +81,36 @@ def _first_weights(
     return student_weights(teacher, config) if teacher and config.distillation.init_layers else None
 
 
-def _claim(
-    config: Config, directory: epath.Path, phases: Sequence[PhaseInput], teacher: Teacher | None
+def _trunk(config: Config, directory: epath.Path, tokenizer: Tokenizer) -> Trunk | None:
+    """What the run branches from, if it is a branch that has no checkpoint of its own yet."""
+    if not config.branch_from or run_directory.has_checkpoint(directory):
+        return None
+    return find_trunk(config, tokenizer.fingerprint)
+
+
+def _check(
+    config: Config, directory: epath.Path, phases: Sequence[PhaseInput], teacher: Teacher | None, trunk: Trunk | None
 ) -> list[PhaseRecords]:
-    """Make `directory` this run's if it is nobody's, or this run's with the same records and teacher.
+    """See that `directory` is nobody's, or this run's with the same records and teacher as it has, or as its trunk.
 
     Gives what the records are.
     """
-    fingerprint = phases[0].manifest.vocab_fingerprint
-    run_directory.check_same_run(directory, config, fingerprint)
-    check_same_teacher(directory, teacher)
+    run_directory.check_same_run(directory, config, phases[0].manifest.vocab_fingerprint)
+    before = trunk.workdir if trunk else directory
+    check_same_teacher(before, teacher)
     records = [records_of(opened) for opened in phases]
-    newest, may_differ = newest_description(directory), config.data.allow_other_records
-    check_same_records(directory, newest.step, newest.records_of(phases), phases, records, may_differ)
+    newest = description_at(before, trunk.step) if trunk else newest_description(directory)
+    may_differ = config.data.allow_other_records
+    check_same_records(before, newest.step, newest.records_of(phases), phases, records, may_differ)
+    return records
+
+
+def _claim(config: Config, directory: epath.Path, phases: Sequence[PhaseInput], teacher: Teacher | None) -> None:
+    """Make `directory` this run's."""
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(directory, teacher)
         run_directory.claim(directory, config, load_tokenizer(phases[0].train.directory / "tokenizer"))
-    return records
 
 
 def _run(
@@ -119,6 +138,7 @@ def _run(
         describe=functools.partial(describe, config, records),
         open_logs=functools.partial(_open_logs, config, directory) if is_main else lambda step: [],
         finish=functools.partial(_write_samples, config, program, phases[-1], directory),
+        always_kept=decays_after(config),
     )
 
 

@@ -64,6 +64,7 @@ class Run:
     # What an evaluation gives; None: the objective's means over the feed's held-out batches.
     evaluate: Evaluate | None = None
     selection: Selection | None = None
+    always_kept: tuple[int, ...] = ()  # steps whose checkpoints are written, and never deleted
 
     @property
     def total_steps(self) -> int:

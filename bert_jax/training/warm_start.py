@@ -96,7 +96,13 @@ def _read(
 
 
 def _of_a_run(workdir: epath.Path, with_moments: bool) -> tuple[ForeignWeights, AdamState | None]:
-    config = read_config(workdir).model
+    whole = read_config(workdir)
+    if with_moments and whole.optimizer.muon:
+        raise UserError(
+            f"--config.init_moments: {workdir} was trained with Muon, which keeps no moments of Adam's for the layers' "
+            "matrices; leave it out, or go on with the whole of that run: --config.branch_from in place of init_from"
+        )
+    config = whole.model
     abstract_params = pretraining_model(config).abstract_params
     trained = read_trained(workdir, abstract_params, load_tokenizer(workdir / "tokenizer").fingerprint, None)
     moments = AdamState(*read_moments(workdir, abstract_params, trained.step)) if with_moments else None

@@ -7,13 +7,14 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
+from orbax.checkpoint import checkpoint_managers as policies
 from orbax.checkpoint.multihost import get_barrier_sync_fn
 
 from bert_jax.errors import UserError
@@ -32,9 +33,11 @@ Tree = Any
 
 
 class Checkpoints:
-    """The numbered checkpoints of one directory, of which the newest `keep` stay."""
+    """The numbered checkpoints of one directory, of which the newest `keep` stay, and those of `always` given steps."""
 
-    def __init__(self, directory: epath.PathLike, keep: int = 1, read_only: bool = False) -> None:
+    def __init__(
+        self, directory: epath.PathLike, keep: int = 1, read_only: bool = False, always: Sequence[int] = ()
+    ) -> None:
         """Open a directory; one that is opened for writing is left with whole checkpoints only (see checkpoint_files).
 
         Raises:
@@ -46,7 +49,7 @@ class Checkpoints:
         if not read_only and jax.process_index() == 0:  # the others wait for this one where the manager is made
             set_aside_unusable(self.directory)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else keep,
+            preservation_policy=_kept(None if read_only else keep, always),
             read_only=read_only,
             create=not read_only,
             cleanup_tmp_directories=not read_only,  # in an object store, where what is torn has no name of its own
@@ -166,6 +169,10 @@ class Checkpoints:
         if code in (errno.ENOSPC, errno.EDQUOT):
             reason = f"no space left on the disk of {self.directory}; free some"
         raise UserError(f"{reason} and run the same command again, the checkpoint before stays") from error
+
+
+def _kept(newest: int | None, always: Sequence[int]) -> policies.PreservationPolicy:
+    return policies.AnyPreservationPolicy([policies.LatestN(newest), policies.CustomSteps(list(always))])
 
 
 def _barrier(*, key: str, timeout_ms: int) -> None:

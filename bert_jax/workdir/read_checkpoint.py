@@ -21,10 +21,13 @@ def read_params(workdir: epath.PathLike, target: Tree, step: int | None = None) 
     return step, state["params"], description
 
 
-def read_checkpoint(workdir: epath.PathLike, target: Tree, step: int | None = None) -> tuple[int, Tree, dict[str, Any]]:
+def read_checkpoint(
+    workdir: epath.PathLike, target: Tree, step: int | None = None, asked_by: str = "--step={step}"
+) -> tuple[int, Tree, dict[str, Any]]:
     """Step, state and description of the newest checkpoint of the run in `workdir`, or of that of `step`.
 
     The run may be going on: a checkpoint that it deletes meanwhile is left for the newest that is there then.
+    `asked_by` is the flag that gave the step, for messages.
 
     Raises:
       UserError: there is no such checkpoint, it is damaged, or of another model than `target`, which may leave out
@@ -32,7 +35,7 @@ def read_checkpoint(workdir: epath.PathLike, target: Tree, step: int | None = No
     """
     directory = absolute(epath.Path(workdir) / "checkpoints")
     for _ in range(_TRIES):
-        chosen = _choose(workdir, steps_in(directory), step)
+        chosen = find_step(workdir, step, asked_by)
         names = names_in(directory / str(chosen))
         try:
             state, description = _read(directory, chosen, target)
@@ -48,12 +51,14 @@ def read_checkpoint(workdir: epath.PathLike, target: Tree, step: int | None = No
     )
 
 
-def _choose(workdir: epath.PathLike, steps: list[int], step: int | None) -> int:
+def find_step(workdir: epath.PathLike, step: int | None, asked_by: str) -> int:
+    """`step`, or that of the newest checkpoint; UserError if there is no such checkpoint."""
+    steps = steps_in(absolute(epath.Path(workdir) / "checkpoints"))
     if not steps:
         raise UserError(f"{workdir} has no checkpoint yet; let `python -m bert_jax.pretrain` write one first")
     if step is not None and step not in steps:
         there = ", ".join(map(str, steps))
-        raise UserError(f"--step={step} is no checkpoint of {workdir}; it has those of steps {there}")
+        raise UserError(f"{asked_by.format(step=step)} is no checkpoint of {workdir}; it has those of steps {there}")
     return steps[-1] if step is None else step
 
 

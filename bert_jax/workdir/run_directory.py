@@ -7,11 +7,12 @@ from etils import epath
 
 from bert_jax.config import Config, FineTuningConfig
 from bert_jax.config.file import differences, from_dict, to_json
+from bert_jax.config.going_on import is_length, why_not
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer, load_tokenizer
-from bert_jax.workdir.checkpoint_files import is_torn
+from bert_jax.workdir.checkpoint_files import is_torn, steps_in
 
 Kind = TypeVar("Kind")
 
@@ -24,8 +25,8 @@ def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer:
     """
     workdir = epath.Path(workdir)
     if (workdir / "config.json").exists():
-        check_same_run(workdir, config, tokenizer.fingerprint)
-        logging.info("going on in %s", workdir)
+        changed = check_same_run(workdir, config, tokenizer.fingerprint)
+        logging.info("going on in %s%s", workdir, changed and f", whose schedule had {'; '.join(changed)}")
     elif has_checkpoint(workdir):
         raise UserError(f"{workdir} has checkpoints and no config.json; restore that file, or give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
@@ -40,17 +41,51 @@ def has_checkpoint(workdir: epath.PathLike) -> bool:
     return directory.exists() and any(entry.name.isdigit() and not is_torn(entry) for entry in directory.iterdir())
 
 
-def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, fingerprint: str) -> None:
-    """Raise UserError if `workdir` belongs to a run of another config or vocabulary."""
+def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, fingerprint: str) -> list[str]:
+    """What the run in `workdir` is to change of its schedule, as `differences` has it, and may.
+
+    Raises:
+      UserError: it is a run of another config or vocabulary, or has gone too far for that change.
+    """
     if not (workdir / "config.json").exists():
-        return
-    changed = differences(read_config_of(workdir, type(config)), config)
-    if changed:
-        longer = f" (for more steps: with --config.init_from={workdir} --config.init_moments=true)"
+        return []
+    before = read_config_of(workdir, type(config))
+    changed = differences(before, config)
+    if changed and not _may_change(workdir, before, config, changed):
         raise UserError(
             f"{workdir} was started with {'; '.join(changed)}: give the same values to go on, or another --workdir"
-            f"{longer if any('.steps=' in change for change in changed) else ''}"
+            f"{_another_way(workdir, before, config, changed)}"
         )
+    check_same_vocabulary(workdir, fingerprint)
+    return changed
+
+
+def _may_change(workdir: epath.Path, before: Any, now: Any, changed: list[str]) -> bool:
+    """Whether a run of pretraining has changed in what it has not reached: see config/going_on.py."""
+    if not (isinstance(before, Config) and all(map(is_length, changed))):
+        return False
+    return not why_not(before, now, max(steps_in(workdir / "checkpoints"), default=0))
+
+
+def _another_way(workdir: epath.Path, before: Any, now: Any, changed: list[str]) -> str:
+    """How a run with another schedule can have what this one has learned, in parentheses; "" if nothing is known."""
+    steps, longer = steps_in(workdir / "checkpoints"), any(".steps=" in change for change in changed)
+    if not (isinstance(before, Config) and steps):
+        return ""
+    why = why_not(before, now, steps[-1])
+    fitting = [step for step in steps if step < now.total_steps and not why_not(before, now, step)]
+    was_stable = not why or before.optimizer.decay_steps > 0  # else all that fits is its warm-up
+    if fitting and was_stable and all(is_length(change) or change.startswith("phases.") for change in changed):
+        place = f"its {why}; to branch before that" if why else "to branch from there"
+        return f" ({place}: --config.branch_from={workdir}/checkpoints/{fitting[-1]})"
+    if longer and now.total_steps > steps[-1]:
+        moments = "" if now.optimizer.muon else " --config.init_moments=true"
+        return f" (for more steps: with --config.init_from={workdir}{moments})"
+    return f" (its {why})" if why and all(map(is_length, changed)) else ""
+
+
+def check_same_vocabulary(workdir: epath.Path, fingerprint: str) -> None:
+    """Raise UserError if the run in `workdir` was started with another vocabulary."""
     if (workdir / "tokenizer" / DESCRIPTION).exists() and load_tokenizer(
         workdir / "tokenizer"
     ).fingerprint != fingerprint:

@@ -94,7 +94,9 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", params=["defaults", "odd", pytest.param("long", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=["defaults", *(pytest.param(name, marks=pytest.mark.slow) for name in ("odd", "long"))]
+)
 def both(request, inputs, tmp_path_factory):
     """Directories of records of the original and of ours, of the same text with the same options."""
     theirs, ours = (tmp_path_factory.mktemp(request.param) / name for name in ("theirs", "ours"))

@@ -53,6 +53,16 @@ def test_every_product_is_of_a_part(config):
     assert set(flops) == {"attention", "feed-forward", "heads"}
 
 
+def test_newton_and_schulz_count_as_the_optimizers(config):
+    without = traced_flops(config, 0, 4)
+    config.optimizer.muon = True
+    # Two layers of four square matrices, of which those that give the output are cut otherwise, a wide and a tall one.
+    stacks = {(32, 32): (6, 2), (32, 64): (2, 2)}
+    whole = {shape: [-(-number // 8) * 8 for number in numbers] for shape, numbers in stacks.items()}
+    expected = sum(sum(numbers) * 5 * (4 * m * m * n + 2 * m**3) for (m, n), numbers in whole.items())
+    assert traced_flops(config, 0, 4) == without | {"optimizer": expected}
+
+
 def test_a_batch_split_into_chunks_counts_the_same(config):
     whole = traced_flops(config, 0, 4)
     config.train.accumulation_steps = 2

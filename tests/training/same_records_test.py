@@ -103,6 +103,10 @@ def test_records_rebuilt_under_a_run(chain, finished_run, rebuilt, tmp_path, ver
     assert "--random_seed=12345, not 7" in last
     assert "--config.data.allow_other_records=true" in last
     assert contents(workdir) == before
+    branch = f"--config.branch_from={finished_run}/checkpoints/10"  # where its rate begins to fall
+    branched = chain.pretrain(tmp_path / "branch", f"--config.data.records={rebuilt}", branch, check=False)
+    assert f"error: {finished_run} was trained up to step 10 on other records: {rebuilt} had" in branched.stderr
+    assert not (tmp_path / "branch").exists()
     moved = shutil.copytree(chain.records(32), tmp_path / "moved")
     chain.pretrain(workdir, f"--config.data.records={moved}")
     done = chain.pretrain(workdir, f"--config.data.records={rebuilt}", "--config.data.allow_other_records=true")

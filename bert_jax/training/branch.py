@@ -1,0 +1,110 @@
+"""A branch: a run that goes on with the step, weights and optimizer state of a checkpoint of another run (branch_from).
+
+The other run, its trunk, is only read, and may be training. The checkpoint becomes the first one in the branch's own
+workdir, from which the branch then starts like any run that was stopped.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from bert_jax.config import Config
+from bert_jax.config.file import differences
+from bert_jax.config.going_on import is_length, lasting_differences, why_not
+from bert_jax.errors import UserError
+from bert_jax.training.program import Program
+from bert_jax.training.state import State, abstract_state
+from bert_jax.workdir.checkpoint_files import damage, steps_in
+from bert_jax.workdir.checkpoints import Checkpoints
+from bert_jax.workdir.read_checkpoint import find_step, read_checkpoint
+from bert_jax.workdir.run_directory import check_same_vocabulary, read_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+    """The run that another one branches from, and at which of its steps."""
+
+    workdir: epath.Path
+    step: int
+    flag: str  # as the user gave it
+
+    @property
+    def checkpoint(self) -> epath.Path:
+        """The directory of the checkpoint."""
+        return self.workdir / "checkpoints" / str(self.step)
+
+
+def find_trunk(config: Config, fingerprint: str) -> Trunk:
+    """The checkpoint that the run of a resolved config with its records' facts branches from; touches no device.
+
+    `fingerprint` is that of the records' vocabulary.
+
+    Raises:
+      UserError: there is none, it is damaged, its run differs in what such a run may not change (config/going_on.py),
+        or the branch has no step after it.
+    """
+    workdir, step = _place(config.branch_from)
+    flag = f"--config.branch_from={config.branch_from}"
+    try:
+        theirs = read_config(workdir)
+    except UserError as error:
+        raise UserError(f"--config.branch_from: {error}") from None
+    trunk = Trunk(workdir, find_step(workdir, step, flag), flag)
+    if what := damage(trunk.checkpoint):
+        raise UserError(f"{flag}: checkpoint {trunk.step} is damaged ({what}); give another one{_others(trunk)}")
+    check_same_vocabulary(workdir, fingerprint)
+    _check_settings(trunk, theirs, config)
+    return trunk
+
+
+def _place(branch_from: str) -> tuple[epath.Path, int | None]:
+    """Workdir and step of WORKDIR/checkpoints/STEP; None of a WORKDIR alone."""
+    path = epath.Path(branch_from)
+    if path.name.isdecimal() and path.parent.name == "checkpoints":
+        return path.parent.parent, int(path.name)
+    return path, None
+
+
+def _check_settings(trunk: Trunk, theirs: Config, config: Config) -> None:
+    if lasting := lasting_differences(theirs, config, trunk.step):
+        raise UserError(f"{trunk.flag} was trained with {'; '.join(lasting)}; give the same values")
+    last = config.total_steps
+    if trunk.step >= last:
+        raise UserError(
+            f"{trunk.flag} is at step {trunk.step} and this run ends with step {last}; give it more steps, or an "
+            f"earlier checkpoint{_others(trunk, (step for step in _steps(trunk) if step < last))}"
+        )
+    if why := why_not(theirs, config, trunk.step):
+        lengths = [difference for difference in differences(theirs, config) if is_length(difference)]
+        fitting = (step for step in _steps(trunk) if step < last and not why_not(theirs, config, step))
+        raise UserError(
+            f"{trunk.flag} had {'; '.join(lengths)}, and at step {trunk.step} that cannot change: its {why}; give the "
+            f"same values, or an earlier checkpoint{_others(trunk, fitting)}"
+        )
+
+
+def _steps(trunk: Trunk) -> list[int]:
+    return steps_in(trunk.workdir / "checkpoints")
+
+
+def _others(trunk: Trunk, steps: Iterable[int] | None = None) -> str:
+    """Which checkpoints there are of `steps`, else of all, without the trunk's, in parentheses."""
+    there = [str(step) for step in (_steps(trunk) if steps is None else steps) if step != trunk.step]
+    return f" (there are those of steps {', '.join(there)})" if there else " (there is none)"
+
+
+def read_trunk(trunk: Trunk, program: Program) -> tuple[State, dict[str, Any]]:
+    """State, laid out for the program's mesh, and description of the trunk's checkpoint; UserError if it is gone."""
+    target = abstract_state(program.model, program.optimizer, program.shardings)
+    _, state, description = read_checkpoint(trunk.workdir, target, trunk.step, trunk.flag)
+    return state, description
+
+
+def plant(trunk: Trunk, read: tuple[State, dict[str, Any]], directory: epath.Path) -> None:
+    """Write the trunk's checkpoint, with its description, as the first one of the run in `directory`."""
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        checkpoints.save(trunk.step, *read)
+    logging.info("the run is a branch of %s from its step %d", trunk.workdir, trunk.step)

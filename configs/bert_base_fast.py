@@ -1,0 +1,51 @@
+"""BERT-base for a third of the paper's computation, by the recipe that was found on small models. Not run at this size.
+
+    python -m bert_jax.build_records --input=TEXT --vocab=VOCAB --output=records/128 --pairs=none --blocks=full \\
+        --cut_long_sentences --dupe_factor=1 --holdout=0.001 --num_parts=64
+    python -m bert_jax.build_records --input=TEXT --vocab=VOCAB --output=records/512 --pairs=none --blocks=full \\
+        --cut_long_sentences --dupe_factor=1 --holdout=0.001 --num_parts=64 --max_seq_length=512 \\
+        --max_predictions_per_seq=103
+    python -m bert_jax.pretrain --config=configs/bert_base_fast.py --workdir=DIR
+
+To try it: --config.scale=0.001 is the same run at 1/1000 of its length.
+
+What differs from configs/bert_base.py. No pairs of sentences, but blocks of sentences as RoBERTa has them; rotary
+positions, so exports for transformers are RoFormer's; no dropout; masks drawn anew in each epoch; batches of 524,288
+tokens; Muon (arXiv 2502.16982) for the layers' matrices, and AdamW (.9, .98) with bias correction for the rest. The
+rate stays at its peak and falls in the last fifth of the steps: a run can be given more steps before, and a decayed
+branch begins with any checkpoint (--config.branch_from).
+
+Hardware and time. 27,000 steps are a third of the paper's tokens. On fewer devices than hold 4,096 sequences, set
+--config.train.accumulation_steps.
+
+What to expect is not known: benchmarks/recipes.py has measured small models, WORKSPACE_NOTES.md says what follows from
+that for this one, and what does not. Whoever wants BERT's own files gives --config.model.position_embedding=learned.
+"""
+
+from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig, bert_base
+
+
+def get_config() -> Config:
+    """12 layers of 768: 109,119,546 parameters with a vocabulary of 30,522."""
+    model = bert_base()
+    model.position_embedding = "rotary"
+    model.type_vocab_size, model.next_sentence = 0, False
+    model.hidden_dropout_prob = model.attention_probs_dropout_prob = 0.0
+    return Config(
+        model=model,
+        phases=(
+            PhaseConfig(steps=24_300, global_batch_size=4096, max_seq_length=128),
+            PhaseConfig(steps=2_700, global_batch_size=1024, max_seq_length=512),
+        ),
+        data=DataConfig(records="records/{max_seq_length}", masking="bert"),
+        optimizer=OptimizerConfig(
+            learning_rate=1e-3,
+            warmup_steps=1_500,
+            decay_steps=5_400,
+            beta2=0.98,
+            bias_correction=True,
+            muon=True,
+        ),
+        train=TrainConfig(dtype="bfloat16", log_every_steps=100, checkpoint_every_steps=1000),
+        evaluation=EvaluationConfig(every_steps=1_000, max_batches=100),
+    )

@@ -1,0 +1,44 @@
+"""Runs on other masks or records, evaluated on the same held-out words (evaluation.records)."""
+
+import json
+
+
+def last_validation(workdir):
+    return json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
+
+
+FEW = ("--config.phases[0].steps=2", "--config.evaluation.max_batches=4")
+OTHERS = ("--config.data.masking=roberta", "--config.data.masked_lm_prob=0.4", "--config.model.next_sentence=false")
+
+
+def test_the_words_are_those_of_the_records_that_are_given(chain, tmp_path):
+    words = {}
+    for name, flags in {
+        "own": (),
+        "theirs": (*OTHERS, f"--config.evaluation.records={chain.records(32)}"),
+        "drawn": OTHERS,
+    }.items():
+        chain.pretrain(tmp_path / name, *FEW, *flags)
+        last = last_validation(tmp_path / name)
+        words[name] = last["unigram_loss"], last["unigram_accuracy"]
+    assert words["own"] == words["theirs"] != words["drawn"]
+    chain_says = json.loads(chain.run("evaluate", f"--workdir={tmp_path}/theirs").stdout)
+    drawn = json.loads(chain.run("evaluate", f"--workdir={tmp_path}/theirs", f"--records={chain.records(32)}").stdout)
+    whole = json.loads(chain.run("evaluate", f"--workdir={tmp_path}/own").stdout)
+    assert chain_says["unigram_loss"] == whole["unigram_loss"] != drawn["unigram_loss"]
+
+
+def test_other_pairs_and_vocabularies_are_refused(chain, tmp_path):
+    vocab = ("--kind=wordpiece", "--vocab_size=400")
+    chain.run("build_vocab", f"--input={chain.corpus}", f"--output={tmp_path}/vocab", *vocab)
+    for name, flags, complaint in (
+        ("words", (f"--vocab={tmp_path}/vocab",), "has another vocabulary than the records that the run is trained on"),
+        ("pairs", (f"--vocab={chain.vocab}", "--pairs=sop"), "was built with --pairs=sop and the records that the run"),
+    ):
+        sizes = ("--max_seq_length=32", "--max_predictions_per_seq=6", "--holdout=0.1", "--num_workers=1")
+        chain.run("build_records", f"--input={chain.corpus}", f"--output={tmp_path}/{name}", *sizes, *flags)
+        other = f"--config.evaluation.records={tmp_path}/{name}"
+        done = chain.pretrain(tmp_path / "run", *FEW, other, check=False)
+        assert done.returncode == 1
+        assert f"error: --config.evaluation.records={tmp_path}/{name} {complaint}" in done.stderr
+        assert not (tmp_path / "run").exists()
