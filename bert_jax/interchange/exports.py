@@ -58,9 +58,8 @@ def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
       UserError: there is no such run or checkpoint, its tokenizer is another one, or the format cannot hold the model.
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
-    if wanted.kind in FOR_TRANSFORMERS:  # before gigabytes are read
-        check_layers(model)
-    elif wanted.kind == "tensorflow":
+    _check_layers(model, wanted)  # before gigabytes are read
+    if wanted.kind == "tensorflow":
         _check_is_original(model, is_encoder=False)
     trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
     written = write_pretrained(directory, trained, model, tokenizer, wanted)
@@ -108,7 +107,18 @@ def write_pretrained(
     return Written(family, is_encoder, of_program)
 
 
+def _check_layers(model: ModelConfig, wanted: Wanted) -> None:
+    """Raise UserError where the format has no place for what the model is."""
+    if wanted.kind == "onnx" and model.unlike_bert:
+        raise UserError(
+            f"--format=onnx has no place for {model.how_unlike_bert}; give --format=stablehlo, a program for JAX"
+        )
+    if wanted.kind in FOR_TRANSFORMERS:
+        check_layers(model)
+
+
 def _family(model: ModelConfig, wanted: Wanted, head: str) -> Family:
+    _check_layers(model, wanted)
     if wanted.kind in FOR_TRANSFORMERS:
         return chosen_family(model, wanted.family, head)
     if wanted.family:

@@ -8,11 +8,13 @@ from etils import epath
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
-from bert_jax.interchange.exports import FOR_TRANSFORMERS, Wanted
+from bert_jax.interchange.exports import Wanted
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
 from tests.layer_fields import FIELDS
+
+OF_FAMILIES = ("huggingface", "sentence-transformers")
 
 
 def refusal(workdir, kind):
@@ -31,7 +33,9 @@ def test_a_pretraining_run(workdirs, tmp_path, name):
         to_json(Config(model=model, phases=(PhaseConfig(max_seq_length=32),)))
     )
     (tmp_path / "run" / "checkpoints").mkdir()
-    for kind in FOR_TRANSFORMERS if name != "position_embedding" else ():  # RoFormer has such
+    said = f"--format=onnx has no place for {name}={FIELDS[name]}; give --format=stablehlo, a program for JAX"
+    assert refusal(tmp_path / "run", "onnx") == said
+    for kind in OF_FAMILIES if name != "position_embedding" else ():  # RoFormer has such
         expected = f"Hugging Face's BERT and its family have no place for {name}={FIELDS[name]}; give --format=numpy or"
         assert expected in refusal(tmp_path / "run", kind)
     said = refusal(tmp_path / "run", "tensorflow")
@@ -45,6 +49,6 @@ def test_a_pretraining_run(workdirs, tmp_path, name):
 def test_a_fine_tuned_model(workdirs, tmp_path):
     workdirs.write_workdir(tmp_path / "run", "similarity", dataclasses.replace(workdirs.MODEL, **FIELDS))
     (tmp_path / "run" / "model.safetensors").write_bytes(b"")
-    for kind in FOR_TRANSFORMERS:
+    for kind in (*OF_FAMILIES, "onnx"):
         said = "no place for pre_norm=True, gated_feed_forward=True, use_bias=False, position_embedding=rotary; give"
         assert said in refusal(tmp_path / "run", kind)

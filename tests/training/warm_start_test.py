@@ -109,9 +109,12 @@ def test_another_architecture_is_refused(model_config, tmp_path, change, remedy)
 @pytest.mark.parametrize("file", ["config.json", "weights.safetensors", "bert_model.ckpt.index"])
 @pytest.mark.parametrize("name", FIELDS)
 def test_layers_that_are_not_berts_are_not_in_berts_files(model_config, tmp_path, file, name):
-    """Refused before the weights, which are none here, are read."""
-    for each in {file, "model.safetensors" if file == "config.json" else file}:
-        (tmp_path / each).write_text("{}")
+    """Refused before the weights are read, of which there are none here, or one."""
+    if file == "weights.safetensors":
+        tensor = torch.zeros(4)
+        safetensors.torch.save_file({"bert.encoder.layer.0.output.dense.bias": tensor}, tmp_path / file)
+    for each in {file, "model.safetensors"} if file != "weights.safetensors" else ():
+        (tmp_path / each).write_text('{"model_type": "bert"}')
     other = ModelConfig(**vars(model_config) | {name: FIELDS[name]})
     plain = getattr(model_config, name)
     path = tmp_path / file if file == "weights.safetensors" else tmp_path
