@@ -58,16 +58,13 @@ verb build_vocab \
   --vocab_size=4000 \
   --lowercase
 
-step "2/6 Training records, blocks of sentences with masked words: $out/records"
+step "2/6 Training records, sentence pairs with masked words: $out/records"
 verb build_records \
   --input=python-docs \
   --vocab=$out/vocab \
   --output=$out/records \
   --max_seq_length=64 \
   --max_predictions_per_seq=10 \
-  --pairs=none \
-  --blocks=full \
-  --cut_long_sentences \
   --dupe_factor=1 \
   --holdout=0.02 \
   --num_parts=4 \
