@@ -3,9 +3,10 @@
     launch/pretrain.sh
     python -m bert_jax.pretrain --config=configs/tiny_fast.py --workdir=DIR --config.data.records=RECORDS_DIR
 
-What differs from configs/tiny.py: rotary positions, by which a small model finds a word's neighbours within some hundred
-steps; Muon for the layers' matrices, and AdamW (.9, .98) with bias correction for the rest; four times the rate.
-benchmarks/recipes.py measures what single changes give. Pairs of sentences stay: the head learns, and it costs nothing.
+What differs from configs/tiny.py: rotary positions, by which a small model finds a word's neighbours within some
+hundred steps; Muon for the layers' matrices, and AdamW (.9, .98) with bias correction for the rest; four times the
+rate. What single changes give, benchmarks/recipes.py measures. Pairs of sentences stay: their head learns, and words
+lose nothing by it.
 """
 
 from bert_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, PhaseConfig, TrainConfig
