@@ -260,6 +260,21 @@ def test_an_output_is_whole_or_not_there(chain, flags, tmp_path, verb):
         assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+FAILS_AT_THE_END = """
+import os, signal, threading
+from bert_jax import ctrl_c
+ctrl_c.install()
+threading._register_atexit(lambda: os.write(-1, b""))  # as concurrent.futures does, with a pipe that is closed
+with ctrl_c.raised():
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_what_fails_while_python_ends_is_not_told():
+    process = start("-c", FAILS_AT_THE_END)
+    assert_interrupted(process, process.communicate()[1].splitlines())
+
+
 def test_workers_of_a_build_say_nothing_and_it_goes_on(chain, flags, tmp_path):
     more = [*flags["build_records"], "--dupe_factor=20", "--num_parts=2", "--num_workers=2"]
     process = start("-m", "bert_jax.build_records", *more)
