@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 launch/setup.sh test
 
+unset PYTHONDONTWRITEBYTECODE # or every process that a test starts would compile the package anew
+
 marked=()
 if [[ ${1:-} == --all ]]; then
   shift

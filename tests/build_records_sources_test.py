@@ -62,6 +62,7 @@ def test_json_lines_give_the_records_of_plain_text(chain, plain, tmp_path):
     assert "holds records of other text than --input" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_wiki_dump_gives_the_records_of_its_plain_text(chain, plain, tmp_path):
     prose = [[line for line in document if re.fullmatch(r"[A-Z][A-Za-z ,]+[.]?", line)] for document in plain[1]]
     prose = [document for document in prose if len(document) > 1]

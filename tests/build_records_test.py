@@ -96,6 +96,7 @@ def test_text_that_the_vocabulary_does_not_know(run, files):
     assert "% of the tokens are [UNK]" not in good.stderr
 
 
+@pytest.mark.slow
 def test_a_cap_on_masked_words_that_takes_most_of_them(run, files):
     said = run(files, max_seq_length=512, dupe_factor=1).stderr
     assert (

@@ -247,6 +247,7 @@ def test_checkpoints_are_kept_and_deleted(bucket):
     assert restored(bucket / "checkpoints") == (3, 3.0)
 
 
+@pytest.mark.slow
 def test_a_torn_checkpoint_is_set_aside(bucket, caplog):
     saved(bucket / "checkpoints", 1, 2)
     (bucket / "checkpoints" / "2" / "commit_success.txt").unlink()  # the last object that is written
@@ -291,6 +292,7 @@ def short_pauses(monkeypatch):
     monkeypatch.setitem(tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT, "gcs_request_retries", pauses)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_pauses")
 def test_requests_that_fail_are_made_again(bucket, gcs):
     with gcs.faults(share=0.15) as failed:

@@ -24,6 +24,7 @@ FLAGS = [
     "--config.train.log_every_steps=5",
     "--config.train.checkpoint_every_steps=10",
     "--config.model.hidden_dropout_prob=0.05",
+    "--config.text.max_shapes=2",  # compile sooner
 ]
 
 

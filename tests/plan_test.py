@@ -196,6 +196,7 @@ def test_an_unknown_topology_is_one_line_before_anything_else(plan, topology):
     assert last_line(done).startswith(f"error: --topology={topology}")
 
 
+@pytest.mark.slow
 def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['libtpu'] = None")
     command = [sys.executable, "-m", "bert_jax.plan", f"--config={LARGE}", "--topology=v3:8x8"]

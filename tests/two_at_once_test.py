@@ -41,6 +41,7 @@ def refused(process, directory, holder):
     assert "Traceback" not in stderr
 
 
+@pytest.mark.slow
 def test_two_exports(finished_run, tmp_path):
     flags = [f"--workdir={finished_run}", "--format=numpy", f"--output={tmp_path}/out"]
     first = start("export", *flags)

@@ -53,6 +53,7 @@ def test_a_change_in_another_file_is_seen(package):
     assert hits_and_misses(package) == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_no_place_to_keep_it(package, tmp_path):
     nowhere = tmp_path / "a_file"
     nowhere.write_text("")

@@ -3,6 +3,7 @@ import itertools
 import json
 
 import numpy as np
+import pytest
 
 from bert_jax.data.building import build_records
 from bert_jax.data.manifest import read_manifest
@@ -28,6 +29,7 @@ def test_fill_is_the_histogram_of_the_records(text, tokenizer, tmp_path):
     assert sum(share > 0 for share in expected) > 5
 
 
+@pytest.mark.slow
 def test_longest_and_shortest_document(text, tokenizer, tmp_path):
     lengths = [sum(len(tokenizer.encode(line)) for line in lines) for lines in documents([str(text)])]
     for parts in (1, 3):

@@ -19,6 +19,7 @@ def test_the_number_of_workers_changes_no_byte(text, tokenizer, tmp_path):
     assert one == two == eight
 
 
+@pytest.mark.slow
 def test_idle_workers_are_logged(text, tokenizer, tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="absl"):
         shards(text, tokenizer, tmp_path / "one", 2, num_parts=1)

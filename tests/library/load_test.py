@@ -146,7 +146,13 @@ GIVEN = {
 }
 
 
-@pytest.mark.parametrize("kind", GIVEN)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in ("classification", "qa", "similarity") else pytest.mark.slow)
+        for kind in GIVEN
+    ],
+)
 def test_a_fine_tuned_model_answers_as_the_verb(workdirs, tmp_path, kind, monkeypatch):
     monkeypatch.setattr("bert_jax.inference.predicting.keep_compiled", lambda workdir: None)  # in the tests' own place
     workdirs.write_workdir(tmp_path / "run", kind)

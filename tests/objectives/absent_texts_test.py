@@ -8,7 +8,9 @@ import pytest
 from bert_jax.objectives.similarity import ContrastiveObjective, CosentObjective, CosineObjective
 
 
-@pytest.mark.parametrize("kind", [ContrastiveObjective, CosentObjective, CosineObjective])
+@pytest.mark.parametrize(
+    "kind", [ContrastiveObjective, pytest.param(CosentObjective, marks=pytest.mark.slow), CosineObjective]
+)
 def test_gradients_are_those_of_the_batch_without_them(model_config, kind):
     objective = kind(model_config, 0, (), "embedding")
     texts = 3 if kind is ContrastiveObjective else 2

@@ -63,7 +63,7 @@ class Start:
     batches: list[dict[str, np.ndarray]]
 
 
-@pytest.fixture(scope="module", params=["bert", "albert"])
+@pytest.fixture(scope="module", params=["bert", pytest.param("albert", marks=pytest.mark.slow)])
 def start(request, chain, tmp_path_factory):
     tokenizer, directory = load_tokenizer(chain.vocab), epath.Path(tmp_path_factory.mktemp("export"))
     if request.param == "bert":

@@ -91,6 +91,7 @@ def test_docstrings_become_prose():
     ]
 
 
+@pytest.mark.slow
 def test_no_paragraph_comes_twice_and_no_document_is_one_sentence():
     documents = list(islice(python_docs.documents(), 800))
     assert all(len(document) >= 2 and all(document) for document in documents)
@@ -123,6 +124,7 @@ def test_every_process_reads_the_same():
     assert len(outputs) == 1
 
 
+@pytest.mark.slow
 def test_there_is_plenty():
     sizes = accumulate(sum(map(len, document)) for document in python_docs.documents())
     assert next(size for size in sizes if size > 5_000_000)

@@ -55,7 +55,7 @@ def test_a_pair_has_two_separators_between(roberta, tmp_path):
 
 
 @needs_published
-@pytest.mark.parametrize("add_prefix_space", [False, True])
+@pytest.mark.parametrize("add_prefix_space", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_ids_are_those_of_transformers(roberta, add_prefix_space, tmp_path):
     theirs = transformers.RobertaTokenizer(
         str(PUBLISHED / "vocab.json"), str(PUBLISHED / "merges.txt"), add_prefix_space=add_prefix_space

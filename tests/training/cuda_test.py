@@ -28,10 +28,11 @@ def lowered(config, devices=8):
         return program.run_step.trace(state, batch).lower(lowering_platforms=("cuda",)).as_text()
 
 
-OTHERS = [pytest.param(one, marks=pytest.mark.slow) for one in (bert_base, bert_large, roberta_base)]
+ALL = (albert_base, bert_base, bert_large, roberta_base)
 
 
-@pytest.mark.parametrize("experiment", [albert_base, *OTHERS], ids=lambda one: one.__name__)
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ALL, ids=lambda one: one.__name__)
 def test_a_step_is_lowered(experiment):
     config = experiment.get_config()
     text = lowered(config)

@@ -78,6 +78,7 @@ def test_eight_devices_are_one(run_on, sizes, accumulation_steps):
         np.testing.assert_allclose(flatten(state["params"])[path], theirs, rtol=0, atol=2e-5, err_msg=path)
 
 
+@pytest.mark.slow
 def test_the_state_is_that_of_a_student_alone(run_on):
     program, state, _ = run_on((8, 1, 1), 1)
     alone = pretraining_model(program.objective.config).abstract_params

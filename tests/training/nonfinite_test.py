@@ -78,6 +78,7 @@ def test_nothing_is_found_where_nothing_is(found_in, params):
     assert "look at the machine" in found_in(params)
 
 
+@pytest.mark.slow
 def test_labels_and_chunks(config, params, batch):
     config = dataclasses.replace(config, train=TrainConfig(accumulation_steps=2))
     weights = batch["masked_lm_weights"].copy()

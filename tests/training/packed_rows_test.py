@@ -56,6 +56,7 @@ def test_loss_and_gradient_are_those_of_the_unpacked_batch(model_config, batches
     )
 
 
+@pytest.mark.slow
 def test_sequences_of_a_row_do_not_see_each_other(model_config, batches):
     config = dataclasses.replace(model_config, initializer_range=0.3, max_position_embeddings=32)
     objective, packed = PretrainingObjective(config), batches[1]

@@ -71,6 +71,7 @@ def test_a_shared_gradient_is_summed_and_sent_once(lowered):
     assert collectives(lowered(layers=2, groups=2))["bytes of reduce-scatter"] > shared["bytes of reduce-scatter"]
 
 
+@pytest.mark.slow
 def test_it_travels_in_bfloat16(lowered):
     """In the program that compilers get: XLA's for CPUs cannot sum bfloat16 between devices."""
 

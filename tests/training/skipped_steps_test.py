@@ -205,6 +205,7 @@ def test_a_poisoned_record_costs_its_steps_and_no_weight(poisoned, unchecked, tm
     assert "step 5 gave no finite loss or gradient; the first to go bad: the loss: " in checked.stderr
 
 
+@pytest.mark.slow
 def test_a_run_of_which_no_step_counts_fails_in_every_start(chain, unchecked, tmp_path):
     records = tmp_path / "records-32"
     shutil.copytree(chain.records(32), records)

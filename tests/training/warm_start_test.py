@@ -267,6 +267,7 @@ def test_a_run_goes_on_from_another_runs_weights(chain, finished_run, tmp_path):
     assert last_loss(tmp_path, "train")[0] < last_loss(finished_run, "train")[0] - 0.3
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_own_export(chain, finished_run, tmp_path):
     chain.run("export", f"--workdir={finished_run}", "--format=huggingface", f"--output={tmp_path / 'hf'}")
     chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path / 'hf'}")
