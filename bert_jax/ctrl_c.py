@@ -47,7 +47,7 @@ def raised() -> Iterator[None]:
             _tell()
             if "jaxlib" in sys.modules:  # its threads may crash while Python ends around them
                 os._exit(CODE)
-            # A pool of workers, its pipe closed by the interrupt, may fail once more while Python ends: that is no news.
+            # A pool of workers whose pipe the interrupt closed may fail once more while Python ends: that is no news.
             sys.unraisablehook = lambda _: None
             sys.exit(CODE)
 
