@@ -241,6 +241,7 @@ def restored(directory):
     return step, float(tree["params"]["kernel"].mean())
 
 
+@pytest.mark.slow
 def test_checkpoints_are_kept_and_deleted(bucket):
     saved(bucket / "checkpoints", 1, 2, 3, keep=2)
     assert sorted(path.name for path in (bucket / "checkpoints").iterdir()) == ["2", "3"]

@@ -223,6 +223,7 @@ def fine_tuned(workdirs, tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_model_for_transformers(workdirs, fine_tuned, tmp_path):
     """By a process of its own; tests/interchange/huggingface_tasks_test.py has the outputs of every task."""
     command = [sys.executable, "-m", "bert_jax.export", f"--workdir={fine_tuned}", f"--output={tmp_path / 'hf'}"]

@@ -31,8 +31,8 @@ from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, tra
 ROOT = Path(__file__).parent.parent
 # One of each recipe: other sizes of RoBERTa and ALBERT are the same at reduced width.
 CONFIGS = ("tiny", "bert_base", "bert_large", "bert_large_lamb", "roberta_base", "albert_base", "distilbert")
-# bert_base is here with dropout, bert_large with LAMB
-LONG = ("tiny", "bert_base", "bert_large", "roberta_base", "distilbert")
+# The others than bert_base with dropout and albert_base
+LONG = ("tiny", "bert_base", "bert_large", "bert_large_lamb", "roberta_base", "distilbert")
 CASES = [
     *(pytest.param(name, False, marks=pytest.mark.slow if name in LONG else ()) for name in CONFIGS),
     ("bert_base", True),

@@ -140,6 +140,7 @@ def frames(path):
     return (reader[number] for number in range(len(reader)))
 
 
+@pytest.mark.slow
 def test_tensorflow_reads_our_shards_with_the_originals_specification(both):
     """run_pretraining.py:326-343; TFRecordDataset checks the CRCs."""
     import tensorflow as tf

@@ -63,6 +63,7 @@ def test_newton_and_schulz_count_as_the_optimizers(config):
     assert traced_flops(config, 0, 4) == without | {"optimizer": expected}
 
 
+@pytest.mark.slow
 def test_a_batch_split_into_chunks_counts_the_same(config):
     whole = traced_flops(config, 0, 4)
     config.train.accumulation_steps = 2
@@ -75,6 +76,7 @@ def test_clip_pieces_on_each_device_count_the_same(config):
     assert traced_flops(config, 0, 4) == whole
 
 
+@pytest.mark.slow
 def test_what_is_computed_again_is_counted_again(config):
     whole = traced_flops(config, 0, 4)
     config.train = TrainConfig(remat="full")

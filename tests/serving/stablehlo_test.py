@@ -68,6 +68,7 @@ def assert_close(found, expected, most=2e-6):
     assert np.abs(found - expected).max() <= most * np.abs(expected).max()
 
 
+@pytest.mark.slow
 def test_heads_of_tasks(workdirs, served_task, configs, elsewhere, batch):
     kinds = ["classification", "regression", "tagging", "qa", "choice", "similarity"]
     directories = [served_task(kind, "stablehlo") for kind in kinds]

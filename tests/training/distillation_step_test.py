@@ -87,6 +87,7 @@ def test_the_state_is_that_of_a_student_alone(run_on):
         assert {path: leaf.shape for path, leaf in flatten(tree).items()} == shapes
 
 
+@pytest.mark.slow
 def test_the_teachers_weights_stay_and_are_sharded_as_a_students(run_on, weights):
     program, _, _ = run_on((8, 1, 1), 1)
     (teacher,) = program.frozen_params

@@ -226,6 +226,7 @@ def test_the_matrices_are_those_of_the_layers(model):
     assert len(found) == 6 * program.objective.config.distinct_layers
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_on_on_another_mesh(tmp_path, make_batch):
     program = program_of(config_on((8, 1, 1)))
     state = init_state(program.model, program.optimizer, program.shardings, seed=0)
