@@ -153,7 +153,8 @@ def test_onnxruntime_fuses_attention_layer_norm_and_gelu(served, configs, tmp_pa
     ).get_fused_operator_statistics()
     layers = config.num_hidden_layers
     gelu = "BiasGelu" if family == "bert" else "FastGelu"
-    assert (fused["Attention"], fused["SkipLayerNormalization"], fused[gelu]) == (layers, 2 * layers, layers)
+    assert (fused["Attention"], fused[gelu]) == (layers, layers)
+    assert fused["SkipLayerNormalization"] - 2 * layers in (0, 1)  # onnxruntime 1.23 takes the embeddings' sum along
     session_of(directory, optimized_model_filepath=str(tmp_path / "optimized.onnx"), log_severity_level=3)
     kinds = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
     assert kinds.count("BiasGelu" if family == "bert" else "FastGelu") == layers
