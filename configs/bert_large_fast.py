@@ -1,25 +1,10 @@
 """BERT-large for a third of the paper's computation, by a recipe that was found on small models. Not run at this size.
 
-    python -m bert_jax.build_records --input=TEXT --vocab=VOCAB --output=records/128 --pairs=none --blocks=full \\
-        --cut_long_sentences --dupe_factor=1 --holdout=0.001 --num_parts=64
-    python -m bert_jax.build_records --input=TEXT --vocab=VOCAB --output=records/512 --pairs=none --blocks=full \\
-        --cut_long_sentences --dupe_factor=1 --holdout=0.001 --num_parts=64 --max_seq_length=512 \\
-        --max_predictions_per_seq=103
     python -m bert_jax.pretrain --config=configs/bert_large_fast.py --workdir=DIR
 
-To try it: --config.scale=0.001 is the same run at 1/1000 of its length.
-
-What differs from configs/bert_large.py. No pairs of sentences, but blocks of sentences as RoBERTa has them; rotary
-positions, so exports for transformers are RoFormer's; no dropout; masks drawn anew in each epoch; batches of 524,288
-tokens; Muon (arXiv 2502.16982) for the layers' matrices, and AdamW (.9, .98) with bias correction for the rest. The
-rate stays at its peak and falls in the last fifth of the steps: a run can be given more steps before, and a decayed
-branch begins with any checkpoint (--config.branch_from).
-
-Hardware and time. 27,000 steps are a third of the paper's tokens. On fewer devices than hold 4,096 sequences, set
---config.train.accumulation_steps or --config.train.remat=full.
-
-What to expect is not known: benchmarks/recipes.py has measured small models, WORKSPACE_NOTES.md says what follows from
-that for this one, and what does not. Whoever wants BERT's own files gives --config.model.position_embedding=learned.
+configs/bert_base_fast.py has the commands that make its records, what differs from the paper's recipe, and what is not
+known of it. To try it: --config.scale=0.001 is the same run at 1/1000 of its length. On fewer devices than hold 4,096
+sequences, set --config.train.accumulation_steps or --config.train.remat=full.
 """
 
 from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig, bert_large

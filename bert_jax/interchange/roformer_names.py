@@ -85,9 +85,9 @@ def _sinusoids(config: ModelConfig) -> dict[str, np.ndarray]:
 
 
 def _lacks(config: ModelConfig) -> list[str]:
-    """There is no inner width of tables here: nobody has published such a model."""
+    """What BERT lacks but rotary positions; its files may have narrow tables, but nobody has published such a model."""
     learned = ["position_embedding"] if config.position_embedding == "learned" else []
-    return [*BERT.lacks(dataclasses.replace(config, position_embedding="learned")), *learned]
+    return [*(name for name in BERT.lacks(config) if name != "position_embedding"), *learned]
 
 
 # A text's head has the activation of the layers there, and ours has tanh; several texts' is another, too.

@@ -162,26 +162,36 @@ def _held_out(
     phase: PhaseConfig, config: Config, trained_on: Manifest
 ) -> tuple[RecordSource | None, DynamicMasks | None]:
     """The validation split that the phase is evaluated on, and what draws its masks (see EvaluationConfig)."""
-    directory = records_directory(config.evaluation.records or config.data.records, phase)
-    masks = None if config.evaluation.records else dynamic_masks(config.data, directory)
+    if not config.evaluation.records:
+        directory = records_directory(config.data.records, phase)
+        return _validation(directory, trained_on, config.data), dynamic_masks(config.data, directory)
+    directory = records_directory(config.evaluation.records, phase)
     check_readable(directory)
     manifest = read_manifest(directory)
     _check_length(directory, manifest, phase)
-    if "validation" not in manifest.splits:
-        logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
-        return None, None
+    _check_evaluated(directory, manifest, config.model, trained_on)
+    return _validation(directory, manifest, config.data), None
+
+
+def _validation(directory: epath.Path, manifest: Manifest, data: DataConfig) -> RecordSource | None:
+    if "validation" in manifest.splits:
+        return open_split(directory, "validation", data)
+    logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
+    return None
+
+
+def _check_evaluated(directory: epath.Path, manifest: Manifest, model: ModelConfig, trained_on: Manifest) -> None:
     if manifest.vocab_fingerprint != trained_on.vocab_fingerprint:
         raise UserError(
             f"--config.evaluation.records={directory} has another vocabulary than the records that the run is trained "
             "on; build both with one --vocab"
         )
-    if config.model.next_sentence and manifest.pairs != trained_on.pairs:
+    if model.next_sentence and manifest.pairs != trained_on.pairs:
         raise UserError(
             f"--config.evaluation.records={directory} was built with --pairs={manifest.pairs} and the records that the "
             f"run is trained on with --pairs={trained_on.pairs}; give --config.model.next_sentence=false, or records "
             "of the same pairs"
         )
-    return open_split(directory, "validation", config.data), masks
 
 
 def dynamic_masks(data: DataConfig, directory: epath.Path, seed: int = HELD_OUT_SEED) -> DynamicMasks | None:
