@@ -22,6 +22,7 @@ from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.paths import check_readable
 from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.record_checks import check_evaluated, check_length, check_segments
 
 _CHECKED = 16  # records of each split, before the run
 
@@ -132,7 +133,7 @@ def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInp
     directory = records_directory(config.data.records, phase)
     check_readable(directory)
     manifest = read_manifest(directory)
-    _check_length(directory, manifest, phase)
+    check_length(directory, manifest, phase)
     train, seed, packing = open_split(directory, "train", config.data), config.train.seed, None
     masks = dynamic_masks(config.data, directory, seed)
     validation, held_out_masks = _held_out(phase, config, manifest)
@@ -168,8 +169,8 @@ def _held_out(
     directory = records_directory(config.evaluation.records, phase)
     check_readable(directory)
     manifest = read_manifest(directory)
-    _check_length(directory, manifest, phase)
-    _check_evaluated(directory, manifest, config.model, trained_on)
+    check_length(directory, manifest, phase)
+    check_evaluated(directory, manifest, config.model, trained_on)
     return _validation(directory, manifest, config.data), None
 
 
@@ -178,20 +179,6 @@ def _validation(directory: epath.Path, manifest: Manifest, data: DataConfig) -> 
         return open_split(directory, "validation", data)
     logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
     return None
-
-
-def _check_evaluated(directory: epath.Path, manifest: Manifest, model: ModelConfig, trained_on: Manifest) -> None:
-    if manifest.vocab_fingerprint != trained_on.vocab_fingerprint:
-        raise UserError(
-            f"--config.evaluation.records={directory} has another vocabulary than the records that the run is trained "
-            "on; build both with one --vocab"
-        )
-    if model.next_sentence and manifest.pairs != trained_on.pairs:
-        raise UserError(
-            f"--config.evaluation.records={directory} was built with --pairs={manifest.pairs} and the records that the "
-            f"run is trained on with --pairs={trained_on.pairs}; give --config.model.next_sentence=false, or records "
-            "of the same pairs"
-        )
 
 
 def dynamic_masks(data: DataConfig, directory: epath.Path, seed: int = HELD_OUT_SEED) -> DynamicMasks | None:
@@ -242,29 +229,6 @@ def held_out_batches(
     ):
         check_segments(batch, source, type_vocab_size)
         yield on_devices(batch, rows, global_batch_size, mesh)
-
-
-def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_vocab_size: int) -> None:
-    """Raise UserError if the model has no row for a segment of a batch of `source`, which has checked all other ids.
-
-    Of an id without a row, a device makes NaN.
-    """
-    largest = batch["segment_ids"].max(initial=0)
-    if type_vocab_size and largest >= type_vocab_size:  # without token types, segments are not read
-        raise UserError(
-            f"{source.directory} has records with {largest} among their segment_ids, and --config.model."
-            f"type_vocab_size={type_vocab_size} has no row for it; give as many as there are segments (and as "
-            "--config.init_from, if you use it, was trained with)"
-        )
-
-
-def _check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig) -> None:
-    if manifest.max_seq_length != phase.max_seq_length:
-        raise UserError(
-            f"{directory} holds sequences of {manifest.max_seq_length} tokens and the phase asks for "
-            f"max_seq_length={phase.max_seq_length}; point --config.data.records (and evaluation.records, if it is "
-            "given) at records of that length"
-        )
 
 
 def _check_one_vocabulary(model: ModelConfig, opened: list[PhaseInput]) -> None:

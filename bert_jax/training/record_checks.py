@@ -1,0 +1,50 @@
+"""What records must be like for a run: complaints, each with its remedy, before anything is computed."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from etils import epath
+
+from bert_jax.config import ModelConfig, PhaseConfig
+from bert_jax.data.manifest import Manifest
+from bert_jax.data.source import RecordSource
+from bert_jax.errors import UserError
+
+
+def check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig) -> None:
+    """Raise UserError if the records in `directory` are not as long as the phase asks for."""
+    if manifest.max_seq_length != phase.max_seq_length:
+        raise UserError(
+            f"{directory} holds sequences of {manifest.max_seq_length} tokens and the phase asks for "
+            f"max_seq_length={phase.max_seq_length}; point --config.data.records (and evaluation.records, if it is "
+            "given) at records of that length"
+        )
+
+
+def check_evaluated(directory: epath.Path, manifest: Manifest, model: ModelConfig, trained_on: Manifest) -> None:
+    """Raise UserError if a run on other records cannot be evaluated on those in `directory`."""
+    if manifest.vocab_fingerprint != trained_on.vocab_fingerprint:
+        raise UserError(
+            f"--config.evaluation.records={directory} has another vocabulary than the records that the run is trained "
+            "on; build both with one --vocab"
+        )
+    if model.next_sentence and manifest.pairs != trained_on.pairs:
+        raise UserError(
+            f"--config.evaluation.records={directory} was built with --pairs={manifest.pairs} and the records that the "
+            f"run is trained on with --pairs={trained_on.pairs}; give --config.model.next_sentence=false, or records "
+            "of the same pairs"
+        )
+
+
+def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_vocab_size: int) -> None:
+    """Raise UserError if the model has no row for a segment of a batch of `source`, which has checked all other ids.
+
+    Of an id without a row, a device makes NaN.
+    """
+    largest = batch["segment_ids"].max(initial=0)
+    if type_vocab_size and largest >= type_vocab_size:  # without token types, segments are not read
+        raise UserError(
+            f"{source.directory} has records with {largest} among their segment_ids, and --config.model."
+            f"type_vocab_size={type_vocab_size} has no row for it; give as many as there are segments (and as "
+            "--config.init_from, if you use it, was trained with)"
+        )
