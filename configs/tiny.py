@@ -1,4 +1,4 @@
-"""A small BERT by the paper's recipe, that learns visibly in a few minutes on a laptop; configs/tiny_fast.py learns more.
+"""A small BERT by the paper's recipe, that learns visibly in minutes on a laptop; configs/tiny_fast.py learns more.
 
     python -m bert_jax.pretrain --config=configs/tiny.py --workdir=DIR --config.data.records=RECORDS_DIR
 
