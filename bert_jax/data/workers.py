@@ -90,9 +90,10 @@ def _run(pool: concurrent.futures.ProcessPoolExecutor, parts: Sequence[Part], di
             "with a smaller --num_workers, or use more --num_parts from the start"
         ) from None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+        # Waits: Python may not end while the pool's own thread still closes pipes that are written to then.
+        pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], num_w
                 waiting.extend(pool.submit(_apply, function, chunk) for chunk in itertools.islice(chunks, 1))
                 yield from results
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
