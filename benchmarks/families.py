@@ -1,6 +1,7 @@
 """BERT, RoBERTa, ALBERT and DistilBERT of one size, on the same text, for the same computation.
 
-    .venv/bin/python benchmarks/families.py --text=FILES [--teraflop=250] [--seeds=1] [--work=DIR]
+    .venv/bin/python benchmarks/families.py --text=FILES [--teraflop=190] [--seeds=1] [--only=BERT,ALBERT]
+        [--tasks=DIR] [--work=DIR]
 
 FILES are as build_vocab's --input. Each family has its own kind of vocabulary
 (8,000 tokens), records, masks and pairs, and the model's fields of its own config; layers (4 of 256), batch (32 of 128
@@ -9,10 +10,13 @@ steps as --teraflop are enough for, by the FLOPs that its MFU is counted with: D
 learns from this BERT, whose forward passes count too. A loss is of a token, so it compares with its unigram floor, and
 between families only where vocabularies are the same (BERT, DistilBERT).
 
+With --tasks, a folder with the sets of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
+
 Vocabularies, records and finished runs in --work are kept; the same command again goes on.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -21,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from results import write_table
+from tuned_scores import TUNED_ON, tune, tuned
 
 from bert_jax.config import DistillationConfig, ModelConfig
 from bert_jax.objectives.distillation import DistillationObjective
@@ -67,18 +72,25 @@ SHARED = [
 ]
 
 
+COLUMNS = ["family", "parameters", "steps", "masked-LM loss", "its floor", "accuracy", "of pairs", "hours", *TUNED_ON]
+
+
 def main() -> None:
     """Make what is missing, train, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", required=True)
-    parser.add_argument("--teraflop", type=float, default=250.0)
+    parser.add_argument("--teraflop", type=float, default=190.0)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", default=",".join(FAMILIES))
+    parser.add_argument("--tasks", default="")
     parser.add_argument("--work", default=str(ROOT / "runs" / "families"))
     arguments = parser.parse_args()
-    work = Path(arguments.work)
-    found = {name: [trained(name, seed, arguments, work) for seed in range(arguments.seeds)] for name in FAMILIES}
-    columns = ["family", "parameters", "steps", "masked-LM loss", "its floor", "accuracy", "of pairs", "hours"]
-    write_table("families", columns, [row(name, runs) for name, runs in found.items()], ["jax"])
+    work, names = Path(arguments.work), arguments.only.split(",")
+    found = {name: [trained(name, seed, arguments, work) for seed in range(arguments.seeds)] for name in names}
+    workdirs = {name: [work / f"{name}-{seed}" for seed in range(arguments.seeds)] for name in names}
+    for workdir in itertools.chain(*workdirs.values()) if arguments.tasks else []:
+        tune(workdir, Path(arguments.tasks))
+    write_table("families", COLUMNS, [[*row(name, found[name]), *tuned(workdirs[name])] for name in names], ["jax"])
 
 
 def verb(name: str, *flags: str) -> str:

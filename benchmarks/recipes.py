@@ -15,17 +15,15 @@ recipes.json and recipes.svg.
 
 import argparse
 import itertools
-import json
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from results import write_table
-from tasks import SETS
+from tuned_scores import TUNED_ON, spread, tune, tuned
 
 from bert_jax.reporting.course import points
 from bert_jax.reporting.run_history import read_run
@@ -50,7 +48,6 @@ SIZES = {
 }
 PAIRS = ["--dupe_factor=1"]
 BLOCKS = ["--pairs=none", "--blocks=full", "--cut_long_sentences", "--dupe_factor=1"]
-TUNED_ON = ("ncbi_disease", "sick, relatedness")
 
 
 class Recipe(NamedTuple):
@@ -186,20 +183,6 @@ def train(size: str, name: str, seed: int, text: str, work: Path) -> None:
     verb("pretrain", "--config=configs/tiny.py", f"--workdir={workdir}", *flags)
 
 
-def tune(workdir: Path, data: Path) -> None:
-    """Scores of the encoder on the test files, kept beside the run."""
-    kept = workdir / "tuned.json"
-    scores = json.loads(kept.read_text()) if kept.exists() else {}
-    for name in (one for one in TUNED_ON if one not in scores):
-        task, *files, more = SETS[name]
-        splits = [f"--{split}={data}/{file}" for split, file in zip(("train", "dev", "test"), files, strict=True)]
-        with tempfile.TemporaryDirectory() as place:
-            verb("finetune", f"--task={task}", f"--init_from={workdir}", f"--workdir={place}/run", *splits, *more)
-            found = json.loads(Path(place, "run", "scores.json").read_text())
-        scores[name] = found["test"][found["headline"]]["mean"]
-        kept.write_text(json.dumps(scores))
-
-
 def finished(size: str, work: Path) -> dict[str, list[Path]]:
     """The workdirs of each recipe whose runs are done."""
     found = {name: sorted((work / size).glob(f"{workdir_of(work, size, name, 0).name[:-2]}-[0-9]")) for name in RECIPES}
@@ -250,19 +233,6 @@ def share(several: Sequence[Sequence[Point]], goal: float, axis: str, whole: flo
     """Of the paper's time or FLOPs, the mean over seeds."""
     found = [reaches(one, goal, axis) for one in several]
     return "no" if None in found else f"{statistics.mean(found) / whole:.2f}"
-
-
-def tuned(workdirs: Sequence[Path]) -> list[str]:
-    """A cell for each set that the encoders were fine-tuned on."""
-    found = [json.loads((one / "tuned.json").read_text()) for one in workdirs if (one / "tuned.json").exists()]
-    return [spread([one[name] for one in found if name in one]) for name in TUNED_ON]
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean ± sd, or what there is."""
-    if not values:
-        return "not run"
-    return f"{statistics.mean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
 
 
 def draw(done: dict[str, dict[str, list[Path]]], path: Path) -> None:
