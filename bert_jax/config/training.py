@@ -71,11 +71,13 @@ class ProfileConfig:
 class MeshConfig:
     """Devices along each axis of the mesh; their product is the number of devices. -1: all that are left."""
 
-    data: Axis = -1  # copies of the model, each with its rows of the batch
+    data: Axis = -1  # each has its rows of the batch, and a shard of the weights, which are gathered for a step
     fsdp: Axis = 1  # rows of the batch too, and weights are sharded
     tensor: Axis = 1  # attention heads and feed-forward are sharded
+    replica: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # rows too; each has all shards; 0: chosen (parallel/mesh.py)
 
     def check(self, source: str = "--config.mesh.") -> None:
         """Raise UserError on a number of devices that is none."""
-        for axis, size in vars(self).items():
+        for axis in ("data", "fsdp", "tensor"):
+            size = getattr(self, axis)
             require(size != 0, f"{source}{axis}", size, "give a positive number, or -1 for all devices left")

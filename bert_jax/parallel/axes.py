@@ -79,11 +79,11 @@ def parameter_sharding(
 def over_data_too(mesh: Mesh, sharding: NamedSharding, shape: tuple[int, ...]) -> NamedSharding:
     """`sharding` with the data axis laid on the first free dimension that divides, for weight-update sharding.
 
-    An array with no such dimension, or too small to be worth a message, stays as it is: that costs a few kB and no
-    exactness. arXiv 2004.13336 describes the technique; parallel/weight_update.py uses what is laid out here.
+    An array too small to be worth a message stays as it is, and one with no such dimension (is_left_whole). arXiv
+    2004.13336 describes the technique; parallel/weight_update.py uses what is laid out here.
     """
     parts = mesh.shape["data"]
-    if parts == 1 or math.prod(shape) < SMALLEST_SHARD * parts:
+    if parts == 1 or _is_small(mesh, shape):
         return sharding
     spec = list(sharding.spec) + [None] * (len(shape) - len(sharding.spec))
     for dim, (size, entry) in enumerate(zip(shape, spec, strict=True)):
@@ -91,6 +91,17 @@ def over_data_too(mesh: Mesh, sharding: NamedSharding, shape: tuple[int, ...]) -
             spec[dim] = "data"
             return NamedSharding(mesh, P(*spec))
     return sharding
+
+
+def is_left_whole(sharding: NamedSharding, shape: tuple[int, ...]) -> bool:
+    """Whether an array is on no data axis although it is large enough: then each device along data has all of it."""
+    mesh = sharding.mesh
+    assert isinstance(mesh, Mesh)
+    return mesh.shape["data"] > 1 and not _is_small(mesh, shape) and "data" not in sharding.spec
+
+
+def _is_small(mesh: Mesh, shape: tuple[int, ...]) -> bool:
+    return math.prod(shape) < SMALLEST_SHARD * mesh.shape["data"]
 
 
 def without_data(sharding: NamedSharding) -> NamedSharding:

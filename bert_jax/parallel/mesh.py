@@ -1,42 +1,81 @@
-"""The mesh: which devices there are and how they are laid out along data, fsdp and tensor."""
+"""The mesh: which devices there are and how they are laid out along replica, data, fsdp and tensor."""
 
 import math
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 from bert_jax.config import MeshConfig, PhaseConfig
 from bert_jax.errors import UserError
 
-AXES = ("data", "fsdp", "tensor")
-BATCH_AXES = ("data", "fsdp")
+AXES = ("replica", "data", "fsdp", "tensor")
+COPY_AXES = ("replica", "data")  # along which each device has all of the weights in a step
+BATCH_AXES = (*COPY_AXES, "fsdp")
+SUBLANES = 8  # rows of a TPU's tile
 
 
-def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
-    """Lay the devices (default: all of every process) out along data, fsdp and tensor.
+def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None, hidden_size: int = 0) -> Mesh:
+    """Lay the devices (default: all of every process) out along replica, data, fsdp and tensor.
+
+    Weights whose rows or columns are `hidden_size` are cut over data. Where the config gives neither replica nor data,
+    data is what most_shards gives, and replica the rest.
 
     Raises:
       UserError: the axes' sizes do not multiply to the number of devices.
     """
     devices = jax.devices() if devices is None else devices
     sizes = _axis_sizes(config, len(devices))
-    # Auto: the compiler propagates shardings from the arguments; jax.make_mesh would default to Explicit.
-    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    if hidden_size and config.data == -1 and not config.replica:
+        sizes["data"] = most_shards(sizes["data"], hidden_size, devices[0].platform)
+        sizes["replica"] = len(devices) // math.prod(sizes[axis] for axis in AXES[1:])
+    # An axis of the network is cut in two where an axis of the mesh asks for it; jax.make_mesh would refuse.
+    laid_out = mesh_utils.create_device_mesh(tuple(sizes.values()), devices, allow_split_physical_axes=True)
+    # Auto: the compiler propagates shardings from the arguments.
+    return Mesh(laid_out, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def _axis_sizes(config: MeshConfig, num_devices: int) -> tuple[int, ...]:
-    sizes = [config.data, config.fsdp, config.tensor]
-    if sizes.count(-1) > 1:
+def most_shards(devices: int, hidden_size: int, platform: str) -> int:
+    """Over how many of `devices` weights are cut: the most that divide them, and on TPUs leave whole tiles of each.
+
+    Finer shards of [1024, 4096] than 8 rows are filled up to 8 for each device's gather and sum: on 2048 cores of v3,
+    sums of 134 MB where a gradient has 8.4 MB (benchmarks/step_trials.md).
+    """
+    divisors = [count for count in range(1, devices + 1) if devices % count == hidden_size % count == 0]
+    whole_tiles = [count for count in divisors if hidden_size // count % SUBLANES == 0]
+    return max(whole_tiles if platform == "tpu" and whole_tiles else divisors)
+
+
+def groups_line(mesh: Mesh) -> str:
+    """For people: that there are several groups of devices with all weights each; "" if there is one."""
+    groups, shards = mesh.shape["replica"], mesh.shape["data"]
+    if groups == 1:
+        return ""
+    return (
+        f"weights and optimizer state are cut over {shards} devices, and each of {groups} groups of devices has all "
+        f"shards: finer ones would be no whole tiles, or do not divide (--config.mesh.replica=1: cut over all)"
+    )
+
+
+def _axis_sizes(config: MeshConfig, num_devices: int) -> dict[str, int]:
+    sizes = {axis: getattr(config, axis) for axis in AXES} | {"replica": config.replica or 1}
+    if list(sizes.values()).count(-1) > 1:
         raise UserError("only one of --config.mesh.data, fsdp and tensor may be -1; give the others' sizes")
-    known = math.prod(size for size in sizes if size != -1)
-    sizes = [num_devices // known if size == -1 else size for size in sizes]
-    if math.prod(sizes) != num_devices:
-        asked = "x".join(str(getattr(config, axis)) for axis in AXES)
+    known = math.prod(size for size in sizes.values() if size != -1)
+    found = {axis: num_devices // known if size == -1 else size for axis, size in sizes.items()}
+    if math.prod(found.values()) != num_devices:
+        named = [axis for axis in AXES if axis != "replica" or config.replica]
+        asked = "x".join(str(sizes[axis]) for axis in named)
         raise UserError(
-            f"--config.mesh (data x fsdp x tensor = {asked}) does not fit {num_devices} device(s); "
+            f"--config.mesh ({' x '.join(named)} = {asked}) does not fit {num_devices} device(s); "
             f"choose sizes whose product is {num_devices}"
         )
-    return tuple(sizes)
+    return found
+
+
+def copies(mesh: Mesh) -> int:
+    """How many devices, or groups of them, have all of the weights in a step, each for its rows of the batch."""
+    return math.prod(mesh.shape[axis] for axis in COPY_AXES)
 
 
 def batch_shards(mesh: Mesh) -> int:

@@ -20,11 +20,11 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bert_jax.parallel.axes import LOOKED_UP
+from bert_jax.parallel.mesh import COPY_AXES, SUBLANES
 
 Tree = Any  # nested dicts like the parameters
 LEAST_BYTES = 160 * 1024
 WHOLE = -1
-SUBLANES = 8  # rows of a TPU's tile
 
 
 def data_specs(shardings: Tree) -> Tree:
@@ -63,10 +63,11 @@ def scatter_sum(gradients: Tree, shards: Tree, shardings: Tree) -> Tree:
     def shard_of_sum(gradient: jax.Array, shard: jax.Array, sharding: NamedSharding) -> jax.Array:
         dim, parts = _sharded_dim(sharding), jax.lax.axis_size("data")
         if dim == WHOLE:
-            return jax.lax.psum(gradient, "data")
+            return jax.lax.psum(gradient, COPY_AXES)
         columns = math.prod(shard.shape[dim:]) * parts if dim else math.prod(shard.shape[1:])
         rows = _fill_up(gradient.reshape(-1, columns), parts) if dim else gradient
         summed = jax.lax.psum_scatter(rows.reshape(parts, -1, columns), "data", scatter_dimension=0)
+        summed = jax.lax.psum(summed, "replica")
         return _by_columns(summed, shard.shape, dim)
 
     return jax.tree.map(shard_of_sum, gradients, shards, shardings)

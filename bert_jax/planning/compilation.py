@@ -56,6 +56,8 @@ class Compiled:
     bytes: dict[str, int]  # parameters, optimizer state, batch, teacher; arguments (all of these), temporaries, program
     host_flops: float | None  # FLOP/s that this host shows, where it is planned for
     compile_seconds: float
+    mesh: dict[str, int] = dataclasses.field(default_factory=dict)  # devices along each axis
+    layout: list[str] = dataclasses.field(default_factory=list)  # for people: what is kept in many copies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Numbers:
 
     flops: dict[str, int]
     bytes: dict[str, int]
+    mesh: dict[str, int]
+    layout: list[str]
     host_flops: float | None
     compile_seconds: float
 

@@ -43,7 +43,7 @@ def compile_step(directory: Path) -> Result:
     config = from_dict(request.config, "request.json", Config)
     phase = config.phases[request.phase]
     topology = parse_topology(request.topology)
-    mesh = make_mesh(config.mesh, topology.describe())
+    mesh = make_mesh(config.mesh, topology.describe(), config.model.hidden_size)
     program = pretraining_program(config, mesh, request.teacher)
     state = abstract_state(program.model, program.optimizer, program.shardings)
     batch = _abstract_batch(request, phase, mesh)
@@ -72,6 +72,8 @@ def compile_step(directory: Path) -> Result:
         Numbers(
             flops=product_flops(traced.jaxpr),
             bytes=sizes | sizes_of_program,
+            mesh=dict(mesh.shape),
+            layout=list(program.layout),
             host_flops=None if topology.chip else measured_peak(config.train.dtype),
             compile_seconds=round(time.monotonic() - started, 1),
         )

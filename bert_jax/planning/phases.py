@@ -35,6 +35,8 @@ class PhasePlan:
     mfu: float = math.nan  # NaN on a CPU, whose time is only FLOPs over its rate
     compile_seconds: float = math.nan
     text: str = ""
+    mesh: dict[str, int] = dataclasses.field(default_factory=dict)  # devices along each axis
+    layout: list[str] = dataclasses.field(default_factory=list)  # for people: what is kept in many copies
 
     @property
     def model_flops(self) -> int:
@@ -95,6 +97,8 @@ def _plan(request: Request, limit_seconds: float, setting: str = "") -> PhasePla
         time=step_time(compiled, hlo, request.topology),
         compile_seconds=compiled.compile_seconds,
         text=compiled.text,
+        mesh=compiled.mesh,
+        layout=compiled.layout,
     )
     if not (plan.time and request.topology.chip):
         return plan

@@ -147,6 +147,8 @@ def _phase_to_json(plan: PhasePlan) -> dict[str, Any]:
         "memory_bytes": plan.memory,
         "memory_needed_bytes": _finite(plan.memory_needed),
         "memory_limit_bytes": _finite(plan.memory_limit),
+        "mesh": plan.mesh,
+        "layout": plan.layout,
         "model_flops": plan.model_flops,
         "product_flops": plan.flops,
         "cycles": time and time.cycles,

@@ -58,6 +58,9 @@ def _phase_lines(plan: PhasePlan) -> list[str]:
     lines = [head, f"  memory of a device: {_memory(plan)}", *_memory_lines(plan)]
     if plan.remedy:
         lines.append(f"    {plan.remedy}")
+    if plan.mesh:
+        lines.append(f"  mesh: {' x '.join(f'{size} {axis}' for axis, size in plan.mesh.items() if size > 1) or '1'}")
+    lines += [f"    {line}" for line in plan.layout]
     return [*lines, *_time_lines(plan)]
 
 

@@ -49,7 +49,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     check_same_teacher(workdir, teacher)
     material = _material(config, files, pretrained, _floors(workdir, files), teacher)
     digests = _check_same_rows(workdir, config.task, material)
-    mesh = make_mesh(config.mesh)
+    mesh = make_mesh(config.mesh, hidden_size=config.model.hidden_size)
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(workdir, teacher)

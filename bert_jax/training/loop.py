@@ -47,7 +47,8 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
     monitor = Monitor(run, step, clock, run.open_logs(step), report, before.watch)
     interruption = Interruption(program.mesh)
     held_out = HeldOut(run, monitor, interruption, before.owes_evaluation)
-    logging.info("%s", memory_line(state))
+    for line in (memory_line(state), *program.layout):
+        logging.info("%s", line)
 
     # ---------------------------------------------------------------- train
     clock.turn(STEPS)

@@ -18,7 +18,7 @@ from bert_jax.parallel.mesh import check_batch, check_clip_pieces
 from bert_jax.training.frozen import FrozenModel, placed
 from bert_jax.training.muon import layer_matrices
 from bert_jax.training.optimizer import clip, make_optimizer
-from bert_jax.training.state import State, state_shardings
+from bert_jax.training.state import State, layout_lines, state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
 
@@ -34,6 +34,7 @@ class Program:
     dropout_key: jax.Array
     options: StepOptions
     run_step: Callable[..., tuple[State, Sums]]  # of state, batch and the frozen models' weights
+    layout: tuple[str, ...] = ()  # for people: what weight-update sharding leaves in many copies
     frozen: tuple[FrozenModel, ...] = ()
     frozen_params: tuple[Params, ...] = ()  # of each of them: on the mesh, or ShapeDtypeStructs until they are needed
 
@@ -74,4 +75,5 @@ def make_program(
     step = train_step(objective, model, transformation, shardings["params"], key, options, frozen)
     run_step = jit_train_step(step, mesh, shardings, frozen)
     abstract = tuple(each.abstract_params for each in frozen)
-    return Program(objective, model, transformation, mesh, shardings, key, options, run_step, frozen, abstract)
+    layout = layout_lines(model, shardings) if optimizer.shard_over_data else ()
+    return Program(objective, model, transformation, mesh, shardings, key, options, run_step, layout, frozen, abstract)

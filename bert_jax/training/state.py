@@ -9,8 +9,9 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from bert_jax.model.functional import Model, param_shardings, with_shardings
-from bert_jax.parallel.axes import replicated, without_data
+from bert_jax.model.functional import Model, Params, param_shardings, path_of, with_shardings
+from bert_jax.parallel.axes import is_left_whole, replicated, without_data
+from bert_jax.parallel.mesh import groups_line
 
 State = dict[str, Any]
 
@@ -73,3 +74,25 @@ def memory_line(state: State) -> str:
         held = sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
         lines.append(f"{held / 1e6:,.1f} of {whole / 1e6:,.1f} MB of {name} ({held / whole:.0%})")
     return f"each device holds {' and '.join(lines)}"
+
+
+def layout_lines(model: Model, shardings: State) -> tuple[str, ...]:
+    """For people: what weight-update sharding leaves in many copies; mostly nothing."""
+    params = with_shardings(model.abstract_params, shardings["params"])
+    lines = groups_line(jax.tree.leaves(params)[0].sharding.mesh), _left_whole_line(params)
+    return tuple(line for line in lines if line)
+
+
+def _left_whole_line(params: Params) -> str:
+    """Which large parameters each device along data has all of, and what that costs."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    found = {"/".join(path_of(path)): leaf for path, leaf in leaves if is_left_whole(leaf.sharding, leaf.shape)}
+    if not found:
+        return ""
+    size = sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in found.values())
+    named = ", ".join(f"{name} {list(leaf.shape)}" for name, leaf in list(found.items())[:3])
+    others = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return (
+        f"no dimension of {named}{others} divides over the mesh axis 'data': each of its devices keeps and updates all "
+        f"{size / 1e6:,.3g} MB, and as much of each moment"
+    )

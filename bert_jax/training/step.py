@@ -15,6 +15,7 @@ from bert_jax import scopes
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Batch, Objective, Sums
 from bert_jax.parallel.axes import batch_sharding, replicated
+from bert_jax.parallel.mesh import COPY_AXES, copies
 from bert_jax.parallel.weight_update import data_specs, gather, scatter_sum
 from bert_jax.training.frozen import Frozen, with_targets
 from bert_jax.training.norms import norms_by_group
@@ -109,7 +110,7 @@ def batch_gradient(
     However the batch is split. `loss` is chunk_loss of the objective; what else it gives among its sums is summed over
     all chunks too.
     """
-    replicas = mesh_of(shardings).shape["data"]
+    replicas = copies(mesh_of(shardings))
 
     def of_a_replica(
         params: Params, batch: Batch, keys: jax.Array, weights: Sums, *frozen_params: Params
@@ -144,16 +145,16 @@ def _sum_over_replicas(
     mesh = mesh_of(shardings)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(next(iter(batch.values())))))
     weights = objective.weights(batch)
-    if mesh.shape["data"] == 1:
+    if copies(mesh) == 1:
         return gradient(model.compute_params(params), batch, keys, weights, *frozen_params)
-    specs, rows = data_specs(shardings), P("data")
+    specs, rows = data_specs(shardings), P(COPY_AXES)
 
     @functools.partial(
         jax.shard_map,
         mesh=mesh,
         in_specs=(specs, rows, rows, P(), *(data_specs(each.shardings) for each in frozen)),
         out_specs=(specs, P()),
-        axis_names={"data"},
+        axis_names=set(COPY_AXES),
         check_vma=False,
     )
     def run(
@@ -165,7 +166,7 @@ def _sum_over_replicas(
         gradients, sums = gradient(whole, batch, keys, weights, *read)
         with jax.named_scope(scopes.GRADIENTS):
             gradients = jax.tree.map(lambda array, weight: array.astype(weight.dtype), gradients, whole)
-            return scatter_sum(gradients, params, shardings), jax.lax.psum(sums, "data")
+            return scatter_sum(gradients, params, shardings), jax.lax.psum(sums, COPY_AXES)
 
     return run(params, batch, keys, weights, *frozen_params)
 

@@ -33,7 +33,7 @@ def test_the_table_knows_only_axes_of_the_mesh():
 @pytest.mark.parametrize(
     ("axes", "spec"),
     [
-        (("batch", "length", "embed_out"), P(("data", "fsdp"), None, None)),
+        (("batch", "length", "embed_out"), P(("replica", "data", "fsdp"), None, None)),
         (("embed", "heads"), P("fsdp", "tensor")),
         (("mlp", "embed"), P("tensor", "fsdp")),
         (("vocab", "embed"), P(None, "fsdp")),

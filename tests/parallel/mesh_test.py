@@ -5,24 +5,60 @@ import pytest
 
 from bert_jax.config import MeshConfig, PhaseConfig
 from bert_jax.errors import UserError
-from bert_jax.parallel.mesh import batch_shards, check_batch, check_clip_pieces, make_mesh
+from bert_jax.parallel.mesh import batch_shards, check_batch, check_clip_pieces, make_mesh, most_shards
 
 
 @pytest.mark.parametrize(
     ("config", "sizes"),
     [
-        (MeshConfig(), (8, 1, 1)),
-        (MeshConfig(data=2, fsdp=2, tensor=2), (2, 2, 2)),
-        (MeshConfig(data=-1, fsdp=2), (4, 2, 1)),
-        (MeshConfig(data=1, fsdp=-1), (1, 8, 1)),
-        (MeshConfig(data=2, tensor=-1), (2, 1, 4)),
+        (MeshConfig(), (1, 8, 1, 1)),
+        (MeshConfig(data=2, fsdp=2, tensor=2), (1, 2, 2, 2)),
+        (MeshConfig(data=-1, fsdp=2), (1, 4, 2, 1)),
+        (MeshConfig(data=1, fsdp=-1), (1, 1, 8, 1)),
+        (MeshConfig(data=2, tensor=-1), (1, 2, 1, 4)),
+        (MeshConfig(replica=4), (4, 2, 1, 1)),
+        (MeshConfig(data=2, fsdp=2, replica=2), (2, 2, 2, 1)),
     ],
 )
 def test_the_devices_are_laid_out_as_asked(config, sizes):
     mesh = make_mesh(config)
-    assert tuple(mesh.shape.items()) == tuple(zip(("data", "fsdp", "tensor"), sizes, strict=True))
+    assert tuple(mesh.shape.items()) == tuple(zip(("replica", "data", "fsdp", "tensor"), sizes, strict=True))
     assert sorted(device.id for device in mesh.devices.flat) == sorted(device.id for device in jax.devices())
-    assert batch_shards(mesh) == sizes[0] * sizes[1]
+    assert batch_shards(mesh) == sizes[0] * sizes[1] * sizes[2]
+
+
+@pytest.mark.parametrize(
+    ("config", "hidden_size", "replica"),
+    [
+        (MeshConfig(), 96, 1),
+        (MeshConfig(), 20, 2),  # cut over 4
+        (MeshConfig(), 25, 8),  # not at all
+        (MeshConfig(fsdp=2), 20, 1),  # over 4 of data, which is all
+        (MeshConfig(fsdp=2), 10, 2),
+        (MeshConfig(data=8), 20, 1),  # as asked
+        (MeshConfig(replica=1), 20, 1),
+    ],
+    ids=str,
+)
+def test_weights_are_cut_over_as_many_as_divide_them_unless_the_config_says(config, hidden_size, replica):
+    assert make_mesh(config, hidden_size=hidden_size).shape["replica"] == replica
+
+
+@pytest.mark.parametrize(
+    ("devices", "hidden_size", "on_tpu", "elsewhere"),
+    [
+        (2048, 1024, 128, 1024),
+        (128, 1024, 128, 128),
+        (128, 768, 32, 128),
+        (96, 768, 96, 96),
+        (256, 4096, 256, 256),
+        (8, 100, 4, 4),  # no rows in whole tiles
+        (1, 128, 1, 1),
+    ],
+)
+def test_a_tpus_shards_are_whole_tiles(devices, hidden_size, on_tpu, elsewhere):
+    assert most_shards(devices, hidden_size, "tpu") == on_tpu
+    assert most_shards(devices, hidden_size, "cpu") == elsewhere
 
 
 def test_a_mesh_over_some_of_the_devices():
@@ -36,6 +72,7 @@ def test_a_mesh_over_some_of_the_devices():
         (MeshConfig(data=-1, fsdp=3), ["-1x3x1", "8 device(s)"]),
         (MeshConfig(data=-1, fsdp=-1), ["only one of", "-1"]),
         (MeshConfig(data=-1, tensor=16), ["-1x1x16", "8 device(s)"]),
+        (MeshConfig(replica=3), ["replica x data x fsdp x tensor = 3x-1x1x1", "8 device(s)"]),
     ],
 )
 def test_a_mesh_that_does_not_fit_says_so(config, words):

@@ -65,6 +65,7 @@ def run_on(model_config, teacher, weights, make_batch):
     [
         pytest.param((8, 1, 1), 1, id="data"),
         pytest.param((2, 2, 2), 2, id="all-axes-in-two-chunks"),
+        pytest.param((2, 2, 1, 2), 1, id="two-groups"),
     ],
 )
 def test_eight_devices_are_one(run_on, sizes, accumulation_steps):

@@ -48,7 +48,7 @@ def config_on(sizes=(1, 1, 1), optimizer=None, dtype="float32", **model):
 
 
 def program_of(config):
-    mesh = make_mesh(config.mesh, jax.devices()[: config.mesh.data * config.mesh.fsdp * config.mesh.tensor])
+    mesh = make_mesh(config.mesh, jax.devices()[: math.prod(size or 1 for size in vars(config.mesh).values())])
     return pretraining_program(config, mesh)
 
 
@@ -158,7 +158,9 @@ def test_the_tolerance_would_notice_any_other_step(on_one_device, gradients):
 
 
 @pytest.mark.parametrize(
-    "sizes", [(2, 2, 2), *(pytest.param(one, marks=pytest.mark.slow) for one in ((8, 1, 1), (1, 8, 1)))], ids=str
+    "sizes",
+    [(2, 2, 2), *(pytest.param(one, marks=pytest.mark.slow) for one in ((8, 1, 1), (1, 8, 1), (2, 1, 2, 2)))],
+    ids=str,
 )
 def test_matrices_that_are_cut_move_as_whole_ones(on_one_device, make_batch, sizes):
     path, found, _ = run(config_on(sizes), make_batch)

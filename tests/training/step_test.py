@@ -99,7 +99,11 @@ def assert_same_run(ours, expected):
 
 @pytest.mark.parametrize(
     "sizes",
-    [pytest.param((8, 1, 1), marks=pytest.mark.slow), (2, 2, 2), pytest.param((1, 1, 8), marks=pytest.mark.slow)],
+    [
+        *(pytest.param(sizes, marks=pytest.mark.slow) for sizes in ((8, 1, 1), (1, 1, 8), (1, 1, 1, 8), (1, 2, 2, 2))),
+        (2, 2, 2),
+        (2, 2, 1, 2),  # two groups of devices with all shards
+    ],
     ids=str,
 )
 def test_eight_devices_are_one_with_dropout(one_layer, params, batches, on_one_device, sizes):
