@@ -1,5 +1,6 @@
 """Fresh weights, how many there are, and how the state lies on the devices."""
 
+import dataclasses
 import functools
 import math
 import re
@@ -13,7 +14,7 @@ from bert_jax.model.functional import param_count, with_shardings
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import make_optimizer
-from bert_jax.training.state import abstract_state, init_state, memory_line, state_shardings
+from bert_jax.training.state import abstract_state, init_state, layout_lines, memory_line, state_shardings
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +160,24 @@ def test_what_each_device_holds_is_logged(make_state, model_config, sizes, shard
     for line in logged:  # by then nearly all of it is sharded over fsdp's 4, and over data's 2 if asked
         percent = int(re.search(r"\((\d+)%\)", line)[1])
         assert percent == (100 if sizes == (1, 1, 1) else pytest.approx(100 / 8 if shard_over_data else 100 / 4, abs=8))
+
+
+def test_what_is_in_many_copies_is_told(model_config):
+    """20 rows divide over 4 of 8 devices; 18 columns of a factorised word table do not, and its axis is left whole."""
+    config = dataclasses.replace(
+        model_config, hidden_size=20, embedding_size=18, num_attention_heads=2, intermediate_size=36
+    )
+    optimizer = make_optimizer(OptimizerConfig(), [PhaseConfig()])
+
+    def lines(config, mesh_config):
+        model, mesh = pretraining_model(config), make_mesh(mesh_config, hidden_size=config.hidden_size)
+        return layout_lines(model, state_shardings(model, optimizer, mesh, shard_over_data=True))
+
+    groups, table = lines(config, MeshConfig())
+    assert groups.startswith("weights and optimizer state are cut over 4 devices, and each of 2 groups")
+    assert "--config.mesh.replica=1" in groups
+    assert table.startswith("no dimension of encoder/embeddings/word/embedding [101, 18]")
+    assert "keeps and updates all 0.00727 MB" in table
+    (all_of_it,) = lines(config, MeshConfig(replica=1))  # of 20 rows, which do not divide over 8
+    assert "encoder/layer_0/intermediate/kernel [20, 36]" in all_of_it
+    assert not lines(model_config, MeshConfig())
