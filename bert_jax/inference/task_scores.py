@@ -24,7 +24,7 @@ def score_task(workdir: epath.PathLike, source: str, columns: str = "", header: 
     predictor = load_predictor(workdir)
     task, options = predictor.task, options_of_input(model.options, columns, header)
     examples = read_inputs(task, source, options, asked=bool(columns), needs_labels=True)
-    task.check(examples)
+    task = predictor.task = task.for_scoring(examples)
     predictions = predictor.predict(examples, source)
     scores = task.scores(predictions, examples)
     low, high = interval(task, predictions, examples)

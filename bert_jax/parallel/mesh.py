@@ -13,6 +13,7 @@ AXES = ("replica", "data", "fsdp", "tensor")
 COPY_AXES = ("replica", "data")  # along which each device has all of the weights in a step
 BATCH_AXES = (*COPY_AXES, "fsdp")
 SUBLANES = 8  # rows of a TPU's tile
+LEAST_FILLED = 2 / 3  # of the tiles of a weight's shard
 
 
 def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None, hidden_size: int = 0) -> Mesh:
@@ -36,14 +37,19 @@ def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None, hidde
 
 
 def most_shards(devices: int, hidden_size: int, platform: str) -> int:
-    """Over how many of `devices` weights are cut: the most that divide them, and on TPUs leave whole tiles of each.
+    """Over how many of `devices` weights are cut: the most that divide them, and on TPUs nearly fill whole tiles.
 
-    Finer shards of [1024, 4096] than 8 rows are filled up to 8 for each device's gather and sum: on 2048 cores of v3,
-    sums of 134 MB where a gradient has 8.4 MB (benchmarks/step_trials.md).
+    A TPU's shard of [1024, 4096] is filled up to 8 rows for its gather and its sum: on 2048 cores of v3 gradients of
+    8.4 MB were sums of 134 MB (benchmarks/step_trials.md). 6 of 8 rows, BERT-base on 128 cores, cost less than groups.
     """
     divisors = [count for count in range(1, devices + 1) if devices % count == hidden_size % count == 0]
-    whole_tiles = [count for count in divisors if hidden_size // count % SUBLANES == 0]
-    return max(whole_tiles if platform == "tpu" and whole_tiles else divisors)
+    filled = [count for count in divisors if _filled(hidden_size // count) >= LEAST_FILLED]
+    return max(filled if platform == "tpu" and filled else divisors)
+
+
+def _filled(rows: int) -> float:
+    """The share of its tiles that a shard fills."""
+    return rows / (-(-rows // SUBLANES) * SUBLANES)
 
 
 def groups_line(mesh: Mesh) -> str:
@@ -53,7 +59,7 @@ def groups_line(mesh: Mesh) -> str:
         return ""
     return (
         f"weights and optimizer state are cut over {shards} devices, and each of {groups} groups of devices has all "
-        f"shards: finer ones would be no whole tiles, or do not divide (--config.mesh.replica=1: cut over all)"
+        f"shards: finer ones would be parts of tiles, or do not divide (--config.mesh.replica=1: cut over all)"
     )
 
 

@@ -62,7 +62,7 @@ def read_labelled(model: Servable, file: str, columns: str) -> Labelled:
     task = trained_task(model.task.kind, settings)
     options = options_of_input(model.task.options, columns, "")
     examples = read_inputs(task, file, options, asked=bool(columns), needs_labels=True)
-    task.check(examples)
+    task = task.for_scoring(examples)
     encoder = TextEncoder(model.tokenizer, model.task.text, task.windows)
     rows = task.encode(examples, encoder)
     encoder.log_lengths(file)

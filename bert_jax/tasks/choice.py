@@ -54,8 +54,10 @@ class Choice:
         del examples, config
         return self
 
-    def check(self, examples: Sequence[ChoiceExample]) -> None:
-        """The reader has: a label is the number of a choice."""
+    def for_scoring(self, examples: Sequence[ChoiceExample]) -> Self:
+        """As it is: the reader has seen to it that a label is the number of a choice."""
+        del examples
+        return self
 
     def objective_options(self, examples: Sequence[ChoiceExample], config: TaskConfig) -> dict[str, Any]:
         """None."""

@@ -63,9 +63,10 @@ class Classification:
         check_several(names, examples[0].place.rpartition(", line")[0])
         return dataclasses.replace(self, labels=names)
 
-    def check(self, examples: Sequence[TextExample]) -> None:
+    def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """See Task."""
         check_known(((one.place, one.label) for one in examples if one.label is not None), self.labels)
+        return self
 
     def objective_options(self, examples: Sequence[TextExample], config: TaskConfig) -> dict[str, Any]:
         """Weights of the classes, if they are asked for: rows / (classes * rows of the class), as in scikit-learn."""

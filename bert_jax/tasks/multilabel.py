@@ -69,9 +69,10 @@ class Multilabel:
             raise UserError(f"{file}: no row has a label; give the right column with --columns=label:NAME")
         return dataclasses.replace(self, labels=names, thresholds=(0.5,) * len(names))
 
-    def check(self, examples: Sequence[TextExample]) -> None:
+    def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """See Task."""
         check_known(((one.place, label) for one in examples for label in one.label or ()), self.labels)
+        return self
 
     def objective_options(self, examples: Sequence[TextExample], config: TaskConfig) -> dict[str, Any]:
         """Weights of the labels, if they are asked for: rows without it / rows with it, at most 100."""

@@ -77,12 +77,13 @@ class Qa:
             has_impossible=any(example.is_impossible for example in examples),
         )
 
-    def check(self, examples: Sequence[QuestionExample]) -> None:
-        """Nothing is wrong; warns of questions without answers if training had none."""
+    def for_scoring(self, examples: Sequence[QuestionExample]) -> Self:
+        """As it is; warns of questions without answers if training had none."""
         impossible = sum(example.is_impossible for example in examples)
         if impossible and not self.has_impossible:
             counts = f"{impossible:,} of {len(examples):,}"
             logging.warning("%s questions have no answer; training had none such, and they are all answered", counts)
+        return self
 
     def objective_options(self, examples: Sequence[QuestionExample], config: TaskConfig) -> dict[str, Any]:
         """None."""

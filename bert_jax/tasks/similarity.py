@@ -1,6 +1,7 @@
 """Texts as vectors that are near each other where the texts belong together (arXiv 1908.10084): a bi-encoder.
 
-Scored pairs are learnt by their order (CoSENT), anchors and positives against the batch's other texts.
+Scored pairs are learnt by their order (CoSENT), anchors and positives against the batch's other texts. What was learnt
+from the ones may be scored on the others.
 """
 
 import dataclasses
@@ -33,6 +34,7 @@ class Similarity:
     pair_loss: str = "cosent"  # of scored pairs: cosent, or cosine, which learns the scores as they are
     lowest: float = 0.0  # score in training, the cosine 0 of pair_loss=cosine
     highest: float = 1.0  # likewise the cosine 1
+    scored_pairs: bool | None = None  # whether it is scored on pairs with scores; None: as it has learnt
     kind = "similarity"
     head: Head = "embedding"
     reads_all_tokens = True
@@ -48,16 +50,20 @@ class Similarity:
     @property
     def metrics(self) -> Sequence[Metric]:
         """Spearman's correlation with the scores leads; of anchors, where their positives rank among all positives."""
-        if self.scored:
+        if self._by_scores:
             return (
                 score("spearman", "Spearman correlation", "spearman", unit="number"),
                 score("pearson", "Pearson correlation", "pearson", unit="number"),
             )
         return (score("mrr", "Mean reciprocal rank", "mrr"), score("accuracy@1", "Accuracy at 1", "acc@1"))
 
+    @property
+    def _by_scores(self) -> bool:
+        return self.scored if self.scored_pairs is None else self.scored_pairs
+
     def settings(self) -> dict[str, Any]:
         """See Task."""
-        names = ("scored", "pooling", "normalized", "pair_loss", "lowest", "highest")
+        names = ("scored", "pooling", "normalized", "pair_loss", "lowest", "highest", "scored_pairs")
         return {name: getattr(self, name) for name in names}
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[PairExample]:
@@ -74,8 +80,7 @@ class Similarity:
         Raises:
           UserError: all scores are the same, or files of both kinds are mixed.
         """
-        task = dataclasses.replace(self, scored=examples[0].score is not None, pair_loss=config.pair_loss)
-        task.check(examples)
+        task = dataclasses.replace(self, scored=_have_scores(examples), pair_loss=config.pair_loss)
         if not task.scored:
             return task
         scores = [example.score for example in examples if example.score is not None]
@@ -86,14 +91,9 @@ class Similarity:
             )
         return dataclasses.replace(task, lowest=min(scores), highest=max(scores))
 
-    def check(self, examples: Sequence[PairExample]) -> None:
-        """Raise UserError if some have scores and others, or those of training, have none."""
-        for example in examples:
-            if (example.score is not None) != self.scored:
-                this, training = ("no score", "scores") if self.scored else ("a score", "none")
-                raise UserError(
-                    f"{example.place} has {this}, and the pairs of training have {training}; give files alike"
-                )
+    def for_scoring(self, examples: Sequence[PairExample]) -> Self:
+        """By whether the examples have scores; UserError if only some have."""
+        return dataclasses.replace(self, scored_pairs=_have_scores(examples))
 
     def objective_options(self, examples: Sequence[PairExample], config: TaskConfig) -> dict[str, Any]:
         """The temperature, where the loss has one."""
@@ -144,7 +144,7 @@ class Similarity:
         found: list[Prediction] = [{"score": float(each)} for each in cosines]
         for row, nearest in nearest_texts(vectors, examples).items():
             found[row]["_neighbours"] = nearest
-        if not self.scored:
+        if not self._by_scores:
             for prediction, rank in zip(found, ranks_of_positives(vectors, examples), strict=True):
                 prediction["_rank"] = rank
         return found
@@ -156,7 +156,7 @@ class Similarity:
 
     def scores(self, predictions: Sequence[Prediction], examples: Sequence[PairExample]) -> dict[str, float]:
         """See Task."""
-        if not self.scored:
+        if not self._by_scores:
             return of_ranks([each["_rank"] for each in predictions])
         from bert_jax.tasks.scores.regression import regression
 
@@ -165,10 +165,20 @@ class Similarity:
 
     def floors(self, train: Sequence[PairExample], test: Sequence[PairExample]) -> Mapping[str, Mapping[str, float]]:
         """The cosine of TF-IDF; of anchors, where BM25 ranks their positives."""
-        if not self.scored:
+        if not self._by_scores:
             return {"BM25": of_ranks(bm25_ranks(test))}
         from bert_jax.tasks.floors.similarity import cosine
 
         known = [text for example in train for text in (example.text, example.text2)]
         found = cosine(known, [(example.text, example.text2) for example in test])
         return {"TF-IDF cosine": self.scores([{"score": each} for each in found], test)}
+
+
+def _have_scores(examples: Sequence[PairExample]) -> bool:
+    """Whether pairs have scores, by the first; UserError if others differ from it."""
+    first = examples[0].score is not None
+    for example in examples:
+        if (example.score is not None) != first:
+            this, others = ("no score", "scores") if first else ("a score", "none")
+            raise UserError(f"{example.place} has {this}, and the pairs before have {others}; give pairs alike")
+    return first

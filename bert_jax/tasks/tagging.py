@@ -68,9 +68,10 @@ class Tagging:
         check_several(names, examples[0].place.rpartition(", line")[0])
         return dataclasses.replace(self, labels=names, convention=config.tag_scores)
 
-    def check(self, examples: Sequence[TaggingExample]) -> None:
+    def for_scoring(self, examples: Sequence[TaggingExample]) -> Self:
         """See Task."""
         check_known(((one.place, tag) for one in examples for tag in one.tags or ()), self.labels)
+        return self
 
     def objective_options(self, examples: Sequence[TaggingExample], config: TaskConfig) -> dict[str, Any]:
         """None."""

@@ -86,8 +86,8 @@ class Task(Protocol):
         """The task with what the training examples and the settings decide, such as its label names."""
         ...
 
-    def check(self, examples: Sequence[Example]) -> None:
-        """Raise UserError if examples have labels that the task does not know."""
+    def for_scoring(self, examples: Sequence[Example]) -> Self:
+        """The task as it is scored on these examples; UserError if they have labels that it does not know."""
         ...
 
     def objective_options(self, examples: Sequence[Example], config: TaskConfig) -> dict[str, Any]:

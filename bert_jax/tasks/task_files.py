@@ -36,8 +36,8 @@ def read_files(config: TaskConfig) -> TaskFiles:
         raise UserError("--train is missing, give the file of labelled examples that is learnt from")
     train, dev, test = (read_all(task, files, config) for files in (config.train, config.dev, config.test))
     task = task.fitted(train, config)
-    for examples in (dev, test):
-        task.check(examples)
+    if scored := [*dev, *test]:
+        task = task.for_scoring(scored)
     if not dev:
         logging.warning("there is no --dev file: the last step's weights are kept, and no score says which are best")
     return TaskFiles(task, train, dev, test)

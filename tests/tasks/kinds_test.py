@@ -45,9 +45,9 @@ def test_one_label_alone_and_unknown_ones_are_refused():
         Classification().fitted(texts(("a", "x"), ("b", "x")), TaskConfig())
     task = Classification(labels=("neg", "pos"))
     with pytest.raises(UserError, match=r"^f.tsv, line 2: the label 'positive' is none that was trained on"):
-        task.check(texts(("a", "neg"), ("a", "positive")))
+        task.for_scoring(texts(("a", "neg"), ("a", "positive")))
     with pytest.raises(UserError, match=r"the label 'poss'.*did it mean 'pos'"):
-        task.check(texts(("a", "poss")))
+        task.for_scoring(texts(("a", "poss")))
 
 
 def test_windows_of_a_text_count_once_and_are_averaged(encode):

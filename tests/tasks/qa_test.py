@@ -169,10 +169,10 @@ def test_strict_refuses_misplaced_answers(write):
 
 def test_dev_questions_without_answers_are_said_to_be_unknown(caplog):
     examples = [example("ada", ("ada", 0)), example(is_impossible=True)]
-    Qa().check(examples)
+    Qa().for_scoring(examples)
     assert caplog.messages == ["1 of 2 questions have no answer; training had none such, and they are all answered"]
     caplog.clear()
-    Qa(has_impossible=True).check(examples)
+    Qa(has_impossible=True).for_scoring(examples)
     assert not caplog.messages
 
 

@@ -66,8 +66,8 @@ def test_the_cosine_loss_learns_scores_from_0_to_1(encoder):
     ("examples", "message"),
     [
         ([pair("a", "b", 2.0), pair("a", "c", 2.0)], r"a\.tsv: all pairs have the score 2\.0, .*leave its column out"),
-        ([pair("a", "b", 2.0), pair("a", "c")], r"line 1 has no score, and the pairs of training have scores"),
-        ([pair("a", "b"), pair("a", "c", 1.0)], r"line 1 has a score, and the pairs of training have none"),
+        ([pair("a", "b", 2.0), pair("a", "c")], r"line 1 has no score, and the pairs before have scores"),
+        ([pair("a", "b"), pair("a", "c", 1.0)], r"line 1 has a score, and the pairs before have none"),
     ],
 )
 def test_pairs_that_do_not_go_together(examples, message):
@@ -84,6 +84,23 @@ def test_scores_of_scored_pairs():
     scores = task.scores(predictions, examples)
     assert list(scores) == ["spearman", "pearson"]
     assert scores["spearman"] == pytest.approx(0.8)
+
+
+def test_what_was_learnt_from_positives_is_scored_on_pairs_with_scores_and_the_other_way_round():
+    positives, scored = (
+        [pair("a", "b"), pair("c", "d")],
+        [pair("a", "b", 1.0), pair("c", "d", 2.0), pair("e", "f", 3.0)],
+    )
+    vectors = [np.array([[1, 0], [np.cos(angle), np.sin(angle)]], np.float32) for angle in (1.5, 0.5, 1.0)]
+    task = Similarity().fitted(positives, TaskConfig()).for_scoring(scored)
+    assert (task.loss, task.metrics[0].name) == ("contrastive", "spearman")
+    assert task.scores(task.predictions(vectors, None, scored), scored)["spearman"] == pytest.approx(0.5)
+    assert trained_task("similarity", task.settings()) == task
+    task = Similarity().fitted(scored, TaskConfig()).for_scoring(positives)
+    assert (task.loss, task.metrics[0].name) == ("cosent", "mrr")
+    assert task.scores(task.predictions(vectors[:2], None, positives), positives)["mrr"] > 0
+    with pytest.raises(UserError, match="line 1 has no score, and the pairs before have scores"):
+        task.for_scoring([scored[0], pair("a", "c")])
 
 
 def angles(*pairs):
