@@ -11,10 +11,12 @@ from bert_jax.interchange.exports import Wanted, export_fine_tuned
 from bert_jax.interchange.families import FAMILIES, family_of
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.huggingface import write_huggingface
+from bert_jax.interchange.numpy import write_numpy
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
 from bert_jax.workdir.trained import Trained
+from tests.layer_fields import FIELDS
 
 # As a family's models are; BERT's has the exact GELU here, others tanh.
 SETTINGS = {
@@ -22,6 +24,8 @@ SETTINGS = {
     "roberta": {"type_vocab_size": 0, "next_sentence": False, "layer_norm_eps": 1e-5},
     "albert": {"num_hidden_layers": 4, "num_hidden_groups": 2, "embedding_size": 16},
     "distilbert": {"type_vocab_size": 0, "next_sentence": False},
+    "roformer": {"position_embedding": "rotary"},
+    "none": {**FIELDS, "left_to_right": True, "next_sentence": False, "embedding_size": 16, "hidden_act": "gelu"},
 }
 LENGTHS = (48, 20, 7, 3, 1)  # of the rows of a batch, the first as long as the model reads
 
