@@ -73,7 +73,7 @@ def check_layers(config: ModelConfig) -> None:
 
 def without_place(config: ModelConfig) -> str:
     """The settings of its layers, with their values, that no family has; "" where one has them all."""
-    unlike = {"left_to_right": True} if config.left_to_right else {}
+    unlike: dict[str, Any] = {"left_to_right": True} if config.left_to_right else {}
     unlike |= config.unlike_bert
     if config.position_embedding == "rotary":
         of_others = ROFORMER.lacks(config)

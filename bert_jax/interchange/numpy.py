@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import json
 
 import numpy as np
@@ -52,18 +53,19 @@ def read_numpy(directory: epath.PathLike, parts: tuple[str, ...] = EVERYTHING, a
 
 
 def _read(file: epath.Path) -> dict[str, Stored]:
+    content = file.read_bytes()
     try:
-        with file.open("rb") as content, np.load(content) as npz:  # whose pickled objects are refused
+        with np.load(io.BytesIO(content)) as npz:  # which unpickles nothing
             arrays = {name: npz[name] for name in npz.files}
-    except Exception as error:  # of zipfile, zlib, tokenize and NumPy
+            return {name: Stored(array.shape, functools.partial(np.asarray, array)) for name, array in arrays.items()}
+    except Exception as error:  # NumPy, zipfile and zlib raise many kinds
         logging.debug("numpy.load failed", exc_info=error)
         raise UserError(f"{file} is not a whole .npz file of numbers; {_AGAIN}") from error
-    return {name: Stored(array.shape, functools.partial(np.asarray, array)) for name, array in arrays.items()}
 
 
 def _names(config: ModelConfig) -> Names:
     """A table of our own names: each path is its own."""
     one_layer = dataclasses.replace(config, num_hidden_layers=1, num_hidden_groups=min(config.num_hidden_groups, 1))
-    paths = (path.rpartition("/") for path in flatten(pretraining_model(one_layer).abstract_params))
-    modules = [Module(*[module.replace("layer_0", "layer_{}")] * 2, {leaf: leaf}) for module, _, leaf in paths]
+    paths = (path.replace("layer_0", "layer_{}") for path in flatten(pretraining_model(one_layer).abstract_params))
+    modules = [Module(module, module, {leaf: leaf}) for module, _, leaf in (path.rpartition("/") for path in paths)]
     return Names("bert_jax", modules, "/", "encoder/", "encoder/layer_{}/", OPTIONAL)

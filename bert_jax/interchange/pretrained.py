@@ -78,8 +78,8 @@ def _weights(
     if is_numpy(path):
         return read_numpy(path, parts, absent), path
     raise UserError(
-        f"{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor an original-BERT checkpoint: "
-        f"{what_is_there(path)}"
+        f"{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor a numpy export, nor an original-BERT "
+        f"checkpoint: {what_is_there(path)}"
     )
 
 

@@ -110,7 +110,7 @@ class EncoderGraph(Graph):
         return self("Concat", *turned, axis=3)
 
     def score_bias(self, mask: str, positions: str) -> str:
-        """What is added to scores, [batch, 1, 1, length]; left to right it differs by query, [batch, 1, length, length]."""
+        """What is added to scores: [batch, 1, 1, length], or left to right, for each query, [.., length, length]."""
         attended = self("Unsqueeze", self("Unsqueeze", mask, self.integers(1)), self.integers(2))
         if self._config.left_to_right:
             earlier = self("LessOrEqual", positions, self("Transpose", positions, perm=[1, 0]))

@@ -51,7 +51,8 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, r
     """The weights at `path` for a run with this model, on records with this vocabulary.
 
     `path` is a workdir of pretraining (its newest checkpoint is taken), an original-BERT checkpoint (of these two
-    Adam's moments can be taken too), a workdir of fine-tuning, a Hugging Face directory, or one file of weights, or a numpy export.
+    Adam's moments can be taken too), a workdir of fine-tuning, a Hugging Face directory, one file of weights, or a
+    numpy export.
 
     Raises:
       UserError: there are none, they are damaged, not all finite, or of another architecture or vocabulary.
@@ -93,8 +94,8 @@ def _read(
     if is_numpy(path):
         return read_numpy(path), None
     raise UserError(
-        f"--config.init_from={path} is neither a workdir of bert_jax, nor Hugging Face weights, nor an "
-        f"original-BERT checkpoint: {what_is_there(path)}"
+        f"--config.init_from={path} is neither a workdir of bert_jax, nor Hugging Face weights, nor a numpy "
+        f"export, nor an original-BERT checkpoint: {what_is_there(path)}"
     )
 
 

@@ -56,15 +56,18 @@ def served_task(workdirs, configs, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pretrained(workdirs, configs, tmp_path_factory):
-    """pretrained(family) -> a directory of transformers' of a pretraining model, and its parameters."""
+    """pretrained(family) -> a directory of transformers', or of NumPy, of a pretraining model, and its parameters."""
 
     def publish(family):
         config, directory = configs[family], epath.Path(tmp_path_factory.mktemp(family))
         random = np.random.default_rng(0)
         abstract = pretraining_model(config).abstract_params
         params = jax.tree.map(lambda leaf: random.normal(0, 0.2, leaf.shape).astype(np.float32), abstract)
-        assert family_of(config) is FAMILIES[family]
-        write_huggingface(directory, Trained(1, params, {}, {}), config, workdirs.TOKENIZER, FAMILIES[family])
+        if family == "none":
+            write_numpy(directory, Trained(1, params, {}, {}), config, workdirs.TOKENIZER)
+        else:
+            assert family_of(config) is FAMILIES[family]
+            write_huggingface(directory, Trained(1, params, {}, {}), config, workdirs.TOKENIZER, FAMILIES[family])
         return directory, params
 
     return publish
