@@ -173,7 +173,7 @@ def _check_is_original(model: ModelConfig, is_encoder: bool) -> None:
     if is_encoder:
         differs.append("an encoder without heads")
     if differs:
-        others = "numpy or stablehlo" if model.left_to_right or without_place(model) else "huggingface or numpy"
+        others = "numpy or stablehlo" if without_place(model) else "huggingface or numpy"
         raise UserError(
             f"--format=tensorflow has names for BERT only, and this model is of {', '.join(differs)}; "
             f"give --format={others}"
