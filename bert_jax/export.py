@@ -18,7 +18,9 @@ from bert_jax.serving.programs import program_writer
 from bert_jax.storage.new_directory import new_directory
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain or bert_jax.finetune.")
-_MODEL = flags.DEFINE_string("model", None, "Or any model: Hugging Face directory, original checkpoint, workdir.")
+_MODEL = flags.DEFINE_string(
+    "model", None, "Or any model: Hugging Face directory, original checkpoint, workdir, export."
+)
 _FORMAT = flags.DEFINE_enum(
     "format",
     None,

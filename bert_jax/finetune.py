@@ -20,7 +20,9 @@ from bert_jax.training.finetuning import finetune
 
 _CONFIG = define_config(FineTuningConfig, has_default=True)
 _TASK = flags.DEFINE_enum("task", None, list(KINDS), "What is learnt.")
-_INIT_FROM = flags.DEFINE_string("init_from", None, "Workdir, Hugging Face directory or file, original checkpoint.")
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "Workdir, Hugging Face directory or file, numpy export, original checkpoint."
+)
 _TRAIN = flags.DEFINE_string("train", None, "File of labelled examples to learn from, or several with commas between.")
 _DEV = flags.DEFINE_string("dev", "", "Likewise, to choose the best step by.")
 _TEST = flags.DEFINE_string("test", "", "Likewise, scored once, with the best step.")

@@ -5,6 +5,7 @@ import random
 
 import jax
 import numpy as np
+import onnxruntime
 import pytest
 import safetensors.numpy
 import torch
@@ -93,6 +94,7 @@ def test_its_vectors_are_torchs_of_the_exported_arrays(chain, run, texts, tmp_pa
     here = batch["attention_mask"][:, :, None]
     np.testing.assert_allclose(found, (states * here).sum(axis=1) / here.sum(axis=1), atol=2e-4)
     filled = model.fill_mask("a [MASK] of numbers")
+    assert bert_jax.load(tmp_path / "numpy").fill_mask("a [MASK] of numbers") == filled
     answers = chain.run("predict", f"--workdir={run}", f"--input={masked(tmp_path)}", "--output=-").stdout
     assert json.loads(answers)["masks"][0][0]["token"] == filled["masks"][0][0]["token"]
 
@@ -121,6 +123,10 @@ def test_fine_tuned_it_answers_as_its_program_does(chain, run, texts, tmp_path):
     batch = bert_jax.load(workdir).encode(TEXTS)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")} | {"token_type_ids": batch["segment_ids"]}
     logits = program.call(dict(np.load(tmp_path / "program" / "params.npz")), inputs)["logits"]
+    exported(chain, workdir, tmp_path / "graph", "onnx")
+    inputs = {name: array.astype(np.int64) for name, array in inputs.items()}
+    session = onnxruntime.InferenceSession(tmp_path / "graph" / "model.onnx")
+    np.testing.assert_allclose(session.run(["logits"], inputs)[0], logits, atol=1e-5)
     found = [list(each["probabilities"].values()) for each in answers]
     np.testing.assert_allclose(found, jax.nn.softmax(logits), atol=1e-4)
     refused = exported(chain, workdir, tmp_path / "hf", "huggingface", check=False)

@@ -18,7 +18,12 @@ def to_json(config: Any) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2)
 
 
-def from_dict(values: Any, source: str, kind: type[Kind]) -> Kind:
+def from_dict(
+    values: Any,
+    source: str,
+    kind: type[Kind],
+    remedy: str = "give the version that wrote it, restore it, or start a new --workdir",
+) -> Kind:
     """The config of `to_json`, read back; `kind` is that of its run, and `source` names it in the UserError.
 
     A setting that is not there is of an earlier version: it has its default.
@@ -26,7 +31,6 @@ def from_dict(values: Any, source: str, kind: type[Kind]) -> Kind:
     Raises:
       UserError: a key is not one of ours (it was made by another version), or a value is none that a run can have.
     """
-    remedy = "give the version that wrote it, restore it, or start a new --workdir"
     unknown = [f"`{key}`" for key in _unknown(values, kind, "")]
     missing = [name for name in _NEVER_LEFT_OUT if isinstance(values, dict) and name not in values]
     missing = [name for name in missing if name in {field.name for field in dataclasses.fields(typing.cast(Any, kind))}]

@@ -68,7 +68,7 @@ class Config:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
-    init_from: str = ""  # first weights: a workdir of another run, Hugging Face's or an original-BERT checkpoint
+    init_from: str = ""  # first weights: another run's, Hugging Face's, a numpy export's, an original-BERT checkpoint's
     init_moments: bool = False  # Adam's moments too, from another run or an original-BERT checkpoint
     # a checkpoint of another run, WORKDIR (its newest) or WORKDIR/checkpoints/STEP, whose step, weights and optimizer
     # state this one goes on with; what init_from begins is another run, from step 0

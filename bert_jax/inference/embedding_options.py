@@ -40,7 +40,9 @@ class EmbeddingOptions:
 
 def define_options() -> Callable[[], EmbeddingOptions]:
     """Define a flag for each option; gives what reads them."""
-    flags.DEFINE_string("model", None, "A workdir, a Hugging Face directory or file, an original checkpoint.")
+    flags.DEFINE_string(
+        "model", None, "A workdir, a Hugging Face directory or file, a numpy export, an original checkpoint."
+    )
     flags.mark_flag_as_required("model")
     flags.DEFINE_enum("pooling", None, [*OF_TEXTS, *OF_TOKENS], "What a vector is of; default: as the model says.")
     flags.DEFINE_string("layers", "-1", "Of which hidden states: 0 the embeddings', 1 the first layer's, -1 the last.")

@@ -36,7 +36,7 @@ LIBRARIES = {
     "onnx": "onnx",
     "stablehlo": "jax",
 }
-FOR_TRANSFORMERS = ("huggingface", "sentence-transformers", "onnx")  # they have its config.json, of a family
+FOR_TRANSFORMERS = ("huggingface", "sentence-transformers")  # always of a family
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Wanted:
     drop_heads: bool = False  # of somebody else's model: a task's head may be left out; of a program: any head
     write_program: Callable[[epath.Path, Servable], str] | None = None  # of onnx and stablehlo: serving/programs.py
 
+    @property
+    def is_of_a_family(self) -> bool:
+        """Whether what is written has to be as a class of transformers computes; a graph computes by itself."""
+        return self.kind in FOR_TRANSFORMERS or (self.kind == "onnx" and self.family is not None)
+
 
 def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wanted) -> int:
     """Write a pretraining run's weights; gives the step.
@@ -58,7 +63,8 @@ def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
       UserError: there is no such run or checkpoint, its tokenizer is another one, or the format cannot hold the model.
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
-    _check_layers(model, wanted)  # before gigabytes are read
+    if wanted.is_of_a_family:
+        check_layers(model)  # before gigabytes are read
     if wanted.kind == "tensorflow":
         _check_is_original(model, is_encoder=False)
     trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
@@ -107,19 +113,8 @@ def write_pretrained(
     return Written(family, is_encoder, of_program)
 
 
-def _check_layers(model: ModelConfig, wanted: Wanted) -> None:
-    """Raise UserError where the format has no place for what the model is."""
-    if wanted.kind == "onnx" and model.unlike_bert:
-        raise UserError(
-            f"--format=onnx has no place for {model.how_unlike_bert}; give --format=stablehlo, a program for JAX"
-        )
-    if wanted.kind in FOR_TRANSFORMERS:
-        check_layers(model)
-
-
 def _family(model: ModelConfig, wanted: Wanted, head: str) -> Family:
-    _check_layers(model, wanted)
-    if wanted.kind in FOR_TRANSFORMERS:
+    if wanted.is_of_a_family:
         return chosen_family(model, wanted.family, head)
     if wanted.family:
         raise UserError(f"--family={wanted.family} is for transformers; leave it out with --format={wanted.kind}")
@@ -178,7 +173,7 @@ def _check_is_original(model: ModelConfig, is_encoder: bool) -> None:
     if is_encoder:
         differs.append("an encoder without heads")
     if differs:
-        others = "numpy or stablehlo" if model.left_to_right or without_place(model) else "huggingface or numpy"
+        others = "numpy or stablehlo" if without_place(model) else "huggingface or numpy"
         raise UserError(
             f"--format=tensorflow has names for BERT only, and this model is of {', '.join(differs)}; "
             f"give --format={others}"

@@ -50,8 +50,8 @@ def chosen_family(config: ModelConfig, asked: str | None, head: str = PRETRAININ
         )
     if not _has_head(own, head):
         raise UserError(
-            f"{own.names.family}'s head of a text computes otherwise than ours; give --format=stablehlo, or a model "
-            "with position_embedding=learned"
+            f"{own.names.family}'s head of a text computes otherwise than ours; give --format=onnx or stablehlo, or a "
+            "model with position_embedding=learned"
         )
     if not _has_head(family, head):
         raise UserError(
@@ -65,20 +65,16 @@ def chosen_family(config: ModelConfig, asked: str | None, head: str = PRETRAININ
 
 def check_layers(config: ModelConfig) -> None:
     """Raise UserError if the model's layers compute something else than those of every family do."""
-    if config.left_to_right:
-        raise UserError(
-            "Hugging Face's encoders see text on both sides, and this model is of left_to_right=True; "
-            "give --format=numpy or stablehlo"
-        )
     if unlike := without_place(config):
         raise UserError(
-            f"Hugging Face's BERT and its family have no place for {unlike}; give --format=numpy or stablehlo"
+            f"Hugging Face's BERT and its family have no place for {unlike}; give --format=numpy, onnx or stablehlo"
         )
 
 
 def without_place(config: ModelConfig) -> str:
     """The settings of its layers, with their values, that no family has; "" where one has them all."""
-    unlike = dict(config.unlike_bert)
+    unlike: dict[str, Any] = {"left_to_right": True} if config.left_to_right else {}
+    unlike |= config.unlike_bert
     if config.position_embedding == "rotary":
         of_others = ROFORMER.lacks(config)
         unlike |= {name: getattr(config, name) for name in of_others}

@@ -17,7 +17,9 @@ from bert_jax.interchange.exports import (
     export_pretrained,
     write_pretrained,
 )
+from bert_jax.interchange.families import ENCODER, PRETRAINING, family_of, without_place
 from bert_jax.interchange.foreign import listed
+from bert_jax.interchange.huggingface import without_lost
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.model_card import converted_card
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
@@ -65,26 +67,35 @@ def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
     (directory / "README.md").write_text(card + written.of_program)
 
 
+def not_given_back(found: Pretrained) -> list[str]:
+    """What of a model a Hugging Face directory of it would lack, or have beside it: settings, or paths of arrays."""
+    if unlike := without_place(found.config):
+        return [unlike]
+    weights = _what_can_be_written(found)
+    family = family_of(weights.config, PRETRAINING if MASKED_LM in parts_of(weights.arrays) else ENCODER)
+    pad_id = found.tokenizer.pad_id
+    read = family.from_file(family.to_file(without_lost(weights, family), pad_id), pad_id)
+    return sorted(found.arrays.keys() ^ read.arrays.keys())
+
+
 def write_found(directory: epath.Path, found: Pretrained, source: str, wanted: Wanted) -> tuple[Weights, Written]:
     """Write all but the card of a model that need not be whole; gives what was written, and how.
 
     Raises:
       UserError: the format cannot hold it.
     """
-    weights = _what_can_be_written(found, source)
+    weights = _what_can_be_written(found)
+    if lost := sorted(found.arrays.keys() - weights.arrays.keys()):
+        logging.warning("%s: %s is but a part of a head: left out", source, listed(lost))
     trained = Trained(0, nest(weights.arrays), {}, {})
     return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, wanted)
 
 
-def _what_can_be_written(found: Pretrained, source: str) -> Weights:
-    """All of it, or all but the pair's part where that is not whole, or the encoder; what is left out is logged."""
+def _what_can_be_written(found: Pretrained) -> Weights:
+    """All of it, or all but the pair's part where that is not whole, or the encoder."""
     weights = Weights(found.arrays, found.config)
     there = set(parts_of(found.arrays))
     if MASKED_LM not in there:
         parts = {path: array for path, array in found.arrays.items() if path.startswith("encoder/")}
-        written = Weights(parts, found.config)
-    else:
-        written = weights if there == set(PARTS) else drop_pairs(weights)
-    if lost := sorted(found.arrays.keys() - written.arrays.keys()):
-        logging.warning("%s: %s is but a part of a head: left out", source, listed(lost))
-    return written
+        return Weights(parts, found.config)
+    return weights if there == set(PARTS) else drop_pairs(weights)

@@ -45,7 +45,7 @@ _ADAPTER = "put the adapter into its model, merge_and_unload(), and save that"
 _AGAIN = "with transformers 4, BertForPreTraining.from_pretrained(DIR, from_{}=True).save_pretrained(NEW) makes what is"
 UNREAD = {
     ("adapter_model.safetensors", "adapter_model.bin"): _ADAPTER,
-    ("params.npz",): "export that run with --format=huggingface",
+    ("params.npz",): "give a directory of export --format=numpy, with its config.json",
     (".msgpack",): _AGAIN.format("flax"),
     (".h5",): _AGAIN.format("tf"),
     (".ot", ".onnx", ".gguf", ".npz", ".pkl", ".pb"): "give the torch or safetensors weights that it was made of",

@@ -126,13 +126,19 @@ def task_config(model: FineTuned, pad_id: int, family: Family = BERT) -> dict[st
     """The content of config.json: labels in the order of the outputs, and what the task's class reads beside them."""
     theirs = CLASSES[model.kind]
     settings = to_huggingface_config(model.model, pad_id, family) | {"architectures": [theirs.of(family)]}
-    settings |= family.of_a_task(model.model)
+    settings |= {**family.of_a_task(model.model), **labels_of(model)}
+    if theirs.problem_type:
+        settings["problem_type"] = theirs.problem_type
+    return settings
+
+
+def labels_of(model: FineTuned) -> dict[str, Any]:
+    """What config.json says of the outputs: labels in their order, and from which probability a label is given."""
+    settings: dict[str, Any] = {}
     labels = ["score"] if model.kind == "regression" else model.settings.get("labels", ())
     if labels:
         settings["id2label"] = {str(number): label for number, label in enumerate(labels)}
         settings["label2id"] = {label: number for number, label in enumerate(labels)}
-    if theirs.problem_type:
-        settings["problem_type"] = theirs.problem_type
     if thresholds := model.settings.get("thresholds"):
         settings["thresholds"] = thresholds  # of probabilities; transformers keeps it and has no use for it
     return settings

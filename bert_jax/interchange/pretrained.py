@@ -1,4 +1,4 @@
-"""A pretrained model from wherever it is: a workdir of ours, Hugging Face's files, an original checkpoint."""
+"""A pretrained model from wherever it is: a workdir or export of ours, Hugging Face's files, an original checkpoint."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import FRESH, ForeignWeights
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
+from bert_jax.interchange.numpy import is_numpy, read_numpy
 from bert_jax.interchange.renames import flatten
 from bert_jax.interchange.tensorflow import find_checkpoint, read_tensorflow
 from bert_jax.model.pretraining import pretraining_model
@@ -74,9 +75,11 @@ def _weights(
         return ForeignWeights(flatten(trained.params), config, []), path / "tokenizer"
     if find_weights(path):
         return read_huggingface(path, defaults, parts, absent), path if path.is_dir() else path.parent
+    if is_numpy(path):
+        return read_numpy(path, parts, absent), path
     raise UserError(
-        f"{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor an original-BERT checkpoint: "
-        f"{what_is_there(path)}"
+        f"{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor a numpy export, nor an original-BERT "
+        f"checkpoint: {what_is_there(path)}"
     )
 
 

@@ -1,6 +1,7 @@
 """A model that becomes a program of another runtime (serving/), and what lies beside it: settings and tokenizer.
 
-These are the files that lie beside Hugging Face's weights, so that AutoTokenizer and optimum take the directory.
+These are the files that lie beside Hugging Face's weights, so that AutoTokenizer and optimum take the directory; of a
+model that is none of transformers', the settings are our own, without a model_type, and optimum refuses it.
 """
 
 import dataclasses
@@ -12,10 +13,10 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.conversions import Weights, add_type_to_positions, add_types
-from bert_jax.interchange.families import ENCODER
+from bert_jax.interchange.families import ENCODER, without_place
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface import ends_of_text, takes_types, to_huggingface_config
-from bert_jax.interchange.huggingface_tasks import on_the_scale_of_the_labels, task_config
+from bert_jax.interchange.huggingface_tasks import labels_of, on_the_scale_of_the_labels, task_config
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.functional import Params
@@ -42,6 +43,11 @@ class Servable:
         return takes_types(self.config, self.family)
 
     @property
+    def is_of_transformers(self) -> bool:
+        """Whether a config.json of its family can say what it is."""
+        return not without_place(self.config)
+
+    @property
     def outputs(self) -> int:
         """How many logits there are; 0 without a head."""
         if self.head == ENCODER:
@@ -63,12 +69,15 @@ class Servable:
 
 def write_settings(directory: epath.Path, model: Servable) -> None:
     """Write config.json and the tokenizer's files."""
-    settings = {**_settings(model), **ends_of_text(model.tokenizer, model.family)}
+    settings = {**_settings(model), **(ends_of_text(model.tokenizer, model.family) if model.is_of_transformers else {})}
     (directory / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
     write_tokenizer(model.tokenizer, directory, model.max_length, model.has_types)
 
 
 def _settings(model: Servable) -> Mapping[str, Any]:
+    if not model.is_of_transformers:
+        labels = labels_of(model.task) if model.task is not None and model.head != ENCODER else {}
+        return dataclasses.asdict(model.config) | labels
     if model.task is not None and model.head != ENCODER:
         return task_config(model.task, model.tokenizer.pad_id, model.family)
     alone = dataclasses.replace(model.config, next_sentence=False)

@@ -12,6 +12,7 @@ from bert_jax.interchange.conversions import Weights, of_queries_and_keys
 from bert_jax.interchange.family import OPTIONAL, Family, classifiers, huggingface
 from bert_jax.interchange.renames import Names
 from bert_jax.interchange.settings import ForeignSettings
+from bert_jax.model.rotary import speeds
 
 _NOT_THERE = ("encoder/embeddings/position", "encoder/pooler")
 _POSITIONS = "encoder.embed_positions.weight"
@@ -78,9 +79,9 @@ def _from_file(weights: Weights, pad_id: int) -> Weights:
 
 
 def _sinusoids(config: ModelConfig) -> dict[str, np.ndarray]:
-    """Sines, then cosines, of the angles that tokens are rotated by (see model/rotary.py)."""
-    head_dim = config.hidden_size // config.num_attention_heads
-    angles = np.outer(np.arange(config.max_position_embeddings), 10_000.0 ** (-np.arange(0, head_dim, 2) / head_dim))
+    """Sines, then cosines, of the angles that tokens are rotated by."""
+    by_pair = speeds(config.hidden_size // config.num_attention_heads)
+    angles = np.outer(np.arange(config.max_position_embeddings), by_pair)
     return {_POSITIONS: np.concatenate([np.sin(angles), np.cos(angles)], axis=1)}
 
 

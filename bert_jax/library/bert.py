@@ -125,10 +125,11 @@ class Bert:
     def save(self, directory: epath.PathLike) -> None:
         """Write the model into a new directory, which `bert_jax.load` and all verbs take, whole or not at all.
 
-        It is a Hugging Face directory, with tokenizer, for transformers too; of a fine-tuned model a workdir as
-        `python -m bert_jax.finetune` leaves it, without its scores.
+        It is a Hugging Face directory, with tokenizer, for transformers too; where none would be the same model, it is
+        as `python -m bert_jax.export --format=numpy` writes it, and a warning in the log says so. Of a fine-tuned model
+        it is a workdir as `python -m bert_jax.finetune` leaves it, without its scores.
 
-        Raises UserError if the directory holds something else, or a Hugging Face model cannot be what this one is.
+        Raises UserError if the directory holds something else.
         """
         save(directory, self._pretrained(), self._described)
 

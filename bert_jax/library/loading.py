@@ -32,7 +32,8 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
 
     model: a path, local or gs://, of whatever the verbs take: a workdir of `python -m bert_jax.pretrain` (its newest
         checkpoint) or `python -m bert_jax.finetune`; a Hugging Face directory, or one file of weights with a vocabulary
-        beside it, of BERT, RoBERTa, ALBERT or DistilBERT; an original BERT or ALBERT TensorFlow checkpoint.
+        beside it, of BERT, RoBERTa, ALBERT or DistilBERT; an original BERT or ALBERT TensorFlow checkpoint; a directory
+        of `python -m bert_jax.export --format=numpy`.
     dtype: of activations and matrix products. Parameters and logits are float32.
     config: what one file of weights does not say of itself: num_attention_heads, hidden_act, dropout, layer_norm_eps;
         None: BERT-base's. Not looked at where there is a config.json.

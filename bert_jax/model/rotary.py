@@ -27,10 +27,15 @@ class Rotations(NamedTuple):
     keys: Rotation
 
 
+def speeds(head_dim: int) -> np.ndarray:
+    """By what each pair turns a token, float64 [head_dim / 2]: number i by BASE ** (-2 i / head_dim)."""
+    return BASE ** (-np.arange(0, head_dim, 2) / head_dim)
+
+
 def rotation(positions: jax.Array, head_dim: int) -> Rotation:
-    """Of int32 [batch or 1, tokens]: pair number i of head_dim / 2 turns by BASE ** (-2 i / head_dim) a token."""
-    speeds = BASE ** (-np.arange(0, head_dim, 2) / head_dim)
-    angles = positions[:, None, None, :].astype(jnp.float32) * jnp.asarray(speeds, jnp.float32)[None, None, :, None]
+    """Of int32 [batch or 1, tokens], for pairs of these `speeds`."""
+    by_pair = jnp.asarray(speeds(head_dim), jnp.float32)
+    angles = positions[:, None, None, :].astype(jnp.float32) * by_pair[None, None, :, None]
     return Rotation(jnp.cos(angles), jnp.sin(angles))
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+FLOAT, INT64 = 1, 7  # TensorProto.DataType
+
 
 class Graph:
     """Nodes and weights; a value is known by its name."""

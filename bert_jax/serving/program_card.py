@@ -9,7 +9,7 @@ from bert_jax.serving.signature import CHOICES, Axes, Signature
 _ONNX = """
 ## ONNX
 
-`{file}`, opset {opset}. Any batch and length, up to {positions:,} tokens:
+`{file}`, opset {opset}. Any batch and length, up to {positions:,} tokens{settings}:
 
 {table}
 
@@ -21,6 +21,8 @@ session = onnxruntime.InferenceSession("DIR/{file}")
 outputs = dict(zip([each.name for each in session.get_outputs()], session.run(None, inputs)))
 ```
 """
+_OWN_SETTINGS = """. No class of
+transformers or optimum is such a model: `config.json` has bert_jax's own settings, and onnxruntime runs the file"""
 _INT8 = """
 ## int8
 
@@ -62,6 +64,7 @@ def onnx_card(model: Servable, described: Signature, opset: int, file: str) -> s
         file=file,
         opset=opset,
         positions=model.config.max_position_embeddings,
+        settings="" if model.is_of_transformers else _OWN_SETTINGS,
         table=_table(described),
         feed=_feed(model, described),
     )

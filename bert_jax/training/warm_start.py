@@ -13,6 +13,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import AdamState, ForeignWeights
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
+from bert_jax.interchange.numpy import is_numpy, read_numpy
 from bert_jax.interchange.pretrained import read_fine_tuned
 from bert_jax.interchange.renames import EVERYTHING, flatten, nest
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow
@@ -50,7 +51,8 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, r
     """The weights at `path` for a run with this model, on records with this vocabulary.
 
     `path` is a workdir of pretraining (its newest checkpoint is taken), an original-BERT checkpoint (of these two
-    Adam's moments can be taken too), a workdir of fine-tuning, a Hugging Face directory, or one file of weights.
+    Adam's moments can be taken too), a workdir of fine-tuning, a Hugging Face directory, one file of weights, or a
+    numpy export.
 
     Raises:
       UserError: there are none, they are damaged, not all finite, or of another architecture or vocabulary.
@@ -89,9 +91,11 @@ def _read(
         return read_fine_tuned(path, EVERYTHING), None
     if find_weights(path):
         return read_huggingface(path, model), None
+    if is_numpy(path):
+        return read_numpy(path), None
     raise UserError(
-        f"--config.init_from={path} is neither a workdir of bert_jax, nor Hugging Face weights, nor an "
-        f"original-BERT checkpoint: {what_is_there(path)}"
+        f"--config.init_from={path} is neither a workdir of bert_jax, nor Hugging Face weights, nor a numpy "
+        f"export, nor an original-BERT checkpoint: {what_is_there(path)}"
     )
 
 

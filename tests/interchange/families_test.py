@@ -230,7 +230,7 @@ def test_what_another_family_has_no_place_for(workdirs, caplog):
         chosen_family(rotary, "bert")
     with pytest.raises(UserError, match="RoFormer has no place for position_embedding=learned; give --family=bert"):
         chosen_family(bert, "roformer")
-    with pytest.raises(UserError, match="RoFormer's head of a text computes otherwise than ours; give --format=stab"):
+    with pytest.raises(UserError, match="RoFormer's head of a text computes otherwise than ours; give --format=onnx"):
         chosen_family(rotary, None, "sequence")
     with pytest.raises(UserError, match="no place for position_embedding=rotary, num_hidden_groups=1; give --format"):
         chosen_family(dataclasses.replace(rotary, num_hidden_groups=1), None)

@@ -466,7 +466,7 @@ def test_the_settings_of_pytorch_pretrained_bert(tmp_path, torch_model, ours, mo
         (["flax_model.msgpack", "config.json"], "flax_model.msgpack is not read; with transformers 4, Bert"),
         (["tf_model.h5", "config.json"], "from_tf=True"),
         (["model.onnx"], "model.onnx is not read; give the torch or safetensors weights"),
-        (["params.npz", "config.json"], "params.npz is not read; export that run with --format=huggingface"),
+        (["params.npz"], "params.npz is not read; give a directory of export --format=numpy, with its config.json"),
         (["adapter_model.safetensors"], "adapter_model.safetensors is not read; put the adapter into its model"),
         (["pytorch_model.bin"], "it holds pytorch_model.bin and no config.json; put the model's beside it"),
         (["model-00001-of-00002.safetensors", "config.json"], "without their index, NAME.index.json"),

@@ -11,10 +11,12 @@ from bert_jax.interchange.exports import Wanted, export_fine_tuned
 from bert_jax.interchange.families import FAMILIES, family_of
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.huggingface import write_huggingface
+from bert_jax.interchange.numpy import write_numpy
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
 from bert_jax.workdir.trained import Trained
+from tests.layer_fields import FIELDS
 
 # As a family's models are; BERT's has the exact GELU here, others tanh.
 SETTINGS = {
@@ -22,6 +24,8 @@ SETTINGS = {
     "roberta": {"type_vocab_size": 0, "next_sentence": False, "layer_norm_eps": 1e-5},
     "albert": {"num_hidden_layers": 4, "num_hidden_groups": 2, "embedding_size": 16},
     "distilbert": {"type_vocab_size": 0, "next_sentence": False},
+    "roformer": {"position_embedding": "rotary"},
+    "none": {**FIELDS, "left_to_right": True, "next_sentence": False, "embedding_size": 16, "hidden_act": "gelu"},
 }
 LENGTHS = (48, 20, 7, 3, 1)  # of the rows of a batch, the first as long as the model reads
 
@@ -52,15 +56,18 @@ def served_task(workdirs, configs, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pretrained(workdirs, configs, tmp_path_factory):
-    """pretrained(family) -> a directory of transformers' of a pretraining model, and its parameters."""
+    """pretrained(family) -> a directory of transformers', or of NumPy, of a pretraining model, and its parameters."""
 
     def publish(family):
         config, directory = configs[family], epath.Path(tmp_path_factory.mktemp(family))
         random = np.random.default_rng(0)
         abstract = pretraining_model(config).abstract_params
         params = jax.tree.map(lambda leaf: random.normal(0, 0.2, leaf.shape).astype(np.float32), abstract)
-        assert family_of(config) is FAMILIES[family]
-        write_huggingface(directory, Trained(1, params, {}, {}), config, workdirs.TOKENIZER, FAMILIES[family])
+        if family == "none":
+            write_numpy(directory, Trained(1, params, {}, {}), config, workdirs.TOKENIZER)
+        else:
+            assert family_of(config) is FAMILIES[family]
+            write_huggingface(directory, Trained(1, params, {}, {}), config, workdirs.TOKENIZER, FAMILIES[family])
         return directory, params
 
     return publish

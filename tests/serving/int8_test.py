@@ -5,11 +5,13 @@ import re
 import sys
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.inference.task_scores import score_task
+from bert_jax.serving.onnx_graph import FLOAT, INT64
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
 
@@ -55,8 +57,11 @@ def test_only_a_text_at_a_time_is_the_same_always(served_task, batch):
 
 
 def test_masked_words_and_families(served):
-    for family in ("bert", "albert"):  # the word table is looked up and multiplied with
+    for family in ("bert", "albert", "roformer"):  # the word table is looked up and multiplied with
         directory, _ = served(family, quantize="int8")
+        weights = onnx.load(directory / "model_quantized.onnx").graph.initializer
+        rotation = {each.name: each.data_type for each in weights if each.name in ("positions", "speeds")}
+        assert rotation == ({"positions": INT64, "speeds": FLOAT} if family == "roformer" else {})
         session = onnxruntime.InferenceSession(directory / "model_quantized.onnx")
         assert table_of(directory)["as float32 answers"][1].endswith("%")
         assert session.get_outputs()[0].name == "logits"

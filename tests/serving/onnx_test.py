@@ -60,7 +60,7 @@ def assert_same(session, batch, expected, of_tokens):
                 assert_close(alone[name], ours)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "albert", "distilbert"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "albert", "distilbert", "roformer", "none"])
 def test_encoder_and_masked_words_of_each_family(served, configs, batch, family):
     inputs, config = batch(), dataclasses.replace(configs[family], next_sentence=False)
     if not config.type_vocab_size:
@@ -88,9 +88,13 @@ def test_encoder_and_masked_words_of_each_family(served, configs, batch, family)
     assert transformers.AutoTokenizer.from_pretrained(directory).model_input_names == [
         each.name for each in session.get_inputs()
     ]
-    theirs = transformers.AutoConfig.from_pretrained(directory)
-    assert theirs.model_type == family
-    assert theirs.architectures[0].endswith("ForMaskedLM")
+    if family == "none":
+        with pytest.raises(ValueError, match="Should have a `model_type` key"):
+            transformers.AutoConfig.from_pretrained(directory)
+    else:
+        theirs = transformers.AutoConfig.from_pretrained(directory)
+        assert theirs.model_type == family
+        assert theirs.architectures[0].endswith("ForMaskedLM")
     directory, _ = served(family, drop_heads=True, normalize=True)
     unit = mean / np.linalg.norm(mean, axis=-1, keepdims=True)
     expected = {"last_hidden_state": states, "sentence_embedding": unit}
@@ -98,9 +102,10 @@ def test_encoder_and_masked_words_of_each_family(served, configs, batch, family)
 
 
 TASKS = ["classification", "multilabel", "regression", "tagging", "qa", "choice", "similarity"]
+OF_OTHERS = [("tagging", "distilbert"), ("choice", "roformer"), ("classification", "none")]
 
 
-@pytest.mark.parametrize(("kind", "family"), [*((kind, "bert") for kind in TASKS), ("tagging", "distilbert")])
+@pytest.mark.parametrize(("kind", "family"), [*((kind, "bert") for kind in TASKS), *OF_OTHERS])
 def test_heads_of_tasks(workdirs, served_task, configs, batch, kind, family):
     directory, config = served_task(kind, family=family), configs[family]
     inputs = batch(texts=3 if kind == "choice" else 1 if kind == "similarity" else 0)
@@ -171,8 +176,9 @@ def test_a_newer_opset_and_weights_beside_the_graph(served, batch, monkeypatch):
     np.testing.assert_allclose(run(session_of(directory), batch())["logits"], plain, rtol=0, atol=1e-5)
 
 
-def test_a_text_that_is_too_long_is_no_answer(served):
-    session = session_of(served("bert")[0])
+@pytest.mark.parametrize("family", ["bert", "roformer"])
+def test_a_text_that_is_too_long_is_no_answer(served, family):
+    session = session_of(served(family)[0])
     ids = np.ones((1, 49), np.int64)
     with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument, match="out of data bounds, idx=48"):
         run(session, {"input_ids": ids, "attention_mask": ids, "segment_ids": 0 * ids})
@@ -186,10 +192,22 @@ def test_the_cards_code_runs_as_it_stands(served_task, monkeypatch):
     assert found["outputs"]["logits"].shape == (2, 3)
 
 
-def test_a_model_that_sees_one_side_only_has_no_settings_there(served_task, configs, monkeypatch):
-    monkeypatch.setitem(configs, "bert", dataclasses.replace(configs["bert"], left_to_right=True, next_sentence=False))
-    with pytest.raises(UserError, match="left_to_right=True; give --format=numpy or stablehlo"):
-        served_task("classification")
+def test_the_settings_of_a_text_that_roformer_reads_otherwise(served_task):
+    """Its class computes another head of the weights, but here it is the graph that computes."""
+    settings = json.loads((served_task("classification", family="roformer") / "config.json").read_text())
+    assert (settings["model_type"], settings["architectures"]) == ("roformer", ["RoFormerForSequenceClassification"])
+
+
+def test_a_model_that_is_none_of_transformers_has_our_own_settings(workdirs, served_task, configs):
+    directory = served_task("multilabel", family="none")
+    settings = json.loads((directory / "config.json").read_text())
+    ours = dataclasses.asdict(configs["none"])
+    assert {name: settings[name] for name in ours} == ours
+    assert settings.keys() - ours.keys() == {"id2label", "label2id", "thresholds"}
+    assert "`config.json` has bert_jax's own settings" in (directory / "README.md").read_text()
+    for how in ({"asked": "roformer"}, {"kind": "huggingface"}):
+        with pytest.raises(UserError, match=r"left_to_right=True, pre_norm=True, .*; give --format=numpy, onnx or sta"):
+            served_task("multilabel", family="none", **how)
 
 
 JUDGED = """
@@ -206,19 +224,20 @@ print(json.dumps({name: array.tolist() for name, array in model(**inputs).items(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "theirs"),
+    ("kind", "theirs", "family"),
     [
-        ("classification", "ORTModelForSequenceClassification"),
-        ("tagging", "ORTModelForTokenClassification"),
-        ("qa", "ORTModelForQuestionAnswering"),
-        ("similarity", "ORTModelForFeatureExtraction"),
+        ("classification", "ORTModelForSequenceClassification", "bert"),
+        ("classification", "ORTModelForSequenceClassification", "roformer"),
+        ("tagging", "ORTModelForTokenClassification", "bert"),
+        ("qa", "ORTModelForQuestionAnswering", "bert"),
+        ("similarity", "ORTModelForFeatureExtraction", "bert"),
     ],
 )
-def test_optimum_loads_it(request, workdirs, served_task, kind, theirs):
+def test_optimum_loads_it(request, workdirs, served_task, kind, theirs, family):
     judge = environment(
         request.config.cache.mkdir("optimum"), "optimum[onnxruntime]", beside=sysconfig.get_path("purelib")
     )
-    directory = served_task(kind)
+    directory = served_task(kind, family=family)
     found = judge.run(JUDGED, directory, theirs, json.dumps(workdirs.TEXTS))
     ours = run(session_of(directory), workdirs.padded(workdirs.TEXTS))
     for name, array in found.items():

@@ -1,5 +1,6 @@
 """Continued pretraining: from our own runs, from Hugging Face's files, with more positions, and what is refused."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from etils import epath
 
 from bert_jax.config import Config, MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import TENSORFLOW
 from bert_jax.interchange.huggingface import from_huggingface
+from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import flatten, nest, to_theirs
 from bert_jax.interchange.tensor_bundle import write_bundle
@@ -28,8 +31,9 @@ from bert_jax.training.state import abstract_state, init_state, state_shardings
 from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
 from bert_jax.workdir.checkpoints import Checkpoints
 from bert_jax.workdir.run_directory import read_config
-from bert_jax.workdir.trained import read_trained
+from bert_jax.workdir.trained import Trained, read_trained
 from tests.layer_fields import FIELDS
+from tests.random_params import random_params
 
 RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 transformers = pytest.importorskip("transformers")
@@ -76,6 +80,20 @@ def test_missing_heads_stay_fresh_and_are_named(model_config, tmp_path, caplog):
     before, filled = flatten(params), flatten(fill_in(params, weights.params, shardings))
     np.testing.assert_array_equal(filled["next_sentence/kernel"], before["next_sentence/kernel"])
     assert not np.array_equal(filled["encoder/pooler/kernel"], before["encoder/pooler/kernel"])
+
+
+def test_a_numpy_export_with_other_layers_is_gone_on_from(workdirs, tmp_path):
+    config = dataclasses.replace(workdirs.MODEL, **FIELDS)
+    params = random_params(config)
+    write_numpy(epath.Path(tmp_path), Trained(1, params, {}, {}), config, workdirs.TOKENIZER)
+    found = read_weights(tmp_path, False, config, workdirs.TOKENIZER)
+    assert found.params.keys() == flatten(params).keys()
+    for path, array in flatten(params).items():
+        np.testing.assert_array_equal(found.params[path], array, err_msg=path)
+    with pytest.raises(UserError, match=r"does not fit this run: pre_norm=True .*give --config.model.pre_norm=True"):
+        read_weights(tmp_path, False, workdirs.MODEL, workdirs.TOKENIZER)
+    with pytest.raises(UserError, match="another vocabulary in"):
+        read_weights(tmp_path, False, config, workdirs.OTHER_TOKENIZER)
 
 
 def test_positions_grow_and_the_new_ones_are_named(model_config, tmp_path, caplog):
