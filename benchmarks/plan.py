@@ -1,17 +1,20 @@
 """Cycles of BERT-large's training step by the TPU compiler's own estimate: the paper's phases on the paper's machine.
 
-    .venv/bin/python benchmarks/plan.py
+    .venv/bin/python benchmarks/plan.py [--large]
 
 It takes minutes and needs no TPU (pip install 'bert_jax[plan]'). A test lets none of these numbers rise by
-more than 3 %; there, two and four layers stand for all 24.
+more than 3 %; there, two and four layers stand for all 24. With --large, instead: LAMB's run of 76 minutes
+(configs/bert_large_lamb.py) on its own 1,024 chips and on other slices, at five minutes and more a compilation.
 """
 
+import json
 import runpy
 from pathlib import Path
 
 from absl import app, flags, logging
 from results import write_table
 
+from bert_jax.config import Config
 from bert_jax.planning.phases import PhasePlan, plan_phase, requests
 from bert_jax.planning.run_plan import known_sizes
 from bert_jax.planning.topologies import GIB, parse_topology
@@ -24,12 +27,19 @@ CASES = (
     ("v5e:1x1", 0, 32, 24),
 )
 LAYERS = 24
+# Slice -> accumulation steps, where a whole batch does not fit.
+LARGE = {"v3:32x32": 1, "v5e:16x16": 16, "v5p:4x4x8": 8, "v6e:16x16": 8}
+_LARGE = flags.DEFINE_bool("large", False, "LAMB's run on 1,024 chips and on other slices; writes plan_large.json.")
+_SLICES = flags.DEFINE_list("slices", list(LARGE), "Of --large; what is known of the others is kept.")
 _MOST_LAYERS = flags.DEFINE_integer(
     "most_layers", LAYERS, "Leave out the cases of more layers: they take minutes each."
 )
-CONFIG = Path(__file__).parent.parent / "configs" / "bert_large.py"
+LARGE_FILE = Path(__file__).parent / "plan_large.json"
+CONFIGS = Path(__file__).parent.parent / "configs"
 LIMIT_SECONDS = 3600
 PAPERS_HOURS = 4 * 24  # arXiv 1810.04805, appendix A.2: 64 TPU chips, 4 days
+OVERHEAD = ("weights", "optimizer", "collectives")  # parts of a step that are not the model's work
+LARGE_COLUMNS = ("machine", "tokens", "sequences", "ms", "MFU %", "weights, optimizer, collectives %", "minutes")
 COLUMNS = ("machine", "tokens", "sequences", "layers", "M cycles", "ms", "MFU %", "GiB a device")
 
 
@@ -37,6 +47,11 @@ def main(argv: list[str]) -> None:
     """Compile the cases and write benchmarks/plan.json."""
     del argv
     logging.set_verbosity(logging.INFO)
+    if _LARGE.value:
+        rows = kept_rows() | {machine: large_rows(machine) for machine in _SLICES.value}
+        in_order = [row for machine in LARGE for row in rows.get(machine, [])]
+        write_table("plan_large", LARGE_COLUMNS, in_order, ["jax", "libtpu"])
+        return
     plans = {case: plan(*case) for case in CASES if case[3] <= _MOST_LAYERS.value}
     write_table("plan", COLUMNS, [row(case, made) for case, made in plans.items()], ["jax", "libtpu"])
     if _MOST_LAYERS.value < LAYERS:
@@ -47,7 +62,7 @@ def main(argv: list[str]) -> None:
 
 def plan(machine: str, phase: int, sequences: int, layers: int) -> PhasePlan:
     """One case; SystemExit where it does not compile."""
-    config = runpy.run_path(str(CONFIG))["get_config"]()
+    config = read("bert_large")
     config.model.num_hidden_layers = layers
     for each in config.phases:
         each.global_batch_size = sequences
@@ -56,6 +71,40 @@ def plan(machine: str, phase: int, sequences: int, layers: int) -> PhasePlan:
     if made.problem:
         raise SystemExit(f"{machine}, phase {phase}: {made.problem}")
     return made
+
+
+def read(name: str) -> Config:
+    """A config of configs/."""
+    return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
+
+
+def kept_rows() -> dict[str, list[list[object]]]:
+    """What plan_large.json has, by slice."""
+    kept: dict[str, list[list[object]]] = {}
+    for row in json.loads(LARGE_FILE.read_text())["rows"] if LARGE_FILE.exists() else []:
+        kept.setdefault(row[0], []).append(row)
+    return kept
+
+
+def large_rows(machine: str) -> list[list[object]]:
+    """Both phases of LAMB's run on a slice, and the run."""
+    config = read("bert_large_lamb")
+    config.train.accumulation_steps = LARGE[machine]
+    config, predictions = known_sizes(config, 0, 0)
+    plans = [plan_phase(each, LIMIT_SECONDS) for each in requests(config, predictions, parse_topology(machine))]
+    minutes = round(sum(made.seconds for made in plans) / 60, 1)
+    return [*(large_row(machine, made) for made in plans), [machine, "both", "", "", "", "", minutes]]
+
+
+def large_row(machine: str, made: PhasePlan) -> list[object]:
+    """A phase of it; SystemExit where it does not compile."""
+    if made.time is None:
+        raise SystemExit(f"{machine}, phase {made.request.phase}: {made.problem}; {made.remedy}")
+    phase, parts = made.request.config.phases[made.request.phase], made.time.seconds_by_part
+    share = sum(parts.get(part, 0.0) for part in OVERHEAD) / made.time.seconds
+    shares = [round(100 * each, 1) for each in (made.mfu, share)]
+    milliseconds = round(made.time.seconds * 1e3, 1)
+    return [machine, phase.max_seq_length, phase.rows, milliseconds, *shares, round(made.seconds / 60, 1)]
 
 
 def row(case: tuple[str, int, int, int], made: PhasePlan) -> list[object]:
