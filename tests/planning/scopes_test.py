@@ -53,6 +53,7 @@ def test_every_product_is_of_a_part(config):
     assert set(flops) == {"attention", "feed-forward", "heads"}
 
 
+@pytest.mark.slow
 def test_newton_and_schulz_count_as_the_optimizers(config):
     without = traced_flops(config, 0, 4)
     config.optimizer.muon = True
@@ -70,6 +71,7 @@ def test_a_batch_split_into_chunks_counts_the_same(config):
     assert traced_flops(config, 0, 4) == whole
 
 
+@pytest.mark.slow
 def test_clip_pieces_on_each_device_count_the_same(config):
     whole = traced_flops(config, 0, 4)
     config.optimizer.clip_pieces = 16
