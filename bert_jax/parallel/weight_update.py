@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -66,8 +67,10 @@ def scatter_sum(gradients: Tree, shards: Tree, shardings: Tree) -> Tree:
             return jax.lax.psum(gradient, COPY_AXES)
         columns = math.prod(shard.shape[dim:]) * parts if dim else math.prod(shard.shape[1:])
         rows = _fill_up(gradient.reshape(-1, columns), parts) if dim else gradient
-        summed = jax.lax.psum_scatter(rows.reshape(parts, -1, columns), "data", scatter_dimension=0)
-        summed = jax.lax.psum(summed, "replica")
+        # Unless both layouts are held, TPUs turn the table's gradient around for what is done with the sum.
+        rows = with_layout_constraint(rows.reshape(parts, -1, columns), Layout((0, 1, 2)))
+        summed = jax.lax.psum_scatter(rows, "data", scatter_dimension=0)
+        summed = jax.lax.psum(with_layout_constraint(summed, Layout((0, 1))), "replica")
         return _by_columns(summed, shard.shape, dim)
 
     return jax.tree.map(shard_of_sum, gradients, shards, shardings)
