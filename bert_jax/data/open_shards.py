@@ -1,5 +1,6 @@
 """The shards of a split, looked at before any record is read: there, of the right size, and copied to this host."""
 
+import resource
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -53,6 +54,14 @@ def local_copies(
         for number in [*range(first, len(shards)), *range(first)]:
             copies[number] = cache.want(directory / shards[number].file, *seen[number])
     return copies
+
+
+def let_stay_open(number: int) -> None:
+    """Raise this process' limit of open files by `number`, as far as the system lets it; often it is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        most = soft + number if hard == resource.RLIM_INFINITY else min(soft + number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def with_bar(items: Iterable[_Item], name: str, number: int) -> Iterable[_Item]:

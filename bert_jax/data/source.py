@@ -13,7 +13,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.data.manifest import Manifest, read_manifest
-from bert_jax.data.open_shards import Seen, local_copies, look_at, with_bar
+from bert_jax.data.open_shards import Seen, let_stay_open, local_copies, look_at, with_bar
 from bert_jax.data.record_sizes import read_sizes, remove_sizes, sizes_of, sizes_path, write_sizes
 from bert_jax.data.schema import RecordFormat, faults, record_sizes, stack
 from bert_jax.data.shard_cache import ShardCache
@@ -48,7 +48,6 @@ class RecordSource:
         split: str,
         skip_corrupt: int = 0,
         cache: ShardCache | None = None,
-        *,
         manifest: Manifest | None = None,
         seen: Seen | None = None,
         copies_from: float = 0.0,
@@ -81,6 +80,7 @@ class RecordSource:
             TFRecordReader(self.directory / shard.file, bool(skip_corrupt), copy, shard.num_records, size)
             for shard, copy, (size, _) in zip(shards, copies, self.seen, strict=True)
         ]
+        let_stay_open(len(shards))
         self._lock = threading.Lock()
         self._sizes: np.ndarray | None = None  # when somebody has asked for them
         self.skipped: set[int] = set()

@@ -34,7 +34,7 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     run = jit_evaluation_step(objective, model, mesh, shardings)
     shards = batch_shards(mesh)
     has_own_masks = config.evaluation.records and not records
-    masks = None if has_own_masks else dynamic_masks(config.data, source.directory)
+    masks = None if has_own_masks else dynamic_masks(config.data, source.directory, source.manifest)
     batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh, masks)
     return {"step": step} | evaluate(objective, run, params, batches)
 
@@ -57,4 +57,4 @@ def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | Non
             f"{config.model.max_position_embeddings}; give --records with shorter ones"
         )
     split = "validation" if "validation" in manifest.splits else "train"
-    return open_split(directory, split, dataclasses.replace(config.data, skip_corrupt=0))
+    return open_split(directory, manifest, split, dataclasses.replace(config.data, skip_corrupt=0))

@@ -110,11 +110,13 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint holds other arrays than `target`; the first that differs is named. Or it is damaged.
         """
-        if self._read_only and (what := damage(self.directory / str(step))):
+        # By the first process alone, since each would read all of it.
+        is_checked = self._read_only and jax.process_index() == 0
+        if is_checked and (what := damage(self.directory / str(step))):
             raise UserError(
                 f"{self.directory}/{step} is damaged ({what}); move it away, or let the run go on: it sets it aside"
             )
-        if self._read_only:
+        if is_checked:
             warn_if_unchecked(self.directory / str(step))
         self._check_same_arrays(step, target)
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
