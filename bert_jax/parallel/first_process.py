@@ -16,7 +16,7 @@ from jax._src import distributed
 from bert_jax.errors import UserError
 from bert_jax.parallel.processes import is_first
 
-_A_DAY, _A_MINUTE = 24 * 3600 * 1000, 60 * 1000  # ms. Looking may be a walk along terabytes
+_MOMENT, _A_MINUTE = 1000, 60_000  # ms
 
 _Made = TypeVar("_Made")
 _calls = itertools.count()
@@ -55,7 +55,7 @@ def told_by_first(
             client.wait_at_barrier(f"{key}/failed", _A_MINUTE)
 
     if not is_first():
-        told = json.loads(client.blocking_key_value_get(key, _A_DAY))
+        told = json.loads(_heard(client, key))
         if "error" in told:
             part()
             raise UserError(told["error"])
@@ -68,3 +68,13 @@ def told_by_first(
         raise
     client.key_value_set(key, json.dumps({"found": tells(made)}))
     return made
+
+
+def _heard(client: Any, key: str) -> str:
+    """What the first process tells, however long it takes: it may have to walk along terabytes."""
+    while True:  # a moment each: until such a call ends, Python sees no signal
+        try:
+            return client.blocking_key_value_get(key, _MOMENT)
+        except jax.errors.JaxRuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise

@@ -104,7 +104,7 @@ class PhaseInput:
 
 
 def open_phases(config: Config) -> list[PhaseInput]:
-    """Open every phase's records before any device is touched; `config` is resolved, and stays as it is.
+    """Open every phase's records before any device computes; `config` is resolved, and stays as it is.
 
     Raises:
       UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, have other
