@@ -12,18 +12,15 @@ from jax.sharding import Mesh
 from bert_jax.config import Config, DataConfig, ModelConfig, PhaseConfig
 from bert_jax.data.batches import Transform, evaluation_batches, record_ids, training_batches
 from bert_jax.data.dynamic_masks import HELD_OUT_SEED, DynamicMasks
-from bert_jax.data.manifest import Manifest, read_manifest
-from bert_jax.data.open_shards import Seen
+from bert_jax.data.manifest import Manifest
 from bert_jax.data.packing import PackedOrder, Packing, choose_packing, packed_batches
-from bert_jax.data.shard_cache import shard_cache
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.objectives.objective import Batch
-from bert_jax.parallel.first_process import share_before, told_by_first
+from bert_jax.parallel.first_process import told_by_first
 from bert_jax.parallel.global_batch import local_rows, on_devices
-from bert_jax.storage.cloud import is_remote
-from bert_jax.storage.paths import check_readable
 from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.open_records import manifest_for_all, open_split, records_directory
 from bert_jax.training.record_checks import check_evaluated, check_length, check_segments
 
 _CHECKED = 16  # records of each split, before the run
@@ -137,8 +134,7 @@ def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
 
 def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInput:
     directory = records_directory(config.data.records, phase)
-    check_readable(directory)
-    manifest = read_manifest(directory)
+    manifest = manifest_for_all(directory)
     check_length(directory, manifest, phase)
     train, seed, packing = open_split(directory, manifest, "train", config.data), config.train.seed, None
     masks = dynamic_masks(config.data, directory, manifest, seed)
@@ -173,8 +169,7 @@ def _held_out(
         directory = records_directory(config.data.records, phase)
         return _validation(directory, trained_on, config.data), dynamic_masks(config.data, directory, trained_on)
     directory = records_directory(config.evaluation.records, phase)
-    check_readable(directory)
-    manifest = read_manifest(directory)
+    manifest = manifest_for_all(directory)
     check_length(directory, manifest, phase)
     check_evaluated(directory, manifest, config.model, trained_on)
     return _validation(directory, manifest, config.data), None
@@ -199,24 +194,6 @@ def dynamic_masks(
 def sizes_of(source: RecordSource, masks: DynamicMasks | None) -> np.ndarray:
     """Tokens and most predictions of every record, int32 [records, 2]."""
     return masks.sizes(source.sizes()) if masks else source.sizes()
-
-
-def records_directory(records: str, phase: PhaseConfig) -> epath.Path:
-    """Where a phase's records are; `records` is --config.data.records or a setting like it."""
-    return epath.Path(records.replace("{max_seq_length}", str(phase.max_seq_length)))
-
-
-def open_split(directory: epath.Path, manifest: Manifest, split: str, data: DataConfig) -> RecordSource:
-    """The records of one split, copied to this host while they are read if they are in an object store.
-
-    In a job of several processes the first one looks at the shards for all.
-    """
-    cache = shard_cache(data.cache_directory, data.cache_gigabytes) if is_remote(directory) else None
-
-    def opened(seen: Seen | None = None) -> RecordSource:
-        return RecordSource(directory, split, data.skip_corrupt, cache, manifest, seen, share_before())
-
-    return told_by_first(opened, lambda source: source.seen, opened)
 
 
 def held_out_batches(

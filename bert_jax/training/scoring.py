@@ -13,7 +13,8 @@ from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import batch_shards, make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
-from bert_jax.training.inputs import dynamic_masks, held_out_batches, open_split, records_directory
+from bert_jax.training.inputs import dynamic_masks, held_out_batches
+from bert_jax.training.open_records import open_split, records_directory
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
 
