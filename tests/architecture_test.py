@@ -63,7 +63,7 @@ MAY_IMPORT = {
         "interchange",
         "inference",
     },
-    "planning": {"errors", "config", "data", "parallel", "objectives", "scopes", "training", "storage"},
+    "planning": {"ctrl_c", "errors", "config", "data", "parallel", "objectives", "scopes", "training", "storage"},
     "reporting": {"errors", "config", "objectives", "storage", "tasks", "workdir"},
 }
 # Room -> libraries that have no business there.

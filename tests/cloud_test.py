@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 from pathlib import Path
 
 import jax
@@ -19,6 +20,7 @@ from etils import epath
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
+from bert_jax.config import Config, DataConfig, PhaseConfig
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.source import RecordSource
@@ -27,8 +29,11 @@ from bert_jax.storage.mirror import Mirror
 from bert_jax.storage.new_directory import new_directory
 from bert_jax.storage.whole_file import local_directory, replace_text, whole_file
 from bert_jax.tasks.tables import read_table
+from bert_jax.training.inputs import open_phases
+from bert_jax.training.same_records import records_of
 from bert_jax.workdir.checkpoints import Checkpoints
 from tests.fake_gcs import fake_cloud
+from tests.one_of_many import Meeting, one_of_many
 
 ROOT = Path(__file__).parent.parent
 
@@ -192,6 +197,54 @@ def test_what_the_cache_has_no_room_for_is_fetched(records, gcs, tmp_path):
     assert same(remote.fetch(range(50)), RecordSource(records[0], "train").fetch(range(50)))
     assert len(ranges(gcs)) == 20
     assert sum(file.stat().st_size for file in (tmp_path / "cache").iterdir()) <= sizes[0] + sizes[2] + 10
+
+
+def started(directory, processes, number, meeting):
+    """What `pretrain` finds out of the records of its one phase, as that process of so many."""
+    config = Config(data=DataConfig(records=str(directory), cache_gigabytes=0.0))
+    config.phases = (PhaseConfig(steps=2, global_batch_size=8, max_seq_length=16),)
+    with one_of_many(number, processes, meeting):
+        (phase,) = open_phases(config.resolved())
+        return phase, records_of(phase)
+
+
+def asked_of_shards(gcs):
+    """Requests for shards and their indices, and for listings of all there is."""
+    paths = [urllib.parse.unquote(path) for _, path, _ in gcs.requests]
+    return [path for path in paths if ".tfrecord" in path or "/index" in path or "maxResults=1000" in path]
+
+
+def test_only_the_first_process_looks_at_shards(tmp_path, bucket, gcs):
+    """And it asks but once for the index of each, and for all sizes at once."""
+    for shards in (4, 20):
+        local, remote = tmp_path / f"{shards}", bucket / f"{shards}"
+        sizes = {"train": [2] * shards, "validation": [20]}
+        load(Path(__file__).parent / "data" / "records.py").write_records(local, **sizes)
+        upload(local, remote)
+        gcs.requests.clear()
+        meeting = Meeting()
+        first, records = started(remote, 256, 0, meeting)
+        asked = asked_of_shards(gcs)
+        assert sum("/index" in path for path in asked) == shards + 1
+        assert sum("prefix=" in path for path in asked) == 2
+        assert sum(".tfrecord" in path for path in asked) == 2 * 2 + 2 * 16 + shards + 1  # ends, some, the digest
+        for number in (1, 255):
+            gcs.requests.clear()
+            other, same_records = started(remote, 256, number, meeting)
+            assert not gcs.requests
+            assert other.manifest == first.manifest
+            assert same_records == records
+            assert same(other.train.fetch(range(2 * shards)), first.train.fetch(range(2 * shards)))
+        assert meeting.calls == {"tells": 6, "hears": 12}
+
+
+def test_hosts_begin_to_copy_at_different_shards(records, tmp_path):
+    copied = []
+    for part in (0.0, 0.5):
+        cache = ShardCache(tmp_path / f"{part}", 1e6)
+        cache.want = lambda shard, size, changed: copied.append(shard.name)
+        RecordSource(records[1], "train", cache=cache, copies_from=part)
+    assert [int(name.split("-")[2]) for name in copied] == [0, 1, 2, 1, 2, 0]
 
 
 def test_a_shard_that_was_built_again_is_copied_again(records, tmp_path):

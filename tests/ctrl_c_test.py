@@ -284,3 +284,35 @@ def test_workers_of_a_build_say_nothing_and_it_goes_on(chain, flags, tmp_path):
     assert_interrupted(process, lines)
     assert "Records are in" in chain.run("build_records", *more).stderr
     shutil.rmtree(tmp_path / "out")
+
+
+PLANS = """
+from bert_jax import cli
+from bert_jax.config import Config, PhaseConfig
+from bert_jax.planning.compilation import Request, compile_step
+from bert_jax.planning.topologies import parse_topology
+
+def main(argv):
+    config = Config(phases=(PhaseConfig(global_batch_size=8, max_seq_length=16),))
+    compile_step(Request(config, 0, 4, parse_topology("cpu:2")), 600, "slow_compiler")
+
+cli.run(main)
+"""
+SLOW_COMPILER = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+
+
+def test_while_a_plan_compiles(tmp_path):
+    """The compiler's process and its directory are gone when the command has ended."""
+    (tmp_path / "plans.py").write_text(PLANS)
+    (tmp_path / "slow_compiler.py").write_text(SLOW_COMPILER)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    process = start(tmp_path / "plans.py", TMPDIR=str(temporary), PYTHONPATH=path)
+    while not (said := [log.read_text() for log in temporary.glob("*/log.txt")]) or not said[0].endswith("\n"):
+        assert process.poll() is None
+    _, lines = interrupt(process, everyone=True)
+    assert_interrupted(process, lines)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(said[0]), 0)
+    assert list(temporary.iterdir()) == []

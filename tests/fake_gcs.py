@@ -21,11 +21,12 @@ class FakeGCS:
 
     Attributes:
         requests: (method, path with query, range) of each request, in order.
+        sent: bytes of all answers.
         failing: called with a request's path and query; a status to answer instead of the server, -1 to hang up, or 0.
     """
 
     def __init__(self):
-        self.requests, self.failing = [], lambda path: 0
+        self.requests, self.sent, self.failing = [], 0, lambda path: 0
         self.port = _find_free_port()
         handler = type("Handler", (_Handler,), {"fake": self})
         self.proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -129,6 +130,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return body
 
     def _answer(self, status, headers, content):
+        self.fake.sent += len(content)
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)

@@ -72,6 +72,17 @@ def test_losses_are_those_of_a_single_process(chain, alone, tmp_path, layout):
     assert_same_curve(tmp_path, alone)
 
 
+def test_what_the_first_process_finds_wrong_ends_all(chain, tmp_path):
+    shutil.copytree(chain.records(32), tmp_path / "records-32")
+    (shard,) = (tmp_path / "records-32").glob("bert-train.tfrecord*")
+    shard.unlink()
+    job = start_job(chain, tmp_path / "run", TWO, f"--config.data.records={tmp_path}/records-32")
+    for process in job:
+        stderr = process.communicate(timeout=280)[1]
+        assert process.returncode == 1, stderr
+        assert f"error: {shard} is missing; rebuild that shard with build_records or restore it" in stderr
+
+
 def read(chain, directory, layout, first_step, last_step):
     """What each process of a job laid onto its devices: a list of {step, row numbers, record ids read, features}."""
     processes, devices, *mesh = layout

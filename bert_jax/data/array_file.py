@@ -7,6 +7,7 @@ import numpy as np
 from etils import epath
 from numpy.typing import NDArray
 
+from bert_jax.storage.cloud import read_whole
 from bert_jax.storage.whole_file import whole_file
 
 _HEADER = 128  # bytes before the values: NumPy pads its header to a multiple of 64, and those of our arrays to this
@@ -23,9 +24,9 @@ def write_array(path: epath.PathLike, array: NDArray[_Number]) -> None:
 def read_array(path: epath.PathLike, dtype: type[_Number], *columns: int) -> NDArray[_Number] | None:
     """The array [rows, *columns] in a file; None if the file is not, byte for byte, what `write_array` makes of one.
 
-    No memory is allocated by what a damaged header holds.
+    No memory is allocated by what a damaged header holds. An OSError says that there is no file.
     """
-    content = epath.Path(path).read_bytes()  # at once: in an object store each read is a request
+    content = read_whole(path)
     try:
         array = np.frombuffer(content, dtype, offset=_HEADER).reshape(-1, *columns)
     except ValueError:  # it is too short, or ends in the middle of a row

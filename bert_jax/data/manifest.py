@@ -72,6 +72,15 @@ class Manifest:
         return self.options.get("pairs", RecordOptions.pairs)
 
 
+def manifest_of(fields: dict[str, Any]) -> Manifest:
+    """The manifest that `dataclasses.asdict` has made `fields` of; nothing is checked again."""
+    splits = {
+        name: Split(split["num_records"], [Shard(**shard) for shard in split["shards"]])
+        for name, split in fields["splits"].items()
+    }
+    return Manifest(**fields | {"splits": splits})
+
+
 def write_manifest(directory: epath.PathLike, manifest: Manifest) -> None:
     """Write the TFDS metadata and then records.json, which makes the directory complete."""
     directory = epath.Path(directory)

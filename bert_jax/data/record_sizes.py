@@ -32,9 +32,10 @@ def read_sizes(shard: epath.PathLike, num_records: int, most: tuple[int, int]) -
     `most` is how many tokens and predictions a record may have.
     """
     path = sizes_path(shard)
-    if not path.exists():
+    try:
+        sizes = read_array(path, np.int32, 2)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    sizes = read_array(path, np.int32, 2)
     if sizes is None or len(sizes) != num_records or (sizes < (1, 0)).any() or (sizes > most).any():
         logging.warning("%s does not agree with its shard and is made anew", path)
         return None

@@ -22,7 +22,9 @@ def index_path(shard: epath.PathLike) -> epath.Path:
 
 def read_index(shard: epath.PathLike) -> NDArray[np.int64] | None:
     """The index that was kept; None if there is none, or the file is damaged."""
-    return read_array(index_path(shard), np.int64) if index_path(shard).exists() else None
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # asked for at once: it is nearly always there
+        return read_array(index_path(shard), np.int64)
+    return None
 
 
 def write_index(shard: epath.PathLike, offsets: NDArray[np.int64]) -> None:

@@ -3,22 +3,21 @@
 import contextlib
 import hashlib
 import itertools
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-import tqdm
 from absl import logging
 from etils import epath
 
-from bert_jax.data.manifest import Shard, read_manifest
+from bert_jax.data.manifest import Manifest, read_manifest
+from bert_jax.data.open_shards import Seen, let_stay_open, local_copies, look_at, with_bar
 from bert_jax.data.record_sizes import read_sizes, remove_sizes, sizes_of, sizes_path, write_sizes
 from bert_jax.data.schema import RecordFormat, faults, record_sizes, stack
 from bert_jax.data.shard_cache import ShardCache
-from bert_jax.data.tfrecord import TFRecordReader, check_size
+from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import DamagedRecordError, UserError
 from bert_jax.storage.cloud import is_remote
 
@@ -39,36 +38,55 @@ class RecordSource:
     Attributes:
         directory: where the records are.
         manifest: what they are.
+        seen: what there is of each shard.
         skipped: the numbers of the records that were found damaged and skipped.
     """
 
     def __init__(
-        self, directory: epath.PathLike, split: str, skip_corrupt: int = 0, cache: ShardCache | None = None
+        self,
+        directory: epath.PathLike,
+        split: str,
+        skip_corrupt: int = 0,
+        cache: ShardCache | None = None,
+        manifest: Manifest | None = None,
+        seen: Seen | None = None,
+        copies_from: float = 0.0,
     ) -> None:
         """Open `split` ("train" or "validation"), of which up to `skip_corrupt` damaged records may be skipped.
 
-        Shards of an object store are copied into `cache`, if it is given, as far as they fit.
+        Shards of an object store are copied into `cache`, if it is given, as far as they fit: the first one at
+        `copies_from` (0 to 1) of the way through the split.
+
+        `manifest` is what `read_manifest` gives, if somebody has read it. Where another process of the job has opened
+        the same split, its `seen` is enough: no shard is looked at, and each index read when a record there is.
 
         Raises:
           UserError: the split is not there; a shard is missing, or has another size or number of records than
             in records.json, unless what is cut off may be skipped; or records are not as long as it has them.
         """
         self.directory = epath.Path(directory)
-        self.manifest = read_manifest(directory)
+        self.manifest = manifest or read_manifest(directory)
         if split not in self.manifest.splits:
             raise UserError(f"{directory} has no {split} records; build them with build_records --holdout=0.01 or so")
         shards = self.manifest.splits[split].shards
         self._split = split
         self._pool = ThreadPoolExecutor(_REQUESTS) if is_remote(directory) else None
-        self._cache = cache if is_remote(directory) else None
         self._format = RecordFormat(self.manifest.max_seq_length, self.manifest.max_predictions_per_seq)
         self._ends = np.array(list(itertools.accumulate(shard.num_records for shard in shards)))
         self._skip_corrupt = skip_corrupt
-        self._readers = list(_with_bar(self._map(self._reader, shards), "shards", len(shards)))
+        self.seen = look_at(self.directory, shards, bool(skip_corrupt)) if seen is None else seen
+        copies = local_copies(self.directory, shards, self.seen, cache, copies_from)
+        self._readers = [
+            TFRecordReader(self.directory / shard.file, bool(skip_corrupt), copy, shard.num_records, size)
+            for shard, copy, (size, _) in zip(shards, copies, self.seen, strict=True)
+        ]
+        let_stay_open(len(shards))
         self._lock = threading.Lock()
         self._sizes: np.ndarray | None = None  # when somebody has asked for them
         self.skipped: set[int] = set()
-        self._check_length()
+        if seen is None:
+            self._check_indices()
+            self._check_length()
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -124,7 +142,7 @@ class RecordSource:
             return self._readers[shard].checksums(shards[shard] - starts[shard])
 
         digest = hashlib.sha256(str(len(self)).encode())
-        for found in _with_bar(
+        for found in with_bar(
             self._map(checksums, range(len(self._readers))), "looking at records", len(self._readers)
         ):
             digest.update(found)
@@ -132,13 +150,19 @@ class RecordSource:
 
     def _all_sizes(self, anew: bool = False) -> np.ndarray:
         most = self.manifest.max_seq_length, self.manifest.max_predictions_per_seq
-        found, start = [], 0
-        for reader in _with_bar(self._readers, "sizes", len(self._readers)):
-            end = start + len(reader)
-            kept = None if anew else read_sizes(reader.path, len(reader), most)
-            found.append(self._found_sizes(reader.path, start, end) if kept is None else kept)
-            start = end
-        return np.concatenate(found)
+        starts = [0, *self._ends.tolist()]
+
+        def read(shard: int) -> np.ndarray | None:
+            return read_sizes(self._readers[shard].path, starts[shard + 1] - starts[shard], most)
+
+        numbers = range(len(self._readers))
+        kept = [None] * len(numbers) if anew else list(with_bar(self._map(read, numbers), "sizes", len(numbers)))
+        return np.concatenate(
+            [
+                self._found_sizes(self._readers[shard].path, *starts[shard : shard + 2]) if sizes is None else sizes
+                for shard, sizes in enumerate(with_bar(kept, "sizes", len(numbers)))
+            ]
+        )
 
     def _found_sizes(self, path: epath.Path, start: int, end: int) -> np.ndarray:
         logging.log_first_n(logging.INFO, "reading %s once, for the sizes of its records", 3, path)
@@ -165,18 +189,10 @@ class RecordSource:
         """What `function` gives for each item, in order; for an object store of many at the same time."""
         return self._pool.map(function, items) if self._pool else map(function, items)
 
-    def _reader(self, shard: Shard) -> TFRecordReader:
-        path = self.directory / shard.file
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing; rebuild that shard with build_records or restore it") from None
-        if not self._skip_corrupt or status.length > shard.bytes:
-            check_size(path, status.length, shard.bytes)
-        copy = self._cache.want(path, status.length, status.mtime) if self._cache else None
-        reader = TFRecordReader(path, bool(self._skip_corrupt), copy, shard.num_records)
-        len(reader)  # reads its index
-        return reader
+    def _check_indices(self) -> None:
+        """Read the index of each shard, which has to hold as many records as records.json says."""
+        for _ in with_bar(self._map(len, self._readers), "shards", len(self._readers)):
+            pass
 
     def _check_length(self) -> None:
         """Check that the first record or the last is as long as in records.json: both are hardly ever damaged."""
@@ -231,8 +247,3 @@ class RecordSource:
                 ) from None
             self.skipped.add(record)
             logging.warning("skipped, %d of at most %d: %s", len(self.skipped), self._skip_corrupt, error)
-
-
-def _with_bar(items: Iterable[_To], name: str, number: int) -> Iterable[_To]:
-    """The items, with a progress bar on a terminal."""
-    return tqdm.tqdm(items, name, number, leave=False, disable=not sys.stderr.isatty())

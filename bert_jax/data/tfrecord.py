@@ -76,10 +76,14 @@ class TFRecordReader:
         may_be_short: bool = False,
         copy: Path | None = None,
         num_records: int | None = None,
+        size: int | None = None,
     ) -> None:
-        """With `may_be_short`, a shard of `num_records` that was cut off is read as far as it goes."""
+        """With `may_be_short`, a shard of `num_records` that was cut off is read as far as it goes.
+
+        `size`: in bytes, where that is known.
+        """
         self.path = epath.Path(path)
-        self._may_be_short, self._num_records = may_be_short, num_records
+        self._may_be_short, self._num_records, self._size = may_be_short, num_records, size
         self._copy = copy if is_remote(path) else Path(path)
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
@@ -143,8 +147,8 @@ class TFRecordReader:
 
     def _agrees(self, kept: NDArray[np.int64]) -> bool:
         """Whether an index may be the shard's, as far as one sees without walking along it."""
-        is_whole = self._num_records in (None, len(kept) - 1)
-        return is_whole and is_possible(kept) and int(kept[-1]) == self.path.stat().length
+        size = self.path.stat().length if self._size is None else self._size
+        return self._num_records in (None, len(kept) - 1) and is_possible(kept) and int(kept[-1]) == size
 
     def _index_was_wrong(self) -> bool:
         """Whether the index has turned out not to be the shard's when that was walked along, now or earlier."""

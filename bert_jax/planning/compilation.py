@@ -1,5 +1,6 @@
 """One phase's training step, compiled for a topology by a worker process with a time limit (compile_worker.py)."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,12 +9,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bert_jax.config import Config, ModelConfig
+from bert_jax.ctrl_c import kept_from_children
 from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
+from bert_jax.planning.progress import wait
 from bert_jax.planning.topologies import Topology
 from bert_jax.storage.json_file import read_json
 
@@ -45,6 +49,11 @@ class Request:
     def predictions_per_row(self) -> int:
         """Masked words of a row of the batch, at most."""
         return self.packing.predictions_per_row if self.packing else self.max_predictions_per_seq
+
+    @property
+    def title(self) -> str:
+        """For people, as in "v3:8x8: compiling phase 0"."""
+        return f"{self.topology.name}: compiling phase {self.phase}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +144,7 @@ def compile_step(request: Request, limit_seconds: float, child: str = "bert_jax.
             teacher=request.teacher,
         )
         (directory / "request.json").write_text(json.dumps(dataclasses.asdict(asked)))
-        _run([sys.executable, "-m", child, name], _environment(request.topology), directory, limit_seconds)
+        _run([sys.executable, "-m", child, name], request, directory, limit_seconds)
         return _read(directory)
 
 
@@ -144,16 +153,31 @@ def _environment(topology: Topology) -> dict[str, str]:
     return os.environ | ENVIRONMENT | virtual
 
 
-def _run(command: list[str], environment: dict[str, str], directory: Path, limit_seconds: float) -> None:
-    with (directory / "log.txt").open("w") as log:
+def _run(command: list[str], request: Request, directory: Path, limit_seconds: float) -> None:
+    with (directory / "log.txt").open("wb") as log, _started(command, _environment(request.topology), log) as process:
         try:
-            done = subprocess.run(command, env=environment, stdout=log, stderr=log, timeout=limit_seconds, check=False)
+            wait(process, request.title, limit_seconds)
         except subprocess.TimeoutExpired:
             raise CompilationError(f"the compiler took longer than {limit_seconds:g} s") from None
-    if done.returncode < 0:
-        raise CompilationError(f"the compiler crashed ({signal.Signals(-done.returncode).name})")
-    if done.returncode or not (directory / "result.json").exists():
-        raise CompilationError(f"the compiler ended with status {done.returncode}: {_reason(directory / 'log.txt')}")
+    if process.returncode < 0:
+        raise CompilationError(f"the compiler crashed ({signal.Signals(-process.returncode).name})")
+    if process.returncode or not (directory / "result.json").exists():
+        reason = _reason(directory / "log.txt")
+        raise CompilationError(f"the compiler ended with status {process.returncode}: {reason}")
+
+
+@contextlib.contextmanager
+def _started(command: list[str], environment: dict[str, str], log: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
+    """The compiler's process, which has ended when the block ends, however that does."""
+    process = None
+    try:
+        with kept_from_children():
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        yield process
+    finally:
+        if process is not None:
+            process.kill()
+            process.wait()  # it writes nothing any more: the directory can be removed
 
 
 def _reason(log: Path) -> str:

@@ -75,9 +75,8 @@ def _plan(request: Request, limit_seconds: float, setting: str = "") -> PhasePla
     """
     phase = request.config.phases[request.phase]
     logging.info(
-        "%s: compiling phase %d, %d x %d tokens%s",
-        request.topology.name,
-        request.phase,
+        "%s, %d x %d tokens%s",
+        request.title,
         phase.rows,
         phase.max_seq_length,
         setting and f", with {setting}",

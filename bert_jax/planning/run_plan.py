@@ -18,7 +18,8 @@ from bert_jax.planning.phases import PhasePlan
 from bert_jax.planning.topologies import Topology
 from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text
-from bert_jax.training.inputs import open_phases, records_directory, with_records
+from bert_jax.training.inputs import open_phases, with_records
+from bert_jax.training.open_records import records_directory
 
 PAPERS_VOCABULARY = 30_522
 PAPERS_PREDICTIONS = {128: 20, 512: 76}  # google-research/bert README

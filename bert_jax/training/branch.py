@@ -15,6 +15,7 @@ from bert_jax.config import Config
 from bert_jax.config.file import differences
 from bert_jax.config.going_on import is_length, lasting_differences, why_not
 from bert_jax.errors import UserError
+from bert_jax.parallel.first_process import told_by_first
 from bert_jax.training.program import Program
 from bert_jax.training.state import State, abstract_state
 from bert_jax.workdir.checkpoint_files import damage, steps_in
@@ -53,7 +54,7 @@ def find_trunk(config: Config, fingerprint: str) -> Trunk:
     except UserError as error:
         raise UserError(f"--config.branch_from: {error}") from None
     trunk = Trunk(workdir, find_step(workdir, step, flag), flag)
-    if what := damage(trunk.checkpoint):
+    if what := told_by_first(lambda: damage(trunk.checkpoint)):
         raise UserError(f"{flag}: checkpoint {trunk.step} is damaged ({what}); give another one{_others(trunk)}")
     check_same_vocabulary(workdir, fingerprint)
     _check_settings(trunk, theirs, config)

@@ -12,16 +12,15 @@ from jax.sharding import Mesh
 from bert_jax.config import Config, DataConfig, ModelConfig, PhaseConfig
 from bert_jax.data.batches import Transform, evaluation_batches, record_ids, training_batches
 from bert_jax.data.dynamic_masks import HELD_OUT_SEED, DynamicMasks
-from bert_jax.data.manifest import Manifest, read_manifest
+from bert_jax.data.manifest import Manifest
 from bert_jax.data.packing import PackedOrder, Packing, choose_packing, packed_batches
-from bert_jax.data.shard_cache import shard_cache
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.objectives.objective import Batch
+from bert_jax.parallel.first_process import told_by_first
 from bert_jax.parallel.global_batch import local_rows, on_devices
-from bert_jax.storage.cloud import is_remote
-from bert_jax.storage.paths import check_readable
 from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.open_records import manifest_for_all, open_split, records_directory
 from bert_jax.training.record_checks import check_evaluated, check_length, check_segments
 
 _CHECKED = 16  # records of each split, before the run
@@ -102,7 +101,7 @@ class PhaseInput:
 
 
 def open_phases(config: Config) -> list[PhaseInput]:
-    """Open every phase's records before any device is touched; `config` is resolved, and stays as it is.
+    """Open every phase's records before any device computes; `config` is resolved, and stays as it is.
 
     Raises:
       UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, have other
@@ -113,10 +112,14 @@ def open_phases(config: Config) -> list[PhaseInput]:
         opened.append(_open_phase(phase, opened[-1].last_step if opened else 0, config))
     _check_one_vocabulary(config.model, opened)
     _check_pairs(config.model, opened)
+    told_by_first(lambda: _check_some(opened, config.model.type_vocab_size))
+    return opened
+
+
+def _check_some(opened: Sequence[PhaseInput], type_vocab_size: int) -> None:
     for source in (source for phase in opened for source in (phase.train, phase.validation) if source):
         some = source.fetch(np.linspace(0, len(source) - 1, _CHECKED).astype(int).tolist())
-        check_segments(some, source, config.model.type_vocab_size)
-    return opened
+        check_segments(some, source, type_vocab_size)
 
 
 def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
@@ -131,11 +134,10 @@ def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
 
 def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInput:
     directory = records_directory(config.data.records, phase)
-    check_readable(directory)
-    manifest = read_manifest(directory)
+    manifest = manifest_for_all(directory)
     check_length(directory, manifest, phase)
-    train, seed, packing = open_split(directory, "train", config.data), config.train.seed, None
-    masks = dynamic_masks(config.data, directory, seed)
+    train, seed, packing = open_split(directory, manifest, "train", config.data), config.train.seed, None
+    masks = dynamic_masks(config.data, directory, manifest, seed)
     validation, held_out_masks = _held_out(phase, config, manifest)
     if config.data.packing:
         sizes = sizes_of(train, masks)
@@ -165,10 +167,9 @@ def _held_out(
     """The validation split that the phase is evaluated on, and what draws its masks (see EvaluationConfig)."""
     if not config.evaluation.records:
         directory = records_directory(config.data.records, phase)
-        return _validation(directory, trained_on, config.data), dynamic_masks(config.data, directory)
+        return _validation(directory, trained_on, config.data), dynamic_masks(config.data, directory, trained_on)
     directory = records_directory(config.evaluation.records, phase)
-    check_readable(directory)
-    manifest = read_manifest(directory)
+    manifest = manifest_for_all(directory)
     check_length(directory, manifest, phase)
     check_evaluated(directory, manifest, config.model, trained_on)
     return _validation(directory, manifest, config.data), None
@@ -176,33 +177,23 @@ def _held_out(
 
 def _validation(directory: epath.Path, manifest: Manifest, data: DataConfig) -> RecordSource | None:
     if "validation" in manifest.splits:
-        return open_split(directory, "validation", data)
+        return open_split(directory, manifest, "validation", data)
     logging.warning("%s has no validation split (build_records --holdout): no held-out evaluation", directory)
     return None
 
 
-def dynamic_masks(data: DataConfig, directory: epath.Path, seed: int = HELD_OUT_SEED) -> DynamicMasks | None:
+def dynamic_masks(
+    data: DataConfig, directory: epath.Path, manifest: Manifest, seed: int = HELD_OUT_SEED
+) -> DynamicMasks | None:
     """What draws the masks of the records in `directory`; without a seed, those of evaluations. None: theirs stay."""
     if data.masking == "static":
         return None
-    length = read_manifest(directory).max_seq_length
-    return DynamicMasks(data, load_tokenizer(directory / "tokenizer"), length, seed)
+    return DynamicMasks(data, load_tokenizer(directory / "tokenizer"), manifest.max_seq_length, seed)
 
 
 def sizes_of(source: RecordSource, masks: DynamicMasks | None) -> np.ndarray:
     """Tokens and most predictions of every record, int32 [records, 2]."""
     return masks.sizes(source.sizes()) if masks else source.sizes()
-
-
-def records_directory(records: str, phase: PhaseConfig) -> epath.Path:
-    """Where a phase's records are; `records` is --config.data.records or a setting like it."""
-    return epath.Path(records.replace("{max_seq_length}", str(phase.max_seq_length)))
-
-
-def open_split(directory: epath.Path, split: str, data: DataConfig) -> RecordSource:
-    """The records of one split, copied to this host while they are read if they are in an object store."""
-    cache = shard_cache(data.cache_directory, data.cache_gigabytes) if is_remote(directory) else None
-    return RecordSource(directory, split, data.skip_corrupt, cache)
 
 
 def held_out_batches(

@@ -13,6 +13,7 @@ from etils import epath
 
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
+from bert_jax.parallel.first_process import told_by_first
 from bert_jax.training.inputs import PhaseInput
 
 
@@ -34,10 +35,10 @@ class PhaseRecords:
 
 
 def records_of(opened: PhaseInput) -> PhaseRecords:
-    """What is there now; reads a little of every shard."""
+    """What is there now; the first process of a job reads a little of every shard."""
 
     def split(source: RecordSource) -> SplitRecords:
-        return SplitRecords(len(source), source.digest())
+        return SplitRecords(len(source), told_by_first(source.digest))
 
     splits = {"train": split(opened.train)}
     splits |= {"validation": split(opened.validation)} if opened.validation else {}

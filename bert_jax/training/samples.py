@@ -38,10 +38,12 @@ def sample_predictions(
     if not number:
         return []
     shards = batch_shards(program.mesh)
-    rows = -(-number // shards) * shards  # a batch divides over the mesh; what it has too many is not shown
-    records = np.arange(rows) % len(source)
-    batch: Rows = source.fetch(records.tolist())
-    batch = masks(batch, records, np.zeros_like(records)) if masks else batch
+    rows = -(-number // shards) * shards
+    records = np.arange(min(number, len(source)))
+    shown: Rows = source.fetch(records.tolist())
+    shown = masks(shown, records, np.zeros_like(records)) if masks else shown
+    # A batch divides over the mesh: the rows that it has too many are copies, and not shown.
+    batch: Rows = {name: values[np.arange(rows) % len(records)] for name, values in shown.items()}
 
     def likeliest(params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         logits = program.model.apply(params, **program.objective.inputs(batch))
@@ -50,7 +52,7 @@ def sample_predictions(
         return probabilities, ids, None if relations is None else jax.nn.softmax(relations)[:, 0]
 
     guesses = jax.device_get(jax.jit(likeliest, out_shardings=replicated(program.mesh))(params, batch))
-    return describe(tokens, pairs, batch, *guesses)[: min(number, len(source))]
+    return describe(tokens, pairs, batch, *guesses)[: len(records)]
 
 
 def describe(

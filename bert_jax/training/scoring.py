@@ -13,7 +13,8 @@ from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import batch_shards, make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
-from bert_jax.training.inputs import dynamic_masks, held_out_batches, open_split, records_directory
+from bert_jax.training.inputs import dynamic_masks, held_out_batches
+from bert_jax.training.open_records import open_split, records_directory
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
 
@@ -34,7 +35,7 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     run = jit_evaluation_step(objective, model, mesh, shardings)
     shards = batch_shards(mesh)
     has_own_masks = config.evaluation.records and not records
-    masks = None if has_own_masks else dynamic_masks(config.data, source.directory)
+    masks = None if has_own_masks else dynamic_masks(config.data, source.directory, source.manifest)
     batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh, masks)
     return {"step": step} | evaluate(objective, run, params, batches)
 
@@ -57,4 +58,4 @@ def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | Non
             f"{config.model.max_position_embeddings}; give --records with shorter ones"
         )
     split = "validation" if "validation" in manifest.splits else "train"
-    return open_split(directory, split, dataclasses.replace(config.data, skip_corrupt=0))
+    return open_split(directory, manifest, split, dataclasses.replace(config.data, skip_corrupt=0))

@@ -31,6 +31,8 @@ from bert_jax.workdir.checkpoint_files import (
 
 Tree = Any
 
+_LEAST_PART = 2**20  # bytes of an array that all processes have, where they write it together
+
 
 class Checkpoints:
     """The numbered checkpoints of one directory, of which the newest `keep` stay, and those of `always` given steps."""
@@ -61,7 +63,7 @@ class Checkpoints:
             ),
         )
         # Named here, or a process that has not saved yet could not read what it finds.
-        handlers = {"state": ocp.PyTreeCheckpointHandler(), "description": ocp.JsonCheckpointHandler()}
+        handlers = {"state": _state_handler(), "description": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(self.directory, options=options, item_handlers=handlers)
 
     def latest_step(self) -> int | None:
@@ -110,11 +112,13 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint holds other arrays than `target`; the first that differs is named. Or it is damaged.
         """
-        if self._read_only and (what := damage(self.directory / str(step))):
+        # By the first process alone, since each would read all of it.
+        is_checked = self._read_only and jax.process_index() == 0
+        if is_checked and (what := damage(self.directory / str(step))):
             raise UserError(
                 f"{self.directory}/{step} is damaged ({what}); move it away, or let the run go on: it sets it aside"
             )
-        if self._read_only:
+        if is_checked:
             warn_if_unchecked(self.directory / str(step))
         self._check_same_arrays(step, target)
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
@@ -173,6 +177,18 @@ class Checkpoints:
 
 def _kept(newest: int | None, always: Sequence[int]) -> policies.PreservationPolicy:
     return policies.AnyPreservationPolicy([policies.LatestN(newest), policies.CustomSteps(list(always))])
+
+
+def _state_handler() -> ocp.PyTreeCheckpointHandler:
+    """Orbax's, so that what a process reads does not grow with the number of processes."""
+    arrays = ocp.type_handlers.ArrayHandler(
+        # Of a small array that all have, each would write a part, and each read all parts.
+        min_slice_bytes_for_replica_parallel=_LEAST_PART,
+        # None, else each process writes a file and each reads all of them; they are for random keys, which we have not.
+        array_metadata_store=None,
+    )
+    registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
+    return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
 
 def _barrier(*, key: str, timeout_ms: int) -> None:

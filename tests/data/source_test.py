@@ -1,4 +1,6 @@
+import os
 import re
+import resource
 import shutil
 
 import numpy as np
@@ -273,3 +275,13 @@ def test_a_damaged_record_is_another_matter_than_another_record(tmp_path, record
         for number in range(9):
             writer.write(record_format.serialize(records.numbered_record(number if number != 4 else 5)))
     assert digest(tmp_path) != before
+
+
+def test_more_shards_than_files_may_be_open(tmp_path, records):
+    records.write_records(tmp_path, train=[1] * 100)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, before[1]))  # noqa: PTH208
+    try:
+        assert len(RecordSource(tmp_path, "train").fetch(range(100))["input_ids"]) == 100
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -1,7 +1,12 @@
+import io
+import re
+import sys
+
 import pytest
 
 from bert_jax.config import Config, MeshConfig, PhaseConfig
 from bert_jax.errors import UserError
+from bert_jax.planning import progress
 from bert_jax.planning.compilation import CompilationError, Request, compile_step
 from bert_jax.planning.topologies import parse_topology
 
@@ -43,6 +48,35 @@ def child(tmp_path, monkeypatch):
 def test_a_child_without_a_result(request_, child, name, limit_seconds, message):
     with pytest.raises(CompilationError, match=message):
         compile_step(request_, limit_seconds, child(name))
+
+
+def test_a_log_shows_now_and_then_that_it_still_compiles(request_, child, monkeypatch, caplog):
+    monkeypatch.setattr(progress, "_TICK", 0.1)
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LOG_LINES", 0.5)
+    with caplog.at_level("INFO"), pytest.raises(CompilationError):
+        compile_step(request_, 2, child("hangs"))
+    lines = [record.getMessage() for record in caplog.records]
+    assert 1 <= len(lines) <= 4  # and not one a tick
+    for line in lines:
+        assert re.fullmatch(r"cpu:2: compiling phase 0, [012] s so far, at most 2 s \(--compile_minutes\)", line)
+
+
+def test_a_terminal_has_one_line_that_is_rewritten_and_goes(request_, child, monkeypatch, caplog):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "_TICK", 0.1)
+    with caplog.at_level("INFO"), pytest.raises(CompilationError):
+        compile_step(request_, 2.5, child("hangs"))
+    shown = terminal.getvalue().split("\r")
+    seconds = set()
+    for line in filter(None, map(str.strip, shown)):
+        found = re.fullmatch(r"cpu:2: compiling phase 0, 00:0([012]), at most 00:02 \(--compile_minutes\)", line)
+        seconds.add(found[1])
+    assert len(seconds) > 1
+    assert "\n" not in terminal.getvalue()
+    assert not shown[-2].strip()  # wiped out
+    assert not caplog.records
 
 
 @pytest.mark.slow

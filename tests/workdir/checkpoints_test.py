@@ -6,6 +6,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -57,6 +58,16 @@ def test_the_same_bits_come_back(tmp_path):
         assert checkpoints.description(7) == {"why": "test", "step": 7, "digests": "digests.json"}
     assert_same_bits(restored, state)
     assert jax.tree.map(lambda leaf: leaf.sharding, restored) == jax.tree.map(lambda leaf: leaf.sharding, state)
+
+
+def test_what_all_devices_have_is_in_one_piece(tmp_path):
+    """Else each host of a job would write its part and read all others', and a file of each other host besides."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, make_state(), {})
+    tree = ocp.PyTreeCheckpointer().metadata(tmp_path / "1" / "state").item_metadata.tree
+    pieces = {name: array.storage.chunk_shape for name, array in tree["params"]["encoder"].items()}
+    assert pieces == {"kernel": (2, 8), "bias": (8,)}
+    assert not (tmp_path / "1" / "state" / "array_metadatas").exists()
 
 
 def test_what_is_changed_after_save_is_not_what_is_saved(tmp_path):
