@@ -3,6 +3,7 @@
 import math
 
 import jax
+import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
@@ -30,10 +31,17 @@ def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None, hidde
     if hidden_size and config.data == -1 and not config.replica:
         sizes["data"] = most_shards(sizes["data"], hidden_size, devices[0].platform)
         sizes["replica"] = len(devices) // math.prod(sizes[axis] for axis in AXES[1:])
-    # An axis of the network is cut in two where an axis of the mesh asks for it; jax.make_mesh would refuse.
-    laid_out = mesh_utils.create_device_mesh(tuple(sizes.values()), devices, allow_split_physical_axes=True)
     # Auto: the compiler propagates shardings from the arguments.
-    return Mesh(laid_out, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    return Mesh(_laid_out(tuple(sizes.values()), devices), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _laid_out(sizes: tuple[int, ...], devices: list[jax.Device]) -> np.ndarray:
+    """An array of the devices, neighbours of the network beside each other as far as JAX finds how."""
+    try:
+        # An axis of the network is cut in two where an axis of the mesh asks for it; jax.make_mesh would refuse.
+        return mesh_utils.create_device_mesh(sizes, devices, allow_split_physical_axes=True)
+    except TypeError:  # it takes some sizes of a network's axes, 28 or 10, for primes, and finds nothing then
+        return mesh_utils.create_device_mesh((len(devices),), devices).reshape(sizes)
 
 
 def most_shards(devices: int, hidden_size: int, platform: str) -> int:

@@ -1,5 +1,7 @@
 """Meshes that fit and the words for those that do not."""
 
+import dataclasses
+
 import jax
 import pytest
 
@@ -62,6 +64,24 @@ def test_weights_are_cut_over_as_many_as_divide_them_unless_the_config_says(conf
 def test_a_tpus_shards_nearly_fill_their_tiles(devices, hidden_size, on_tpu, elsewhere):
     assert most_shards(devices, hidden_size, "tpu") == on_tpu
     assert most_shards(devices, hidden_size, "cpu") == elsewhere
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """A device of a TPU, as far as a mesh looks at it."""
+
+    coords: tuple[int, int, int]
+    core_on_chip: int = 0
+    platform: str = "tpu"
+    device_kind: str = "TPU v4"
+
+
+def test_groups_on_a_network_that_jax_cannot_cut():
+    """An axis of 28 chips, whose factors of 2 it overlooks."""
+    chips = [Chip((x, y, z)) for z in range(28) for y in range(4) for x in range(4)]
+    mesh = make_mesh(MeshConfig(), chips, hidden_size=1024)
+    assert dict(mesh.shape) == {"replica": 7, "data": 64, "fsdp": 1, "tensor": 1}
+    assert set(mesh.devices.flat) == set(chips)
 
 
 def test_a_mesh_over_some_of_the_devices():
