@@ -1,5 +1,6 @@
 """The shards of a split, looked at before any record is read: there, of the right size, and copied to this host."""
 
+import contextlib
 import resource
 import sys
 from collections.abc import Iterable, Sequence
@@ -61,7 +62,8 @@ def let_stay_open(number: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
         most = soft + number if hard == resource.RLIM_INFINITY else min(soft + number, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        with contextlib.suppress(ValueError, OSError):  # of systems with another limit behind an infinite one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def with_bar(items: Iterable[_Item], name: str, number: int) -> Iterable[_Item]:

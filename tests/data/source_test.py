@@ -285,3 +285,15 @@ def test_more_shards_than_files_may_be_open(tmp_path, records):
         assert len(RecordSource(tmp_path, "train").fetch(range(100))["input_ids"]) == 100
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_limit_of_open_files_that_may_not_be_raised_is_no_error(tmp_path, records, monkeypatch):
+    """As where it is infinite by name, and the system has another one behind it."""
+
+    def refuse(*arguments):
+        raise ValueError("current limit exceeds maximum limit")
+
+    records.write_records(tmp_path, train=[5])
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert len(RecordSource(tmp_path, "train")) == 5
