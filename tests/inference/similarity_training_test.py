@@ -42,7 +42,7 @@ def test_labelled_pairs(tiny_bert, tmp_path):
     finetune(config(tiny_bert, tmp_path / "train.tsv", tmp_path / "dev.tsv"), tmp_path / "w", 1)
     task = json.loads((tmp_path / "w" / "task.json").read_text())
     known = {"scored": True, "pooling": "mean", "normalized": True, "pair_loss": "cosent"}
-    assert task["settings"] == known | {"lowest": 0, "highest": 1}
+    assert task["settings"] == known | {"lowest": 0, "highest": 1, "scored_pairs": True}
     before = spearman(load(EmbeddingOptions(str(tiny_bert))).embedder, tmp_path / "dev.tsv")
     after = spearman(load(EmbeddingOptions(str(tmp_path / "w"))).embedder, tmp_path / "dev.tsv")
     assert after == pytest.approx(task["dev"]["spearman"], abs=1e-6)
