@@ -68,7 +68,7 @@ def test_a_run_goes_on_on_other_meshes_to_the_curve_of_one_that_never_stopped(ch
         stderr = end(job, RESUME if stop_at else 0)
         starts.append(int(re.search(r"from step (\d+) to", stderr)[1]))
         data, fsdp, tensor = layout[2:]
-        assert f"{{'data': {data}, 'fsdp': {fsdp}, 'tensor': {tensor}}}" in stderr
+        assert f"{{'replica': 1, 'data': {data}, 'fsdp': {fsdp}, 'tensor': {tensor}}}" in stderr
     assert starts[0] == 0
     assert all(first >= stop for first, (_, stop) in zip(starts[1:], LIVES, strict=False))
     assert starts == sorted(set(starts))
