@@ -65,7 +65,14 @@ def _read(file: epath.Path) -> dict[str, Stored]:
 
 def _names(config: ModelConfig) -> Names:
     """A table of our own names: each path is its own."""
-    one_layer = dataclasses.replace(config, num_hidden_layers=1, num_hidden_groups=min(config.num_hidden_groups, 1))
+    # With a pooler, which a task's model may have where the pretraining model has none.
+    one_layer = dataclasses.replace(
+        config,
+        num_hidden_layers=1,
+        num_hidden_groups=min(config.num_hidden_groups, 1),
+        next_sentence=True,
+        left_to_right=False,
+    )
     paths = (path.replace("layer_0", "layer_{}") for path in flatten(pretraining_model(one_layer).abstract_params))
     modules = [Module(module, module, {leaf: leaf}) for module, _, leaf in (path.rpartition("/") for path in paths)]
     return Names("bert_jax", modules, "/", "encoder/", "encoder/layer_{}/", OPTIONAL)

@@ -85,6 +85,15 @@ def test_of_a_fine_tuned_model_the_encoder_is_read(workdirs, tmp_path, caplog):
     assert "holds classifier/kernel, which have no place here: not used" in caplog.text
 
 
+def test_a_pooler_that_only_the_task_had_is_no_fault(workdirs, tmp_path):
+    """As of a RoBERTa: its pretraining model has no pooler, and a model fine-tuned from it has one."""
+    directory, arrays, _ = written(tmp_path / "out", workdirs, next_sentence=False)
+    pooler = {"encoder/pooler/kernel": np.ones((32, 32), np.float32), "encoder/pooler/bias": np.ones(32, np.float32)}
+    np.savez(directory / "params.npz", **arrays, **pooler, **{"classifier/bias": np.ones(3, np.float32)})
+    found = read_numpy(directory)
+    assert (found.arrays.keys(), found.heads) == (arrays.keys(), ["classifier/bias"])
+
+
 def damaged(directory, arrays, config, how):
     file, settings = directory / "params.npz", dataclasses.asdict(config)
     some = "encoder/layer_1/gate/kernel"
