@@ -66,8 +66,8 @@ def groups_line(mesh: Mesh) -> str:
     if groups == 1:
         return ""
     return (
-        f"weights and optimizer state are cut over {shards} devices, and each of {groups} groups has all "
-        f"shards: finer ones would be parts of tiles, or do not divide (--config.mesh.replica=1 cuts over all)"
+        f"weights and optimizer state are cut over {shards} devices, and each of {groups} groups has all shards, by "
+        "default where finer ones would be parts of tiles, or do not divide (--config.mesh.replica=1 cuts over all)"
     )
 
 

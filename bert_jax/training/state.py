@@ -93,6 +93,6 @@ def _left_whole_line(params: Params) -> str:
     named = ", ".join(f"{name} {list(leaf.shape)}" for name, leaf in list(found.items())[:3])
     others = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return (
-        f"no dimension of {named}{others} divides over the mesh axis 'data': each of its devices keeps and updates all "
-        f"{size / 1e6:,.3g} MB, and as much of each moment"
+        f"no free dimension of {named}{others} divides over the mesh axis 'data': each of its devices keeps and "
+        f"updates all {size / 1e6:,.3g} MB, and as much of each moment"
     )

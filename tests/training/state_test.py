@@ -176,7 +176,7 @@ def test_what_is_in_many_copies_is_told(model_config):
     groups, table = lines(config, MeshConfig())
     assert groups.startswith("weights and optimizer state are cut over 4 devices, and each of 2 groups")
     assert "--config.mesh.replica=1" in groups
-    assert table.startswith("no dimension of encoder/embeddings/word/embedding [101, 18]")
+    assert table.startswith("no free dimension of encoder/embeddings/word/embedding [101, 18]")
     assert "keeps and updates all 0.00727 MB" in table
     (all_of_it,) = lines(config, MeshConfig(replica=1))  # of 20 rows, which do not divide over 8
     assert "encoder/layer_0/intermediate/kernel [20, 36]" in all_of_it
