@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bert_jax.parallel.axes import LOOKED_UP
@@ -67,13 +67,22 @@ def scatter_sum(gradients: Tree, shards: Tree, shardings: Tree) -> Tree:
             return jax.lax.psum(gradient, COPY_AXES)
         columns = math.prod(shard.shape[dim:]) * parts if dim else math.prod(shard.shape[1:])
         rows = _fill_up(gradient.reshape(-1, columns), parts) if dim else gradient
-        # Unless both layouts are held, TPUs turn the table's gradient around for what is done with the sum.
-        rows = with_layout_constraint(rows.reshape(parts, -1, columns), Layout((0, 1, 2)))
-        summed = jax.lax.psum_scatter(rows, "data", scatter_dimension=0)
-        summed = jax.lax.psum(with_layout_constraint(summed, Layout((0, 1))), "replica")
+        rows = _row_major(rows.reshape(parts, -1, columns), sharding)
+        summed = _row_major(jax.lax.psum_scatter(rows, "data", scatter_dimension=0), sharding)
+        if jax.lax.axis_size("replica") > 1:
+            summed = jax.lax.psum(summed, "replica")
         return _by_columns(summed, shard.shape, dim)
 
     return jax.tree.map(shard_of_sum, gradients, shards, shardings)
+
+
+def _row_major(array: jax.Array, sharding: NamedSharding) -> jax.Array:
+    """The array, on TPUs in this layout: else they turn the word table's gradient around for what its sum is used in."""
+    mesh = sharding.mesh
+    assert isinstance(mesh, Mesh)
+    if mesh.devices.flat[0].platform != "tpu":  # elsewhere XLA gathers more for it on meshes of several axes
+        return array
+    return with_layout_constraint(array, Layout(tuple(range(array.ndim))))
 
 
 def _sharded_dim(sharding: NamedSharding) -> int:
