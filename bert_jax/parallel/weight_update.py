@@ -77,7 +77,7 @@ def scatter_sum(gradients: Tree, shards: Tree, shardings: Tree) -> Tree:
 
 
 def _row_major(array: jax.Array, sharding: NamedSharding) -> jax.Array:
-    """The array, on TPUs in this layout: else they turn the word table's gradient around for what its sum is used in."""
+    """The array, on TPUs in this layout: else they turn the word table's gradient around for the use of its sum."""
     mesh = sharding.mesh
     assert isinstance(mesh, Mesh)
     if mesh.devices.flat[0].platform != "tpu":  # elsewhere XLA gathers more for it on meshes of several axes
