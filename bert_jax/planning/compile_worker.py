@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,7 +62,10 @@ def compile_step(directory: Path) -> Result:
             compiled = traced.lower().compile()
         except jax.errors.JaxRuntimeError as error:
             return _refused(str(error), sizes)
-    (directory / "step.txt").write_text(compiled.as_text())
+    try:
+        (directory / "step.txt").write_text(compiled.as_text())
+    except jax.errors.JaxRuntimeError as error:
+        return Result(compiler_error=unreadable(str(error)))
     memory = compiled.memory_analysis()
     sizes_of_program = {
         "arguments": memory.argument_size_in_bytes,
@@ -107,6 +111,15 @@ def _refused(message: str, sizes: dict[str, int]) -> Result:
     used, limit = (float(found[place]) * units[found[place + 1]] for place in (1, 3))
     used = used if all_of_it else used + sum(sizes.values())
     return Result(does_not_fit=TooLarge(sizes, used, limit))
+
+
+def unreadable(message: str) -> str:
+    """What to do where JAX does not understand a newer libtpu's program: 0.0.52's of v5p and v6e, with JAX 0.10.2."""
+    own = [each.split(";")[0].strip() for each in metadata.requires("jax") or () if each.startswith("libtpu")]
+    return (
+        f"JAX {jax.__version__} cannot read this program of libtpu {metadata.version('libtpu')} "
+        f"({message.splitlines()[0][:120]}); plan with its own: pip install '{own[0] if own else 'jax[tpu]'}'"
+    )
 
 
 def main(directory: Path) -> None:

@@ -1,6 +1,7 @@
 import io
 import re
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -8,6 +9,7 @@ from bert_jax.config import Config, MeshConfig, PhaseConfig
 from bert_jax.errors import UserError
 from bert_jax.planning import progress
 from bert_jax.planning.compilation import CompilationError, Request, compile_step
+from bert_jax.planning.compile_worker import unreadable
 from bert_jax.planning.topologies import parse_topology
 
 CHILDREN = {
@@ -92,3 +94,10 @@ def test_a_mesh_that_does_not_fit_is_the_users_to_mend(request_):
     request_.config.mesh = MeshConfig(data=3)
     with pytest.raises(UserError, match="does not fit 2 device"):
         compile_step(request_, 200)
+
+
+def test_a_program_that_jax_cannot_read_names_the_libtpu_that_it_can(monkeypatch):
+    monkeypatch.setattr(metadata, "version", lambda name: "0.0.99")
+    message = unreadable("INTERNAL: RET_CHECK failure, async-update\n*** Begin stack trace")
+    assert "libtpu 0.0.99 (INTERNAL: RET_CHECK failure, async-update); plan with its own" in message
+    assert re.search(r"pip install 'libtpu==[\d.*]+'$", message)
