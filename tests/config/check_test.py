@@ -70,6 +70,7 @@ def test_there_are_settings_to_look_at():
 MAY_BE = {
     -1: {"mesh.data", "mesh.fsdp", "mesh.tensor"},
     0: {
+        "mesh.replica",
         "model.vocab_size",
         "model.type_vocab_size",
         "model.embedding_size",

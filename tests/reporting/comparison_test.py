@@ -105,6 +105,7 @@ def test_many_runs_have_looks_of_their_own(tmp_path):
     save_comparison([compared("new"), compared("newer")], tmp_path / "runs.svg")
 
 
+@pytest.mark.slow
 def test_the_page_of_two_real_runs(chain, finished_run, seeds, tmp_path, parsed):
     output, picture = tmp_path / "page.html", tmp_path / "picture.svg"
     done = chain.run("report", f"--compare={finished_run},{seeds[0]}", f"--output={output}", f"--picture={picture}")

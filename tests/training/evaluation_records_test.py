@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def last_validation(workdir):
     return json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
@@ -24,6 +26,7 @@ def test_the_words_are_those_of_the_records_that_are_given(chain, finished_run, 
     assert as_trained == own_masks == evaluated(chain, finished_run) != drawn
 
 
+@pytest.mark.slow
 def test_other_pairs_and_vocabularies_are_refused(chain, tmp_path):
     vocab = ("--kind=wordpiece", "--vocab_size=400")
     chain.run("build_vocab", f"--input={chain.corpus}", f"--output={tmp_path}/vocab", *vocab)

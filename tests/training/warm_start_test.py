@@ -341,7 +341,7 @@ def test_a_run_whose_weights_went_bad_is_not_gone_on_from(chain, finished_run, t
     for name in ("config.json", "tokenizer"):
         (shutil.copytree if name == "tokenizer" else shutil.copy)(finished_run / name, tmp_path / name)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        checkpoints.save(trained.step, {"params": trained.params}, trained.description)
+        checkpoints.save(trained.step, jax.device_put({"params": trained.params}), trained.description)
     done = chain.pretrain(tmp_path / "train", f"--config.init_from={tmp_path}", check=False)
     assert done.returncode == 1
     assert f"{tmp_path}: encoder/layer_0/output/kernel is not finite" in done.stderr.splitlines()[-1]
