@@ -9,6 +9,7 @@ more than 3 %; there, two and four layers stand for all 24. With --large, instea
 
 import json
 import runpy
+from importlib import metadata
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -40,7 +41,16 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 LIMIT_SECONDS = 3600
 PAPERS_HOURS = 4 * 24  # arXiv 1810.04805, appendix A.2: 64 TPU chips, 4 days
 OVERHEAD = ("weights", "optimizer", "collectives")  # parts of a step that are not the model's work
-LARGE_COLUMNS = ("machine", "tokens", "sequences", "ms", "MFU %", "weights, optimizer, collectives %", "minutes")
+LARGE_COLUMNS = (
+    "machine",
+    "tokens",
+    "sequences",
+    "ms",
+    "MFU %",
+    "weights, optimizer, collectives %",
+    "minutes",
+    "libtpu",
+)
 COLUMNS = ("machine", "tokens", "sequences", "layers", "M cycles", "ms", "MFU %", "GiB a device")
 
 
@@ -51,7 +61,7 @@ def main(argv: list[str]) -> None:
     if _LARGE.value:
         rows = kept_rows() | {machine: large_rows(machine) for machine in _SLICES.value}
         in_order = [row for machine in LARGE for row in rows.get(machine, [])]
-        write_table("plan_large", LARGE_COLUMNS, in_order, ["jax", "libtpu"])
+        write_table("plan_large", LARGE_COLUMNS, in_order, ["jax"])
         return
     plans = {case: plan(*case) for case in CASES if case[3] <= _MOST_LAYERS.value}
     write_table("plan", COLUMNS, [row(case, made) for case, made in plans.items()], ["jax", "libtpu"])
@@ -94,7 +104,8 @@ def large_rows(machine: str) -> list[list[object]]:
     config, predictions = known_sizes(config, 0, 0)
     plans = [plan_phase(each, LIMIT_SECONDS) for each in requests(config, predictions, parse_topology(machine))]
     minutes = round(sum(made.seconds for made in plans) / 60, 1)
-    return [*(large_row(machine, made) for made in plans), [machine, "both", "", "", "", "", minutes]]
+    rows = [*(large_row(machine, made) for made in plans), [machine, "both", "", "", "", "", minutes]]
+    return [[*row, metadata.version("libtpu")] for row in rows]
 
 
 def large_row(machine: str, made: PhasePlan) -> list[object]:
