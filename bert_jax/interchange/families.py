@@ -67,7 +67,8 @@ def check_layers(config: ModelConfig) -> None:
     """Raise UserError if the model's layers compute something else than those of every family do."""
     if unlike := without_place(config):
         raise UserError(
-            f"Hugging Face's BERT and its family have no place for {unlike}; give --format=numpy, onnx or stablehlo"
+            f"Hugging Face's BERT and its family have no place for {unlike}; give --format=numpy or stablehlo, "
+            "or onnx without --family"
         )
 
 

@@ -147,7 +147,7 @@ def _changed(config: Config, fsdp: int = 1, **train: Any) -> tuple[str, Config]:
     names = [f"--config.train.{name}={value}" for name, value in train.items()]
     if fsdp > 1:
         changed.mesh = dataclasses.replace(config.mesh, fsdp=fsdp, data=-1)
-        names.append(f"--config.mesh.fsdp={fsdp}")
+        names += [f"--config.mesh.fsdp={fsdp}", *(["--config.mesh.data=-1"] if config.mesh.data != -1 else [])]
     return " ".join(names), changed
 
 
