@@ -24,8 +24,9 @@ def score_task(workdir: epath.PathLike, source: str, columns: str = "", header: 
     predictor = load_predictor(workdir)
     task, options = predictor.task, options_of_input(model.options, columns, header)
     examples = read_inputs(task, source, options, asked=bool(columns), needs_labels=True)
-    task = predictor.task = task.for_scoring(examples)
-    predictions = predictor.predict(examples, source)
+    task = task.for_scoring(examples)
+    rows = predictor.rows(examples, source)
+    predictions = task.predictions(predictor.outputs(rows), rows, examples)
     scores = task.scores(predictions, examples)
     low, high = interval(task, predictions, examples)
     headline = task.metrics[0].name

@@ -24,7 +24,7 @@ _calls = itertools.count()
 
 def share_before() -> float:
     """Which share of the job's processes (0 to 1) comes before this one: so that each can begin at another place."""
-    several = jax.distributed.is_initialized()
+    several = jax.distributed.is_initialized()  # else JAX would start its devices to count the processes
     return jax.process_index() / jax.process_count() if several else 0.0
 
 
@@ -55,18 +55,19 @@ def told_by_first(
             client.wait_at_barrier(f"{key}/failed", _A_MINUTE)
 
     if not is_first():
-        told = json.loads(_heard(client, key))
-        if "error" in told:
+        heard = json.loads(_heard(client, key))
+        if "error" in heard:
             part()
-            raise UserError(told["error"])
-        return take(told["found"])
+            raise UserError(heard["error"])
+        return take(heard["found"])
     try:
         made = make()
+        told = json.dumps({"found": tells(made)})
     except Exception as error:
         client.key_value_set(key, json.dumps({"error": str(error)}))
         part()
         raise
-    client.key_value_set(key, json.dumps({"found": tells(made)}))
+    client.key_value_set(key, told)
     return made
 
 

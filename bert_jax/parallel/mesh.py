@@ -29,8 +29,8 @@ def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None, hidde
     devices = jax.devices() if devices is None else devices
     sizes = _axis_sizes(config, len(devices))
     if hidden_size and config.data == -1 and not config.replica:
-        sizes["data"] = most_shards(sizes["data"], hidden_size, devices[0].platform)
-        sizes["replica"] = len(devices) // math.prod(sizes[axis] for axis in AXES[1:])
+        shards = most_shards(sizes["data"], hidden_size, devices[0].platform)
+        sizes |= {"replica": sizes["data"] // shards, "data": shards}
     # Auto: the compiler propagates shardings from the arguments.
     return Mesh(_laid_out(tuple(sizes.values()), devices), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 

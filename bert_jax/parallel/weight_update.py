@@ -1,8 +1,9 @@
 """Weight-update sharding (arXiv 2004.13336): each replica keeps and updates its shard of the weights.
 
 Before a step the shards are gathered, in the dtype in which they are multiplied; after it the gradient is summed and
-each replica gets its shard of the sum. All that runs under `shard_map` over the mesh axis "data"; along the other axes
-the compiler sees to it. Weights that are not sharded over data are the same on every replica and only summed.
+each replica gets its shard of the sum. All that runs under `shard_map` over the mesh axes "replica" and "data"; along
+the other axes the compiler sees to it. Shards lie along data and are the same on every group of devices along replica,
+over which the shards of the sum are summed once more. Weights that are not sharded over data are only summed.
 
 TPUs decide the details. They gather without copies along a dimension before the last two, if the last two are whole
 tiles of 8 x 128; and a shard of less than LEAST_BYTES is not gathered at all but written into zeros that are then
