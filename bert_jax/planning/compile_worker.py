@@ -48,13 +48,9 @@ def compile_step(directory: Path) -> Result:
     program = pretraining_program(config, mesh, request.teacher)
     state = abstract_state(program.model, program.optimizer, program.shardings)
     batch = _abstract_batch(request, phase, mesh)
-    sizes = {
-        "parameters": _local_bytes(state["params"]),
-        "optimizer state": _local_bytes(state["opt_state"]),
-        "batch": _local_bytes(batch),
-    }
-    if request.teacher:
-        sizes["teacher"] = _local_bytes(program.frozen_params)
+    held = {"parameters": state["params"], "optimizer state": state["opt_state"], "batch": batch}
+    held |= {"teacher": program.frozen_params} if request.teacher else {}
+    sizes = {name: _local_bytes(tree) for name, tree in held.items()}
     started = time.monotonic()
     with jax.set_mesh(mesh):
         traced = cast(jax.stages.Wrapped, program.run_step).trace(state, batch, *program.frozen_params)
@@ -66,16 +62,10 @@ def compile_step(directory: Path) -> Result:
         (directory / "step.txt").write_text(compiled.as_text())
     except jax.errors.JaxRuntimeError as error:
         return Result(compiler_error=unreadable(str(error)))
-    memory = compiled.memory_analysis()
-    sizes_of_program = {
-        "arguments": memory.argument_size_in_bytes,
-        "temporaries": memory.temp_size_in_bytes,
-        "program": memory.generated_code_size_in_bytes,
-    }
     return Result(
         Numbers(
             flops=product_flops(traced.jaxpr),
-            bytes=sizes | sizes_of_program,
+            bytes=sizes | _sizes_of_program(compiled),
             mesh=dict(mesh.shape),
             layout=list(program.layout),
             host_flops=None if topology.chip else measured_peak(config.train.dtype),
@@ -96,6 +86,15 @@ def _abstract_batch(request: Asked, phase: PhaseConfig, mesh: Mesh) -> dict[str,
 
 def _local_bytes(tree: Any) -> int:
     return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _sizes_of_program(compiled: Any) -> dict[str, int]:
+    memory = compiled.memory_analysis()
+    return {
+        "arguments": memory.argument_size_in_bytes,
+        "temporaries": memory.temp_size_in_bytes,
+        "program": memory.generated_code_size_in_bytes,
+    }
 
 
 def _refused(message: str, sizes: dict[str, int]) -> Result:
