@@ -206,7 +206,7 @@ def test_a_model_that_is_none_of_transformers_has_our_own_settings(workdirs, ser
     assert settings.keys() - ours.keys() == {"id2label", "label2id", "thresholds"}
     assert "`config.json` has bert_jax's own settings" in (directory / "README.md").read_text()
     for how in ({"asked": "roformer"}, {"kind": "huggingface"}):
-        with pytest.raises(UserError, match=r"left_to_right=True, pre_norm=True, .*; give --format=numpy, onnx or sta"):
+        with pytest.raises(UserError, match=r"left_to_right=True, pre_norm=True, .*; give --format=numpy or stablehlo"):
             served_task("multilabel", family="none", **how)
 
 
