@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/tasks.py --model=DIR --data=DIR [--only=sick,sts] [--seeds=3] [--torch_seeds=1]
 
-DATA holds the sets as folders (see SETS). Each run is a process; what one came to is kept in
+DATA holds the sets as folders (task_sets.py). Each run is a process; what one came to is kept in
 benchmarks/tasks_runs.json, and is not run again. torch's side (tasks_torch.py) trains transformers' classes on the very
 batches that ours are trained on, with torch's AdamW, and is scored by the same functions.
 """
@@ -16,41 +16,13 @@ import tempfile
 from pathlib import Path
 
 from results import write_table
+from task_sets import SETS, Set, make, place
+
+from bert_jax.config import TaskConfig
+from bert_jax.tasks.task_files import read_all, read_files
 
 HERE = Path(__file__).parent
 KEPT = HERE / "tasks_runs.json"
-PAIRS = "text:sentence_A,text2:sentence_B,id:pair_ID"
-# Name -> task, train, dev and test file, other flags of finetune.
-SETS: dict[str, tuple[str, str, str, str, list[str]]] = {
-    "sick, classes": (
-        *("classification", "sick/train.tsv", "sick/dev.tsv", "sick/test.tsv"),
-        [f"--columns={PAIRS},label:entailment_judgment"],
-    ),
-    "sick, relatedness": (
-        *("regression", "sick/train.tsv", "sick/dev.tsv", "sick/test.tsv"),
-        [f"--columns={PAIRS},label:relatedness_score"],
-    ),
-    "sts": ("regression", "sts/train.tsv", "sts/dev.tsv", "sts/test.tsv", []),
-    "cola": (
-        *("classification", "cola/train.tsv", "cola/dev_in_domain.tsv", "cola/dev_out_of_domain.tsv"),
-        ["--columns=text:3,label:1"],
-    ),
-    "wikigold": (
-        *("tagging", "wikigold/train.txt", "wikigold/dev.txt", "wikigold/test.txt"),
-        ["--config.fit.epochs=10"],
-    ),
-    "ncbi_disease": ("tagging", "ncbi_disease/train.tsv", "ncbi_disease/dev.tsv", "ncbi_disease/test.tsv", []),
-    "copa": ("choice", "copa/train.jsonl", "copa/dev.jsonl", "copa/dev.jsonl", ["--config.fit.epochs=5"]),
-    "hoc": (
-        *("multilabel", "hoc/train.jsonl.xz", "hoc/dev.jsonl.xz", "hoc/test.jsonl.xz"),
-        ["--config.fit.epochs=10", "--config.task.class_weights=balanced"],
-    ),
-    "movie_reviews": (
-        *("classification", "movie_reviews/train.jsonl.xz", "movie_reviews/dev.jsonl.xz"),
-        *("movie_reviews/test.jsonl.xz", ["--long=windows"]),
-    ),
-    "squad2": ("qa", "squad2/train.json.xz", "squad2/dev.json.xz", "squad2/test.json.xz", ["--config.fit.epochs=2"]),
-}
 
 
 def main() -> None:
@@ -66,11 +38,17 @@ def main() -> None:
     for name in SETS:
         if name.startswith(chosen):
             for side, seeds in (("bert_jax", arguments.seeds), ("torch", arguments.torch_seeds)):
-                for seed in range(seeds):
+                for seed in range(seeds if SETS[name].fit else min(seeds, 1)):
                     run_once(name, side, seed, arguments)
     kept = read_kept()
     columns = ["set (test)", "score", "floor", "bert_jax", "torch"]
-    write_table("tasks", columns, [row(name, kept) for name in SETS if f"{name}/bert_jax/0" in kept], ["jax", "torch"])
+    names = [one for name, of in SETS.items() for one in (name, also_named(name, of)) if f"{one}/bert_jax/0" in kept]
+    write_table("tasks", columns, [row(name, kept) for name in names], ["jax", "torch"])
+
+
+def also_named(name: str, of: Set) -> str:
+    """The row of a set's further test file."""
+    return f"{name}, {of.also[0]}"
 
 
 def read_kept() -> dict[str, dict]:
@@ -79,44 +57,82 @@ def read_kept() -> dict[str, dict]:
 
 
 def run_once(name: str, side: str, seed: int, arguments: argparse.Namespace) -> None:
-    """A run, if it is not kept already."""
+    """A run, if it is not kept already; its scores by the rows of the table."""
     if f"{name}/{side}/{seed}" in read_kept():
         return
     with tempfile.TemporaryDirectory() as directory:
+        make(Path(arguments.data), Path(directory))
         found = {"bert_jax": ours, "torch": torchs}[side](name, seed, arguments, Path(directory))
     print(name, side, seed, found, file=sys.stderr, flush=True)
-    KEPT.write_text(json.dumps(read_kept() | {f"{name}/{side}/{seed}": found}, indent=1, sort_keys=True) + "\n")
+    found = {f"{row}/{side}/{seed}": scores for row, scores in found.items()}
+    KEPT.write_text(json.dumps(read_kept() | found, indent=1, sort_keys=True) + "\n")
 
 
-def flags_of(name: str, seed: int, arguments: argparse.Namespace, directory: Path) -> list[str]:
+def flags_of(of: Set, seed: int, arguments: argparse.Namespace, directory: Path) -> list[str]:
     """Those of `finetune`, which tasks_torch.py reads too."""
-    task, train, dev, test, more = SETS[name]
-    files = {"train": train, "dev": dev, "test": test}
+    files = {"train": of.train, "dev": of.dev, "test": of.test}
     return [
-        f"--task={task}",
+        f"--task={of.task}",
         f"--init_from={arguments.model}",
-        *(f"--{split}={arguments.data}/{file}" for split, file in files.items()),
+        *(f"--{split}={place(file, Path(arguments.data), directory)}" for split, file in files.items() if file),
         f"--workdir={directory}/run",
         f"--config.train.seed={seed}",
-        *more,
+        *of.flags,
     ]
 
 
-def ours(name: str, seed: int, arguments: argparse.Namespace, directory: Path) -> dict:
-    """The headline score on the test file, and the best floor."""
-    command = [sys.executable, "-m", "bert_jax.finetune", *flags_of(name, seed, arguments, directory)]
-    subprocess.run(command, cwd=HERE.parent, check=True)
-    scores = json.loads((directory / "run" / "scores.json").read_text())
-    headline = scores["headline"]
-    floors = [floor[headline] for floor in scores["floors"]["test"].values() if floor.get(headline) is not None]
-    return {"score": headline, "test": scores["test"][headline]["mean"], "floor": max(floors)}
+def ours(name: str, seed: int, arguments: argparse.Namespace, directory: Path) -> dict[str, dict]:
+    """The score on each test file, or of the search, and the best floor."""
+    of, workdir = SETS[name], directory / "run"
+    if of.fit:
+        verb("finetune", *flags_of(of, seed, arguments, directory))
+    if of.search:
+        corpus, queries, qrels = (place(file, Path(arguments.data), directory) for file in of.search)
+        flags = f"--input={corpus}", f"--queries={queries}", f"--qrels={qrels}", f"--output={directory}/vectors"
+        found = json.loads(verb("embed", f"--model={workdir if of.fit else arguments.model}", *flags))
+        return {name: judged("ndcg@10", found["scores"], found["floors"])}
+    scores = json.loads((workdir / "scores.json").read_text())
+    wanted = of.score or scores["headline"]
+    test = {score: spread["mean"] for score, spread in scores["test"].items()}
+    rows = {name: judged(wanted, test, scores["floors"]["test"])}
+    if of.also[0]:
+        file = place(of.also[1], Path(arguments.data), directory)
+        test = json.loads(verb("evaluate", f"--workdir={workdir}", f"--input={file}"))
+        rows[also_named(name, of)] = judged(wanted, test, floors_of(of, file, arguments))
+    return rows
 
 
-def torchs(name: str, seed: int, arguments: argparse.Namespace, directory: Path) -> dict:
-    """The same of torch."""
-    command = [sys.executable, str(HERE / "tasks_torch.py"), *flags_of(name, seed, arguments, directory)]
+def verb(name: str, *flags: str) -> str:
+    """What a verb prints."""
+    command = [sys.executable, "-m", f"bert_jax.{name}", *flags]
+    return subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def floors_of(of: Set, file: str, arguments: argparse.Namespace) -> dict[str, dict]:
+    """Scores of simple methods on a further test file."""
+    config = TaskConfig(kind=of.task, train=str(Path(arguments.data, of.train)))
+    files = read_files(config)
+    return dict(files.task.floors(files.train, read_all(files.task, file, config)))
+
+
+def judged(wanted: str, scores: dict, floors: dict[str, dict]) -> dict:
+    """What is kept of a run."""
+    of_floors = [floor[wanted] for floor in floors.values() if floor.get(wanted) is not None]
+    return {"score": wanted, "test": scores[wanted], "floor": max(of_floors)}
+
+
+def torchs(name: str, seed: int, arguments: argparse.Namespace, directory: Path) -> dict[str, dict]:
+    """The same of torch; tasks_torch.py prints the scores of a test file on a line."""
+    of = SETS[name]
+    flags = [*flags_of(of, seed, arguments, directory), f"--fit={of.fit}", f"--score={of.score}"]
+    files = {"also": [of.also[1]] if of.also[0] else [], "search": of.search or []}
+    for flag, several in files.items():
+        if several:
+            flags.append(f"--{flag}={','.join(place(file, Path(arguments.data), directory) for file in several)}")
+    command = [sys.executable, str(HERE / "tasks_torch.py"), *flags]
     done = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    rows = [name, also_named(name, of)] if of.also[0] else [name]
+    return dict(zip(rows, map(json.loads, done.stdout.splitlines()[-len(rows) :]), strict=True))
 
 
 def row(name: str, kept: dict[str, dict]) -> list:

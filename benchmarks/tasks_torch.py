@@ -5,27 +5,26 @@ import sys
 
 import numpy as np
 import torch
-import transformers
 from absl import flags
+from tasks_torch_model import loss_of, make_model, tensors
 
 from bert_jax.config import FineTuningConfig, ModelConfig
 from bert_jax.config.command_line import check_settings
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.tasks.batching import TrainingOrder, batches_by_length, choose_lengths, padded_length
 from bert_jax.tasks.encoding import TextEncoder
-from bert_jax.tasks.task_files import read_files
+from bert_jax.tasks.retrieval import read_documents, read_judgements
+from bert_jax.tasks.scores.retrieval import retrieval
+from bert_jax.tasks.task_files import read_all, read_files
 
-CLASSES = {
-    "sequence": transformers.BertForSequenceClassification,
-    "token": transformers.BertForTokenClassification,
-    "span": transformers.BertForQuestionAnswering,
-    "choice": transformers.BertForMultipleChoice,
-}
-INPUTS = {"input_ids": "input_ids", "attention_mask": "attention_mask", "segment_ids": "token_type_ids"}
+ALSO = flags.DEFINE_string("also", "", "A further test file.")
+SEARCH = flags.DEFINE_list("search", [], "Corpus, queries and judgements, which are scored in the place of test files.")
+FIT = flags.DEFINE_boolean("fit", True, "False: the model is used as it is.")
+SCORE = flags.DEFINE_string("score", "", "Another one than the task's first.")
 
 
 def main():
-    """Train, keep the best epoch on dev, print the headline score on test."""
+    """Train, keep the best epoch on dev, print a line for each test file: the score."""
     from bert_jax import finetune  # its flags
 
     check_settings(sys.argv)
@@ -34,43 +33,44 @@ def main():
     files = read_files(config.task)
     task, pretrained = files.task, read_pretrained(config.init_from, ModelConfig())
     config = config.for_model(pretrained.config, task.default_max_length)
+    encoder = TextEncoder(pretrained.tokenizer, config.text, task.windows)
     torch.manual_seed(config.train.seed)
     model = make_model(task, config.init_from)
-    rows = {
-        split: encoded(task, getattr(files, split), pretrained.tokenizer, config) for split in ("train", "dev", "test")
-    }
+    if FIT.value:
+        fit(model, files, encoder, config)
+    if SEARCH.value:
+        print(json.dumps({"score": "ndcg@10", "test": searched(model, encoder)}))
+        return
+    if files.dev:
+        _, task = scored(model, task, encoder, files.dev, None)
+    wanted = SCORE.value or task.metrics[0].name
+    tests = [files.test, *([read_all(task, ALSO.value, config.task)] if ALSO.value else [])]
+    for test in tests:
+        scores, _ = scored(model, task, encoder, test, task)
+        print(json.dumps({"score": wanted, "test": scores[wanted]}), flush=True)
+
+
+def fit(model, files, encoder, config):
+    """Train; the model has the weights of the best epoch on dev then, or the last where there is no dev."""
+    task, rows = files.task, files.task.encode(files.train, encoder)
     options = task.objective_options(files.train, config.task)
-    steps = int(len(rows["train"]) / config.fit.global_batch_size * config.fit.epochs)
-    order = TrainingOrder(rows["train"].lengths, config.fit.global_batch_size, config.train.seed)
+    per_epoch = max(1, round(len(rows) / config.fit.global_batch_size))
+    steps = int(len(rows) / config.fit.global_batch_size * config.fit.epochs)
+    order = TrainingOrder(rows.lengths, config.fit.global_batch_size, config.train.seed)
     optimizer = adamw(model, config)
-    per_epoch = max(1, round(len(rows["train"]) / config.fit.global_batch_size))
     best, best_state = -np.inf, None
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = rate(step, steps, config)
-        train_step(model, task, optimizer, rows["train"], order.rows(step), options)
-        if (step + 1) % per_epoch == 0 or step + 1 == steps:
-            scores, _ = scored(model, task, rows["dev"], files.dev, None)
+        train_step(model, task, optimizer, rows, order.rows(step), options)
+        if files.dev and ((step + 1) % per_epoch == 0 or step + 1 == steps):
+            scores, _ = scored(model, task, encoder, files.dev, None)
             headline = task.metrics[0].gain(scores[task.metrics[0].name], 0.0)
             print(step + 1, scores[task.metrics[0].name], file=sys.stderr, flush=True)
             if headline > best:
                 best, best_state = headline, {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(best_state)
-    _, tuned = scored(model, task, rows["dev"], files.dev, None)
-    scores, _ = scored(model, task, rows["test"], files.test, tuned)
-    print(json.dumps({"score": task.metrics[0].name, "test": scores[task.metrics[0].name]}))
-
-
-def make_model(task, path):
-    """The class of the task's head with its pretrained weights."""
-    kind = {"multilabel": "multi_label_classification", "regression": "regression"}.get(task.kind)
-    outputs = {} if task.head in ("span", "choice") else {"num_labels": task.num_outputs, "problem_type": kind}
-    return CLASSES[task.head].from_pretrained(path, attn_implementation="sdpa", **outputs)
-
-
-def encoded(task, examples, tokenizer, config):
-    """The rows, as ours."""
-    return task.encode(examples, TextEncoder(tokenizer, config.text, task.windows))
+    if best_state:
+        model.load_state_dict(best_state)
 
 
 def adamw(model, config):
@@ -90,11 +90,6 @@ def rate(step, steps, config):
     return peak * step / max(warmup, 1) if step < warmup else peak * (1 - step / steps)
 
 
-def tensors(batch):
-    """The model's inputs."""
-    return {theirs: torch.from_numpy(batch[ours]).long() for ours, theirs in INPUTS.items()}
-
-
 def train_step(model, task, optimizer, rows, numbers, options):
     """One update on these rows."""
     model.train()
@@ -108,36 +103,17 @@ def train_step(model, task, optimizer, rows, numbers, options):
     optimizer.step()
 
 
-def loss_of(task, outputs, batch, options):
-    """Torch's own losses."""
-    functional, weights = torch.nn.functional, torch.from_numpy(batch.get("example_weights", np.ones(1, np.float32)))
-    of_classes = options.get("class_weights")
-    if task.head == "token":
-        labels = torch.from_numpy(batch["token_labels"]).long()
-        return functional.cross_entropy(outputs.logits.flatten(0, 1), labels.flatten(), ignore_index=-1)
-    if task.head == "span":
-        ends = [(outputs.start_logits, "start_positions"), (outputs.end_logits, "end_positions")]
-        each = [
-            functional.cross_entropy(logits, torch.from_numpy(batch[name]).long(), reduction="none")
-            for logits, name in ends
-        ]
-        return ((each[0] + each[1]) / 2 * weights).sum() / weights.sum()
-    labels = torch.from_numpy(batch["labels"])
-    if task.kind == "regression":
-        each = (outputs.logits[:, 0] - labels) ** 2
-    elif task.kind == "multilabel":
-        positive = torch.tensor(of_classes) if of_classes else None
-        each = functional.binary_cross_entropy_with_logits(
-            outputs.logits, labels, reduction="none", pos_weight=positive
-        ).mean(1)
-    else:
-        each = functional.cross_entropy(outputs.logits, labels.long(), reduction="none")
-    return (each * weights).sum() / weights.sum()
-
-
 @torch.no_grad()
-def scored(model, task, rows, examples, tuned):
+def scored(model, task, encoder, examples, tuned):
     """(the task's scores, the task with thresholds), those of these examples where `tuned` is None."""
+    rows = task.encode(examples, encoder)
+    outputs = outputs_of(model, task, rows)
+    tuned = tuned or task.tuned(task.predictions(outputs, rows, examples), examples)
+    return tuned.scores(tuned.predictions(outputs, rows, examples), examples), tuned
+
+
+def outputs_of(model, task, rows):
+    """Of each row."""
     model.eval()
     outputs: list = [None] * len(rows)
     padded = choose_lengths(rows.lengths, 6, limit=model.config.max_position_embeddings)
@@ -147,9 +123,33 @@ def scored(model, task, rows, examples, tuned):
         logits = torch.stack([found.start_logits, found.end_logits], -1) if task.head == "span" else found.logits
         for place, row in enumerate(numbers):
             of_row = logits[place].numpy()
-            outputs[row] = of_row[: rows.lengths[row]] if task.reads_all_tokens else of_row
-    tuned = tuned or task.tuned(task.predictions(outputs, rows, examples), examples)
-    return tuned.scores(tuned.predictions(outputs, rows, examples), examples), tuned
+            outputs[row] = of_row[: rows.lengths[row]] if task.head in ("token", "span") else of_row
+    return outputs
+
+
+def searched(model, encoder):
+    """nDCG@10 of a search by cosine."""
+    corpus, queries, qrels = SEARCH.value
+    texts, asked, judged = read_documents(corpus), read_documents(queries), read_judgements(qrels)
+    documents, vectors = vectors_of(model, encoder, texts), vectors_of(model, encoder, asked)
+    run = {
+        query: dict(zip(texts, (documents @ vector).tolist(), strict=True))
+        for query, vector in zip(asked, vectors, strict=True)
+    }
+    return retrieval(judged, run)["ndcg@10"]
+
+
+@torch.no_grad()
+def vectors_of(model, encoder, texts):
+    """Of length 1: [texts, hidden]."""
+    model.eval()
+    encoder.windows = False
+    found = []
+    for text in texts.values():
+        ids = torch.tensor(encoder.rows(text)[0].ids)[None, None]
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+        found.append(torch.nn.functional.normalize(model(**inputs).logits[0, 0], dim=-1).numpy())
+    return np.stack(found)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks import SETS
+from task_sets import SETS
 
 TUNED_ON = ("ncbi_disease", "sick, relatedness")
 
@@ -18,10 +18,10 @@ def tune(workdir: Path, data: Path) -> None:
     kept = workdir / "tuned.json"
     scores = json.loads(kept.read_text()) if kept.exists() else {}
     for name in (one for one in TUNED_ON if one not in scores):
-        task, *files, more = SETS[name]
-        splits = [f"--{split}={data}/{file}" for split, file in zip(("train", "dev", "test"), files, strict=True)]
+        of = SETS[name]
+        splits = [f"--train={data}/{of.train}", f"--dev={data}/{of.dev}", f"--test={data}/{of.test}"]
         with tempfile.TemporaryDirectory() as place:
-            flags = f"--task={task}", f"--init_from={workdir}", f"--workdir={place}/run", *splits, *more
+            flags = f"--task={of.task}", f"--init_from={workdir}", f"--workdir={place}/run", *splits, *of.flags
             command = [sys.executable, "-m", "bert_jax.finetune", *flags]
             print(*command, file=sys.stderr, flush=True)
             subprocess.run(command, cwd=Path(__file__).parent.parent, check=True, stdout=subprocess.DEVNULL)
