@@ -12,9 +12,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 "$root/launch/setup.sh"
 
-# On CPUs each step takes its memory anew; in huge pages (glibc on Linux) that costs far fewer page faults.
-export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}"
-
 # One of several processes: when process 0 dies, the runtime aborts the others, and that too means "go on", 75.
 one_of_several() {
   local status process
