@@ -35,9 +35,9 @@ __version__ = "0.1.0"
 # sys.argv is then "-m" and the flags, and sys.orig_argv has the module in the place of the former, or -mMODULE.
 if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].removeprefix("-m").startswith(f"{__name__}."):
     ctrl_c.install()
-    from bert_jax.huge_pages import restart_with_them
+    from bert_jax.host_memory import restart_with_huge_pages
 
-    restart_with_them()
+    restart_with_huge_pages()
 
 from bert_jax.platforms import without_absent_tpu
 

@@ -16,10 +16,10 @@ ROOT = Path(__file__).parent.parent
 
 # Room -> the rooms that it may import. A verb (a top-level module with a __main__ block) may import all of them.
 MAY_IMPORT = {
-    "__init__": {"platforms", "huge_pages", "ctrl_c", "config", "errors", "library", "model", "text"},
+    "__init__": {"platforms", "host_memory", "ctrl_c", "config", "errors", "library", "model", "text"},
     "ctrl_c": set(),
     "platforms": set(),
-    "huge_pages": {"platforms"},
+    "host_memory": {"platforms"},
     "scopes": set(),
     "errors": set(),
     "storage": {"errors"},
@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "interchange": {"errors", "config", "model", "storage", "text", "workdir"},
     "training": {
         "ctrl_c",
+        "host_memory",
         "errors",
         "config",
         "text",

@@ -1,5 +1,6 @@
 """A training step for batches of several shapes, all compiled before the first step: none is compiled in the middle."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,7 +20,7 @@ class CompiledShapes:
         self._compiled: dict[Shapes, Callable[..., Any]] = {}
 
     def __call__(self, state: Any, batch: Mapping[str, jax.Array], *frozen: Any) -> Any:
-        """Run the step; the first call compiles all shapes, as many at a time as there are."""
+        """Run the step; the first call compiles all shapes, as many at a time as there are cores."""
         if not self._compiled:
             self._compile(state, *frozen)
         return self._compiled[_shapes(batch)](state, batch, *frozen)
@@ -30,7 +31,7 @@ class CompiledShapes:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), (state, *frozen)
         )
         lowered = [self._jitted.lower(abstract, dict(batch), *weights) for batch in self._batches]
-        with ThreadPoolExecutor(len(lowered)) as pool:
+        with ThreadPoolExecutor(min(len(lowered), os.cpu_count() or 1)) as pool:  # each takes its memory
             compiled = pool.map(lambda one: one.compile(), lowered)
             self._compiled = {_shapes(batch): each for batch, each in zip(self._batches, compiled, strict=True)}
 

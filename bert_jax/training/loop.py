@@ -86,9 +86,7 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
                     held_out.evaluate(step, state["params"], feed)
                     stops = interruption.is_requested
                 is_over = held_out.is_over(step)
-                if (
-                    saves or stops or is_over
-                ):  # after the evaluation: a run that goes on from here has logged all before it
+                if saves or stops or is_over:  # after the evaluation: who goes on from here has logged all before it
                     with monitor.pause("checkpoints"):
                         monitor.flush_logs()
                         description = run.describe(feed, step, held_out.is_owed, monitor.state())

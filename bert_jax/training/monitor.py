@@ -9,6 +9,7 @@ from typing import Any, Self
 import jax
 from absl import logging
 
+from bert_jax.host_memory import give_back_freed
 from bert_jax.objectives.metrics import evaluation_line
 from bert_jax.training.feed import Feed
 from bert_jax.training.loss_spikes import LossSpikes
@@ -91,6 +92,8 @@ class Monitor:
         self._trace.before(step)
         with self.clock.spent(self._next_kind):
             yield
+            if self._next_kind != STEPS:
+                give_back_freed()  # the compiler's
         self._next_kind = STEPS
 
     def add(self, step: int, sums: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Verbs have huge pages for large arrays where the system gives them to those who ask."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.huge_pages import MODE, VALUE, VARIABLE, help_here
+from bert_jax.host_memory import MODE, VALUE, VARIABLE, give_back_freed, huge_pages_help
 
 # Python imports this at every start, before anything of the verb.
 TELLS = f"import os, sys; print(os.getpid(), os.environ.get({VARIABLE!r}), file=sys.stderr)"
@@ -43,7 +44,7 @@ def test_a_verb_begins_anew_with_the_variable_and_its_arguments(starts):
     begun, last = starts(None)
     assert "unexpected argument 'nothing more'" in last
     assert begun[0][1] == "None"
-    if help_here({}, MODE):
+    if huge_pages_help({}, MODE):
         (process, _), (again, value) = begun
         assert (again, value) == (process, VALUE)
     else:
@@ -72,11 +73,37 @@ def test_where_they_help(tmp_path: Path, mode, device, helps, monkeypatch):
     (tmp_path / "dev" / device).touch()
     if mode is not None:
         (tmp_path / "mode").write_text(f"{mode}\n")
-    assert help_here({}, tmp_path / "mode", tmp_path / "dev") == helps
-    assert not help_here({VARIABLE: ""}, tmp_path / "mode", tmp_path / "dev")
+    assert huge_pages_help({}, tmp_path / "mode", tmp_path / "dev") == helps
+    assert not huge_pages_help({VARIABLE: ""}, tmp_path / "mode", tmp_path / "dev")
 
 
 def test_only_where_there_is_glibc_to_ask(tmp_path: Path, monkeypatch):
     (tmp_path / "mode").write_text("always [madvise] never")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert not help_here({}, tmp_path / "mode", tmp_path)
+    assert not huge_pages_help({}, tmp_path / "mode", tmp_path)
+
+
+HOLDS = """
+from bert_jax.host_memory import give_back_freed
+
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+blocks = [b"x" * 65_536 for _ in range(4_000)]
+blocks[:-1] = []  # the last one keeps glibc from returning those before it
+before = resident()
+give_back_freed()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say what a process holds")
+def test_what_was_freed_is_given_back():
+    done = subprocess.run([sys.executable, "-c", HOLDS], capture_output=True, text=True, check=True)
+    freed = int(done.stdout)
+    assert freed > 200_000 or not hasattr(ctypes.CDLL(None), "malloc_trim")
+
+
+def test_without_glibc_nothing_is_done(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    give_back_freed()
