@@ -12,11 +12,11 @@ between families only where vocabularies are the same (BERT, DistilBERT).
 
 With --tasks, a folder with the sets of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
 
-Vocabularies, records and finished runs in --work are kept; the same command again goes on.
+Vocabularies, records and finished runs in --work are kept, and what runs came to in families_runs.json: the same
+command again goes on, and the table has all runs of that computation.
 """
 
 import argparse
-import itertools
 import json
 import statistics
 import subprocess
@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kept_runs import keep, read_kept
 from results import write_table
 from tuned_scores import TUNED_ON, tune, tuned
 
@@ -85,12 +86,29 @@ def main() -> None:
     parser.add_argument("--tasks", default="")
     parser.add_argument("--work", default=str(ROOT / "runs" / "families"))
     arguments = parser.parse_args()
-    work, names = Path(arguments.work), arguments.only.split(",")
-    found = {name: [trained(name, seed, arguments, work) for seed in range(arguments.seeds)] for name in names}
-    workdirs = {name: [work / f"{name}-{seed}" for seed in range(arguments.seeds)] for name in names}
-    for workdir in itertools.chain(*workdirs.values()) if arguments.tasks else []:
-        tune(workdir, Path(arguments.tasks))
-    write_table("families", COLUMNS, [[*row(name, found[name]), *tuned(workdirs[name])] for name in names], ["jax"])
+    for name in arguments.only.split(","):
+        for seed in range(arguments.seeds):
+            run_once(name, seed, arguments)
+    kept = read_kept("families")
+    runs = {name: [run for key, run in kept.items() if key.startswith(key_of(name, arguments))] for name in FAMILIES}
+    rows = [[*row(name, several), *tuned(several)] for name, several in runs.items() if several]
+    write_table("families", COLUMNS, rows, ["jax"])
+
+
+def key_of(name: str, arguments: argparse.Namespace) -> str:
+    """Of what is kept: how its runs' keys begin."""
+    return f"{name}/{arguments.teraflop:g}/"
+
+
+def run_once(name: str, seed: int, arguments: argparse.Namespace) -> None:
+    """Train and fine-tune, unless that is kept."""
+    key, work = f"{key_of(name, arguments)}{seed}", Path(arguments.work)
+    kept = read_kept("families").get(key)
+    if kept is None or (arguments.tasks and "tuned" not in kept):
+        found = trained(name, seed, arguments, work)
+        keep("families", {key: found})
+        if arguments.tasks:
+            keep("families", {key: found | {"tuned": tune(work / f"{name}-{seed}", Path(arguments.tasks))}})
 
 
 def verb(name: str, *flags: str) -> str:
@@ -134,6 +152,8 @@ def trained(name: str, seed: int, arguments: argparse.Namespace, work: Path) -> 
     settings["data.records"] = records
     if name == "DistilBERT":
         settings["teacher"] = work / f"BERT-{seed}"
+        if not (settings["teacher"] / "samples.json").exists():  # what it came to may be kept, from another host
+            trained("BERT", seed, arguments, work)
     flags = [f"--config.{one}" for one in (*SHARED, *family.config)]
     flags += [f"--config.{setting}={value}" for setting, value in settings.items()]
     verb("pretrain", "--config=configs/tiny.py", f"--workdir={workdir}", *flags)

@@ -10,7 +10,7 @@ of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
 
 Time is that of the steps alone. "Reaches" is the share of the paper's time and FLOPs (its mean over seeds) after which
 a recipe's held-out loss is the paper's last. What is there is not run again, and what was killed goes on. Writes
-recipes.json and recipes.svg.
+recipes.json and recipes.svg, of all runs that are kept in recipes_runs.json.
 """
 
 import argparse
@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kept_runs import keep, read_kept
+from recipe_settings import LENGTH, PAIRS, PREDICTIONS, RECIPES, SHARED, SIZES, STEPS, VOCABULARY
 from results import write_table
 from tuned_scores import TUNED_ON, spread, tune, tuned
 
@@ -29,88 +31,6 @@ from bert_jax.reporting.course import points
 from bert_jax.reporting.run_history import read_run
 
 HERE = Path(__file__).parent
-LENGTH, PREDICTIONS, ROWS, STEPS, VOCABULARY = 128, 20, 32, 3000, 8000
-SIZES = {
-    "2x128": {
-        "num_hidden_layers": 2,
-        "hidden_size": 128,
-        "num_attention_heads": 2,
-        "intermediate_size": 512,
-        "initializer_range": 0.06,
-    },
-    "4x256": {
-        "num_hidden_layers": 4,
-        "hidden_size": 256,
-        "num_attention_heads": 4,
-        "intermediate_size": 1024,
-        "initializer_range": 0.04,
-    },
-}
-PAIRS = ["--dupe_factor=1"]
-BLOCKS = ["--pairs=none", "--blocks=full", "--cut_long_sentences", "--dupe_factor=1"]
-
-
-class Recipe(NamedTuple):
-    """Settings of pretrain on top of the paper's."""
-
-    settings: dict[str, Any]
-    records: list[str] = BLOCKS
-    share: float = 1.0  # of the steps
-
-
-# The paper's, with a rate and initial weights for such narrow layers.
-PAPER = {"optimizer.learning_rate": 1e-3}
-NO_DROPOUT = {"model.hidden_dropout_prob": 0.0, "model.attention_probs_dropout_prob": 0.0}
-NO_PAIRS = NO_DROPOUT | {"model.next_sentence": False, "model.type_vocab_size": 0}
-ADAM = NO_PAIRS | {"optimizer.bias_correction": True, "optimizer.beta2": 0.98, "optimizer.learning_rate": 2e-3}
-ROTARY = ADAM | {"model.position_embedding": "rotary"}
-FAST = ROTARY | {"optimizer.muon": True, "optimizer.learning_rate": 4e-3}
-
-
-def masked(share: float) -> dict[str, Any]:
-    """Masks drawn anew in each epoch."""
-    return {"data.masking": "bert", "data.masked_lm_prob": share}
-
-
-RECIPES = {
-    "paper": Recipe(PAPER, PAIRS),
-    "paper, rate 5e-4": Recipe(PAPER | {"optimizer.learning_rate": 5e-4}, PAIRS),
-    "paper, rate 2e-3": Recipe(PAPER | {"optimizer.learning_rate": 2e-3}, PAIRS),
-    "paper, weights .02": Recipe(PAPER | {"model.initializer_range": 0.02}, PAIRS),
-    "no dropout": Recipe(PAPER | NO_DROPOUT, PAIRS),
-    "no pairs": Recipe(PAPER | NO_PAIRS),
-    "bias-corrected": Recipe(ADAM),
-    "masks .2": Recipe(ADAM | masked(0.2)),
-    "masks .3": Recipe(ADAM | masked(0.3)),
-    "pre-norm": Recipe(ADAM | {"model.pre_norm": True}),
-    "gated": Recipe(ADAM | {"model.gated_feed_forward": True}),
-    "no biases": Recipe(ADAM | {"model.use_bias": False}),
-    "muon": Recipe(ADAM | {"optimizer.muon": True}),
-    "rotary": Recipe(ROTARY),
-    "fast": Recipe(FAST),
-    "fast, rate 2e-3": Recipe(FAST | {"optimizer.learning_rate": 2e-3}),
-    "fast, rate 8e-3": Recipe(FAST | {"optimizer.learning_rate": 8e-3}),
-    "fast, masks .2": Recipe(FAST | masked(0.2)),
-    "fast, masks .3": Recipe(FAST | masked(0.3)),
-    "fast, packed": Recipe(FAST | {"data.packing": True}),
-    "fast, pre-norm": Recipe(FAST | {"model.pre_norm": True}),
-    "fast, gated": Recipe(FAST | {"model.gated_feed_forward": True}),
-    "fast, no biases": Recipe(FAST | {"model.use_bias": False}),
-    "fast, stable": Recipe(FAST | {"optimizer.decay_steps": STEPS * 4 // 10}),
-    "fast, half": Recipe(FAST, share=1 / 2),
-    "fast, third": Recipe(FAST, share=1 / 3),
-    "fast, fifth": Recipe(FAST, share=1 / 5),
-}
-SHARED = {
-    "phases[0].global_batch_size": ROWS,
-    "phases[0].max_seq_length": LENGTH,
-    "model.max_position_embeddings": LENGTH,
-    "model.hidden_dropout_prob": 0.1,
-    "model.attention_probs_dropout_prob": 0.1,
-    "evaluation.max_batches": 32,
-    "train.log_every_steps": 50,
-    "train.checkpoint_every_steps": 500,
-}
 
 
 class Point(NamedTuple):
@@ -130,18 +50,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--tasks", default="")
     parser.add_argument("--work", default=str(HERE.parent / "runs" / "recipes"))
-    parser.add_argument("--table", action="store_true", help="only of runs that are finished")
+    parser.add_argument("--table", action="store_true", help="only of runs that are kept")
     arguments = parser.parse_args()
     work, chosen = Path(arguments.work), arguments.only.split(";") if arguments.only else list(RECIPES)
     for size in arguments.sizes.split(","):
         for seed in range(arguments.seeds):
             for name in [] if arguments.table else chosen:
-                train(size, name, seed, arguments.text, work)
-                if arguments.tasks:
-                    tune(workdir_of(work, size, name, seed), Path(arguments.tasks))
-    done = {size: finished(size, work) for size in SIZES}
+                run_once(size, name, seed, arguments, work)
+    done = {size: finished(size) for size in SIZES}
     write_table("recipes", COLUMNS, [row for size, runs in done.items() for row in rows_of(size, runs)], ["jax"])
     draw(done, HERE / "recipes.svg")
+
+
+def run_once(size: str, name: str, seed: int, arguments: argparse.Namespace, work: Path) -> None:
+    """Train and fine-tune, unless that is kept."""
+    key, workdir = f"{size}/{name}/{seed}", workdir_of(work, size, name, seed)
+    kept = read_kept("recipes").get(key)
+    if kept is None or (arguments.tasks and "tuned" not in kept):
+        train(size, name, seed, arguments.text, work)
+        found: dict[str, Any] = {"curve": curve(workdir)}
+        keep("recipes", {key: found})
+        if arguments.tasks:
+            keep("recipes", {key: found | {"tuned": tune(workdir, Path(arguments.tasks))}})
 
 
 def verb(name: str, *flags: str) -> None:
@@ -183,15 +113,11 @@ def train(size: str, name: str, seed: int, text: str, work: Path) -> None:
     verb("pretrain", "--config=configs/tiny.py", f"--workdir={workdir}", *flags)
 
 
-def finished(size: str, work: Path) -> dict[str, list[Path]]:
-    """The workdirs of each recipe whose runs are done."""
-    found = {name: sorted((work / size).glob(f"{workdir_of(work, size, name, 0).name[:-2]}-[0-9]")) for name in RECIPES}
-    return {name: done for name, several in found.items() if (done := [one for one in several if is_done(one)])}
-
-
-def is_done(workdir: Path) -> bool:
-    """Whether a run came to its end."""
-    return (workdir / "samples.json").exists()
+def finished(size: str) -> dict[str, list[dict[str, Any]]]:
+    """The kept runs of each recipe: their curves, and what they came to in use."""
+    kept = {key: run | {"curve": [Point(*each) for each in run["curve"]]} for key, run in read_kept("recipes").items()}
+    found = {name: [run for key, run in kept.items() if key.startswith(f"{size}/{name}/")] for name in RECIPES}
+    return {name: runs for name, runs in found.items() if runs}
 
 
 def curve(workdir: Path) -> list[Point]:
@@ -213,11 +139,11 @@ def reaches(curve: Sequence[Point], loss: float, axis: str) -> float | None:
 COLUMNS = ["size", "recipe", "seeds", "held-out loss", "seconds", "reaches in time", "in FLOPs", *TUNED_ON]
 
 
-def rows_of(size: str, runs: dict[str, list[Path]]) -> list[list[Any]]:
+def rows_of(size: str, runs: dict[str, list[dict[str, Any]]]) -> list[list[Any]]:
     """The table's lines of a size."""
     if "paper" not in runs:
         return []
-    curves = {name: [curve(one) for one in several] for name, several in runs.items()}
+    curves = {name: [one["curve"] for one in several] for name, several in runs.items()}
     goal = statistics.mean(one[-1].loss for one in curves["paper"])
     whole = {axis: statistics.mean(getattr(one[-1], axis) for one in curves["paper"]) for axis in ("seconds", "flops")}
     rows = []
@@ -235,16 +161,16 @@ def share(several: Sequence[Sequence[Point]], goal: float, axis: str, whole: flo
     return "no" if None in found else f"{statistics.mean(found) / whole:.2f}"
 
 
-def draw(done: dict[str, dict[str, list[Path]]], path: Path) -> None:
+def draw(done: dict[str, dict[str, list[dict[str, Any]]]], path: Path) -> None:
     """Held-out loss against time and FLOPs, a row a size; the paper's in black."""
     from matplotlib import pyplot
 
     sizes = [size for size, runs in done.items() if runs]
     figure, axes = pyplot.subplots(len(sizes), 2, figsize=(11, 4 * len(sizes)), squeeze=False, layout="constrained")
     for line, size in zip(axes, sizes, strict=True):
-        for number, (name, workdirs) in enumerate(done[size].items()):
+        for number, (name, runs) in enumerate(done[size].items()):
             color = "black" if name == "paper" else f"C{number % 10}"
-            for one in map(curve, workdirs):
+            for one in (run["curve"] for run in runs):
                 for axis, at in zip(line, ("seconds", "flops"), strict=True):
                     axis.plot([getattr(p, at) for p in one], [p.loss for p in one], color=color)
             line[0].plot([], [], color=color, label=name)

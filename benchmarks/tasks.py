@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from kept_runs import keep, read_kept
 from results import write_table
 from task_sets import SETS, Set, make, place
 
@@ -22,7 +23,6 @@ from bert_jax.config import TaskConfig
 from bert_jax.tasks.task_files import read_all, read_files
 
 HERE = Path(__file__).parent
-KEPT = HERE / "tasks_runs.json"
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
             for side, seeds in (("bert_jax", arguments.seeds), ("torch", arguments.torch_seeds)):
                 for seed in range(seeds if SETS[name].fit else min(seeds, 1)):
                     run_once(name, side, seed, arguments)
-    kept = read_kept()
+    kept = read_kept("tasks")
     columns = ["set (test)", "score", "floor", "bert_jax", "torch"]
     names = [one for name, of in SETS.items() for one in (name, also_named(name, of)) if f"{one}/bert_jax/0" in kept]
     write_table("tasks", columns, [row(name, kept) for name in names], ["jax", "torch"])
@@ -51,21 +51,15 @@ def also_named(name: str, of: Set) -> str:
     return f"{name}, {of.also[0]}"
 
 
-def read_kept() -> dict[str, dict]:
-    """What was run before."""
-    return json.loads(KEPT.read_text()) if KEPT.exists() else {}
-
-
 def run_once(name: str, side: str, seed: int, arguments: argparse.Namespace) -> None:
     """A run, if it is not kept already; its scores by the rows of the table."""
-    if f"{name}/{side}/{seed}" in read_kept():
+    if f"{name}/{side}/{seed}" in read_kept("tasks"):
         return
     with tempfile.TemporaryDirectory() as directory:
         make(Path(arguments.data), Path(directory))
         found = {"bert_jax": ours, "torch": torchs}[side](name, seed, arguments, Path(directory))
     print(name, side, seed, found, file=sys.stderr, flush=True)
-    found = {f"{row}/{side}/{seed}": scores for row, scores in found.items()}
-    KEPT.write_text(json.dumps(read_kept() | found, indent=1, sort_keys=True) + "\n")
+    keep("tasks", {f"{row}/{side}/{seed}": scores for row, scores in found.items()})
 
 
 def flags_of(of: Set, seed: int, arguments: argparse.Namespace, directory: Path) -> list[str]:

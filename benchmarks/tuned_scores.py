@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from task_sets import SETS
@@ -13,8 +13,8 @@ from task_sets import SETS
 TUNED_ON = ("ncbi_disease", "sick, relatedness")
 
 
-def tune(workdir: Path, data: Path) -> None:
-    """Fine-tune the encoder of a run on both sets; the scores on their test files are kept beside the run."""
+def tune(workdir: Path, data: Path) -> dict[str, float]:
+    """The scores of a run's encoder on both test files, after fine-tuning; kept beside the run, too."""
     kept = workdir / "tuned.json"
     scores = json.loads(kept.read_text()) if kept.exists() else {}
     for name in (one for one in TUNED_ON if one not in scores):
@@ -28,12 +28,13 @@ def tune(workdir: Path, data: Path) -> None:
             found = json.loads(Path(place, "run", "scores.json").read_text())
         scores[name] = found["test"][found["headline"]]["mean"]
         kept.write_text(json.dumps(scores))
+    return scores
 
 
-def tuned(workdirs: Sequence[Path]) -> list[str]:
-    """A cell for each set that the encoders were fine-tuned on."""
-    found = [json.loads((one / "tuned.json").read_text()) for one in workdirs if (one / "tuned.json").exists()]
-    return [spread([one[name] for one in found if name in one]) for name in TUNED_ON]
+def tuned(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """A cell for each set that the encoders were fine-tuned on: runs' "tuned", where they have it."""
+    found = [run.get("tuned", {}) for run in runs]
+    return [spread([scores[name] for scores in found if name in scores]) for name in TUNED_ON]
 
 
 def spread(values: Sequence[float]) -> str:
