@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
+from absl import logging
 
 from bert_jax.config import TaskConfig
 from bert_jax.objectives.metrics import Metric
@@ -14,8 +15,9 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TaggingExample
 from bert_jax.tasks.given import is_texts, not_as_asked
 from bert_jax.tasks.label_names import check_known, check_several, in_order
-from bert_jax.tasks.rows import Rows, make_rows
+from bert_jax.tasks.rows import IGNORED, Rows, make_rows
 from bert_jax.tasks.scores.tagging import has_spans
+from bert_jax.tasks.tags import is_of_known_type
 from bert_jax.tasks.task import Head, Prediction, score
 from bert_jax.tasks.word_rows import word_rows
 
@@ -69,9 +71,17 @@ class Tagging:
         return dataclasses.replace(self, labels=names, convention=config.tag_scores)
 
     def for_scoring(self, examples: Sequence[TaggingExample]) -> Self:
-        """See Task."""
-        check_known(((one.place, tag) for one in examples for tag in one.tags or ()), self.labels)
+        """See Task; tags of spans that were trained on, such as I-LST where only B-LST was, are logged."""
+        given = [(one.place, tag) for one in examples for tag in one.tags or ()]
+        check_known((each for each in given if not self._may_be(each[1])), self.labels)
+        if unseen := [each for each in given if each[1] not in self.labels]:
+            names = ", ".join(sorted({tag for _, tag in unseen}))
+            logging.warning("%s: the tag %s is not in the training file, so it is never predicted", unseen[0][0], names)
         return self
+
+    def _may_be(self, tag: str) -> bool:
+        """Whether a word to be scored may have the tag."""
+        return tag in self.labels or (has_spans(self.labels) and is_of_known_type(tag, self.labels))
 
     def objective_options(self, examples: Sequence[TaggingExample], config: TaskConfig) -> dict[str, Any]:
         """None."""
@@ -81,9 +91,9 @@ class Tagging:
     def encode(self, examples: Sequence[TaggingExample], encoder: TextEncoder) -> Rows:
         """See Task; token_labels of first pieces, each in one row only."""
         number = {tag: place for place, tag in enumerate(self.labels)}
-        known = all(one.tags is not None and number.keys() >= set(one.tags) for one in examples)  # else: to predict
+        known = all(one.tags is not None and all(map(self._may_be, one.tags)) for one in examples)  # else: to predict
         found = [(place, row) for place, one in enumerate(examples) for row in word_rows(one.words, encoder)]
-        of_words = [[number[tag] for tag in one.tags or ()] if known else None for one in examples]
+        of_words = [[number.get(tag, IGNORED) for tag in one.tags or ()] if known else None for one in examples]
         return make_rows(
             [row.text for _, row in found],
             [place for place, _ in found],

@@ -32,6 +32,11 @@ def tag_scheme(sentences: Iterable[Sequence[str]]) -> Scheme:
     return "IOB1" if _is_iob1(sentences) else "BIO"
 
 
+def is_of_known_type(tag: str, known: Iterable[str]) -> bool:
+    """Whether one of the `known` tags marks spans of this tag's type: I-LST, where B-LST is known."""
+    return bool(_PREFIXED.fullmatch(tag)) and any(_PREFIXED.fullmatch(one) and one[2:] == tag[2:] for one in known)
+
+
 def is_odd(tag: str) -> bool:
     """Whether a tag marks neither a span nor, with O, none."""
     return tag != "O" and not _PREFIXED.fullmatch(tag)

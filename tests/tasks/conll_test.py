@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bert_jax.config import TaskConfig
 from bert_jax.errors import UserError
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.conll import read_tagging
 from bert_jax.tasks.tags import check_tags, tag_scheme
+from bert_jax.tasks.task_files import read_files
 
 
 def read(path, columns=None, need_tags=True):
@@ -250,3 +252,13 @@ def test_odd_tags_are_named_and_kept(write, caplog):
 def test_zeros_of_word_tags_stay(write, caplog):
     assert pairs(read(write("a.txt", "a 0\nb 1\n"))) == [(["a", "b"], ["0", "1"])]
     assert not caplog.messages
+
+
+def test_the_test_sentences_of_conll2000_have_a_tag_that_training_lacks(real, caplog):
+    files = {split: str(real(f"conll2000/{split}.txt.xz")) for split in ("train", "test")}
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        found = read_files(TaskConfig("tagging", files["train"], test=files["test"], columns="word:0,tag:2"))
+    assert len(found.task.labels) == 22
+    assert [line for line in caplog.messages if "never predicted" in line] == [
+        f"{files['test']}, line 36802: the tag I-LST is not in the training file, so it is never predicted"
+    ]

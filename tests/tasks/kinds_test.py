@@ -1,5 +1,7 @@
 """Every task on whole texts and words: labels in order, outputs to predictions, windows, scores."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from bert_jax.tasks.examples import ChoiceExample, TaggingExample, TextExample
 from bert_jax.tasks.kinds import KINDS, trained_task
 from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.regression import Regression
+from bert_jax.tasks.rows import IGNORED
 from bert_jax.tasks.tagging import Tagging
 from bert_jax.text.tokenizer import load_tokenizer
 
@@ -128,6 +131,25 @@ def test_tags_of_words_that_were_not_read_are_o(encode):
     outputs = [np.tile([1.0, 0.0], (length, 1)) for length in rows.lengths]
     (found,) = task.predictions(outputs, rows, examples)
     assert found["tags"] == ["B-X", "O", *["B-X"] * 10]
+
+
+def test_a_tag_that_training_lacks_is_scored_where_its_type_is_known(encode, caplog):
+    task = Tagging().fitted([TaggingExample("train.txt, line 1", None, ("a", "good"), ("B-LST", "O"))], TaskConfig())
+    test = [TaggingExample("test.txt, line 5", None, ("a", "good", "film"), ("B-LST", "I-LST", "O"))]
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        assert task.for_scoring(test) == task
+    said = "test.txt, line 5: the tag I-LST is not in the training file, so it is never predicted"
+    assert caplog.messages == [said]
+    rows = encode(task, test)
+    assert rows.token_labels is not None
+    assert [label for label in rows.token_labels.tolist() if label != IGNORED] == [0, 1]  # of I-LST is no loss
+    (found,) = task.predictions([np.tile([1.0, 0.0], (rows.lengths[0], 1))], rows, test)
+    assert found["tags"] == ["B-LST"] * 3
+    assert task.scores([{"tags": ["B-LST", "O", "O"]}], test)["f1"] == 0.0  # the gold span has two words
+    with pytest.raises(UserError, match=r"^test.txt, line 9: the label 'I-PER' is none that was trained on"):
+        task.for_scoring([TaggingExample("test.txt, line 9", None, ("a",), ("I-PER",))])
+    with pytest.raises(UserError, match=r"the label 'I-LST' is none"):  # tags of words have no types
+        Tagging(("B-LST", "NN")).for_scoring(test)
 
 
 def test_tagging_scores_say_their_convention():
