@@ -29,6 +29,7 @@ REVIEWS = ("movie_reviews/train.jsonl.xz", "movie_reviews/dev.jsonl.xz", "movie_
 SQUAD = ("squad2/train.json.xz", "squad2/dev.json.xz", "squad2/test.json.xz")
 PARAGRAPHS = ("made/paragraphs/corpus.jsonl", "made/paragraphs/queries.jsonl", "made/paragraphs/qrels.tsv")
 CRANFIELD = ("cranfield/corpus.jsonl.xz", "cranfield/queries.jsonl", "cranfield/qrels.tsv")
+OWN_LENGTH = ("--config.text.max_length=256",)  # what MiniLM says of itself
 PAIRS = "text:sentence_A,text2:sentence_B,id:pair_ID"
 SETS = {
     "sick, classes": Set("classification", *SICK, flags=(f"--columns={PAIRS},label:entailment_judgment",)),
@@ -48,15 +49,13 @@ SETS = {
     "conll2000, chunks": Set("tagging", *CHUNKS, flags=("--columns=word:0,tag:2",)),
     "conll2000, parts of speech": Set("tagging", *CHUNKS, flags=("--columns=word:0,tag:1",)),
     "squad2": Set(
-        "qa", *SQUAD, flags=("--config.fit.epochs=2",), also=("other articles", "squad2/test_other_articles.json")
+        "qa", *SQUAD, flags=("--config.fit.epochs=5",), also=("other articles", "squad2/test_other_articles.json")
     ),
     "covidqa_long": Set("qa", "covidqa_long/train.json.xz", test="covidqa_long/test.json.xz"),
     "squad2, paragraphs": Set(
-        "similarity", "made/paragraphs/train.jsonl", "made/paragraphs/dev.jsonl", search=PARAGRAPHS
+        *("similarity", "made/paragraphs/train.jsonl", "made/paragraphs/dev.jsonl"), flags=OWN_LENGTH, search=PARAGRAPHS
     ),
-    "cranfield, as it is": Set(  # 256 tokens: what MiniLM says of itself
-        "similarity", "sts/train.tsv", flags=("--config.text.max_length=256",), search=CRANFIELD, fit=False
-    ),
+    "cranfield, as it is": Set("similarity", "sts/train.tsv", flags=OWN_LENGTH, search=CRANFIELD, fit=False),
     "hoc": Set("multilabel", *HALLMARKS, flags=("--config.fit.epochs=10", "--config.task.class_weights=balanced")),
     "movie_reviews": Set("classification", *REVIEWS, flags=("--long=windows",)),
 }
