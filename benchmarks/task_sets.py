@@ -32,10 +32,10 @@ CRANFIELD = ("cranfield/corpus.jsonl.xz", "cranfield/queries.jsonl", "cranfield/
 OWN_LENGTH = ("--config.text.max_length=256",)  # what MiniLM says of itself
 PAIRS = "text:sentence_A,text2:sentence_B,id:pair_ID"
 SETS = {
-    "sick, classes": Set("classification", *SICK, flags=(f"--columns={PAIRS},label:entailment_judgment",)),
-    "sick, relatedness": Set("regression", *SICK, flags=(f"--columns={PAIRS},label:relatedness_score",)),
+    "sick classes": Set("classification", *SICK, flags=(f"--columns={PAIRS},label:entailment_judgment",)),
+    "sick relatedness": Set("regression", *SICK, flags=(f"--columns={PAIRS},label:relatedness_score",)),
     "sts": Set("regression", *STS),
-    "sts, vectors": Set("similarity", *STS),
+    "sts vectors": Set("similarity", *STS),
     "cola": Set(
         *("classification", "cola/train.tsv", "cola/dev_in_domain.tsv", "cola/dev_out_of_domain.tsv"),
         flags=("--columns=text:3,label:1",),
@@ -46,16 +46,16 @@ SETS = {
         *("tagging", "wikigold/train.txt", "wikigold/dev.txt", "wikigold/test.txt"), flags=("--config.fit.epochs=10",)
     ),
     "ncbi_disease": Set("tagging", "ncbi_disease/train.tsv", "ncbi_disease/dev.tsv", "ncbi_disease/test.tsv"),
-    "conll2000, chunks": Set("tagging", *CHUNKS, flags=("--columns=word:0,tag:2",)),
-    "conll2000, parts of speech": Set("tagging", *CHUNKS, flags=("--columns=word:0,tag:1",)),
+    "conll2000 chunks": Set("tagging", *CHUNKS, flags=("--columns=word:0,tag:2",)),
+    "conll2000 parts of speech": Set("tagging", *CHUNKS, flags=("--columns=word:0,tag:1",)),
     "squad2": Set(
         "qa", *SQUAD, flags=("--config.fit.epochs=5",), also=("other articles", "squad2/test_other_articles.json")
     ),
     "covidqa_long": Set("qa", "covidqa_long/train.json.xz", test="covidqa_long/test.json.xz"),
-    "squad2, paragraphs": Set(
+    "squad2 paragraphs": Set(
         *("similarity", "made/paragraphs/train.jsonl", "made/paragraphs/dev.jsonl"), flags=OWN_LENGTH, search=PARAGRAPHS
     ),
-    "cranfield, as it is": Set("similarity", "sts/train.tsv", flags=OWN_LENGTH, search=CRANFIELD, fit=False),
+    "cranfield as it is": Set("similarity", "sts/train.tsv", flags=OWN_LENGTH, search=CRANFIELD, fit=False),
     "hoc": Set("multilabel", *HALLMARKS, flags=("--config.fit.epochs=10", "--config.task.class_weights=balanced")),
     "movie_reviews": Set("classification", *REVIEWS, flags=("--long=windows",)),
 }

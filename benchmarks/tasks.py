@@ -48,7 +48,7 @@ def main() -> None:
 
 def also_named(name: str, of: Set) -> str:
     """The row of a set's further test file."""
-    return f"{name}, {of.also[0]}"
+    return f"{name} {of.also[0]}"
 
 
 def run_once(name: str, side: str, seed: int, arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from task_sets import SETS
 
-TUNED_ON = ("ncbi_disease", "sick, relatedness")
+TUNED_ON = ("ncbi_disease", "sick relatedness")
 
 
 def tune(workdir: Path, data: Path) -> dict[str, float]:
