@@ -4,7 +4,10 @@ import errno
 import inspect
 import logging as python_logging
 import math
+import os
 import re
+import select
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -97,11 +100,14 @@ def _guarded(
             if output is not None and output.value is not None:
                 check_place(output.value, output.name)
             main(argv)
+            sys.stdout.flush()
     except UserError as error:
         _fail(str(error), status=1)
     except KeyboardInterrupt:  # of a training that was asked to stop, and did so in order
         _fail(ctrl_c.LINE, status=ctrl_c.CODE)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            sys.exit(128 + signal.SIGPIPE)  # as a shell has it of any program
         logging.debug("The traceback of what follows, which --verbosity=1 shows", exc_info=error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             place = f"--{output.name}={output.value}" if output is not None else error.filename
@@ -109,6 +115,16 @@ def _guarded(
         if line := explained(error) or refusal(error):
             _fail(line, status=1)
         raise
+
+
+def _reader_is_gone() -> bool:
+    """Whether who read this process's output has ended, as in `... | head`; what is left of it is thrown away then."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # errors are always told
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _fail(message: str, status: int) -> None:

@@ -1,5 +1,7 @@
 """How a verb starts and fails, in processes of its own: one line that names the flag and the remedy, no traceback."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +44,11 @@ def main(argv):
         raise OSError(errno.EACCES, "Permission denied", "/a/file")
     if _TROUBLE.value == "tensorstore":
         raise ValueError("PERMISSION_DENIED: Failed to open: \\"/a/b\\": Permission denied [os_error_code='13']")
+    if _TROUBLE.value == "many lines":
+        for number in range(100_000):
+            print(number)
+    if _TROUBLE.value == "connection":
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
     if _TROUBLE.value == "bug":
         raise OSError(errno.EACCES, "Permission denied")
     print(config.phases[0].steps, config.optimizer.learning_rate, config.train.check_nans, config.scale)
@@ -56,9 +63,9 @@ def run(tmp_path_factory):
     script = tmp_path_factory.mktemp("verb") / "verb.py"
     script.write_text(VERB)
 
-    def run(*flags):
+    def run(*flags, **how):
         command = [sys.executable, script, *flags]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        return subprocess.run(command, cwd=ROOT, **({"capture_output": True, "text": True} | how))
 
     return run
 
@@ -182,6 +189,23 @@ def test_a_bug_keeps_its_traceback(run):
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize("trouble", ["many lines", "none"])
+def test_whose_output_nobody_reads_any_more_ends_without_a_word(run, trouble):
+    read, write = os.pipe()
+    os.close(read)
+    how = {"capture_output": False, "stdout": write, "stderr": subprocess.PIPE}
+    done = run(TINY, "--workdir=w", f"--trouble={trouble}", **how)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_connection_that_breaks_is_no_reader_that_went(run):
+    done = run(TINY, "--workdir=w", "--trouble=connection")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "BrokenPipeError" in done.stderr
 
 
 def test_pretraining_starts_so(tmp_path):
