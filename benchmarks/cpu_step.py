@@ -26,7 +26,7 @@ SETTINGS = {
     "BERT-base, 8 x 128": Setting(layers=12, hidden=768, heads=12, rows=8, length=128, predictions=20),
     "4 layers of 256, 32 x 128": Setting(layers=4, hidden=256, heads=4, rows=32, length=128, predictions=20),
 }
-# Huge pages, as launch/pretrain.sh has them. Torch is measured with them and without, as people start it.
+# Huge pages, as verbs have them. Torch is measured with them and without, as people start it.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "JAX_PLATFORMS": "cpu"}
 MOST_LOAD = 0.3  # of the host before a start
 
