@@ -19,14 +19,13 @@ command again goes on, and the table has all runs of that computation.
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kept_runs import keep, read_kept
 from results import write_table
 from tuned_scores import TUNED_ON, tune, tuned
+from verb import verb
 
 from bert_jax.config import DistillationConfig, ModelConfig
 from bert_jax.objectives.distillation import DistillationObjective
@@ -109,13 +108,6 @@ def run_once(name: str, seed: int, arguments: argparse.Namespace) -> None:
         keep("families", {key: found})
         if arguments.tasks:
             keep("families", {key: found | {"tuned": tune(work / f"{name}-{seed}", Path(arguments.tasks))}})
-
-
-def verb(name: str, *flags: str) -> str:
-    """What a verb prints."""
-    command = [sys.executable, "-m", f"bert_jax.{name}", *flags]
-    print(*command, file=sys.stderr, flush=True)
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def records_of(family: Family, text: str, work: Path) -> Path:

@@ -16,8 +16,6 @@ recipes.json and recipes.svg, of all runs that are kept in recipes_runs.json.
 import argparse
 import itertools
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +24,7 @@ from kept_runs import keep, read_kept
 from recipe_settings import LENGTH, PAIRS, PREDICTIONS, RECIPES, SHARED, SIZES, STEPS, VOCABULARY
 from results import write_table
 from tuned_scores import TUNED_ON, spread, tune, tuned
+from verb import verb
 
 from bert_jax.reporting.course import points
 from bert_jax.reporting.run_history import read_run
@@ -72,13 +71,6 @@ def run_once(size: str, name: str, seed: int, arguments: argparse.Namespace, wor
         keep("recipes", {key: found})
         if arguments.tasks:
             keep("recipes", {key: found | {"tuned": tune(workdir, Path(arguments.tasks))}})
-
-
-def verb(name: str, *flags: str) -> None:
-    """Run a verb."""
-    command = [sys.executable, "-m", f"bert_jax.{name}", *flags]
-    print(*command, file=sys.stderr, flush=True)
-    subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.DEVNULL)
 
 
 def records_of(flags: Sequence[str], text: str, work: Path) -> Path:

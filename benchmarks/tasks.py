@@ -18,6 +18,7 @@ from pathlib import Path
 from kept_runs import keep, read_kept
 from results import write_table
 from task_sets import SETS, Set, make, place
+from verb import verb
 
 from bert_jax.config import TaskConfig
 from bert_jax.tasks.task_files import read_all, read_files
@@ -94,12 +95,6 @@ def ours(name: str, seed: int, arguments: argparse.Namespace, directory: Path) -
         test = json.loads(verb("evaluate", f"--workdir={workdir}", f"--input={file}"))
         rows[also_named(name, of)] = judged(wanted, test, floors_of(of, file, arguments))
     return rows
-
-
-def verb(name: str, *flags: str) -> str:
-    """What a verb prints."""
-    command = [sys.executable, "-m", f"bert_jax.{name}", *flags]
-    return subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def floors_of(of: Set, file: str, arguments: argparse.Namespace) -> dict[str, dict]:

@@ -2,13 +2,12 @@
 
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from task_sets import SETS
+from verb import verb
 
 TUNED_ON = ("ncbi_disease", "sick relatedness")
 
@@ -22,9 +21,7 @@ def tune(workdir: Path, data: Path) -> dict[str, float]:
         splits = [f"--train={data}/{of.train}", f"--dev={data}/{of.dev}", f"--test={data}/{of.test}"]
         with tempfile.TemporaryDirectory() as place:
             flags = f"--task={of.task}", f"--init_from={workdir}", f"--workdir={place}/run", *splits, *of.flags
-            command = [sys.executable, "-m", "bert_jax.finetune", *flags]
-            print(*command, file=sys.stderr, flush=True)
-            subprocess.run(command, cwd=Path(__file__).parent.parent, check=True, stdout=subprocess.DEVNULL)
+            verb("finetune", *flags)
             found = json.loads(Path(place, "run", "scores.json").read_text())
         scores[name] = found["test"][found["headline"]]["mean"]
         kept.write_text(json.dumps(scores))
