@@ -3,12 +3,12 @@
     .venv/bin/python benchmarks/families.py --text=FILES [--teraflop=190] [--seeds=1] [--only=BERT,ALBERT]
         [--tasks=DIR] [--work=DIR]
 
-FILES are as build_vocab's --input. Each family has its own kind of vocabulary
-(8,000 tokens), records, masks and pairs, and the model's fields of its own config; layers (4 of 256), batch (32 of 128
-tokens), rate and clipping are the same for all, since the papers' are for other sizes. Each is trained for as many
-steps as --teraflop are enough for, by the FLOPs that its MFU is counted with: DistilBERT has half of the layers and
-learns from this BERT, whose forward passes count too. A loss is of a token, so it compares with its unigram floor, and
-between families only where vocabularies are the same (BERT, DistilBERT).
+FILES are as build_vocab's --input. Each family has its own kind of vocabulary (8,000 tokens), records, masks and pairs,
+and the model's fields of its own config; layers (4 of 256), batch (32 of 128 tokens), first weights (.04 for .02), rate
+and clipping are the same for all, since the papers' are for other sizes. Each is trained for as many steps as
+--teraflop are enough for, by the FLOPs that its MFU is counted with: DistilBERT has half of the layers and learns from
+this BERT, whose forward passes count too. A loss is of a token, so it compares with its unigram floor, and between
+families only where vocabularies are the same (BERT, DistilBERT).
 
 With --tasks, a folder with the sets of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
 
@@ -158,6 +158,7 @@ def trained(name: str, seed: int, arguments: argparse.Namespace, work: Path) -> 
 def fields_of(family: Family) -> dict[str, Any]:
     """Of the model, beside those of configs/tiny.py."""
     size = {"hidden_size": 256, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "intermediate_size": 1024}
+    size["initializer_range"] = 0.04
     return size | {"max_position_embeddings": LENGTH} | family.model
 
 

@@ -22,12 +22,13 @@ and from fresh weights 3.69.
 The settings. Loss: 5 x 4 x the divergence at temperature 2, a mean over all tokens, + 2 x masked words + 1 - cosine of
 the last hidden states; the student begins as layers 0, 2, 4, 7, 9 and 11 of its teacher. AdamW, 5e-4 after 5 % of
 warm-up, then linear, .98, no decay, clipped at 5; 3 epochs of 3.3 billion words in batches of about 2,000 sequences
-(the authors' script, 5 x 50 on each of 8 GPUs; the paper: up to 4,000). Masks are drawn anew each time.
+(the authors' script, 5 x 50 on each of 8 GPUs; the paper: up to 4,000). Masks are drawn anew each time, rare words
+more often (in proportion to count^-0.7; the records are counted once, at the first start). The table of positions stays
+as it begins.
 
-What is not the original: words are masked alike, in each sequence 15 % of them; the authors draw 15 % of a batch's,
-rare words more often (in proportion to count^-0.7). Sequences are whole sentences up to 512 tokens; the authors' are
-one text each, cut. The positions are trained, not frozen as the teacher's, and begin with the teacher's first token
-type added, which the authors leave out. Products and activations are bfloat16, the teacher's too.
+What is not the original: 15 % of each sequence's words are masked, where the authors mask 15 % of a batch's. Sequences
+are whole sentences up to 512 tokens; the authors' are one text each, cut. The positions begin with the teacher's first
+token type added, which the authors leave out. Products and activations are bfloat16, the teacher's too.
 """
 
 from bert_jax.config import (
@@ -47,7 +48,7 @@ def get_config() -> Config:
     return Config(
         model=distilbert_base(),
         phases=(PhaseConfig(steps=12_000, global_batch_size=2048, max_seq_length=512),),
-        data=DataConfig(records="records/{max_seq_length}", masking="bert"),
+        data=DataConfig(records="records/{max_seq_length}", masking="distilbert"),
         optimizer=OptimizerConfig(
             learning_rate=5e-4,
             warmup_steps=600,
@@ -60,5 +61,5 @@ def get_config() -> Config:
         train=TrainConfig(dtype="bfloat16", log_every_steps=100, checkpoint_every_steps=500),
         evaluation=EvaluationConfig(every_steps=1000, max_batches=10),
         teacher="bert-base-uncased",
-        distillation=DistillationConfig(init_layers="0,2,4,7,9,11"),
+        distillation=DistillationConfig(init_layers="0,2,4,7,9,11", freeze_positions=True),
     )

@@ -1,8 +1,10 @@
+import dataclasses
 import importlib.util
 import json
 import math
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -220,6 +222,20 @@ def test_layers_that_are_not_berts_have_their_memory_and_their_work(plan, small,
     assert phase["model_flops"] == 64 * PretrainingObjective(config).flops_per_row(128, 20)
     assert sum(phase["product_flops"].values()) == pytest.approx(phase["model_flops"], rel=0.05)
     assert phase["seconds_by_part"]["attention"] > 0
+
+
+def test_what_shared_layers_save_is_told(plan, tmp_path):
+    config = ROOT / "tests" / "configs" / "albert.py"
+    model = runpy.run_path(str(config))["get_config"]().model
+    apart = dataclasses.replace(model, vocab_size=200, num_hidden_groups=0).parameters
+    flags = ("--config.data.records=none", "--vocab_size=200", "--topology=cpu:1", f"--json={tmp_path}/plan.json")
+    done = plan(f"--config={config}", *flags)
+    assert done.returncode == 0, done.stderr
+    (phase,) = json.loads((tmp_path / "plan.json").read_text())["plans"][0]["phases"]
+    shared = phase["memory_bytes"]["parameters"] // 4
+    assert f"3 layers with the weights of 1: {shared:,} parameters, where layers of their own" in done.stdout
+    assert f"would make {apart:,}; parameters, optimizer state" in done.stdout
+    assert f"are {shared / apart:.0%} of theirs" in done.stdout
 
 
 @pytest.mark.slow

@@ -26,9 +26,9 @@ class DataConfig:
     cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
     pairs: Pairs = "nsp"  # whatever is given here, it becomes what records.json says (build_records --pairs)
     packing: bool = False  # several sequences in a row, so that few of its places are padding; see data/packing.py
-    # whose masks: those in the records, or others in each epoch, by fairseq's rule or the original BERT's; see
-    # data/dynamic_masks.py
-    masking: Literal["static", "roberta", "bert"] = "static"
+    # whose masks: those in the records, or others in each epoch, by fairseq's rule, the original BERT's or DistilBERT's
+    # authors' (rare tokens more often); see data/dynamic_masks.py
+    masking: Literal["static", "roberta", "bert", "distilbert"] = "static"
     # of such masks, for records have their own: the share of a sequence's tokens,
     masked_lm_prob: Annotated[float, Meta(gt=0, le=1)] = 0.15
     random_share: Part = 0.1  # of the masked tokens those that become any token,
@@ -46,5 +46,5 @@ class DataConfig:
         require(self.masking == "bert" or not self.whole_word_mask, f"{source}whole_word_mask", True, remedy)
         for name in ("masked_lm_prob", "random_share", "kept_share"):
             value, default = getattr(self, name), getattr(DataConfig, name)
-            remedy = "the records' masks have shares of their own; give masking=roberta or bert too, or leave this out"
+            remedy = "the records' masks have shares of their own; give data.masking too, or leave this out"
             require(self.masking != "static" or value == default, f"{source}{name}", value, remedy)

@@ -29,6 +29,7 @@ class DistillationConfig:
     cosine_layers: str = "last"
     init_layers: str = ""  # the teacher's layers that the student's begin as, say 0,2,4,7,9,11; "": fresh ones
     init_transform: bool = False  # the masked-LM head's dense layer begins as the teacher's too
+    freeze_positions: bool = False  # the table of positions stays as it begins, with init_layers: the teacher's
 
     def layer_pairs(self, student: int, teacher: int, source: str = "--config.distillation.") -> list[tuple[int, int]]:
         """Of models with as many layers, the pairs whose hidden states are compared: (student's, teacher's).

@@ -18,7 +18,7 @@ from bert_jax.config.distillation import DistillationConfig
 from bert_jax.model.distillation import DistillationOutputs, WordLogits, distillation_model
 from bert_jax.model.embeddings import tied_logits
 from bert_jax.model.flops import encoder_flops, masked_lm_flops, next_sentence_flops
-from bert_jax.model.functional import Model, Params
+from bert_jax.model.functional import Model, Params, Path, without_gradient
 from bert_jax.objectives.divergence import kl_divergence
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.objective import Batch, Sums
@@ -47,7 +47,8 @@ class DistillationObjective:
 
     def model(self, dtype: str = "float32", remat: str = "none", by_sequence: bool = False) -> Model:
         """The student; its parameters are those of pretraining."""
-        return distillation_model(self.config, dtype, remat, by_sequence)
+        model = distillation_model(self.config, dtype, remat, by_sequence)
+        return without_gradient(model, is_position) if self.settings.freeze_positions else model
 
     def teacher_model(self, dtype: str = "float32", by_sequence: bool = False) -> Model:
         """The teacher's encoder and masked-LM head, which is all that is read of it."""
@@ -143,6 +144,11 @@ class DistillationObjective:
             for of_student, of_teacher in self._pairs
         ]
         return (sum(distances, jnp.zeros(())) / len(distances) * token_weights(batch)).sum()
+
+
+def is_position(path: Path) -> bool:
+    """Whether a parameter is the table of positions."""
+    return "position" in path
 
 
 def token_weights(batch: Batch) -> jax.Array:

@@ -1,7 +1,9 @@
 """Plans as text for people."""
 
+import dataclasses
 import math
 
+from bert_jax.config import ModelConfig
 from bert_jax.planning.estimate import Collective
 from bert_jax.planning.phases import PhasePlan
 from bert_jax.planning.run_plan import RunPlan
@@ -19,7 +21,7 @@ NOT_MODELLED = (
 
 def run_table(plan: RunPlan) -> str:
     """Everything about a run on one topology."""
-    lines = [_machine(plan.topology), ""]
+    lines = [_machine(plan.topology), *_sharing_lines(plan.phases[0].request.config.model), ""]
     for phase in plan.phases:
         lines += [*_phase_lines(phase), ""]
     lines.append(f"whole run: {_total(plan)}")
@@ -46,6 +48,18 @@ def _machine(topology: Topology) -> str:
         return f"{topology.name}: {topology.devices} device(s) of this host's CPU"
     memory = f"{topology.core_memory / GIB:.1f} GiB each"
     return f"{topology.name}: {topology.chips} chip(s), {topology.devices} device(s) of {memory}"
+
+
+def _sharing_lines(model: ModelConfig) -> list[str]:
+    """What layers that share their weights save; nothing of others."""
+    if model.distinct_layers == model.num_hidden_layers:
+        return []
+    apart = dataclasses.replace(model, num_hidden_groups=0).parameters
+    weights = f"{model.num_hidden_layers} layers with the weights of {model.distinct_layers}"
+    return [
+        f"{weights}: {model.parameters:,} parameters, where layers of their own would make {apart:,}; "
+        f"parameters, optimizer state and summed gradients are {model.parameters / apart:.0%} of theirs"
+    ]
 
 
 def _phase_lines(plan: PhasePlan) -> list[str]:

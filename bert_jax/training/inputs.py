@@ -20,7 +20,7 @@ from bert_jax.objectives.objective import Batch
 from bert_jax.parallel.first_process import told_by_first
 from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.open_records import manifest_for_all, open_split, records_directory
+from bert_jax.training.open_records import counts_for_all, manifest_for_all, open_split, records_directory
 from bert_jax.training.record_checks import check_evaluated, check_length, check_segments
 
 _CHECKED = 16  # records of each split, before the run
@@ -188,7 +188,8 @@ def dynamic_masks(
     """What draws the masks of the records in `directory`; without a seed, those of evaluations. None: theirs stay."""
     if data.masking == "static":
         return None
-    return DynamicMasks(data, load_tokenizer(directory / "tokenizer"), manifest.max_seq_length, seed)
+    counts = counts_for_all(directory, manifest, data) if data.masking == "distilbert" else None
+    return DynamicMasks(data, load_tokenizer(directory / "tokenizer"), manifest.max_seq_length, seed, counts)
 
 
 def sizes_of(source: RecordSource, masks: DynamicMasks | None) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Fine-tuning's choices of what is trained how fast: layer-wise rates, frozen lower layers, fresh upper ones."""
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,7 @@ import jax
 import numpy as np
 import optax
 
-from bert_jax.model.functional import Model, Params, Path, path_of
+from bert_jax.model.functional import Model, Params, Path, path_of, without_gradient
 
 
 def depth(path: Path, layers: int) -> int:
@@ -40,14 +39,7 @@ def scale_by_rates(multipliers: Params) -> optax.GradientTransformation:
 
 def freeze(model: Model, layers: int, frozen: int) -> Model:
     """The model whose parameters up to depth `frozen` get no gradient, which is not computed then."""
-
-    def module(params: Params) -> Any:
-        return model.module(jax.tree_util.tree_map_with_path(stopped, params))
-
-    def stopped(entries: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-        return jax.lax.stop_gradient(leaf) if depth(path_of(entries), layers) <= frozen else leaf
-
-    return dataclasses.replace(model, module=module)
+    return without_gradient(model, lambda path: depth(path, layers) <= frozen)
 
 
 def without_fresh(arrays: Mapping[str, np.ndarray], layers: int, fresh: int) -> dict[str, np.ndarray]:

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import numpy as np
 from etils import epath
+from numpy.typing import NDArray
 
 from bert_jax.config import DataConfig, PhaseConfig
 from bert_jax.data.manifest import Manifest, manifest_of, read_manifest
 from bert_jax.data.open_shards import Seen
 from bert_jax.data.shard_cache import shard_cache
 from bert_jax.data.source import RecordSource
+from bert_jax.data.token_counts import token_counts
 from bert_jax.parallel.first_process import share_before, told_by_first
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.paths import check_readable
@@ -36,3 +39,13 @@ def open_split(directory: epath.Path, manifest: Manifest, split: str, data: Data
         return RecordSource(directory, split, data.skip_corrupt, cache, manifest, seen, share_before())
 
     return told_by_first(opened, lambda source: source.seen, opened)
+
+
+def counts_for_all(directory: epath.Path, manifest: Manifest, data: DataConfig) -> NDArray[np.int64]:
+    """How often each token occurs in the records that are trained on, int64 [vocab]; raises as RecordSource does."""
+    split = "train" if "train" in manifest.splits else next(iter(manifest.splits))
+
+    def counted() -> list[int]:
+        return token_counts(RecordSource(directory, split, data.skip_corrupt, manifest=manifest)).tolist()
+
+    return np.array(told_by_first(counted), np.int64)

@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 
 from bert_jax.config import Config, ModelConfig
 from bert_jax.config.going_on import decays_after
-from bert_jax.model.functional import Params
-from bert_jax.objectives.distillation import DistillationObjective
+from bert_jax.model.functional import Params, path_of
+from bert_jax.objectives.distillation import DistillationObjective, is_position
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import check_heads, make_mesh
 from bert_jax.parallel.peak import peak_flops
@@ -161,7 +161,13 @@ def pretraining_program(config: Config, mesh: Mesh, teacher: ModelConfig | None 
     check_heads(mesh, config.model.num_attention_heads)
     objective = pretraining_objective(config, teacher)
     frozen = (_teacher_model(objective, config, mesh),) if isinstance(objective, DistillationObjective) else ()
-    return make_program(objective, config.train, config.optimizer, config.phases, mesh, frozen=frozen)
+    by_each = _still_positions if frozen and config.distillation.freeze_positions else None
+    return make_program(objective, config.train, config.optimizer, config.phases, mesh, by_each, frozen)
+
+
+def _still_positions(params: Params) -> Params:
+    """What learning rates are multiplied by: without a gradient, weight decay would still change the table."""
+    return jax.tree_util.tree_map_with_path(lambda entries, _: 0.0 if is_position(path_of(entries)) else 1.0, params)
 
 
 def _teacher_model(objective: DistillationObjective, config: Config, mesh: Mesh) -> FrozenModel:

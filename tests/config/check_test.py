@@ -138,7 +138,13 @@ def test_what_is_no_number_is_of_its_type_or_refused_in_one_line(name):
         takes = isinstance(value, str) if kind is str else kind is bool and value is True
         if name == "profile.steps":
             takes = value in ("", "32")
-        alone = ("init_moments", "model.left_to_right", "data.whole_word_mask", "distillation.init_transform")
+        alone = (
+            "init_moments",
+            "model.left_to_right",
+            "data.whole_word_mask",
+            "distillation.init_transform",
+            "distillation.freeze_positions",
+        )
         if name in alone:
             takes = False
         if name == "distillation.init_layers":  # without a teacher

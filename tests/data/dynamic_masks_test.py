@@ -12,10 +12,12 @@ import pytest
 
 from bert_jax.config import DataConfig
 from bert_jax.data.batches import evaluation_batches, training_batches
-from bert_jax.data.dynamic_masks import RANDOM, DynamicMasks, _keys, _Row, fate, number_of_masks, put_masks
+from bert_jax.data.dynamic_masks import DynamicMasks
+from bert_jax.data.mask_draws import RANDOM, Rows, fate, number_of_masks, put_masks
 from bert_jax.data.mersenne_twister import seeded, state_of
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.packing import choose_packing, packed_batches
+from bert_jax.data.split_mix import keys as keys_of
 from bert_jax.errors import UserError
 
 VOCAB, MASK, LENGTH = 1000, 999, 64
@@ -45,7 +47,7 @@ def test_masks_are_fairseqs_for_fairseqs_draws():
         fates = np.full(length, -1, np.int8)
         fates[chosen] = [fate(first[place], second[place], 0.1, 0.1) for place in chosen]
         others = rng.choice(VOCAB, np.count_nonzero(fates == RANDOM), p=weights).astype(np.int32)
-        row = _Row(np.array(item, np.int32), *(np.zeros(length, dtype) for dtype in (np.int32, np.int32, np.float32)))
+        row = Rows(np.array(item, np.int32), *(np.zeros(length, dtype) for dtype in (np.int32, np.int32, np.float32)))
         put_masks(row, fates, others, MASK)
         target = np.full(length, 1)
         target[row.positions[: len(chosen)]] = row.labels[: len(chosen)]
@@ -97,9 +99,16 @@ def put_back(batch):
     return ids
 
 
+COUNTS = np.random.default_rng(5).integers(0, 10_000, VOCAB)
+
+
+def masks_by(rule, **how):
+    return DynamicMasks(DataConfig(masking=rule), tokenizer_of(), LENGTH, counts=COUNTS, **how)
+
+
 def drawn(data, rows=4000, epoch=0, seed=3, **like):
     batch, whole = batch_of(rows)
-    masks = DynamicMasks(data, tokenizer_of(**like), LENGTH, seed)
+    masks = DynamicMasks(data, tokenizer_of(**like), LENGTH, seed, COUNTS)
     return masks(batch, np.arange(rows), np.full(rows, epoch)), whole
 
 
@@ -159,7 +168,7 @@ def test_robertas_rule_in_numbers(data, like):
 def test_berts_rule_has_the_draws_of_the_original(plain, whole_words):
     data = DataConfig(masking="bert", whole_word_mask=whole_words)
     batch, whole = drawn(data, rows=300, epoch=5)
-    tokenizer, keys = tokenizer_of(), _keys(np.uint64(3), np.full(300, 5, np.uint64), np.arange(300, dtype=np.uint64))
+    tokenizer, keys = tokenizer_of(), keys_of(np.uint64(3), np.full(300, 5, np.uint64), np.arange(300, dtype=np.uint64))
     options = RecordOptions(LENGTH, LENGTH, whole_word_mask=whole_words)
     for row, key in enumerate(keys.tolist()):
         tokens = whole[row, : batch["input_mask"][row].sum()].tolist()
@@ -181,16 +190,49 @@ def test_shares_of_berts_rule(random_share, kept_share):
     assert not np.isin(labels, [0, 2]).any()  # neither [CLS] nor [SEP]
 
 
+def test_distilberts_rule_in_numbers():
+    batch, whole = drawn(DataConfig(masking="distilbert", masked_lm_prob=0.2))
+    tokens, chosen = batch["input_mask"].sum(1), chosen_of(batch)
+    np.testing.assert_array_equal(put_back(batch), whole)
+    np.testing.assert_array_equal(batch["input_ids"][~chosen], whole[~chosen])
+    may_be = (batch["input_mask"] > 0) & ~np.isin(whole, [0, 1, 2, 3, MASK])
+    assert not (chosen & ~may_be).any()
+    np.testing.assert_array_equal(chosen.sum(1), np.minimum(np.ceil(0.2 * tokens), may_be.sum(1)))
+    seen, labels = batch["input_ids"][chosen], whole[chosen]
+    near((seen == MASK).sum(), len(seen), 0.8 + 0.1 / VOCAB)
+    near((seen == labels).sum(), len(seen), 0.1 + 0.1 / VOCAB)
+    others = seen[(seen != MASK) & (seen != labels)]
+    assert np.isin([0, 1, 2, 3], others).any()  # special ones too
+    assert others.mean() == pytest.approx(VOCAB / 2, rel=0.1)
+
+
+def test_distilbert_draws_what_the_authors_multinomial_draws():
+    """How often each place of one row is chosen, beside torch.multinomial without replacement, as they call it."""
+    torch = pytest.importorskip("torch")
+    rows, (batch, whole) = 20_000, batch_of(4)
+    row = {name: np.repeat(values[:1], rows, 0) for name, values in batch.items()}
+    often = chosen_of(masks_by("distilbert", seed=1)(row, np.zeros(rows, int), np.arange(rows))).mean(0)
+    chances = np.maximum(COUNTS, 1.0) ** -0.7
+    chances[[0, 1, 2, 3, MASK]] = 0.0
+    number = math.ceil(0.15 * LENGTH)
+    torch.manual_seed(0)
+    theirs = torch.multinomial(torch.from_numpy(chances[whole[0]]).expand(rows, -1), number, replacement=False)
+    expected = np.bincount(theirs.numpy().ravel(), minlength=LENGTH) / rows
+    assert expected.max() > 3 * expected[expected > 0].min()  # or there would be nothing to see
+    deviation = np.sqrt(2 * expected * (1 - expected) / rows)
+    assert (np.abs(often - expected) < 5 * deviation + 2 / rows).all()
+
+
 def test_keys_are_a_hash_that_runs_were_started_with():
     """If this fails, no run that was begun before resumes with the masks that it would have had."""
     seed, ids = np.uint64(7), np.array([0, 1, 2], np.uint64)
-    assert _keys(seed, ids, ids).tolist() == [
+    assert keys_of(seed, ids, ids).tolist() == [
         11241344834629033336,
         11520615833535454824,
         13267515497689588758,
     ]
     epochs, records = (part.ravel() for part in np.meshgrid(np.arange(20), np.arange(10_000)))
-    keys = [_keys(np.uint64(seed), epochs.astype(np.uint64), records.astype(np.uint64)) for seed in (0, 1)]
+    keys = [keys_of(np.uint64(seed), epochs.astype(np.uint64), records.astype(np.uint64)) for seed in (0, 1)]
     assert len(set(np.concatenate(keys).tolist())) == 400_000
     bits = np.unpackbits(keys[0].view(np.uint8)).reshape(-1, 64).mean(0)
     assert np.abs(bits - 0.5).max() < 5 * 0.5 / math.sqrt(200_000)
@@ -243,11 +285,11 @@ def sequences(batches):
                 )
 
 
-@pytest.mark.parametrize("rule", ["roberta", "bert"])
+@pytest.mark.parametrize("rule", ["roberta", "bert", "distilbert"])
 def test_masks_depend_on_seed_epoch_and_record_alone(rule):
     """Whatever the batch, the rows of this host, the step where a run goes on, and whether rows are packed."""
     source = Source(40)
-    masks = DynamicMasks(DataConfig(masking=rule), tokenizer_of(), LENGTH, seed=9)
+    masks = masks_by(rule, seed=9)
     how = {"seed": 9, "transform": masks}
     whole = training_batches(source, global_batch_size=40, rows=range(40), first_step=0, last_step=3, **how)
     expected = by_record(sequences(whole))
@@ -302,11 +344,11 @@ def test_evaluations_have_the_same_masks_in_every_run():
 
 
 def test_a_record_without_tokens_has_no_masks():
-    for rule in ("roberta", "bert"):
+    for rule in ("roberta", "bert", "distilbert"):
         batch, _ = batch_of(4)
         for values in batch.values():
             values[2] = 0
-        found = DynamicMasks(DataConfig(masking=rule), tokenizer_of(), LENGTH)(batch, np.arange(4), np.zeros(4, int))
+        found = masks_by(rule)(batch, np.arange(4), np.zeros(4, int))
         assert not any(values[2].any() for values in found.values())
         assert found["masked_lm_weights"].sum(1).astype(bool).tolist() == [True, True, False, True]
 
@@ -325,7 +367,7 @@ def test_shares_at_the_ends(share):
         ({"masking": "roberta", "random_share": 0.6, "kept_share": 0.5}, "random_share=0.6 .* with kept_share it must"),
         ({"masking": "roberta", "whole_word_mask": True}, "data.whole_word_mask=True .*give masking=bert too"),
         ({"kept_share": 0.2}, "data.kept_share=0.2 cannot be used; the records' masks have shares of their own"),
-        ({"masked_lm_prob": 0.2}, "data.masked_lm_prob=0.2 .* give masking=roberta or bert too, or leave this out"),
+        ({"masked_lm_prob": 0.2}, "data.masked_lm_prob=0.2 .* give data.masking too, or leave this out"),
     ],
 )
 def test_settings_that_do_not_go_together(settings, message):

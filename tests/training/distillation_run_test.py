@@ -138,6 +138,24 @@ def test_it_is_evaluated_without_its_teacher(household):
     assert scores["masked_lm_loss"] == pytest.approx(household.last_validation("student")["masked_lm_loss"], rel=0.05)
 
 
+def test_the_authors_masks_and_positions(household, tmp_path):
+    """Rare words more often, a table of positions that stays: the teacher's, with its first token type."""
+    own = ("--config.data.masking=distilbert", "--config.distillation.freeze_positions=true")
+    household.train(tmp_path / "run", *household.of_teacher(), *BEGINS, *own)
+    assert list((household.directory / "records" / "index").glob("token_counts-*.npy"))
+    table, teachers = (
+        final_state(workdir)["params"]["encoder"]["embeddings"] for workdir in (tmp_path / "run", household.teacher)
+    )
+    expected = teachers["position"]["embedding"] + teachers["token_type"]["embedding"][:1]
+    np.testing.assert_array_equal(table["position"]["embedding"], expected)
+    assert (table["word"]["embedding"] != teachers["word"]["embedding"]).any()
+    scores = json.loads(household.chain.run("evaluate", f"--workdir={tmp_path}/run").stdout)
+    last = read_lines(tmp_path / "run" / "metrics.jsonl")[-1]
+    assert scores["masked_lm_loss"] == pytest.approx(last["masked_lm_loss"], rel=0.05)
+    everywhere = household.last_validation("student")["unigram_loss"]
+    assert scores["unigram_loss"] > everywhere + 0.2  # rarer words than those of the original's masks
+
+
 def test_transformers_fills_in_masks_with_it(household, tmp_path):
     transformers = pytest.importorskip("transformers")
     flags = (f"--workdir={household.directory}/student", "--format=huggingface", f"--output={tmp_path}/hf")

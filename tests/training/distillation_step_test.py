@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.config import Config, MeshConfig, OptimizerConfig, PhaseConfig, TrainConfig
+from bert_jax.config import Config, DistillationConfig, MeshConfig, OptimizerConfig, PhaseConfig, TrainConfig
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.axes import batch_sharding
@@ -37,7 +37,7 @@ def weights(teacher):
 def run_on(model_config, teacher, weights, make_batch):
     """run_on(sizes of the mesh, accumulation_steps) -> the program; in NumPy its last state, and each step's sums."""
 
-    def run(sizes, accumulation_steps=1):
+    def run(sizes, accumulation_steps=1, freeze_positions=False):
         config = Config(
             model=dataclasses.replace(
                 model_config, num_hidden_layers=1, type_vocab_size=0, next_sentence=False, hidden_dropout_prob=0.1
@@ -45,6 +45,7 @@ def run_on(model_config, teacher, weights, make_batch):
             phases=(PhaseConfig(steps=10, global_batch_size=ROWS, max_seq_length=16),),
             optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=0),
             train=TrainConfig(accumulation_steps=accumulation_steps),
+            distillation=DistillationConfig(freeze_positions=freeze_positions),
         )
         mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: math.prod(sizes)])
         program = pretraining_program(config, mesh, teacher).with_frozen_weights(weights)
@@ -77,6 +78,14 @@ def test_eight_devices_are_one(run_on, sizes, accumulation_steps):
     for path, theirs in flatten(expected["params"]).items():
         # See step_test.py: Adam divides by sqrt(v).
         np.testing.assert_allclose(flatten(state["params"])[path], theirs, rtol=0, atol=2e-5, err_msg=path)
+
+
+def test_frozen_positions_stay_to_the_bit_and_nothing_else_does(run_on):
+    program, state, _ = run_on((1, 1, 1), 1, True)
+    begins = init_state(program.model, program.optimizer, program.shardings, seed=0)["params"]
+    now = flatten(state["params"])
+    still = {path for path, array in flatten(begins).items() if np.array_equal(np.asarray(array), now[path])}
+    assert still == {"encoder/embeddings/position/embedding"}  # weight decay is on
 
 
 @pytest.mark.slow

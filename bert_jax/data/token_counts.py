@@ -1,0 +1,56 @@
+"""How often each token occurs in a split of records: what masks that prefer rare tokens are drawn by.
+
+Found once, by reading all records, and kept as index/token_counts-<digest of records.json>.npy, int64 [vocab].
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+from absl import logging
+from etils import epath
+from numpy.typing import NDArray
+
+from bert_jax.data.array_file import read_array, write_array
+from bert_jax.data.dynamic_masks import without_masks
+from bert_jax.data.manifest import Manifest
+from bert_jax.data.open_shards import with_bar
+from bert_jax.data.source import RecordSource
+
+_BATCH = 1000  # records in memory
+
+
+def token_counts(source: RecordSource) -> NDArray[np.int64]:
+    """Of the tokens of all records of `source`, special ones too, without their masks: int64 [vocab].
+
+    Raises:
+      DamagedRecordError: as RecordSource.fetch does.
+    """
+    path = _path(source.directory, source.manifest)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        kept = read_array(path, np.int64)
+        if kept is not None and len(kept) == source.manifest.vocab_size and (kept >= 0).all():
+            return kept
+        logging.warning("%s is damaged and is made anew", path)
+    counts = _counted(source)
+    if not source.skipped:
+        with contextlib.suppress(OSError):  # a directory that is not writable
+            write_array(path, counts)
+    return counts
+
+
+def _counted(source: RecordSource) -> NDArray[np.int64]:
+    logging.info("reading %s once, for how often each token occurs", source.directory)
+    counts = np.zeros(source.manifest.vocab_size, np.int64)
+    for first in with_bar(range(0, len(source), _BATCH), "tokens", -(-len(source) // _BATCH)):
+        batch = source.fetch(range(first, min(first + _BATCH, len(source))))
+        counts += np.bincount(without_masks(batch)[batch["input_mask"] > 0], minlength=len(counts))
+    return counts
+
+
+def _path(directory: epath.Path, manifest: Manifest) -> epath.Path:
+    """Where they are kept: other records, or the same ones made anew of another text, have another name."""
+    content = json.dumps(dataclasses.asdict(manifest), sort_keys=True)
+    return directory / "index" / f"token_counts-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npy"
