@@ -10,12 +10,14 @@ from tasks_torch_model import loss_of, make_model, tensors
 
 from bert_jax.config import FineTuningConfig, ModelConfig
 from bert_jax.config.command_line import check_settings
+from bert_jax.interchange.own_settings import own_settings
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.tasks.batching import TrainingOrder, batches_by_length, choose_lengths, padded_length
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.retrieval import read_documents, read_judgements
 from bert_jax.tasks.scores.retrieval import retrieval
 from bert_jax.tasks.task_files import read_all, read_files
+from bert_jax.training.finetuning import default_length, pooling_as
 
 ALSO = flags.DEFINE_string("also", "", "A further test file.")
 SEARCH = flags.DEFINE_list("search", [], "Corpus, queries and judgements, which are scored in the place of test files.")
@@ -30,9 +32,10 @@ def main():
     check_settings(sys.argv)
     flags.FLAGS(sys.argv)
     config: FineTuningConfig = finetune.settings_of_flags()
-    files = read_files(config.task)
+    own = own_settings(config.init_from)
+    files = read_files(pooling_as(own, config.task))
     task, pretrained = files.task, read_pretrained(config.init_from, ModelConfig())
-    config = config.for_model(pretrained.config, task.default_max_length)
+    config = config.for_model(pretrained.config, default_length(task, own))
     encoder = TextEncoder(pretrained.tokenizer, config.text, task.windows)
     torch.manual_seed(config.train.seed)
     model = make_model(task, config.init_from)

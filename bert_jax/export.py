@@ -26,7 +26,7 @@ _FORMAT = flags.DEFINE_enum(
     None,
     list(LIBRARIES),
     "What to write; huggingface is for transformers (BertForPreTraining and its relatives, or the class of the task), "
-    "sentence-transformers for the encoder with the mean of its states, tensorflow for the programs of "
+    "sentence-transformers for the encoder with what makes vectors of its states, tensorflow for the programs of "
     "google-research/bert (pretrained models only), numpy an .npz file, onnx and stablehlo a program.",
     required=True,
 )

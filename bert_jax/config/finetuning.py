@@ -12,6 +12,7 @@ from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.run import MOST_STEPS, Rows
 from bert_jax.config.training import MeshConfig, ProfileConfig, TrainConfig
 
+TextPooling = Literal["mean", "cls", "max"]  # of a text's hidden states to its vector
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
@@ -31,6 +32,8 @@ class TaskConfig:
     tag_scores: Literal["conlleval", "strict"] = "conlleval"  # tagging: does a stray I- begin an entity, or not
     max_query_length: Annotated[int, Meta(ge=1, le=1000)] = 64  # qa: pieces of a question; the rest of it is cut
     max_answer_length: Annotated[int, Meta(ge=1, le=1000)] = 30  # qa: pieces of an answer
+    # similarity: what of a text's last hidden states is its vector; "": as the model says of itself, else their mean
+    pooling: Literal["", TextPooling] = ""
     temperature: Annotated[float, Meta(gt=0, le=100)] = 0.05  # similarity: cosines are divided by it
     # similarity, of scored pairs: their order is learnt (CoSENT), or the scores, from 0 for the lowest to 1 for the
     # highest, as cosines
@@ -41,7 +44,8 @@ class TaskConfig:
 class TextConfig:
     """How texts become rows."""
 
-    # tokens of a row, the special ones included; 0: as many as the model reads (qa: 384), where texts are that long
+    # tokens of a row, the special ones included; 0: as many as the model reads (qa: 384; similarity: as it says of
+    # itself), where texts are that long
     max_length: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     # a longer text is cut, or read in several windows whose outputs are combined; auto: windows for tagging and qa
     long: Literal["auto", "cut", "windows"] = "auto"

@@ -13,8 +13,8 @@ from bert_jax.config.check import require
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder
 from bert_jax.inference.forward import TOKENS
-from bert_jax.inference.own_settings import own_settings
 from bert_jax.inference.pooling import COMBINED, OF_TEXTS, OF_TOKENS, Pooling, layers_of
+from bert_jax.interchange.own_settings import own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import Tokenizer

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from bert_jax.errors import UserError
-from bert_jax.model.tasks import mean_of_tokens
+from bert_jax.model.tasks import POOLINGS
 
-OF_TEXTS = ("mean", "cls", "max")
+OF_TEXTS = tuple(POOLINGS)
 OF_TOKENS = ("words", "tokens")
 COMBINED = ("concat", "sum", "mean")
 
@@ -49,15 +49,9 @@ class Pooling:
         states = encoder(input_ids, attention_mask, segments, query_positions=first)
         chosen = [states[layer].astype(jnp.float32) for layer in self.layers]
         if self.kind == "cls":
-            return self._combined([each[:, 0] for each in chosen])
+            chosen = [each[:, :1] for each in chosen]  # of the last layer there is no other
         hidden = self._combined(chosen)
-        if self.kind == "mean":
-            return mean_of_tokens(hidden, attention_mask)
-        if self.kind == "max":
-            is_token = attention_mask[:, :, None] > 0
-            most = jnp.where(is_token, hidden, -jnp.inf).max(axis=1)
-            return jnp.where(is_token.any(axis=1), most, 0.0)
-        return hidden
+        return POOLINGS[self.kind](hidden, attention_mask) if self.of_texts else hidden
 
     def _combined(self, states: list[jax.Array]) -> jax.Array:
         if self.combine == "concat":

@@ -15,6 +15,7 @@ from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
+from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings
 from bert_jax.interchange.programs import Servable
 from bert_jax.interchange.renames import nest
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
@@ -85,9 +86,14 @@ class Written:
 
 
 def write_pretrained(
-    directory: epath.Path, trained: Trained, model: ModelConfig, tokenizer: Tokenizer, wanted: Wanted
+    directory: epath.Path,
+    trained: Trained,
+    model: ModelConfig,
+    tokenizer: Tokenizer,
+    wanted: Wanted,
+    own: OwnSettings = NOTHING_SAID,
 ) -> Written:
-    """Write all but the card of a pretraining model, or of an encoder alone."""
+    """Write all but the card of a pretraining model, or of an encoder alone; `own` is what it says of its use."""
     is_encoder = wanted.kind == "sentence-transformers" or "masked_lm" not in trained.params
     is_encoder |= wanted.write_program is not None and wanted.drop_heads
     family = _family(model, wanted, ENCODER if is_encoder else PRETRAINING)
@@ -98,8 +104,8 @@ def write_pretrained(
         case "huggingface":
             write_encoder(directory, trained.params, model, tokenizer, model.max_position_embeddings, family)
         case "sentence-transformers":
-            length, normalize = model.max_position_embeddings, wanted.normalize
-            write_sentence_transformers(directory, trained.params, model, tokenizer, length, normalize, family)
+            own = dataclasses.replace(own, normalized=own.normalized or wanted.normalize)
+            write_sentence_transformers(directory, trained.params, model, tokenizer, own, family)
         case "tensorflow":
             _check_is_original(model, is_encoder)
             write_tensorflow(directory, trained, model, tokenizer)
@@ -107,9 +113,9 @@ def write_pretrained(
             write_numpy(directory, trained, model, tokenizer)
         case "onnx" | "stablehlo" if wanted.write_program:
             head, length = ENCODER if is_encoder else MASKED_LM, model.max_position_embeddings
-            of_program = wanted.write_program(
-                directory, Servable(trained.params, model, head, tokenizer, length, family)
-            )
+            length = own.length(length) if is_encoder else length
+            servable = Servable(trained.params, model, head, tokenizer, length, family, pooling=own.pooling or "mean")
+            of_program = wanted.write_program(directory, servable)
     return Written(family, is_encoder, of_program)
 
 
@@ -147,15 +153,16 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
         case "huggingface":
             write_task_model(directory, model, params, tokenizer, family)
         case "sentence-transformers":
-            length, normalize = model.text.max_length, wanted.normalize
-            write_sentence_transformers(directory, params, model.model, tokenizer, length, normalize, family)
+            own = OwnSettings(model.text.max_length, model.settings.get("pooling"), wanted.normalize)
+            write_sentence_transformers(directory, params, model.model, tokenizer, own, family)
         case "numpy":
             write_numpy(directory, Trained(model.step, params, {}, {}), model.model, tokenizer)
             task = {"task": model.kind, **model.settings}
             (directory / "task_settings.json").write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n")
         case "onnx" | "stablehlo" if wanted.write_program:
             length = model.text.max_length
-            servable = Servable(params, model.model, head, tokenizer, length, family, model)
+            pooling = model.settings.get("pooling", "mean")
+            servable = Servable(params, model.model, head, tokenizer, length, family, model, pooling)
             of_program = wanted.write_program(directory, servable)
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
     card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, is_encoder)

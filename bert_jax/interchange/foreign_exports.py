@@ -22,6 +22,7 @@ from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.huggingface import without_lost
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.model_card import converted_card
+from bert_jax.interchange.own_settings import own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.interchange.renames import EVERYTHING, nest
 from bert_jax.model.pretraining import MASKED_LM, PARTS, parts_of
@@ -88,7 +89,7 @@ def write_found(directory: epath.Path, found: Pretrained, source: str, wanted: W
     if lost := sorted(found.arrays.keys() - weights.arrays.keys()):
         logging.warning("%s: %s is but a part of a head: left out", source, listed(lost))
     trained = Trained(0, nest(weights.arrays), {}, {})
-    return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, wanted)
+    return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, wanted, own_settings(source))
 
 
 def _what_can_be_written(found: Pretrained) -> Weights:

@@ -36,6 +36,7 @@ class Servable:
     max_length: int  # at which the tokenizer cuts
     family: Family  # as which its settings are written
     task: FineTuned | None = None
+    pooling: str = "mean"  # of a text's hidden states, where there is no head (model/tasks.py's POOLINGS)
 
     @property
     def has_types(self) -> bool:

@@ -1,4 +1,4 @@
-"""An encoder as a directory that sentence-transformers loads: a text's vector is the mean of its tokens' last states.
+"""An encoder as a directory that sentence-transformers loads: how a text's vector is made of its tokens' last states.
 
 Files and keys are those that release 2 to 5 of it read; they lie beside Hugging Face's.
 """
@@ -12,12 +12,13 @@ from bert_jax.config import ModelConfig
 from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tasks import write_encoder
+from bert_jax.interchange.own_settings import MODES, OwnSettings
 from bert_jax.interchange.renames import has_module
 from bert_jax.model.functional import Params
 from bert_jax.text.tokenizer import Tokenizer
 
 _PACKAGE = "sentence_transformers.models"
-POOLINGS = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+_POOLINGS = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
 def write_sentence_transformers(
@@ -25,16 +26,16 @@ def write_sentence_transformers(
     params: Params,
     config: ModelConfig,
     tokenizer: Tokenizer,
-    max_length: int,
-    normalize: bool,
+    own: OwnSettings,
     family: Family = BERT,
 ) -> None:
     """Write the encoder of `params` (nested dicts of host arrays), tokenizer and modules.
 
-    Texts are cut at `max_length` tokens there. `normalize`: vectors have length 1.
+    Length and pooling are those of `own`, else as many tokens as the model reads, and their mean.
     """
+    max_length, mode = own.length(config.max_position_embeddings), MODES[own.pooling or "mean"]
     write_encoder(directory, params, config, tokenizer, max_length, family)
-    names = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
+    names = ["Transformer", "Pooling", *(["Normalize"] if own.normalized else [])]
     modules = [
         {"idx": place, "name": str(place), "path": f"{place}_{name}" if place else "", "type": f"{_PACKAGE}.{name}"}
         for place, name in enumerate(names)
@@ -45,7 +46,7 @@ def write_sentence_transformers(
         transformer["model_args"] = {"add_pooling_layer": False}  # else it makes one afresh, and warns
     _write_json(directory / "sentence_bert_config.json", transformer)
     (directory / "1_Pooling").mkdir()
-    pooling = {f"pooling_mode_{name}": name == "mean_tokens" for name in POOLINGS}
+    pooling = {f"pooling_mode_{name}": name == mode for name in _POOLINGS}
     _write_json(directory / "1_Pooling" / "config.json", {"word_embedding_dimension": config.hidden_size, **pooling})
     similarity: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
     _write_json(directory / "config_sentence_transformers.json", similarity)

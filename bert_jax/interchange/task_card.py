@@ -75,7 +75,7 @@ model, tokenizer = {auto}.from_pretrained(DIR), AutoTokenizer.from_pretrained(DI
     "sentence-transformers": """\
 from sentence_transformers import SentenceTransformer
 
-vectors = SentenceTransformer(DIR).encode(texts)  # the mean of each text's last hidden states""",
+vectors = SentenceTransformer(DIR).encode(texts)  # one a text""",
     "numpy": """\
 import numpy
 
@@ -120,7 +120,7 @@ def task_card(
         seed=model.seed,
         max_length=model.text.max_length,
         unlike_bert=f"\n\nOther than in BERT: {unlike}." if (unlike := model.model.how_unlike_bert) else "",
-        outputs=_HIDDEN_STATES if is_encoder else _outputs(model),
+        outputs=_vectors(model) if is_encoder else _outputs(model),
         scores=_scores(model, summary),
         files=_FILES[library],
         use=use + ("\n\n" + _LONG if model.text.long != "cut" else ""),
@@ -136,7 +136,16 @@ _LONG = (
 )
 
 
-_HIDDEN_STATES = "Hidden states, whose mean over a text's tokens is its vector; vectors are compared by cosine."
+_VECTORS = {
+    "mean": "Hidden states, whose mean over a text's tokens is its vector; vectors are compared by cosine.",
+    "cls": "Hidden states, of which the first token's is the text's vector; vectors are compared by cosine.",
+    "max": "Hidden states, whose largest over a text's tokens, number by number, are its vector; vectors are compared "
+    "by\ncosine.",
+}
+
+
+def _vectors(model: FineTuned) -> str:
+    return _VECTORS[model.settings.get("pooling", "mean")]
 
 
 def _outputs(model: FineTuned) -> str:
@@ -153,7 +162,7 @@ def _outputs(model: FineTuned) -> str:
             impossible = threshold if model.settings.get("has_impossible") else ""
             return f"Two numbers for each token: that the answer starts there, and ends there.{impossible}"
         case "similarity":
-            return _HIDDEN_STATES
+            return _vectors(model)
     thresholds = model.settings.get("thresholds") or []
     rows = [f"| {place} | {_cell(label)} |" for place, label in enumerate(model.settings["labels"])]
     table = ["| output | label |", "|---:|---|", *rows]

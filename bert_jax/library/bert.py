@@ -11,6 +11,7 @@ from etils import epath
 
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
 from bert_jax.config.check import require
+from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder, unit
 from bert_jax.inference.fill_mask import MaskFiller
@@ -137,7 +138,7 @@ class Bert:
         self,
         texts: Iterable[Text],
         *,
-        pooling: Literal["mean", "cls", "max"] | None = None,
+        pooling: TextPooling | None = None,
         layers: Sequence[int] = (-1,),
         combine: Literal["concat", "sum", "mean"] = "concat",
         normalize: bool = False,

@@ -8,8 +8,8 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.config.check import require
-from bert_jax.inference.own_settings import own_settings
 from bert_jax.inference.predictor import read_task_model
+from bert_jax.interchange.own_settings import own_settings
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import EVERYTHING, flatten, nest
 from bert_jax.library.bert import Bert

@@ -6,11 +6,11 @@ import jax
 from absl import logging
 from etils import epath
 
-from bert_jax.inference.own_settings import OwnSettings, write_own_settings
 from bert_jax.interchange.exports import Wanted
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
+from bert_jax.interchange.own_settings import OwnSettings, write_own_settings
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.interchange.renames import nest
 from bert_jax.library.described import Description

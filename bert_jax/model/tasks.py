@@ -127,6 +127,7 @@ class EmbeddingModel(TaskModel):
     """The mean of a text's last hidden states (arXiv 1908.10084); there is no pooler, and no head."""
 
     has_pooler = False
+    pooling = "mean"  # of POOLINGS
 
     def __call__(
         self, input_ids: jax.Array, attention_mask: jax.Array, segment_ids: jax.Array, dropout_key: Key = None
@@ -134,10 +135,22 @@ class EmbeddingModel(TaskModel):
         """-> [batch, texts, embed]."""
         ids, mask, segments = (array.reshape(-1, array.shape[-1]) for array in (input_ids, attention_mask, segment_ids))
         states = self.encoder(ids, mask, segments, of_texts(dropout_key, input_ids.shape[1]))[-1]
-        return mean_of_tokens(states, mask).reshape(*input_ids.shape[:2], -1)
+        return POOLINGS[self.pooling](states, mask).reshape(*input_ids.shape[:2], -1)
 
     def _logits_of(self, last: jax.Array, pooled: jax.Array | None, key: Key) -> jax.Array | None:
         return None
+
+
+class FirstTokenEmbeddingModel(EmbeddingModel):
+    """[CLS]' last hidden state."""
+
+    pooling = "cls"
+
+
+class LargestEmbeddingModel(EmbeddingModel):
+    """The largest of a text's last hidden states, number by number."""
+
+    pooling = "max"
 
 
 def mean_of_tokens(states: jax.Array, attention_mask: jax.Array) -> jax.Array:
@@ -145,6 +158,22 @@ def mean_of_tokens(states: jax.Array, attention_mask: jax.Array) -> jax.Array:
     weights = attention_mask.astype(jnp.float32)
     sums = jnp.einsum("btd,bt->bd", states.astype(jnp.float32), weights)
     return sums / jnp.maximum(weights.sum(axis=1), 1e-9)[:, None]
+
+
+def first_token(states: jax.Array, attention_mask: jax.Array) -> jax.Array:
+    """Hidden states [batch, length, embed] -> those of the first token, float32 [batch, embed]."""
+    del attention_mask
+    return states[:, 0].astype(jnp.float32)
+
+
+def largest_of_tokens(states: jax.Array, attention_mask: jax.Array) -> jax.Array:
+    """Hidden states [batch, length, embed] and their mask -> the tokens' largest; 0 where there is none, float32."""
+    is_token = attention_mask[:, :, None] > 0
+    most = jnp.where(is_token, states.astype(jnp.float32), -jnp.inf).max(axis=1)
+    return jnp.where(is_token.any(axis=1), most, 0.0)
+
+
+POOLINGS = {"mean": mean_of_tokens, "cls": first_token, "max": largest_of_tokens}  # of a text's hidden states
 
 
 def of_texts(key: Key, texts: int) -> Key:
@@ -160,6 +189,8 @@ HEADS: dict[str, type[TaskModel]] = {
     "span": SpanModel,
     "choice": ChoiceModel,
     "embedding": EmbeddingModel,
+    "embedding_cls": FirstTokenEmbeddingModel,
+    "embedding_max": LargestEmbeddingModel,
 }
 
 

@@ -23,11 +23,13 @@ def onnx_model(
     opset: int = OPSET,
     normalize: bool = False,
     tied: bool = True,
+    pooling: str = "mean",
 ) -> Any:
     """The ModelProto of the float32 `arrays`, by our paths, with this head.
 
     normalize: sentence_embedding has length 1. tied: the masked-LM head multiplies with the word table as it lies
-    there; else with a copy, for those who want each product with a weight of its own (int8.py).
+    there; else with a copy, for those who want each product with a weight of its own (int8.py). pooling: of what the
+    sentence_embedding is.
     """
     from onnx import helper
 
@@ -37,7 +39,7 @@ def onnx_model(
     hidden = graph.encoder(names["input_ids"], mask, names.get("token_type_ids"), head == ENCODER)
     of_texts = {"sequence": graph.sequence, "choice": graph.choice}
     if head == ENCODER:
-        graph.mean(hidden, mask, normalize)
+        graph.vector(hidden, mask, pooling, normalize)
     elif head in of_texts:
         of_texts[head](graph.pooled(hidden, mask))
     else:
@@ -70,16 +72,34 @@ class _Model(EncoderGraph):
         length = self("Shape", name, start=2, end=3)
         return self("Reshape", name, self("Concat", self.integers(-1), length, axis=0))
 
-    def mean(self, hidden: str, mask: str, normalize: bool) -> str:
+    def vector(self, hidden: str, mask: str, pooling: str, normalize: bool) -> str:
+        """What is made of the tokens' states (model/tasks.py's POOLINGS)."""
+        name = "" if normalize else "sentence_embedding"
+        pooled = {"mean": self.mean, "cls": self.first_token, "max": self.largest}[pooling](hidden, mask, name)
+        if not normalize:
+            return pooled
+        length = self("Sqrt", self("ReduceSum", self("Mul", pooled, pooled), self.integers(1), keepdims=1))
+        return self("Div", pooled, self("Max", length, self.number(1e-12)), name="sentence_embedding")
+
+    def mean(self, hidden: str, mask: str, name: str) -> str:
         """The mean of the tokens' states."""
         weights = self("Unsqueeze", self("Cast", mask, to=FLOAT), self.integers(2))
         sums = self("ReduceSum", self("Mul", hidden, weights), self.integers(1), keepdims=0)
         count = self("Max", self("ReduceSum", weights, self.integers(1), keepdims=0), self.number(1e-9))
-        if not normalize:
-            return self("Div", sums, count, name="sentence_embedding")
-        mean = self("Div", sums, count)
-        length = self("Sqrt", self("ReduceSum", self("Mul", mean, mean), self.integers(1), keepdims=1))
-        return self("Div", mean, self("Max", length, self.number(1e-12)), name="sentence_embedding")
+        return self("Div", sums, count, name=name)
+
+    def first_token(self, hidden: str, mask: str, name: str) -> str:
+        """[CLS]' state."""
+        del mask
+        return self("Gather", hidden, self.integer(0), name=name, axis=1)
+
+    def largest(self, hidden: str, mask: str, name: str) -> str:
+        """The largest of the tokens' states, number by number."""
+        is_padding = self("Sub", self.number(1), self("Unsqueeze", self("Cast", mask, to=FLOAT), self.integers(2)))
+        shown = self("Sub", hidden, self("Mul", is_padding, self.number(1e30)))
+        # A pooling, since a largest along an axis is asked for in one way before opset 18 and in another since.
+        largest = self("GlobalMaxPool", self("Transpose", shown, perm=[0, 2, 1]))
+        return self("Squeeze", largest, self.integers(2), name=name)
 
     def masked_lm(self, hidden: str) -> str:
         """A logit for each token of the vocabulary."""

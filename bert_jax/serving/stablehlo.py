@@ -22,7 +22,7 @@ from bert_jax.interchange.programs import Servable
 from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import MASKED_LM, pretraining_model
-from bert_jax.model.tasks import mean_of_tokens, task_model
+from bert_jax.model.tasks import POOLINGS, task_model
 from bert_jax.serving.options import Options
 from bert_jax.serving.program_card import stablehlo_card
 from bert_jax.serving.signature import LENGTH, Signature, signature
@@ -64,9 +64,9 @@ def _function(model: Servable, made: Model, normalize: bool) -> Callable[[Arrays
         read = ids, mask, inputs.get("token_type_ids", jnp.zeros_like(ids))
         if model.head == ENCODER:
             states = module.encoder(*read)[-1].astype(jnp.float32)
-            mean = mean_of_tokens(states, mask)
-            length = jnp.linalg.norm(mean, axis=-1, keepdims=True) if normalize else jnp.ones_like(mean[:, :1])
-            return {"last_hidden_state": states, "sentence_embedding": mean / jnp.maximum(length, 1e-12)}
+            vector = POOLINGS[model.pooling](states, mask)
+            length = jnp.linalg.norm(vector, axis=-1, keepdims=True) if normalize else jnp.ones_like(vector[:, :1])
+            return {"last_hidden_state": states, "sentence_embedding": vector / jnp.maximum(length, 1e-12)}
         if model.head == MASKED_LM:
             states = module.encoder(*read)[-1]
             return {"logits": module.masked_lm(states, module.encoder.embeddings.word.embedding[...])}

@@ -23,24 +23,31 @@ from bert_jax.tasks.rows import EncodedText, Rows, make_rows
 from bert_jax.tasks.task import Head, Prediction, score
 from bert_jax.tasks.whole_texts import HEADER
 
+_HEADS: Mapping[str, Head] = {"mean": "embedding", "cls": "embedding_cls", "max": "embedding_max"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Similarity:
     """Which pairs it has learnt from, and what of a vector is used."""
 
     scored: bool = True  # pairs with scores; else anchors with positives
-    pooling: str = "mean"  # of the last hidden states
+    pooling: str = "mean"  # of the last hidden states, a key of _HEADS
     normalized: bool = True  # vectors are compared at length 1, by their cosine
     pair_loss: str = "cosent"  # of scored pairs: cosent, or cosine, which learns the scores as they are
     lowest: float = 0.0  # score in training, the cosine 0 of pair_loss=cosine
     highest: float = 1.0  # likewise the cosine 1
     scored_pairs: bool | None = None  # whether it is scored on pairs with scores; None: as it has learnt
     kind = "similarity"
-    head: Head = "embedding"
     reads_all_tokens = True
     windows = False
     num_outputs = 0
     default_max_length = None
+    has_models_length = True
+
+    @property
+    def head(self) -> Head:
+        """By the pooling."""
+        return _HEADS[self.pooling]
 
     @property
     def loss(self) -> str:
@@ -80,7 +87,8 @@ class Similarity:
         Raises:
           UserError: all scores are the same, or files of both kinds are mixed.
         """
-        task = dataclasses.replace(self, scored=_have_scores(examples), pair_loss=config.pair_loss)
+        pooling, scored = config.pooling or self.pooling, _have_scores(examples)
+        task = dataclasses.replace(self, scored=scored, pair_loss=config.pair_loss, pooling=pooling)
         if not task.scored:
             return task
         scores = [example.score for example in examples if example.score is not None]

@@ -16,7 +16,7 @@ from bert_jax.tasks.rows import Rows
 
 Example = Any  # a dataclass of examples.py
 Prediction = dict[str, Any]  # what a line of predictions holds, ready for JSON
-Head = Literal["sequence", "token", "span", "choice", "embedding"]  # model/tasks.py
+Head = Literal["sequence", "token", "span", "choice", "embedding", "embedding_cls", "embedding_max"]  # model/tasks.py
 
 
 def score(
@@ -58,6 +58,11 @@ class Task(Protocol):
     @property
     def default_max_length(self) -> int | None:
         """Tokens of a row if nothing else is asked for, where the model reads as many; None: as many as it reads."""
+        ...
+
+    @property
+    def has_models_length(self) -> bool:
+        """Whether that is what the model says of itself, where it does (interchange/own_settings.py)."""
         ...
 
     @property

@@ -1,5 +1,6 @@
 """Fine-tuning: labelled files and a pretrained model to a directory that predicts; several seeds in turn."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 
@@ -8,12 +9,14 @@ from etils import epath
 
 from bert_jax.config import FineTuningConfig, TaskConfig
 from bert_jax.errors import UserError
+from bert_jax.interchange.own_settings import OwnSettings, own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import Rows
+from bert_jax.tasks.task import Task
 from bert_jax.tasks.task_files import TaskFiles, digest, in_both_orders, read_files
 from bert_jax.tasks.text_lengths import TextLengths, text_lengths
 from bert_jax.text.tokenizer import Tokenizer
@@ -41,9 +44,10 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     """
     workdir = epath.Path(workdir)
     config.check()
-    files = read_files(config.task)
+    own = own_settings(config.init_from)
+    files = read_files(pooling_as(own, config.task))
     pretrained = read_pretrained(config.init_from, config.model)
-    config = config.for_model(pretrained.config, files.task.default_max_length)
+    config = config.for_model(pretrained.config, default_length(files.task, own))
     teacher = _teacher(config, files, pretrained)
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
     check_same_teacher(workdir, teacher)
@@ -62,6 +66,16 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     scores = [run.result(mesh, of_workdir) for run in runs]
     if jax.process_index() == 0:
         write_results(config, workdir, material, scores, pretrained.tokenizer)
+
+
+def pooling_as(own: OwnSettings, task: TaskConfig) -> TaskConfig:
+    """With the pooling that the model says of itself, where nothing else is asked for."""
+    return dataclasses.replace(task, pooling=task.pooling or own.pooling or "mean")
+
+
+def default_length(task: Task, own: OwnSettings) -> int | None:
+    """Tokens of a row where nothing else is asked for; None: as many as the model reads."""
+    return (own.max_length if task.has_models_length else None) or task.default_max_length
 
 
 def _teacher(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained) -> Teacher | None:

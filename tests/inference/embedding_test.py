@@ -1,5 +1,7 @@
 """Vectors of texts, words and tokens, against torch; they do not depend on what else is embedded."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,9 @@ from bert_jax.config import MeshConfig, ModelConfig, TextConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
-from bert_jax.inference.own_settings import OwnSettings, own_settings
 from bert_jax.inference.pooling import Pooling, layers_of
 from bert_jax.inference.token_shards import of_words
+from bert_jax.interchange.own_settings import OwnSettings, own_settings
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.tasks.examples import TextExample
@@ -128,12 +130,21 @@ def test_layers_that_are_none(pretrained, layers):
         layers_of("a,1")
 
 
-def test_what_a_directory_of_sentence_transformers_says(tmp_path):
+def test_what_a_directory_of_sentence_transformers_says(tmp_path, caplog):
     assert own_settings(tmp_path) == OwnSettings()
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 128, "do_lower_case": false}')
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
     assert own_settings(tmp_path) == OwnSettings(128, "cls")
+    modules = [{"type": f"sentence_transformers.models.{name}"} for name in ("Transformer", "Pooling", "Normalize")]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    assert own_settings(tmp_path) == OwnSettings(128, "cls", normalized=True)
+    assert not caplog.messages or "not computed" not in caplog.text
+    (tmp_path / "modules.json").write_text(json.dumps([*modules, {"type": "sentence_transformers.models.Dense"}]))
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_lasttoken": true}')
+    assert own_settings(tmp_path) == OwnSettings(128, None, normalized=True)
+    assert "modules.json: its Dense is not computed here: vectors are others than its own" in caplog.text
+    assert "pooling by lasttoken is not known here: the mean is taken, unless another is asked for" in caplog.text
     (tmp_path / "1_Pooling" / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json is not JSON"):
         own_settings(tmp_path)

@@ -1,7 +1,9 @@
 """The task similarity trained for a few steps from a random model: what it is scored by rises."""
 
+import dataclasses
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from bert_jax.config import FineTuningConfig
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
-from bert_jax.training.finetuning import finetune
+from bert_jax.interchange.own_settings import own_settings
+from bert_jax.tasks.task_files import make_task
+from bert_jax.training.finetuning import default_length, finetune
 
 TOPICS = (["wing", "lift", "plane", "air", "flow", "hull"], ["cat", "dog", "fox", "brown", "lazy", "jump"])
 WORDS = [*TOPICS[0], *TOPICS[1]]
@@ -47,6 +51,28 @@ def test_labelled_pairs(tiny_bert, tmp_path):
     after = spearman(load(EmbeddingOptions(str(tmp_path / "w"))).embedder, tmp_path / "dev.tsv")
     assert after == pytest.approx(task["dev"]["spearman"], abs=1e-6)
     assert after > max(before, 0.0) + 0.3
+
+
+@pytest.mark.parametrize(("asked", "pooling"), [("", "cls"), ("max", "max")])
+def test_it_is_trained_with_the_models_own_pooling_and_length(tiny_bert, tmp_path, asked, pooling):
+    """As a sentence-transformers directory says; the vectors that are compared in training are those of embed."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_bert, model)
+    (model / "1_Pooling").mkdir()
+    (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    (model / "sentence_bert_config.json").write_text('{"max_seq_length": 9}')
+    rows = "".join(f"{a}\t{b}\t{score}\n" for a, b, score in pairs(40, "train"))
+    (tmp_path / "train.tsv").write_text(f"question1\tquestion2\tlabel\n{rows}")
+    settings = config(model, tmp_path / "train.tsv", tmp_path / "train.tsv")
+    settings.fit.steps, settings.task.pooling = 2, asked
+    finetune(settings, tmp_path / "w", 1)
+    task = json.loads((tmp_path / "w" / "task.json").read_text())
+    assert (task["settings"]["pooling"], task["text"]["max_length"]) == (pooling, 9)
+    loaded = load(EmbeddingOptions(str(tmp_path / "w")))
+    assert (loaded.settings["pooling"], loaded.settings["max_length"]) == (pooling, 9)
+    assert spearman(loaded.embedder, tmp_path / "train.tsv") == pytest.approx(task["dev"]["spearman"], abs=1e-6)
+    classes = dataclasses.replace(settings, task=dataclasses.replace(settings.task, kind="classification"))
+    assert default_length(make_task(classes.task), own_settings(model)) is None  # as many as the model reads
 
 
 def spearman(embedder, file):

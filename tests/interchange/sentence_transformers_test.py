@@ -9,7 +9,10 @@ import torch
 import transformers
 from etils import epath
 
+from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.interchange.exports import Wanted, export_fine_tuned
+from bert_jax.interchange.foreign_exports import export
+from bert_jax.interchange.own_settings import OwnSettings, own_settings
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.model.tasks import task_model
@@ -28,17 +31,19 @@ def pretrained_params(workdirs):
 def exported(workdirs, pretrained_params, tmp_path_factory):
     """exported(kind, normalize) -> the directory of its encoder."""
 
-    def export(kind, normalize=False):
+    def export(kind, normalize=False, pooling="mean"):
         directory = tmp_path_factory.mktemp(kind)
         (directory / "out").mkdir()
         output = epath.Path(directory / "out")
         if kind == "pretraining":
-            length = workdirs.MAX_LENGTH
-            write_sentence_transformers(
-                output, pretrained_params, workdirs.MODEL, workdirs.TOKENIZER, length, normalize
-            )
+            own = OwnSettings(workdirs.MAX_LENGTH, pooling, normalize)
+            write_sentence_transformers(output, pretrained_params, workdirs.MODEL, workdirs.TOKENIZER, own)
         else:
             workdirs.write_workdir(directory / "run", kind)
+            settings = directory / "run" / "task.json"
+            content = read(settings)
+            content["settings"] |= {"pooling": pooling} if kind == "similarity" else {}
+            settings.write_text(json.dumps(content))
             export_fine_tuned(output, directory / "run", Wanted("sentence-transformers", normalize=normalize))
         return directory / "out"
 
@@ -47,13 +52,13 @@ def exported(workdirs, pretrained_params, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(workdirs, pretrained_params):
-    """ours(kind) -> the vectors of workdirs.TEXTS."""
+    """ours(kind, head) -> the vectors of workdirs.TEXTS."""
 
-    def vectors(kind):
+    def vectors(kind, head="embedding"):
         params = pretrained_params if kind == "pretraining" else workdirs.random_params(kind)
         encoder = {name: module for name, module in params["encoder"].items() if name != "pooler"}
         inputs = {name: array[:, None] for name, array in workdirs.padded(workdirs.TEXTS).items()}
-        return np.asarray(task_model("embedding", 0, workdirs.MODEL).apply({"encoder": encoder}, **inputs))[:, 0]
+        return np.asarray(task_model(head, 0, workdirs.MODEL).apply({"encoder": encoder}, **inputs))[:, 0]
 
     return vectors
 
@@ -93,6 +98,22 @@ def test_what_it_computes_from_them_is_our_vector(workdirs, exported, ours, kind
     np.testing.assert_allclose((states * mask).sum(1) / mask.sum(1), ours(kind), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["similarity", "pretraining"])
+@pytest.mark.parametrize(("pooling", "mode"), [("cls", "cls_token"), ("max", "max_tokens")])
+def test_other_poolings_stay_what_they_are(workdirs, exported, ours, tmp_path, kind, pooling, mode):
+    """Of a model that was trained with them; also where somebody else's directory is written anew."""
+    directory = exported(kind, normalize=True, pooling=pooling)
+    export(epath.Path(tmp_path), None, str(directory), Wanted("sentence-transformers"))
+    for one in (directory, tmp_path):
+        found = read(one / "1_Pooling" / "config.json")
+        assert [name for name, value in found.items() if value is True] == [f"pooling_mode_{mode}"]
+        assert read(one / "sentence_bert_config.json")["max_seq_length"] == workdirs.MAX_LENGTH
+        assert read(one / "modules.json")[-1]["path"] == "2_Normalize"
+        assert own_settings(one) == OwnSettings(workdirs.MAX_LENGTH, pooling, True)
+    vectors = load(EmbeddingOptions(str(directory))).embedder.of_texts(workdirs.TEXTS)
+    np.testing.assert_allclose(vectors, ours(kind, f"embedding_{pooling}"), rtol=0, atol=1e-5)
+
+
 def test_vectors_of_length_1(exported):
     modules = read(exported("similarity", normalize=True) / "modules.json")
     assert modules[2:] == [
@@ -114,13 +135,17 @@ print(json.dumps([vectors, model.max_seq_length, model.similarity_fn_name, said.
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("normalize", [False, True])
-def test_sentence_transformers_gives_our_vectors(workdirs, exported, ours, sentence_transformers, kind, normalize):
-    directory, texts = exported(kind, normalize), json.dumps(workdirs.TEXTS)
+@pytest.mark.parametrize(("normalize", "pooling"), [(False, "mean"), (True, "mean"), (False, "cls"), (False, "max")])
+def test_sentence_transformers_gives_our_vectors(
+    workdirs, exported, ours, sentence_transformers, kind, normalize, pooling
+):
+    if kind == "classification" and pooling != "mean":
+        pytest.skip("it has no pooling of its own")
+    directory, texts = exported(kind, normalize, pooling), json.dumps(workdirs.TEXTS)
     vectors, length, similarity, said = sentence_transformers.run(ENCODE, directory, texts)
     assert (length, similarity) == (workdirs.MAX_LENGTH, "cosine")
     assert "newly initialized" not in said
-    expected = ours(kind)
+    expected = ours(kind, "embedding" if pooling == "mean" else f"embedding_{pooling}")
     if normalize:
         expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)

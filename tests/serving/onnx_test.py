@@ -10,14 +10,16 @@ import onnx
 import onnxruntime
 import pytest
 import transformers
+from etils import epath
 from onnxruntime.transformers.optimizer import optimize_model
 
 from bert_jax.errors import UserError
+from bert_jax.interchange.foreign_exports import export
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.model.tasks import task_model
 from bert_jax.serving import onnx_file
 from tests.interchange.conftest import environment
-from tests.serving.conftest import LENGTHS
+from tests.serving.conftest import LENGTHS, wanted
 
 NAMES = {"segment_ids": "token_type_ids"}
 
@@ -99,6 +101,20 @@ def test_encoder_and_masked_words_of_each_family(served, configs, batch, family)
     unit = mean / np.linalg.norm(mean, axis=-1, keepdims=True)
     expected = {"last_hidden_state": states, "sentence_embedding": unit}
     assert_same(session_of(directory), inputs, expected, {"last_hidden_state"})
+
+
+@pytest.mark.parametrize(("pooling", "mode"), [("cls", "cls_token"), ("max", "max_tokens")])
+@pytest.mark.parametrize("opset", [17, 20])
+def test_vectors_are_pooled_as_the_model_says(pretrained, configs, batch, tmp_path, pooling, mode, opset):
+    source, params = pretrained("bert")
+    (source / "1_Pooling").mkdir()
+    (source / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{mode}": True}))
+    export(epath.Path(tmp_path), None, str(source), wanted("onnx", drop_heads=True, opset=opset))
+    encoder = {name: part for name, part in params["encoder"].items() if name != "pooler"}
+    inputs = batch()
+    model = task_model(f"embedding_{pooling}", 0, configs["bert"])
+    expected = model.apply({"encoder": encoder}, **{name: array[:, None] for name, array in inputs.items()})
+    assert_close(run(session_of(tmp_path), inputs)["sentence_embedding"], np.asarray(expected)[:, 0])
 
 
 TASKS = ["classification", "multilabel", "regression", "tagging", "qa", "choice", "similarity"]
