@@ -17,14 +17,15 @@ command again goes on, and the table has all runs of that computation.
 """
 
 import argparse
+import functools
 import json
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kept_runs import keep, read_kept
+from kept_runs import read_kept
 from results import write_table
-from tuned_scores import TUNED_ON, tune, tuned
+from tuned_scores import TUNED_ON, run_once, tuned
 from verb import verb
 
 from bert_jax.config import DistillationConfig, ModelConfig
@@ -85,9 +86,11 @@ def main() -> None:
     parser.add_argument("--tasks", default="")
     parser.add_argument("--work", default=str(ROOT / "runs" / "families"))
     arguments = parser.parse_args()
+    work = Path(arguments.work)
     for name in arguments.only.split(","):
         for seed in range(arguments.seeds):
-            run_once(name, seed, arguments)
+            make = functools.partial(trained, name, seed, arguments, work)
+            run_once("families", f"{key_of(name, arguments)}{seed}", make, work / f"{name}-{seed}", arguments.tasks)
     kept = read_kept("families")
     runs = {name: [run for key, run in kept.items() if key.startswith(key_of(name, arguments))] for name in FAMILIES}
     rows = [[*row(name, several), *tuned(several)] for name, several in runs.items() if several]
@@ -97,17 +100,6 @@ def main() -> None:
 def key_of(name: str, arguments: argparse.Namespace) -> str:
     """Of what is kept: how its runs' keys begin."""
     return f"{name}/{arguments.teraflop:g}/"
-
-
-def run_once(name: str, seed: int, arguments: argparse.Namespace) -> None:
-    """Train and fine-tune, unless that is kept."""
-    key, work = f"{key_of(name, arguments)}{seed}", Path(arguments.work)
-    kept = read_kept("families").get(key)
-    if kept is None or (arguments.tasks and "tuned" not in kept):
-        found = trained(name, seed, arguments, work)
-        keep("families", {key: found})
-        if arguments.tasks:
-            keep("families", {key: found | {"tuned": tune(work / f"{name}-{seed}", Path(arguments.tasks))}})
 
 
 def records_of(family: Family, text: str, work: Path) -> Path:

@@ -14,16 +14,17 @@ recipes.json and recipes.svg, of all runs that are kept in recipes_runs.json.
 """
 
 import argparse
+import functools
 import itertools
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kept_runs import keep, read_kept
+from kept_runs import read_kept
 from recipe_settings import LENGTH, PAIRS, PREDICTIONS, RECIPES, SHARED, SIZES, STEPS, VOCABULARY
 from results import write_table
-from tuned_scores import TUNED_ON, spread, tune, tuned
+from tuned_scores import TUNED_ON, run_once, spread, tuned
 from verb import verb
 
 from bert_jax.reporting.course import points
@@ -55,22 +56,11 @@ def main() -> None:
     for size in arguments.sizes.split(","):
         for seed in range(arguments.seeds):
             for name in [] if arguments.table else chosen:
-                run_once(size, name, seed, arguments, work)
+                make = functools.partial(trained, size, name, seed, arguments.text, work)
+                run_once("recipes", f"{size}/{name}/{seed}", make, workdir_of(work, size, name, seed), arguments.tasks)
     done = {size: finished(size) for size in SIZES}
     write_table("recipes", COLUMNS, [row for size, runs in done.items() for row in rows_of(size, runs)], ["jax"])
     draw(done, HERE / "recipes.svg")
-
-
-def run_once(size: str, name: str, seed: int, arguments: argparse.Namespace, work: Path) -> None:
-    """Train and fine-tune, unless that is kept."""
-    key, workdir = f"{size}/{name}/{seed}", workdir_of(work, size, name, seed)
-    kept = read_kept("recipes").get(key)
-    if kept is None or (arguments.tasks and "tuned" not in kept):
-        train(size, name, seed, arguments.text, work)
-        found: dict[str, Any] = {"curve": curve(workdir)}
-        keep("recipes", {key: found})
-        if arguments.tasks:
-            keep("recipes", {key: found | {"tuned": tune(workdir, Path(arguments.tasks))}})
 
 
 def records_of(flags: Sequence[str], text: str, work: Path) -> Path:
@@ -91,11 +81,9 @@ def workdir_of(work: Path, size: str, name: str, seed: int) -> Path:
     return work / size / f"{name.replace(' ', '_').replace(',', '')}-{seed}"
 
 
-def train(size: str, name: str, seed: int, text: str, work: Path) -> None:
-    """A run, to its end."""
+def trained(size: str, name: str, seed: int, text: str, work: Path) -> dict[str, Any]:
+    """The held-out curve of a run, which is brought to its end."""
     recipe, workdir = RECIPES[name], workdir_of(work, size, name, seed)
-    if (workdir / "samples.json").exists():
-        return
     steps = int(STEPS * recipe.share)
     settings = SHARED | {f"model.{field}": value for field, value in SIZES[size].items()} | recipe.settings
     settings |= {"phases[0].steps": steps, "optimizer.warmup_steps": steps // 10, "train.seed": seed}
@@ -103,6 +91,7 @@ def train(size: str, name: str, seed: int, text: str, work: Path) -> None:
     settings |= {"evaluation.records": records_of(PAIRS, text, work)}
     flags = [f"--config.{setting}={value}" for setting, value in settings.items()]
     verb("pretrain", "--config=configs/tiny.py", f"--workdir={workdir}", *flags)
+    return {"curve": curve(workdir)}
 
 
 def finished(size: str) -> dict[str, list[dict[str, Any]]]:

@@ -3,9 +3,11 @@
 import json
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from kept_runs import keep, read_kept
 from task_sets import SETS
 from verb import verb
 
@@ -26,6 +28,16 @@ def tune(workdir: Path, data: Path) -> dict[str, float]:
         scores[name] = found["test"][found["headline"]]["mean"]
         kept.write_text(json.dumps(scores))
     return scores
+
+
+def run_once(benchmark: str, key: str, make: Callable[[], dict[str, Any]], workdir: Path, data: str) -> None:
+    """Keep what `make` finds of the run in `workdir` and, where `data` is given, its encoder's scores, unless kept."""
+    kept = read_kept(benchmark).get(key)
+    if kept is None or (data and "tuned" not in kept):
+        found = make()
+        keep(benchmark, {key: found})
+        if data:
+            keep(benchmark, {key: found | {"tuned": tune(workdir, Path(data))}})
 
 
 def tuned(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> list[str]:
