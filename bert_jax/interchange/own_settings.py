@@ -14,9 +14,10 @@ from bert_jax.storage.whole_file import replace_text
 from bert_jax.workdir import fine_tuned
 
 _REMEDY = "mend or remove it"
-# Of a sentence-transformers directory.
+# Of a sentence-transformers directory; in the last one stands the length since its release 5.
 _MODULES, _LENGTH, _POOLING = "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"
-_MODE = "pooling_mode_"
+_TOKENIZER = "tokenizer_config.json"
+_MODE = "pooling_mode"  # since release 5 one or several of the names of TextPooling, before a yes or no for each
 MODES: Mapping[TextPooling, str] = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}  # their names there
 _COMPUTED = ("Transformer", "Pooling", "Normalize")
 
@@ -45,6 +46,13 @@ class _SentenceBert:
 
 
 @dataclasses.dataclass(frozen=True)
+class _TokenizerConfig:
+    """tokenizer_config.json."""
+
+    model_max_length: float | None = None  # 1e30 where there is none
+
+
+@dataclasses.dataclass(frozen=True)
 class _Module:
     """One of modules.json."""
 
@@ -57,12 +65,21 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     if fine_tuned.is_fine_tuned(model):
         described = fine_tuned.read_description(model)
         return OwnSettings(described.text.max_length or None, described.settings.get("pooling"))
-    length = model / _LENGTH
-    max_length = read_json(length, _SentenceBert, _REMEDY).max_seq_length if length.exists() else None
-    own = OwnSettings(max_length, _own_pooling(model), "Normalize" in _modules(model))
+    modules = _modules(model)
+    own = OwnSettings(_own_length(model, bool(modules)), _own_pooling(model), "Normalize" in modules)
     if own != NOTHING_SAID:
         logging.info("%s says: pooling %s, at most %s tokens a text", model, own.pooling, own.max_length)
     return own
+
+
+def _own_length(model: epath.Path, has_modules: bool) -> int | None:
+    """The tokenizer's own where the directory is of a newer sentence-transformers, which writes no other."""
+    path, beside = model / _LENGTH, model / _TOKENIZER
+    length = read_json(path, _SentenceBert, _REMEDY).max_seq_length if path.exists() else None
+    if length is None and has_modules and beside.exists():
+        most = read_json(beside, _TokenizerConfig, _REMEDY).model_max_length
+        return int(most) if most is not None and most < 1e9 else None
+    return length
 
 
 def _own_pooling(model: epath.Path) -> TextPooling | None:
@@ -71,13 +88,16 @@ def _own_pooling(model: epath.Path) -> TextPooling | None:
     if not path.exists():
         return None
     content = read_json(path, dict[str, Any], _REMEDY)
-    modes = [name.removeprefix(_MODE) for name, value in content.items() if name.startswith(_MODE) and value is True]
-    found = [kind for kind, mode in MODES.items() if modes == [mode]]
+    modes = [name.removeprefix(f"{_MODE}_") for name, value in content.items() if value is True and _MODE in name]
+    modes = [{mode: kind for kind, mode in MODES.items()}.get(mode, mode) for mode in modes]
+    if isinstance(newer := content.get(_MODE), (str, list)):
+        modes = [newer] if isinstance(newer, str) else newer
+    found = [kind for kind in MODES if modes == [kind]]
     if modes and not found:
         logging.warning(
             "%s: pooling by %s is not known here: the mean is taken, unless another is asked for",
             path,
-            " and ".join(modes),
+            " and ".join(map(str, modes)),
         )
     return found[0] if found else None
 
@@ -97,6 +117,6 @@ def write_own_settings(directory: epath.Path, own: OwnSettings) -> None:
     if own.max_length is not None:
         replace_text(directory / _LENGTH, json.dumps({"max_seq_length": own.max_length}) + "\n")
     if own.pooling is not None:
-        modes = {f"{_MODE}{name}": kind == own.pooling for kind, name in MODES.items()}
+        modes = {f"{_MODE}_{name}": kind == own.pooling for kind, name in MODES.items()}
         (directory / _POOLING).parent.mkdir()
         replace_text(directory / _POOLING, json.dumps(modes) + "\n")

@@ -145,6 +145,19 @@ def test_what_a_directory_of_sentence_transformers_says(tmp_path, caplog):
     assert own_settings(tmp_path) == OwnSettings(128, None, normalized=True)
     assert "modules.json: its Dense is not computed here: vectors are others than its own" in caplog.text
     assert "pooling by lasttoken is not known here: the mean is taken, unless another is asked for" in caplog.text
+    # As release 5.7 of it writes them.
+    newer = {"Transformer": "base.modules.transformer", "Pooling": "sentence_transformer.modules.pooling"}
+    modules = [{"type": f"sentence_transformers.{module}.{name}"} for name, module in newer.items()]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "sentence_bert_config.json").write_text('{"module_output_name": "token_embeddings"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 200}')
+    for mode in ('"max"', '["max"]'):
+        (tmp_path / "1_Pooling" / "config.json").write_text(f'{{"pooling_mode": {mode}, "include_prompt": true}}')
+        assert own_settings(tmp_path) == OwnSettings(200, "max")
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode": ["cls", "mean"]}')
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 1000000000000000019884624838656}')
+    assert own_settings(tmp_path) == OwnSettings()
+    assert "pooling by cls and mean is not known here" in caplog.text
     (tmp_path / "1_Pooling" / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json is not JSON"):
         own_settings(tmp_path)

@@ -149,3 +149,23 @@ def test_sentence_transformers_gives_our_vectors(
     if normalize:
         expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+SAVE = """
+import sys
+from sentence_transformers import SentenceTransformer
+SentenceTransformer(sys.argv[1], device="cpu").save(sys.argv[2])
+print("null")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_what_sentence_transformers_writes_says_the_same_of_itself(
+    workdirs, exported, ours, sentence_transformers, tmp_path, pooling
+):
+    sentence_transformers.run(SAVE, exported("pretraining", True, pooling), tmp_path)
+    assert own_settings(tmp_path) == OwnSettings(workdirs.MAX_LENGTH, pooling, True)
+    vectors = load(EmbeddingOptions(str(tmp_path))).embedder.of_texts(workdirs.TEXTS)
+    head = "embedding" if pooling == "mean" else f"embedding_{pooling}"
+    np.testing.assert_allclose(vectors, ours("pretraining", head), rtol=0, atol=1e-5)
