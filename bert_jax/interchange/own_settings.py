@@ -16,7 +16,7 @@ from bert_jax.workdir import fine_tuned
 _REMEDY = "mend or remove it"
 # Of a sentence-transformers directory; in the last one stands the length since its release 5.
 _MODULES, _LENGTH, _POOLING = "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"
-_TOKENIZER = "tokenizer_config.json"
+_TOKENIZER, _PROMPTS = "tokenizer_config.json", "config_sentence_transformers.json"
 _MODE = "pooling_mode"  # since release 5 one or several of the names of TextPooling, before a yes or no for each
 MODES: Mapping[TextPooling, str] = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}  # their names there
 _COMPUTED = ("Transformer", "Pooling", "Normalize")
@@ -53,6 +53,13 @@ class _TokenizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Prompts:
+    """config_sentence_transformers.json."""
+
+    default_prompt_name: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class _Module:
     """One of modules.json."""
 
@@ -66,6 +73,7 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
         described = fine_tuned.read_description(model)
         return OwnSettings(described.text.max_length or None, described.settings.get("pooling"))
     modules = _modules(model)
+    _tell_prompt(model)
     own = OwnSettings(_own_length(model, bool(modules)), _own_pooling(model), "Normalize" in modules)
     if own != NOTHING_SAID:
         logging.info("%s says: pooling %s, at most %s tokens a text", model, own.pooling, own.max_length)
@@ -110,6 +118,13 @@ def _modules(model: epath.Path) -> list[str]:
         if name not in _COMPUTED:
             logging.warning("%s: its %s is not computed here: vectors are others than its own", path, name)
     return names
+
+
+def _tell_prompt(model: epath.Path) -> None:
+    path = model / _PROMPTS
+    prompt = read_json(path, _Prompts, _REMEDY).default_prompt_name if path.exists() else None
+    if prompt:
+        logging.warning("%s: its prompt %r stands before each text there; here put it into the texts", path, prompt)
 
 
 def write_own_settings(directory: epath.Path, own: OwnSettings) -> None:

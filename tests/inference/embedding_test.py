@@ -145,6 +145,9 @@ def test_what_a_directory_of_sentence_transformers_says(tmp_path, caplog):
     assert own_settings(tmp_path) == OwnSettings(128, None, normalized=True)
     assert "modules.json: its Dense is not computed here: vectors are others than its own" in caplog.text
     assert "pooling by lasttoken is not known here: the mean is taken, unless another is asked for" in caplog.text
+    (tmp_path / "config_sentence_transformers.json").write_text('{"default_prompt_name": "query"}')
+    own_settings(tmp_path)
+    assert "its prompt 'query' stands before each text there; here put it into the texts" in caplog.text
     # As release 5.7 of it writes them.
     newer = {"Transformer": "base.modules.transformer", "Pooling": "sentence_transformer.modules.pooling"}
     modules = [{"type": f"sentence_transformers.{module}.{name}"} for name, module in newer.items()]
