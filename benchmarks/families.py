@@ -7,8 +7,9 @@ FILES are as build_vocab's --input. Each family has its own kind of vocabulary (
 and the model's fields of its own config; layers (4 of 256), batch (32 of 128 tokens), first weights (.04 for .02), rate
 and clipping are the same for all, since the papers' are for other sizes. Each is trained for as many steps as
 --teraflop are enough for, by the FLOPs that its MFU is counted with: DistilBERT has half of the layers and learns from
-this BERT, whose forward passes count too. A loss is of a token, so it compares with its unigram floor, and between
-families only where vocabularies are the same (BERT, DistilBERT).
+this BERT, whose forward passes count too. Its masks are those of the original BERT, so that both losses are of the same
+words. A loss is of a token, so it compares with its unigram floor, and between families only where vocabularies are the
+same (BERT, DistilBERT).
 
 With --tasks, a folder with the sets of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
 

@@ -17,7 +17,7 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.retrieval import read_documents, read_judgements
 from bert_jax.tasks.scores.retrieval import retrieval
 from bert_jax.tasks.task_files import read_all, read_files
-from bert_jax.training.finetuning import default_length, pooling_as
+from bert_jax.training.finetuning import default_length, with_own_pooling
 
 ALSO = flags.DEFINE_string("also", "", "A further test file.")
 SEARCH = flags.DEFINE_list("search", [], "Corpus, queries and judgements, which are scored in the place of test files.")
@@ -33,7 +33,7 @@ def main():
     flags.FLAGS(sys.argv)
     config: FineTuningConfig = finetune.settings_of_flags()
     own = own_settings(config.init_from)
-    files = read_files(pooling_as(own, config.task))
+    files = read_files(with_own_pooling(config.task, own))
     task, pretrained = files.task, read_pretrained(config.init_from, ModelConfig())
     config = config.for_model(pretrained.config, default_length(task, own))
     encoder = TextEncoder(pretrained.tokenizer, config.text, task.windows)

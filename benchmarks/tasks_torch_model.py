@@ -40,7 +40,9 @@ CLASSES = {
 
 
 def make_model(task, path):
-    """The class of the task's head with its pretrained weights."""
+    """The class of the task's head with its pretrained weights; of vectors, the mean alone."""
+    if task.head not in CLASSES:
+        raise SystemExit(f"{path} has other vectors than the mean: give --config.task.pooling=mean")
     kind = {"multilabel": "multi_label_classification", "regression": "regression"}.get(task.kind)
     outputs = (
         {} if task.head in ("span", "choice", "embedding") else {"num_labels": task.num_outputs, "problem_type": kind}

@@ -6,8 +6,8 @@
 
 TEACHER is a BERT-base with its masked-LM head and its vocabulary: a workdir, a Hugging Face directory or an
 original-BERT checkpoint. Other sizes do as well: the student must be as wide as its teacher, or have
---config.distillation.cosine_weight=0 and init_layers=''. To try it: --config.scale=0.01 is the same run at 1/100 of its
-length, and --config.phases[0].global_batch_size=64 makes its batches small.
+--config.distillation.cosine_weight=0, init_layers='' and freeze_positions=false. To try it: --config.scale=0.01 is the
+same run at 1/100 of its length, and --config.phases[0].global_batch_size=64 makes its batches small.
 
 Hardware and time. The paper: 8 V100 of 16 GB, about 90 hours. It is 8.4e18 floating-point operations: 2.3 hours on 8
 A100 if they reach 40 % of their peak (arithmetic, not a measurement). A quarter of it is the distribution of words of

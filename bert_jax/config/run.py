@@ -149,7 +149,7 @@ def _check_teacher(source: str, config: Config) -> None:
     require(not (begins and config.init_from), f"{name}init_layers", begins, remedy)
     remedy = f"the head begins as the teacher's with {name}init_layers only; give that too"
     require(bool(begins) or not settings.init_transform, f"{name}init_transform", settings.init_transform, remedy)
-    remedy = f"positions are the teacher's with {name}init_layers only, and fresh ones would stay; give that too"
+    remedy = f"fresh positions would stay as they are; give false, or {name}init_layers to have the teacher's"
     require(bool(begins) or not settings.freeze_positions, f"{name}freeze_positions", True, remedy)
     remedy = "there is no table of positions; leave it out"
     has_positions = config.model.position_embedding == "learned"

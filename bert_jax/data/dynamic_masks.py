@@ -1,7 +1,8 @@
 """Masks that are drawn when a record is read, anew in each epoch, and not when it is written.
 
-The draws are a pure function of (seed, epoch, record): the same on any number of hosts, for any batch, packed or not,
-after any restart. What a record itself has for masks is undone first. There are three rules:
+The draws are a pure function of (seed, epoch, record), by DistilBERT's rule also of how often tokens occur in the
+records: the same on any number of hosts, for any batch, packed or not, after any restart. What a record itself has for
+masks is undone first. There are three rules:
 
   roberta     int(share * n + u) of the n tokens of a row, u uniform in [0, 1), drawn without replacement, [CLS] and
               [SEP] among them; random ids are any but padding's, [UNK]'s, [CLS]' and [SEP]'s (facebookresearch/fairseq
@@ -12,7 +13,7 @@ after any restart. What a record itself has for masks is undone first. There are
               are so many of a batch's tokens: that would be no function of a record)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,7 @@ from bert_jax.text.tokenizer import Tokenizer
 HELD_OUT_SEED = 0  # the same masks in all runs, so that their losses can be compared
 RARITY = 0.7  # --mlm_smoothing of the authors' train.py
 
-# Of rows, their lengths and their keys.
-_Draw = Callable[[Rows, NDArray[np.int64], NDArray[np.uint64]], None]
+_Draw = Callable[..., None]  # of rows, their lengths and keys and, by DistilBERT's rule, the chances of tokens
 
 
 class DynamicMasks:
@@ -35,6 +35,7 @@ class DynamicMasks:
 
     Attributes:
         max_predictions: of a row, at most.
+        needs_counts: whether `take_counts` has to be called before any are drawn.
     """
 
     def __init__(
@@ -43,16 +44,22 @@ class DynamicMasks:
         tokenizer: Tokenizer,
         max_seq_length: int,
         seed: int = HELD_OUT_SEED,
-        counts: NDArray[np.integer] | None = None,
     ) -> None:
-        """Masks by the rule of `data` for records of `max_seq_length` tokens; without `seed`, those of evaluations.
-
-        `counts` [vocab], for masking=distilbert: how often each token occurs.
-        """
+        """Masks by the rule of `data` for records of `max_seq_length` tokens; without `seed`, those of evaluations."""
         self._seed = np.uint64(seed)
-        self._draw = _drawing(data, tokenizer, max_seq_length, counts)
+        special = tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id
+        self._never_masked = [*special, tokenizer.mask_id]
+        self._chances: list[NDArray[np.float64]] = []  # one [vocab], as soon as it is known
+        self._draw = _drawing(data, tokenizer, max_seq_length, special)
+        self.needs_counts = data.masking == "distilbert"
         self._predictions = np.array([most_predictions(data, tokens) for tokens in range(max_seq_length + 1)], np.int32)
         self.max_predictions = int(self._predictions[-1])
+
+    def take_counts(self, counts: NDArray[np.integer]) -> None:
+        """How often each token occurs, [vocab]: rare ones are masked more often."""
+        chances = np.maximum(counts, 1) ** -RARITY
+        chances[self._never_masked] = 0.0
+        self._chances = [chances]
 
     def sizes(self, sizes: NDArray[np.int32]) -> NDArray[np.int32]:
         """Tokens and most predictions of records, [records, 2], of which `sizes` are those with their own masks."""
@@ -65,7 +72,8 @@ class DynamicMasks:
         positions = np.zeros((len(batch["input_ids"]), self.max_predictions), np.int32)
         rows = Rows(without_masks(batch), positions, np.zeros_like(positions), np.zeros(positions.shape, np.float32))
         seeds = keys(self._seed, np.asarray(epochs, np.uint64), np.asarray(records, np.uint64))
-        self._draw(rows, batch["input_mask"].sum(1), seeds)
+        assert bool(self._chances) == self.needs_counts
+        self._draw(rows, batch["input_mask"].sum(1), seeds, *self._chances)
         return dict(batch) | {
             "input_ids": rows.ids,
             "masked_lm_positions": rows.positions,
@@ -90,19 +98,15 @@ def without_masks(batch: Mapping[str, np.ndarray]) -> NDArray[np.int32]:
     return ids
 
 
-def _drawing(data: DataConfig, tokenizer: Tokenizer, max_seq_length: int, counts: NDArray[np.integer] | None) -> _Draw:
+def _drawing(data: DataConfig, tokenizer: Tokenizer, max_seq_length: int, special: Sequence[int]) -> _Draw:
     """What draws by the rule of `data`."""
-    special = tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id
     never_random = np.array(sorted(special) if data.masking == "roberta" else [], np.int64)
     shares = data.masked_lm_prob, data.random_share, data.kept_share
     rule = Rule(*shares, tokenizer.mask_id, tokenizer.vocab_size, never_random)
     if data.masking == "roberta":
         return lambda *of: draw_roberta(*of, rule)
     if data.masking == "distilbert":
-        assert counts is not None
-        chances = np.maximum(counts, 1) ** -RARITY
-        chances[[*special, tokenizer.mask_id]] = 0.0
-        return lambda *of: draw_distilbert(*of, rule, chances)
+        return lambda *of: draw_distilbert(*of, rule)
     rules = masking_rules(
         max_seq_length=max_seq_length,
         vocab_size=tokenizer.vocab_size,

@@ -72,7 +72,7 @@ def draw_roberta(rows: Rows, lengths: NDArray[np.int64], keys: NDArray[np.uint64
 
 @compiled
 def draw_distilbert(
-    rows: Rows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], rule: Rule, chances: NDArray[np.float64]
+    rows: Rows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], chances: NDArray[np.float64], rule: Rule
 ) -> None:
     """One token of a row after the other, of those that are left each in proportion to its id's `chances` [vocab].
 

@@ -37,6 +37,7 @@ class RecordSource:
 
     Attributes:
         directory: where the records are.
+        split: which of its splits.
         manifest: what they are.
         seen: what there is of each shard.
         skipped: the numbers of the records that were found damaged and skipped.
@@ -69,7 +70,7 @@ class RecordSource:
         if split not in self.manifest.splits:
             raise UserError(f"{directory} has no {split} records; build them with build_records --holdout=0.01 or so")
         shards = self.manifest.splits[split].shards
-        self._split = split
+        self.split = split
         self._pool = ThreadPoolExecutor(_REQUESTS) if is_remote(directory) else None
         self._format = RecordFormat(self.manifest.max_seq_length, self.manifest.max_predictions_per_seq)
         self._ends = np.array(list(itertools.accumulate(shard.num_records for shard in shards)))
@@ -118,7 +119,7 @@ class RecordSource:
         """Tokens and predictions of every record, int32 [records, 2]; found by reading all once, if it must be."""
         if self._sizes is None:
             sizes = self._all_sizes()
-            counts = self.manifest.statistics.get(self._split, {})
+            counts = self.manifest.statistics.get(self.split, {})
             counted = [counts.get("filled"), counts.get("predictions")]  # empty where another program made the records
             if any(counted) and sizes.sum(0).tolist() != counted:
                 files = sizes_path(self.directory / "*")

@@ -1,6 +1,6 @@
 """How often each token occurs in a split of records: what masks that prefer rare tokens are drawn by.
 
-Found once, by reading all records, and kept as index/token_counts-<digest of records.json>.npy, int64 [vocab].
+Found once, by reading all records, and kept as index/token_counts-<split>-<digest of records.json>.npy, int64 [vocab].
 """
 
 import contextlib
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from bert_jax.data.array_file import read_array, write_array
 from bert_jax.data.dynamic_masks import without_masks
-from bert_jax.data.manifest import Manifest
 from bert_jax.data.open_shards import with_bar
 from bert_jax.data.source import RecordSource
 
@@ -28,7 +27,7 @@ def token_counts(source: RecordSource) -> NDArray[np.int64]:
     Raises:
       DamagedRecordError: as RecordSource.fetch does.
     """
-    path = _path(source.directory, source.manifest)
+    path = _path(source)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         kept = read_array(path, np.int64)
         if kept is not None and len(kept) == source.manifest.vocab_size and (kept >= 0).all():
@@ -50,7 +49,8 @@ def _counted(source: RecordSource) -> NDArray[np.int64]:
     return counts
 
 
-def _path(directory: epath.Path, manifest: Manifest) -> epath.Path:
+def _path(source: RecordSource) -> epath.Path:
     """Where they are kept: other records, or the same ones made anew of another text, have another name."""
-    content = json.dumps(dataclasses.asdict(manifest), sort_keys=True)
-    return directory / "index" / f"token_counts-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npy"
+    content = json.dumps(dataclasses.asdict(source.manifest), sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return source.directory / "index" / f"token_counts-{source.split}-{digest}.npy"

@@ -15,7 +15,7 @@ from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings
+from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, write_own_settings
 from bert_jax.interchange.programs import Servable
 from bert_jax.interchange.renames import nest
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
@@ -114,8 +114,11 @@ def write_pretrained(
         case "onnx" | "stablehlo" if wanted.write_program:
             head, length = ENCODER if is_encoder else MASKED_LM, model.max_position_embeddings
             length = own.length(length) if is_encoder else length
-            servable = Servable(trained.params, model, head, tokenizer, length, family, pooling=own.pooling or "mean")
+            vectors: dict[str, Any] = {"pooling": own.pooling or "mean", "normalized": own.normalized}
+            servable = Servable(trained.params, model, head, tokenizer, length, family, **vectors)
             of_program = wanted.write_program(directory, servable)
+    if wanted.kind in ("huggingface", "numpy"):
+        write_own_settings(directory, own)
     return Written(family, is_encoder, of_program)
 
 
@@ -164,6 +167,8 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
             pooling = model.settings.get("pooling", "mean")
             servable = Servable(params, model.model, head, tokenizer, length, family, model, pooling)
             of_program = wanted.write_program(directory, servable)
+    if wanted.kind in ("huggingface", "numpy") and "pooling" in model.settings:
+        write_own_settings(directory, OwnSettings(model.text.max_length, model.settings["pooling"]))
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
     card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, is_encoder)
     (directory / "README.md").write_text(card + of_program)

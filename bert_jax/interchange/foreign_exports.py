@@ -22,7 +22,7 @@ from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.huggingface import without_lost
 from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.model_card import converted_card
-from bert_jax.interchange.own_settings import own_settings
+from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.interchange.renames import EVERYTHING, nest
 from bert_jax.model.pretraining import MASKED_LM, PARTS, parts_of
@@ -62,7 +62,13 @@ def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
             f"{model} has a head of a task, {listed(found.heads)}, which no format has a place for beside the encoder; "
             "--drop_heads leaves it out"
         )
-    (arrays, config), written = write_found(directory, found, model, wanted)
+    own = own_settings(model)
+    if own.not_computed and (wanted.kind == "sentence-transformers" or wanted.write_program is not None):
+        raise UserError(
+            f"{model} makes its vectors with {listed(own.not_computed)}, which is not computed here; "
+            "--format=huggingface writes its encoder"
+        )
+    (arrays, config), written = write_found(directory, found, model, wanted, own)
     has_heads = MASKED_LM in parts_of(arrays) and not (written.is_encoder and written.of_program)
     card = converted_card(model, has_heads, config, found.tokenizer, LIBRARIES[wanted.kind], written.family)
     (directory / "README.md").write_text(card + written.of_program)
@@ -79,8 +85,12 @@ def not_given_back(found: Pretrained) -> list[str]:
     return sorted(found.arrays.keys() ^ read.arrays.keys())
 
 
-def write_found(directory: epath.Path, found: Pretrained, source: str, wanted: Wanted) -> tuple[Weights, Written]:
+def write_found(
+    directory: epath.Path, found: Pretrained, source: str, wanted: Wanted, own: OwnSettings = NOTHING_SAID
+) -> tuple[Weights, Written]:
     """Write all but the card of a model that need not be whole; gives what was written, and how.
+
+    `own` is what the model says of its use.
 
     Raises:
       UserError: the format cannot hold it.
@@ -89,7 +99,7 @@ def write_found(directory: epath.Path, found: Pretrained, source: str, wanted: W
     if lost := sorted(found.arrays.keys() - weights.arrays.keys()):
         logging.warning("%s: %s is but a part of a head: left out", source, listed(lost))
     trained = Trained(0, nest(weights.arrays), {}, {})
-    return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, wanted, own_settings(source))
+    return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, wanted, own)
 
 
 def _what_can_be_written(found: Pretrained) -> Weights:

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from absl import logging
 from etils import epath
+from msgspec import Meta
 
 from bert_jax.config.finetuning import TextPooling
 from bert_jax.storage.json_file import read_json
@@ -19,7 +20,7 @@ _MODULES, _LENGTH, _POOLING = "modules.json", "sentence_bert_config.json", "1_Po
 _TOKENIZER, _PROMPTS = "tokenizer_config.json", "config_sentence_transformers.json"
 _MODE = "pooling_mode"  # since release 5 one or several of the names of TextPooling, before a yes or no for each
 MODES: Mapping[TextPooling, str] = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}  # their names there
-_COMPUTED = ("Transformer", "Pooling", "Normalize")
+_COMPUTED = ("Transformer", "Pooling", "Normalize", "Dropout")  # the last does nothing but in training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,12 @@ class OwnSettings:
     max_length: int | None = None  # tokens of a text, special ones included
     pooling: TextPooling | None = None  # of model/tasks.py's POOLINGS
     normalized: bool = False  # its vectors have length 1
+    not_computed: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # here, of what makes its vectors
+
+    def __str__(self) -> str:
+        """For people."""
+        said = (self.pooling, f"pooling {self.pooling}"), (self.max_length, f"at most {self.max_length} tokens a text")
+        return ", ".join(text for value, text in (*said, (self.normalized, "vectors of length 1")) if value)
 
     def length(self, most: int) -> int:
         """Tokens of a text where nothing else is asked for, by a model that reads at most so many."""
@@ -42,21 +49,27 @@ NOTHING_SAID = OwnSettings()
 class _SentenceBert:
     """sentence_bert_config.json of a sentence-transformers directory."""
 
-    max_seq_length: int | None = None
+    max_seq_length: Annotated[int, Meta(ge=1)] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class _TokenizerConfig:
     """tokenizer_config.json."""
 
-    model_max_length: float | None = None  # 1e30 where there is none
+    model_max_length: Annotated[float, Meta(ge=1)] | None = None  # 1e30 where there is none
 
 
 @dataclasses.dataclass(frozen=True)
 class _Prompts:
     """config_sentence_transformers.json."""
 
+    prompts: dict[str, str] = dataclasses.field(default_factory=dict)
     default_prompt_name: str | None = None
+
+    @property
+    def default(self) -> str:
+        """What stands before each text."""
+        return self.prompts.get(self.default_prompt_name or "", "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +85,17 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     if fine_tuned.is_fine_tuned(model):
         described = fine_tuned.read_description(model)
         return OwnSettings(described.text.max_length or None, described.settings.get("pooling"))
-    modules = _modules(model)
-    _tell_prompt(model)
-    own = OwnSettings(_own_length(model, bool(modules)), _own_pooling(model), "Normalize" in modules)
+    modules, modes = _modules(model), _pooling_modes(model)
+    kinds = [kind for kind in MODES if modes == [kind]]
+    pooling = kinds[0] if kinds else None
+    others = [name for name in modules if name not in _COMPUTED]
+    others += [] if pooling or not modes else [f"pooling by {' and '.join(modes)}"]
+    own = OwnSettings(_own_length(model, bool(modules)), pooling, "Normalize" in modules, tuple(others))
     if own != NOTHING_SAID:
-        logging.info("%s says: pooling %s, at most %s tokens a text", model, own.pooling, own.max_length)
+        logging.info("%s says of itself: %s", model, own)
+    if others:
+        logging.warning("%s: %s is not computed here: vectors are others than its own", model, " and ".join(others))
+    _tell_prompt(model)
     return own
 
 
@@ -90,40 +109,27 @@ def _own_length(model: epath.Path, has_modules: bool) -> int | None:
     return length
 
 
-def _own_pooling(model: epath.Path) -> TextPooling | None:
-    """None, with a warning, where it is none that is known here."""
+def _pooling_modes(model: epath.Path) -> list[str]:
+    """By the names of TextPooling, where they have one."""
     path = model / _POOLING
-    if not path.exists():
-        return None
-    content = read_json(path, dict[str, Any], _REMEDY)
-    modes = [name.removeprefix(f"{_MODE}_") for name, value in content.items() if value is True and _MODE in name]
-    modes = [{mode: kind for kind, mode in MODES.items()}.get(mode, mode) for mode in modes]
-    if isinstance(newer := content.get(_MODE), (str, list)):
-        modes = [newer] if isinstance(newer, str) else newer
-    found = [kind for kind in MODES if modes == [kind]]
-    if modes and not found:
-        logging.warning(
-            "%s: pooling by %s is not known here: the mean is taken, unless another is asked for",
-            path,
-            " and ".join(map(str, modes)),
-        )
-    return found[0] if found else None
+    content = read_json(path, dict[str, Any], _REMEDY) if path.exists() else {}
+    newer = content.get(_MODE)
+    if isinstance(newer, (str, list)):
+        return [newer] if isinstance(newer, str) else list(map(str, newer))
+    names = {f"{_MODE}_{mode}": kind for kind, mode in MODES.items()}
+    modes = [name for name, value in content.items() if name.startswith(f"{_MODE}_") and value is True]
+    return [names.get(name, name.removeprefix(f"{_MODE}_")) for name in modes]
 
 
 def _modules(model: epath.Path) -> list[str]:
-    """What its vectors are made by; a warning names what is not computed here."""
+    """What makes its vectors: the names of their classes."""
     path = model / _MODULES
-    names = [one.type.rpartition(".")[2] for one in read_json(path, list[_Module], _REMEDY)] if path.exists() else []
-    for name in names:
-        if name not in _COMPUTED:
-            logging.warning("%s: its %s is not computed here: vectors are others than its own", path, name)
-    return names
+    return [one.type.rpartition(".")[2] for one in read_json(path, list[_Module], _REMEDY)] if path.exists() else []
 
 
 def _tell_prompt(model: epath.Path) -> None:
     path = model / _PROMPTS
-    prompt = read_json(path, _Prompts, _REMEDY).default_prompt_name if path.exists() else None
-    if prompt:
+    if path.exists() and (prompt := read_json(path, _Prompts, _REMEDY).default):
         logging.warning("%s: its prompt %r stands before each text there; here put it into the texts", path, prompt)
 
 

@@ -37,6 +37,7 @@ class Servable:
     family: Family  # as which its settings are written
     task: FineTuned | None = None
     pooling: str = "mean"  # of a text's hidden states, where there is no head (model/tasks.py's POOLINGS)
+    normalized: bool = False  # that vector has length 1, whatever else is asked for
 
     @property
     def has_types(self) -> bool:

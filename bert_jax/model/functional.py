@@ -87,14 +87,14 @@ class _KeyStream(nnx.RngStream):
         return jax.random.fold_in(self.key[...], self.given - 1)
 
 
-def without_gradient(model: Model, is_still: Callable[[Path], bool]) -> Model:
+def without_gradient(model: Model, is_frozen: Callable[[Path], bool]) -> Model:
     """The model whose parameters at such paths get no gradient, which is not computed then."""
 
     def module(params: Params) -> nnx.Module:
         return model.module(jax.tree_util.tree_map_with_path(stopped, params))
 
     def stopped(entries: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-        return jax.lax.stop_gradient(leaf) if is_still(path_of(entries)) else leaf
+        return jax.lax.stop_gradient(leaf) if is_frozen(path_of(entries)) else leaf
 
     return dataclasses.replace(model, module=module)
 

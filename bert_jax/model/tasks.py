@@ -124,7 +124,7 @@ class ChoiceModel(SequenceModel):
 
 
 class EmbeddingModel(TaskModel):
-    """The mean of a text's last hidden states (arXiv 1908.10084); there is no pooler, and no head."""
+    """A vector of a text's last hidden states, their mean (arXiv 1908.10084); there is no pooler, and no head."""
 
     has_pooler = False
     pooling = "mean"  # of POOLINGS
@@ -141,13 +141,13 @@ class EmbeddingModel(TaskModel):
         return None
 
 
-class FirstTokenEmbeddingModel(EmbeddingModel):
+class ClsEmbeddingModel(EmbeddingModel):
     """[CLS]' last hidden state."""
 
     pooling = "cls"
 
 
-class LargestEmbeddingModel(EmbeddingModel):
+class MaxEmbeddingModel(EmbeddingModel):
     """The largest of a text's last hidden states, number by number."""
 
     pooling = "max"
@@ -166,14 +166,14 @@ def first_token(states: jax.Array, attention_mask: jax.Array) -> jax.Array:
     return states[:, 0].astype(jnp.float32)
 
 
-def largest_of_tokens(states: jax.Array, attention_mask: jax.Array) -> jax.Array:
+def max_of_tokens(states: jax.Array, attention_mask: jax.Array) -> jax.Array:
     """Hidden states [batch, length, embed] and their mask -> the tokens' largest; 0 where there is none, float32."""
     is_token = attention_mask[:, :, None] > 0
     most = jnp.where(is_token, states.astype(jnp.float32), -jnp.inf).max(axis=1)
     return jnp.where(is_token.any(axis=1), most, 0.0)
 
 
-POOLINGS = {"mean": mean_of_tokens, "cls": first_token, "max": largest_of_tokens}  # of a text's hidden states
+POOLINGS = {"mean": mean_of_tokens, "cls": first_token, "max": max_of_tokens}  # of a text's hidden states
 
 
 def of_texts(key: Key, texts: int) -> Key:
@@ -189,8 +189,8 @@ HEADS: dict[str, type[TaskModel]] = {
     "span": SpanModel,
     "choice": ChoiceModel,
     "embedding": EmbeddingModel,
-    "embedding_cls": FirstTokenEmbeddingModel,
-    "embedding_max": LargestEmbeddingModel,
+    "embedding_cls": ClsEmbeddingModel,
+    "embedding_max": MaxEmbeddingModel,
 }
 
 

@@ -47,6 +47,7 @@ def _save(model: Servable, described: Signature, options: Options, path: Path, t
 
     arrays, config = model.weights()
     opset = options.opset or OPSET
-    whole: Any = onnx_model(arrays, config, model.head, described, opset, options.normalize, tied, model.pooling)
+    normalize = options.normalize or model.normalized
+    whole: Any = onnx_model(arrays, config, model.head, described, opset, normalize, tied, model.pooling)
     is_large = sum(array.nbytes for array in arrays.values()) > LARGEST
     onnx.save_model(whole, path, save_as_external_data=is_large, location=DATA if is_large else None)

@@ -28,8 +28,8 @@ def onnx_model(
     """The ModelProto of the float32 `arrays`, by our paths, with this head.
 
     normalize: sentence_embedding has length 1. tied: the masked-LM head multiplies with the word table as it lies
-    there; else with a copy, for those who want each product with a weight of its own (int8.py). pooling: of what the
-    sentence_embedding is.
+    there; else with a copy, for those who want each product with a weight of its own (int8.py). pooling: how the
+    sentence_embedding is made of the tokens' states.
     """
     from onnx import helper
 
@@ -95,11 +95,12 @@ class _Model(EncoderGraph):
 
     def largest(self, hidden: str, mask: str, name: str) -> str:
         """The largest of the tokens' states, number by number."""
-        is_padding = self("Sub", self.number(1), self("Unsqueeze", self("Cast", mask, to=FLOAT), self.integers(2)))
-        shown = self("Sub", hidden, self("Mul", is_padding, self.number(1e30)))
+        is_token = self("Unsqueeze", self("Cast", mask, to=FLOAT), self.integers(2))
+        shown = self("Sub", hidden, self("Mul", self("Sub", self.number(1), is_token), self.number(1e30)))
         # A pooling, since a largest along an axis is asked for in one way before opset 18 and in another since.
-        largest = self("GlobalMaxPool", self("Transpose", shown, perm=[0, 2, 1]))
-        return self("Squeeze", largest, self.integers(2), name=name)
+        largest = self("Squeeze", self("GlobalMaxPool", self("Transpose", shown, perm=[0, 2, 1])), self.integers(2))
+        is_text = self("Min", self("ReduceSum", is_token, self.integers(1), keepdims=0), self.number(1))
+        return self("Mul", largest, is_text, name=name)  # 0 of a row of padding alone
 
     def masked_lm(self, hidden: str) -> str:
         """A logit for each token of the vocabulary."""

@@ -40,7 +40,7 @@ def write_stablehlo(directory: epath.Path, model: Servable, options: Options) ->
     described = signature(model.head, config.hidden_size, model.outputs, model.has_types)
     made = _model(model, config, options.dtype)
     arrays = {path: weights[path] for path in flatten(made.abstract_params)}
-    exported = _exported(_function(model, made, options.normalize), arrays, described, config)
+    exported = _exported(_function(model, made, options.normalize or model.normalized), arrays, described, config)
     (directory / FILE).write_bytes(exported.serialize(vjp_order=0))
     with (directory / WEIGHTS).open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

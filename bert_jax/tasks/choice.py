@@ -27,7 +27,7 @@ class Choice:
     loss = "choice"
     reads_all_tokens = windows = False
     default_max_length = None
-    has_models_length = False
+    makes_vectors = False
     num_outputs = 1
 
     @property

@@ -27,7 +27,7 @@ class Classification:
     loss = "classification"
     reads_all_tokens = windows = False
     default_max_length = None
-    has_models_length = False
+    makes_vectors = False
 
     @property
     def num_outputs(self) -> int:

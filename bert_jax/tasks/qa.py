@@ -33,7 +33,7 @@ class Qa:
     loss = "qa"
     reads_all_tokens = windows = True
     default_max_length = 384  # the paper's
-    has_models_length = False
+    makes_vectors = False
     num_outputs = 2  # of each token, as the first and as the last one of an answer
 
     @property

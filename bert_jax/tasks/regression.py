@@ -30,7 +30,7 @@ class Regression:
     loss = "regression"
     reads_all_tokens = windows = False
     default_max_length = None
-    has_models_length = False
+    makes_vectors = False
     num_outputs = 1
 
     @property

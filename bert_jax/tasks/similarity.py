@@ -42,7 +42,7 @@ class Similarity:
     windows = False
     num_outputs = 0
     default_max_length = None
-    has_models_length = True
+    makes_vectors = True
 
     @property
     def head(self) -> Head:

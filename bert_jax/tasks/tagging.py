@@ -33,7 +33,7 @@ class Tagging:
     loss = "tagging"
     reads_all_tokens = windows = True
     default_max_length = None
-    has_models_length = False
+    makes_vectors = False
 
     @property
     def num_outputs(self) -> int:

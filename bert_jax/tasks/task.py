@@ -61,8 +61,8 @@ class Task(Protocol):
         ...
 
     @property
-    def has_models_length(self) -> bool:
-        """Whether that is what the model says of itself, where it does (interchange/own_settings.py)."""
+    def makes_vectors(self) -> bool:
+        """Whether outputs are vectors of texts, whose length and pooling the model may say of itself."""
         ...
 
     @property

@@ -45,9 +45,11 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     workdir = epath.Path(workdir)
     config.check()
     own = own_settings(config.init_from)
-    files = read_files(pooling_as(own, config.task))
+    files = read_files(with_own_pooling(config.task, own))
     pretrained = read_pretrained(config.init_from, config.model)
     config = config.for_model(pretrained.config, default_length(files.task, own))
+    if files.task.makes_vectors:  # the run is known again by it
+        config = dataclasses.replace(config, task=with_own_pooling(config.task, own))
     teacher = _teacher(config, files, pretrained)
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
     check_same_teacher(workdir, teacher)
@@ -68,14 +70,14 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
         write_results(config, workdir, material, scores, pretrained.tokenizer)
 
 
-def pooling_as(own: OwnSettings, task: TaskConfig) -> TaskConfig:
+def with_own_pooling(task: TaskConfig, own: OwnSettings) -> TaskConfig:
     """With the pooling that the model says of itself, where nothing else is asked for."""
     return dataclasses.replace(task, pooling=task.pooling or own.pooling or "mean")
 
 
 def default_length(task: Task, own: OwnSettings) -> int | None:
     """Tokens of a row where nothing else is asked for; None: as many as the model reads."""
-    return (own.max_length if task.has_models_length else None) or task.default_max_length
+    return (own.max_length if task.makes_vectors else None) or task.default_max_length
 
 
 def _teacher(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained) -> Teacher | None:

@@ -45,6 +45,17 @@ class PhaseInput:
     prefetch_batches: int
     max_held_out_batches: int  # 0: all
 
+    def count_tokens(self) -> None:
+        """Find what masks are drawn by, if they are by how often tokens occur: before any batch is made.
+
+        All processes do so, since one counts for all. Raises as RecordSource does.
+        """
+        drawn = [masks for masks in (self.masks, self.held_out_masks) if masks and masks.needs_counts]
+        if drawn:
+            counts = counts_for_all(self.train)
+            for masks in drawn:
+                masks.take_counts(counts)
+
     def shape_of(self, batch: Batch) -> tuple[int, int]:
         """See Feed: that of the phase."""
         del batch
@@ -188,8 +199,7 @@ def dynamic_masks(
     """What draws the masks of the records in `directory`; without a seed, those of evaluations. None: theirs stay."""
     if data.masking == "static":
         return None
-    counts = counts_for_all(directory, manifest, data) if data.masking == "distilbert" else None
-    return DynamicMasks(data, load_tokenizer(directory / "tokenizer"), manifest.max_seq_length, seed, counts)
+    return DynamicMasks(data, load_tokenizer(directory / "tokenizer"), manifest.max_seq_length, seed)
 
 
 def sizes_of(source: RecordSource, masks: DynamicMasks | None) -> np.ndarray:

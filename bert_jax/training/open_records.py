@@ -41,11 +41,6 @@ def open_split(directory: epath.Path, manifest: Manifest, split: str, data: Data
     return told_by_first(opened, lambda source: source.seen, opened)
 
 
-def counts_for_all(directory: epath.Path, manifest: Manifest, data: DataConfig) -> NDArray[np.int64]:
-    """How often each token occurs in the records that are trained on, int64 [vocab]; raises as RecordSource does."""
-    split = "train" if "train" in manifest.splits else next(iter(manifest.splits))
-
-    def counted() -> list[int]:
-        return token_counts(RecordSource(directory, split, data.skip_corrupt, manifest=manifest)).tolist()
-
-    return np.array(told_by_first(counted), np.int64)
+def counts_for_all(source: RecordSource) -> NDArray[np.int64]:
+    """How often each token occurs in the records, int64 [vocab]; raises as RecordSource does."""
+    return np.array(told_by_first(lambda: token_counts(source).tolist()), np.int64)

@@ -66,6 +66,8 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     _claim(config, directory, phases, teacher)
     if trunk and grown:
         plant(trunk, grown, directory)
+    for phase in phases:
+        phase.count_tokens()
     if teacher:
         program = program.with_frozen_weights(teacher.arrays)
     clock = Clock(directory if jax.process_index() == 0 else None)
@@ -161,11 +163,11 @@ def pretraining_program(config: Config, mesh: Mesh, teacher: ModelConfig | None 
     check_heads(mesh, config.model.num_attention_heads)
     objective = pretraining_objective(config, teacher)
     frozen = (_teacher_model(objective, config, mesh),) if isinstance(objective, DistillationObjective) else ()
-    by_each = _still_positions if frozen and config.distillation.freeze_positions else None
+    by_each = _frozen_positions if frozen and config.distillation.freeze_positions else None
     return make_program(objective, config.train, config.optimizer, config.phases, mesh, by_each, frozen)
 
 
-def _still_positions(params: Params) -> Params:
+def _frozen_positions(params: Params) -> Params:
     """What learning rates are multiplied by: without a gradient, weight decay would still change the table."""
     return jax.tree_util.tree_map_with_path(lambda entries, _: 0.0 if is_position(path_of(entries)) else 1.0, params)
 

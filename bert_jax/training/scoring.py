@@ -4,7 +4,7 @@ import dataclasses
 
 from etils import epath
 
-from bert_jax.config import Config, MeshConfig
+from bert_jax.config import Config, DataConfig, MeshConfig
 from bert_jax.data.manifest import check_vocabulary, read_manifest
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
@@ -14,7 +14,7 @@ from bert_jax.parallel.mesh import batch_shards, make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.inputs import dynamic_masks, held_out_batches
-from bert_jax.training.open_records import open_split, records_directory
+from bert_jax.training.open_records import counts_for_all, open_split, records_directory
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
 
@@ -36,8 +36,16 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     shards = batch_shards(mesh)
     has_own_masks = config.evaluation.records and not records
     masks = None if has_own_masks else dynamic_masks(config.data, source.directory, source.manifest)
+    if masks and masks.needs_counts:
+        masks.take_counts(counts_for_all(_trained_on(source, config.data)))
     batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh, masks)
     return {"step": step} | evaluate(objective, run, params, batches)
+
+
+def _trained_on(source: RecordSource, data: DataConfig) -> RecordSource:
+    """The training records beside those that are scored, as in the run itself, if there are any."""
+    manifest = source.manifest
+    return open_split(source.directory, manifest, "train", data) if "train" in manifest.splits else source
 
 
 def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | None) -> RecordSource:

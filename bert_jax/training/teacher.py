@@ -122,7 +122,8 @@ def _check_sizes(flag: str, theirs: ModelConfig, config: Config) -> None:
     if settings.first_layers(ours.num_hidden_layers, theirs.num_hidden_layers):
         for name in SAME_TO_BEGIN:
             mine, wanted = getattr(ours, name), getattr(theirs, name)
-            remedy = f"give {wanted} as the teacher has, or distillation.init_layers='' for fresh weights"
+            otherwise = "distillation.init_layers='' and freeze_positions=false for fresh weights"
+            remedy = f"give {wanted} as the teacher has, or {otherwise}"
             require(mine == wanted, f"--config.model.{name}", mine, remedy)
         shared, remedy = ours.num_hidden_groups, "give 0: layers that share their weights cannot begin as several"
         require(not shared, "--config.model.num_hidden_groups", shared, remedy)

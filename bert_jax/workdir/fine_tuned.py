@@ -17,8 +17,9 @@ import safetensors.numpy
 from etils import epath
 
 from bert_jax.config import ModelConfig, TaskConfig, TextConfig
+from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import read_json
+from bert_jax.storage.json_file import check_schema, read_json
 from bert_jax.storage.whole_file import replace_text, whole_file
 
 DESCRIPTION, WEIGHTS = "task.json", "model.safetensors"
@@ -42,6 +43,13 @@ class FineTuned:
     dev: dict[str, float | None] = dataclasses.field(default_factory=dict)  # scores
     test: dict[str, float | None] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """What other programs than the task itself read of its settings."""
+
+    pooling: TextPooling | None = None
 
 
 def is_fine_tuned(workdir: epath.PathLike) -> bool:
@@ -94,7 +102,9 @@ def read_description(workdir: epath.PathLike) -> FineTuned:
             f"{workdir} holds no fine-tuned model (no {DESCRIPTION}); "
             "give the --workdir of `python -m bert_jax.finetune`, and let that end first"
         )
-    return read_json(path, FineTuned, _AGAIN)
+    found = read_json(path, FineTuned, _AGAIN)
+    check_schema(found.settings, _Settings, f"{path}, settings,", _AGAIN)
+    return found
 
 
 def finite_or_none(value: float) -> float | None:

@@ -103,12 +103,18 @@ COUNTS = np.random.default_rng(5).integers(0, 10_000, VOCAB)
 
 
 def masks_by(rule, **how):
-    return DynamicMasks(DataConfig(masking=rule), tokenizer_of(), LENGTH, counts=COUNTS, **how)
+    return with_counts(DynamicMasks(DataConfig(masking=rule), tokenizer_of(), LENGTH, **how))
+
+
+def with_counts(masks):
+    if masks.needs_counts:
+        masks.take_counts(COUNTS)
+    return masks
 
 
 def drawn(data, rows=4000, epoch=0, seed=3, **like):
     batch, whole = batch_of(rows)
-    masks = DynamicMasks(data, tokenizer_of(**like), LENGTH, seed, COUNTS)
+    masks = with_counts(DynamicMasks(data, tokenizer_of(**like), LENGTH, seed))
     return masks(batch, np.arange(rows), np.full(rows, epoch)), whole
 
 

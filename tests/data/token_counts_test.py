@@ -25,9 +25,9 @@ def records(chain, tmp_path):
     return mine
 
 
-def counted(directory):
+def counted(directory, split="train"):
     """Token by token, masks undone one by one."""
-    source, found = RecordSource(directory, "train"), collections.Counter()
+    source, found = RecordSource(directory, split), collections.Counter()
     for number in range(len(source)):
         record = source[number]
         ids = record["input_ids"].tolist()
@@ -59,8 +59,12 @@ def test_other_records_have_their_own(records):
     manifest = (records / "records.json").read_text()
     (records / "records.json").unlink()
     (records / "records.json").write_text(manifest.replace('"random_seed": ', '"random_seed": 1'))
-    token_counts(RecordSource(records, "train"))
-    assert len(list((records / "index").glob("token_counts-*.npy"))) == 2
+    (first,) = (records / "index").glob("token_counts-train-*.npy")
+    first.write_bytes(first.read_bytes().replace(b"\x01", b"\x02"))  # what would be read if it were these records'
+    assert token_counts(RecordSource(records, "train")).tolist() == counted(records)
+    validation = token_counts(RecordSource(records, "validation")).tolist()
+    assert validation == counted(records, "validation")
+    assert len(list((records / "index").glob("token_counts-*.npy"))) == 3
 
 
 def test_a_run_masks_by_the_counts_of_its_training_records(records):
@@ -68,6 +72,7 @@ def test_a_run_masks_by_the_counts_of_its_training_records(records):
     config = Config(phases=(phase,), data=DataConfig(records=str(records), masking="distilbert", masked_lm_prob=0.3))
     config.check()
     (opened,) = open_phases(config.resolved())
+    opened.count_tokens()
     tokenizer = load_tokenizer(records / "tokenizer")
     batches = [jax.device_get(batch) for batch in opened.batches(make_mesh(MeshConfig(), jax.devices()[:1]), 0)]
     masked = np.concatenate([batch["masked_lm_ids"][batch["masked_lm_weights"] > 0] for batch in batches])
@@ -78,3 +83,14 @@ def test_a_run_masks_by_the_counts_of_its_training_records(records):
     counts[special] = 0
     often = counts > np.quantile(counts[counts > 0], 0.9)
     assert shares[often].sum() < 0.8 * counts[often].sum() / counts.sum()  # frequent tokens less than their share
+
+
+def test_a_directory_that_is_not_writable_is_counted_each_time(records, monkeypatch):
+    monkeypatch.setattr("bert_jax.data.token_counts.write_array", read_only)
+    for _ in range(2):
+        assert token_counts(RecordSource(records, "train")).tolist() == counted(records)
+    assert not list((records / "index").glob("token_counts-*.npy"))
+
+
+def read_only(*_):
+    raise OSError(30, "Read-only file system")

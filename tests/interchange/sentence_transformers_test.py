@@ -9,7 +9,9 @@ import torch
 import transformers
 from etils import epath
 
+from bert_jax.errors import UserError
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
+from bert_jax.inference.predictor import load_predictor
 from bert_jax.interchange.exports import Wanted, export_fine_tuned
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.own_settings import OwnSettings, own_settings
@@ -96,6 +98,35 @@ def test_what_it_computes_from_them_is_our_vector(workdirs, exported, ours, kind
         states = model.eval()(**inputs).last_hidden_state
     mask = inputs["attention_mask"][..., None]
     np.testing.assert_allclose((states * mask).sum(1) / mask.sum(1), ours(kind), rtol=0, atol=1e-5)
+
+
+def test_vectors_that_are_not_computed_here_are_not_written(exported, tmp_path):
+    directory = exported("pretraining")
+    modules = read(directory / "modules.json")
+    (directory / "modules.json").write_text(json.dumps([*modules, {"type": "sentence_transformers.models.Dense"}]))
+    with pytest.raises(UserError, match=r"makes its vectors with Dense, which is not .*; --format=huggingface writes"):
+        export(epath.Path(tmp_path), None, str(directory), Wanted("sentence-transformers"))
+    export(epath.Path(tmp_path), None, str(directory), Wanted("huggingface"))
+
+
+@pytest.mark.parametrize("kind", ["similarity", "pretraining"])
+@pytest.mark.parametrize("form", ["huggingface", "numpy"])
+def test_other_formats_of_ours_keep_pooling_and_length(workdirs, exported, tmp_path, kind, form):
+    run = exported(kind, pooling="cls").parent / "run" if kind == "similarity" else exported(kind, pooling="cls")
+    if kind == "similarity":
+        export_fine_tuned(epath.Path(tmp_path), run, Wanted(form))
+    else:
+        export(epath.Path(tmp_path), None, str(run), Wanted(form))
+    assert own_settings(tmp_path) == OwnSettings(workdirs.MAX_LENGTH, "cls")
+
+
+def test_a_pooling_that_is_none_is_one_line(exported):
+    run = exported("similarity").parent / "run"
+    content = read(run / "task.json")
+    (run / "task.json").write_text(json.dumps(content | {"settings": content["settings"] | {"pooling": "mfan"}}))
+    for use in (load_predictor, lambda path: export(epath.Path(path) / "out", None, str(path), Wanted("numpy"))):
+        with pytest.raises(UserError, match=r"task.json, settings, is damaged .*'mfan' at `pooling`; restore it"):
+            use(run)
 
 
 @pytest.mark.parametrize("kind", ["similarity", "pretraining"])

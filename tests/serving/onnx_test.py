@@ -109,12 +109,17 @@ def test_vectors_are_pooled_as_the_model_says(pretrained, configs, batch, tmp_pa
     source, params = pretrained("bert")
     (source / "1_Pooling").mkdir()
     (source / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{mode}": True}))
+    (source / "modules.json").write_text('[{"type": "sentence_transformers.models.Normalize"}]')
     export(epath.Path(tmp_path), None, str(source), wanted("onnx", drop_heads=True, opset=opset))
     encoder = {name: part for name, part in params["encoder"].items() if name != "pooler"}
     inputs = batch()
     model = task_model(f"embedding_{pooling}", 0, configs["bert"])
     expected = model.apply({"encoder": encoder}, **{name: array[:, None] for name, array in inputs.items()})
-    assert_close(run(session_of(tmp_path), inputs)["sentence_embedding"], np.asarray(expected)[:, 0])
+    unit = np.asarray(expected)[:, 0] / np.linalg.norm(np.asarray(expected)[:, 0], axis=-1, keepdims=True)
+    session = session_of(tmp_path)
+    assert_close(run(session, inputs)["sentence_embedding"], unit)
+    inputs["attention_mask"][1] = 0
+    assert np.isfinite(run(session, inputs)["sentence_embedding"]).all()
 
 
 TASKS = ["classification", "multilabel", "regression", "tagging", "qa", "choice", "similarity"]

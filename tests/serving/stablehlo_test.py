@@ -12,7 +12,9 @@ from etils import epath
 from jax import export
 
 from bert_jax.interchange.exports import Wanted, write_pretrained
+from bert_jax.interchange.own_settings import OwnSettings
 from bert_jax.model.pretraining import pretraining_model
+from bert_jax.model.tasks import task_model
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
 from bert_jax.workdir.trained import Trained
@@ -107,6 +109,22 @@ def test_layers_that_are_not_berts(workdirs, configs, batch, tmp_path, types):
         inputs = {name: given[name.replace("token_type", "segment")] for name in about["inputs"]}
         assert ("token_type_ids" in inputs) == (types == 2)
         assert_close(program.call(weights, inputs)["logits"], masked_words(params, config, given))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "max"])
+def test_vectors_are_pooled_as_the_model_says(workdirs, configs, batch, tmp_path, pooling):
+    encoder = {"encoder": random_params(configs["bert"])["encoder"]}
+    wanted = Wanted("stablehlo", drop_heads=True, write_program=program_writer("stablehlo", Options()))
+    trained, own = Trained(1, encoder, {}, {}), OwnSettings(None, pooling, normalized=True)
+    write_pretrained(epath.Path(tmp_path), trained, configs["bert"], workdirs.TOKENIZER, wanted, own)
+    program = export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
+    about, given = json.loads((tmp_path / "program.json").read_text()), batch()
+    inputs = {name: given[name.replace("token_type", "segment")] for name in about["inputs"]}
+    found = program.call(dict(np.load(tmp_path / "params.npz")), inputs)["sentence_embedding"]
+    model = task_model(f"embedding_{pooling}", 0, configs["bert"])
+    alone = {name: part for name, part in encoder["encoder"].items() if name != "pooler"}
+    ours = model.apply({"encoder": alone}, **{name: array[:, None] for name, array in given.items()})[:, 0]
+    assert_close(np.asarray(found), np.asarray(ours / np.linalg.norm(ours, axis=-1, keepdims=True)), most=1e-5)
 
 
 @pytest.mark.slow
