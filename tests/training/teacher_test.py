@@ -1,6 +1,8 @@
 """What a teacher must be for its student, in one line before a device computes; and a student's first weights."""
 
 import dataclasses
+import runpy
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -189,3 +191,15 @@ def test_it_is_known_again_wherever_it_lies(config, tmp_path):
     (tmp_path / "teacher.json").unlink()
     with pytest.raises(UserError, match="was started with no teacher and"):
         check_same_teacher(tmp_path, teacher)
+
+
+def test_what_distilbert_py_says_for_other_sizes_is_taken():
+    """Its docstring's settings, for a student that cannot begin as its teacher; one of them alone is refused."""
+    make = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "distilbert.py"))["get_config"]
+    afresh = {"cosine_weight": 0.0, "init_layers": "", "freeze_positions": False}
+    config = make()
+    config.distillation = dataclasses.replace(config.distillation, **afresh)
+    config.check()
+    config.distillation.freeze_positions = True
+    with pytest.raises(UserError, match=r"freeze_positions=True cannot be used; .* give false, or .*init_layers"):
+        config.check()
