@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bert_jax.interchange.families import ENCODER
 from bert_jax.interchange.programs import Servable
 from bert_jax.serving.comparison import Line
 from bert_jax.serving.signature import CHOICES, Axes, Signature
@@ -65,7 +66,7 @@ def onnx_card(model: Servable, described: Signature, opset: int, file: str) -> s
         opset=opset,
         positions=model.config.max_position_embeddings,
         settings="" if model.is_of_transformers else _OWN_SETTINGS,
-        table=_table(described),
+        table=_table(described) + _vectors(model),
         feed=_feed(model, described),
     )
 
@@ -80,7 +81,7 @@ def stablehlo_card(
         platforms=", ".join(platforms),
         positions=model.config.max_position_embeddings,
         dtype=dtype,
-        table=_table(described),
+        table=_table(described) + _vectors(model),
         feed=_feed(model, described),
         version=version,
     )
@@ -99,6 +100,12 @@ def _table(described: Signature) -> str:
         for name, axes in parts.items()
     ]
     return "\n".join(["| | name | of | shape |", "|---|---|---|---|", *rows])
+
+
+def _vectors(model: Servable) -> str:
+    """What the vector of a text is, where there is one."""
+    ways = {"mean": "the mean of the tokens' states", "cls": "[CLS]' state", "max": "the largest of the tokens' states"}
+    return f"\n\n`sentence_embedding` is {ways[model.pooling]}." if model.head == ENCODER else ""
 
 
 def _shape(axes: Axes) -> str:

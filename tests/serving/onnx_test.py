@@ -116,6 +116,8 @@ def test_vectors_are_pooled_as_the_model_says(pretrained, configs, batch, tmp_pa
     model = task_model(f"embedding_{pooling}", 0, configs["bert"])
     expected = model.apply({"encoder": encoder}, **{name: array[:, None] for name, array in inputs.items()})
     unit = np.asarray(expected)[:, 0] / np.linalg.norm(np.asarray(expected)[:, 0], axis=-1, keepdims=True)
+    said = {"cls": "[CLS]' state", "max": "the largest of the tokens' states"}[pooling]
+    assert f"`sentence_embedding` is {said}." in (tmp_path / "README.md").read_text()
     session = session_of(tmp_path)
     assert_close(run(session, inputs)["sentence_embedding"], unit)
     inputs["attention_mask"][1] = 0
