@@ -151,7 +151,7 @@ def test_pipelines_name_our_labels(workdirs, ours, exported):
 def test_every_task_has_its_class(workdirs):
     """And the head that its task says."""
     assert KINDS.keys() <= CLASSES.keys() == workdirs.TASKS.keys()
-    assert {kind: CLASSES[kind].head for kind in KINDS} == {kind: task.head for kind, task in KINDS.items()}
+    assert {kind: CLASSES[kind].head for kind in KINDS} == {kind: task().head for kind, task in KINDS.items()}
 
 
 @pytest.mark.parametrize("kind", CLASSES)
