@@ -38,13 +38,7 @@ class DynamicMasks:
         needs_counts: whether `take_counts` has to be called before any are drawn.
     """
 
-    def __init__(
-        self,
-        data: DataConfig,
-        tokenizer: Tokenizer,
-        max_seq_length: int,
-        seed: int = HELD_OUT_SEED,
-    ) -> None:
+    def __init__(self, data: DataConfig, tokenizer: Tokenizer, max_seq_length: int, seed: int = HELD_OUT_SEED) -> None:
         """Masks by the rule of `data` for records of `max_seq_length` tokens; without `seed`, those of evaluations."""
         self._seed = np.uint64(seed)
         special = tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id

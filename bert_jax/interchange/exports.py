@@ -156,7 +156,7 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
         case "huggingface":
             write_task_model(directory, model, params, tokenizer, family)
         case "sentence-transformers":
-            own = OwnSettings(model.text.max_length, model.settings.get("pooling"), wanted.normalize)
+            own = OwnSettings(model.text.max_length, model.pooling, wanted.normalize)
             write_sentence_transformers(directory, params, model.model, tokenizer, own, family)
         case "numpy":
             write_numpy(directory, Trained(model.step, params, {}, {}), model.model, tokenizer)
@@ -164,11 +164,10 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
             (directory / "task_settings.json").write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n")
         case "onnx" | "stablehlo" if wanted.write_program:
             length = model.text.max_length
-            pooling = model.settings.get("pooling", "mean")
-            servable = Servable(params, model.model, head, tokenizer, length, family, model, pooling)
+            servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling)
             of_program = wanted.write_program(directory, servable)
     if wanted.kind in ("huggingface", "numpy") and "pooling" in model.settings:
-        write_own_settings(directory, OwnSettings(model.text.max_length, model.settings["pooling"]))
+        write_own_settings(directory, OwnSettings(model.text.max_length, model.pooling))
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
     card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, is_encoder)
     (directory / "README.md").write_text(card + of_program)

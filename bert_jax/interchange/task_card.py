@@ -120,7 +120,7 @@ def task_card(
         seed=model.seed,
         max_length=model.text.max_length,
         unlike_bert=f"\n\nOther than in BERT: {unlike}." if (unlike := model.model.how_unlike_bert) else "",
-        outputs=_vectors(model) if is_encoder else _outputs(model),
+        outputs=_VECTORS[model.pooling] if is_encoder else _outputs(model),
         scores=_scores(model, summary),
         files=_FILES[library],
         use=use + ("\n\n" + _LONG if model.text.long != "cut" else ""),
@@ -144,10 +144,6 @@ _VECTORS = {
 }
 
 
-def _vectors(model: FineTuned) -> str:
-    return _VECTORS[model.settings.get("pooling", "mean")]
-
-
 def _outputs(model: FineTuned) -> str:
     """What the numbers mean, in their order."""
     match model.kind:
@@ -162,7 +158,7 @@ def _outputs(model: FineTuned) -> str:
             impossible = threshold if model.settings.get("has_impossible") else ""
             return f"Two numbers for each token: that the answer starts there, and ends there.{impossible}"
         case "similarity":
-            return _vectors(model)
+            return _VECTORS[model.pooling]
     thresholds = model.settings.get("thresholds") or []
     rows = [f"| {place} | {_cell(label)} |" for place, label in enumerate(model.settings["labels"])]
     table = ["| output | label |", "|---:|---|", *rows]

@@ -44,6 +44,12 @@ class FineTuned:
     test: dict[str, float | None] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def pooling(self) -> TextPooling:
+        """What makes a text's vector: the task's own, else the mean."""
+        pooling: TextPooling | None = self.settings.get("pooling")
+        return pooling or "mean"
+
 
 @dataclasses.dataclass(frozen=True)
 class _Settings:
