@@ -49,7 +49,9 @@ SETS = {
     "conll2000 chunks": Set("tagging", *CHUNKS, flags=("--columns=word:0,tag:2",)),
     "conll2000 parts of speech": Set("tagging", *CHUNKS, flags=("--columns=word:0,tag:1",)),
     "squad2": Set(
-        "qa", *SQUAD, flags=("--config.fit.epochs=5",), also=("other articles", "squad2/test_other_articles.json")
+        *("qa", *SQUAD),
+        flags=("--config.fit.epochs=3", "--config.fit.global_batch_size=16", "--config.optimizer.learning_rate=1e-4"),
+        also=("other articles", "squad2/test_other_articles.json"),
     ),
     "covidqa_long": Set("qa", "covidqa_long/train.json.xz", test="covidqa_long/test.json.xz"),
     "squad2 paragraphs": Set(

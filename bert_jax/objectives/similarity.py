@@ -1,7 +1,7 @@
 """Losses of a bi-encoder: vectors of texts that belong together are near each other (arXiv 1908.10084).
 
-Vectors are compared within a replica's part of the batch (its rows of the data axis, a chunk of accumulation): other
-rows' texts are no negatives, as in sentence-transformers without gathering.
+A row's vectors are compared with those of the global batch, whatever devices have them, or of its chunk where gradients
+are accumulated.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from bert_jax.objectives.objective import Batch
 from bert_jax.objectives.task import Elements, TaskObjective
+from bert_jax.parallel.all_rows import all_rows, row_numbers
 
 IMPOSSIBLE = -1e9
 SMALLEST = 1e-24  # square of a length that is not 0
@@ -21,6 +22,11 @@ def normalized(vectors: jax.Array) -> jax.Array:
     squares = (vectors**2).sum(axis=-1, keepdims=True)
     # The gradient of a norm at 0 is none: the root is of a constant there.
     return vectors * jax.lax.rsqrt(jnp.where(squares > SMALLEST, squares, 1.0))
+
+
+def _candidates(texts: jax.Array) -> jax.Array:
+    """[rows, texts, ...] -> those that anchors are compared with, positives first: [rows x (texts - 1), ...]."""
+    return jnp.concatenate([texts[:, number] for number in range(1, texts.shape[1])])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,17 +42,20 @@ class ContrastiveObjective(TaskObjective):
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
         """Outputs [batch, texts, embed]: the anchor, its positive, its hard negatives."""
         vectors, groups = normalized(outputs), batch["text_groups"]
-        candidates = jnp.concatenate([vectors[:, number] for number in range(1, vectors.shape[1])])
-        of_candidates = jnp.concatenate([groups[:, number] for number in range(1, groups.shape[1])])
-        scores = vectors[:, 0] @ candidates.T / self.temperature
-        own = jnp.arange(len(candidates))[None] == jnp.arange(len(vectors))[:, None]
-        is_none = of_candidates[None] == 0
-        is_same = (of_candidates[None] == groups[:, 1:2]) | (of_candidates[None] == groups[:, :1])
-        of_same_anchor = jnp.arange(len(candidates))[None] < len(vectors)  # the positives stand first
-        of_same_anchor &= jnp.tile(groups[:, 0], groups.shape[1] - 1)[None] == groups[:, :1]
-        scores = jnp.where((is_same | of_same_anchor | is_none) & ~own, IMPOSSIBLE, scores)
-        losses = jax.nn.logsumexp(scores, axis=1) - jnp.diagonal(scores)
-        return Elements(losses, scores.argmax(axis=1) == jnp.arange(len(vectors)))
+        all_vectors, all_groups = all_rows(vectors), all_rows(groups)
+        own = row_numbers(len(vectors))  # the positives stand first
+        scores = vectors[:, 0] @ _candidates(all_vectors).T / self.temperature
+        scores = jnp.where(self._is_no_negative(groups, all_groups, own), IMPOSSIBLE, scores)
+        of_own = (vectors[:, 0] * vectors[:, 1]).sum(axis=-1) / self.temperature
+        return Elements(jax.nn.logsumexp(scores, axis=1) - of_own, scores.argmax(axis=1) == own)
+
+    def _is_no_negative(self, groups: jax.Array, all_groups: jax.Array, own: jax.Array) -> jax.Array:
+        """Which candidates are not compared with an anchor, bool [rows, candidates]; its own positive is."""
+        candidate = _candidates(all_groups)[None]
+        is_same = (candidate == groups[:, 1:2]) | (candidate == groups[:, :1])
+        numbers, positives = jnp.arange(candidate.shape[1])[None], len(all_groups)
+        of_same_anchor = (numbers < positives) & (all_groups[numbers % positives, 0] == groups[:, :1])
+        return (is_same | of_same_anchor | (candidate == 0)) & (numbers != own[:, None])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +70,12 @@ class CosentObjective(TaskObjective):
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
         """Outputs [batch, 2, embed]; the batch's loss is that of each of its rows."""
         vectors = normalized(outputs)
-        cosines = (vectors[:, 0] * vectors[:, 1]).sum(axis=-1) / self.temperature
-        labels, there = batch["labels"], batch["row_weights"] > 0
+        cosines = all_rows((vectors[:, 0] * vectors[:, 1]).sum(axis=-1) / self.temperature)
+        labels, there = all_rows(batch["labels"]), all_rows(batch["row_weights"]) > 0
         counts = (labels[:, None] > labels[None, :]) & there[:, None] & there[None, :]
         wrong = jnp.where(counts, cosines[None, :] - cosines[:, None], IMPOSSIBLE)
         loss = jax.nn.logsumexp(jnp.concatenate([jnp.zeros(1), wrong.reshape(-1)]))
-        return Elements(jnp.broadcast_to(loss, labels.shape), None)
+        return Elements(jnp.broadcast_to(loss, batch["labels"].shape), None)
 
 
 @dataclasses.dataclass(frozen=True)

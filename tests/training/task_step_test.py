@@ -9,7 +9,6 @@ import optax
 import pytest
 
 from bert_jax.config import MeshConfig
-from bert_jax.objectives.similarity import CosineObjective
 from bert_jax.objectives.tasks import OBJECTIVES
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
@@ -51,19 +50,21 @@ CASES = {
     "tagging": ("token", 5, {}, WHOLE | {"token_labels": TAGS}),
     "qa": ("span", 2, {}, WHOLE | {"start_positions": classes(3), "end_positions": classes(4)}),
     "cosine": ("embedding", 0, {}, make_batch(texts=2) | {"labels": classes(2).astype(np.float32)}),
+    "cosent": ("embedding", 0, {}, make_batch(texts=2) | {"labels": classes(5).astype(np.float32)}),
+    # Few texts, so that there are the same in several rows, and none (0).
+    "contrastive": ("embedding", 0, {}, make_batch(texts=3) | {"text_groups": classes(9, (ROWS, 3))}),
 }
-KINDS = {name: kind for name, kind in OBJECTIVES.items() if name not in ("contrastive", "cosent")}
-KINDS["cosine"] = CosineObjective  # of those that compare texts, the one that compares none of other rows
+COMPARE_ROWS = ("cosent", "contrastive")  # those of a chunk of accumulation
 
 
-def test_all_are_here_whose_rows_do_not_see_each_other():
-    assert CASES.keys() == KINDS.keys()
+def test_all_are_here():
+    assert CASES.keys() == OBJECTIVES.keys()
 
 
 def step(name, config, sizes, accumulation_steps):
     """The weights before and after a step, and its loss; with dropout, which is drawn by row."""
     head, outputs, options, batch = CASES[name]
-    objective = KINDS[name](config, outputs, (), head, **options)
+    objective = OBJECTIVES[name](config, outputs, (), head, **options)
     model = objective.model()
     mesh = make_mesh(MeshConfig(*sizes), jax.devices()[: math.prod(sizes)])
     shardings = state_shardings(model, DESCENT, mesh, shard_over_data=True)
@@ -78,13 +79,13 @@ def step(name, config, sizes, accumulation_steps):
     return gradient, objective.means(jax.tree.map(float, sums))["loss"]
 
 
-OTHERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "tagging"]
+OTHERS = [pytest.param(kind, marks=pytest.mark.slow) for kind in CASES if kind not in ("tagging", "contrastive")]
 
 
-@pytest.mark.parametrize("name", ["tagging", *OTHERS])
+@pytest.mark.parametrize("name", ["tagging", "contrastive", *OTHERS])
 def test_eight_devices_and_two_pieces_are_one_step(model_config, name):
     config = dataclasses.replace(model_config, num_hidden_layers=1)
-    expected, loss = step(name, config, (1, 1, 1), 1)
+    expected, loss = step(name, config, (1, 1, 1), 2 if name in COMPARE_ROWS else 1)
     gradient, split_loss = step(name, config, (2, 2, 2), 2)
     assert split_loss == pytest.approx(loss, rel=1e-5)
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
