@@ -97,14 +97,14 @@ def evaluation_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield this process' rows of every record once, in order, in at most `max_batches` global batches.
 
-    The last global batch is filled up with rows of zeros: no attention, no weight on any prediction. `transform` is
-    applied to the records as in the first epoch.
+    Rows from `global_batch_size` on, and those of the last batch that no record is left for, are zeros: no attention,
+    no weight on any prediction. `transform` is applied to the records as in the first epoch.
     """
-    num_batches = -(-len(source) // global_batch_size)
+    num_batches, rows = -(-len(source) // global_batch_size), np.asarray(rows, np.int64)
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
-        ids = step * global_batch_size + np.asarray(rows, np.int64)
-        there = ids[ids < len(source)]  # the others come after them
+        ids = step * global_batch_size + rows
+        there = ids[(rows < global_batch_size) & (ids < len(source))]  # the others come after them
         padding = [(0, len(ids) - len(there)), (0, 0)]
         batch = source.fetch(there.tolist())
         batch = transform(batch, there, np.zeros_like(there)) if transform else batch

@@ -17,8 +17,10 @@ class HeldOut:
         program = run.program
         self.is_owed = is_owed
         self._run, self._monitor, self._interruption = run, monitor, interruption
-        shardings = program.shardings["params"]
-        self._step = jit_evaluation_step(program.objective, program.model, program.mesh, shardings, program.frozen)
+        shardings, chunks = program.shardings["params"], program.options.accumulation_steps
+        self._step = jit_evaluation_step(
+            program.objective, program.model, program.mesh, shardings, program.frozen, chunks
+        )
 
     def is_due(self, step: int) -> bool:
         """Whether the run evaluates after `step`."""

@@ -19,6 +19,7 @@ from bert_jax.errors import UserError
 from bert_jax.objectives.objective import Batch
 from bert_jax.parallel.first_process import told_by_first
 from bert_jax.parallel.global_batch import local_rows, on_devices
+from bert_jax.parallel.mesh import batch_shards
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.open_records import counts_for_all, manifest_for_all, open_split, records_directory
 from bert_jax.training.record_checks import check_evaluated, check_length, check_segments
@@ -44,6 +45,7 @@ class PhaseInput:
     read_threads: int
     prefetch_batches: int
     max_held_out_batches: int  # 0: all
+    held_out_chunks: int  # into which a batch of an evaluation is split, as the step's for accumulation
 
     def count_tokens(self) -> None:
         """Find what masks are drawn by, if they are by how often tokens occur: before any batch is made.
@@ -105,9 +107,14 @@ class PhaseInput:
         """See Feed. Raises UserError as `check_segments`."""
         if not self.validation:
             return None
-        size = self.phase.global_batch_size
         return held_out_batches(
-            self.validation, size, self.max_held_out_batches, self.type_vocab_size, mesh, self.held_out_masks
+            self.validation,
+            self.phase.global_batch_size,
+            self.max_held_out_batches,
+            self.type_vocab_size,
+            mesh,
+            self.held_out_masks,
+            self.held_out_chunks,
         )
 
 
@@ -169,6 +176,7 @@ def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInp
         read_threads=config.data.read_threads,
         prefetch_batches=config.data.prefetch_batches,
         max_held_out_batches=config.evaluation.max_batches,
+        held_out_chunks=config.train.accumulation_steps,
     )
 
 
@@ -214,14 +222,18 @@ def held_out_batches(
     type_vocab_size: int,
     mesh: Mesh,
     masks: Transform | None = None,
+    chunks: int = 1,
 ) -> Iterator[Batch]:
-    """The records in order, on the devices; rows that fill up the last batch are all zero. max_batches 0: all.
+    """The records in order, on the devices; rows that only fill up a batch are all zero. max_batches 0: all.
 
+    A batch has `global_batch_size` records, whatever the mesh, and as many rows as divide over it and over `chunks`.
     `masks`: others than the records' own, where they are drawn when a record is read.
 
     Raises UserError as `check_segments`.
     """
-    rows = local_rows(mesh, global_batch_size)
+    unit = batch_shards(mesh) * chunks
+    size = -(-global_batch_size // unit) * unit
+    rows = local_rows(mesh, size)
     for batch in evaluation_batches(
         source,
         global_batch_size=global_batch_size,
@@ -230,7 +242,7 @@ def held_out_batches(
         transform=masks,
     ):
         check_segments(batch, source, type_vocab_size)
-        yield on_devices(batch, rows, global_batch_size, mesh)
+        yield on_devices(batch, rows, size, mesh)
 
 
 def _check_one_vocabulary(model: ModelConfig, opened: list[PhaseInput]) -> None:

@@ -10,7 +10,7 @@ from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.model.functional import param_shardings, with_shardings
 from bert_jax.objectives.pretraining import PretrainingObjective
-from bert_jax.parallel.mesh import batch_shards, make_mesh
+from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.inputs import dynamic_masks, held_out_batches
@@ -33,12 +33,11 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     shardings = param_shardings(model, mesh)
     step, params, _ = read_params(workdir, with_shardings(model.abstract_params, shardings))
     run = jit_evaluation_step(objective, model, mesh, shardings)
-    shards = batch_shards(mesh)
     has_own_masks = config.evaluation.records and not records
     masks = None if has_own_masks else dynamic_masks(config.data, source.directory, source.manifest)
     if masks and masks.needs_counts:
         masks.take_counts(counts_for_all(_trained_on(source, config.data)))
-    batches = held_out_batches(source, -(-batch_size // shards) * shards, 0, config.model.type_vocab_size, mesh, masks)
+    batches = held_out_batches(source, batch_size, 0, config.model.type_vocab_size, mesh, masks)
     return {"step": step} | evaluate(objective, run, params, batches)
 
 

@@ -181,8 +181,8 @@ def _accumulated(
     def chunk_gradient(chunk: Batch, keys: jax.Array) -> tuple[Params, Sums]:
         return gradient(params, chunk, weights, keys)
 
-    split = {name: _every_nth_row(array, chunks) for name, array in batch.items()}
-    return _sum_one_by_one(chunk_gradient, split, _every_nth_row(keys, chunks))
+    split = {name: every_nth_row(array, chunks) for name, array in batch.items()}
+    return sum_one_by_one(chunk_gradient, split, every_nth_row(keys, chunks))
 
 
 def _clipped(
@@ -207,10 +207,10 @@ def _clipped(
         return clip.update(gradients, optax.EmptyState())[0], sums
 
     apart = {name: array.reshape(pieces, -1, *array.shape[1:]) for name, array in batch.items()}
-    return _sum_one_by_one(piece_gradient, apart, keys.reshape(pieces, -1))
+    return sum_one_by_one(piece_gradient, apart, keys.reshape(pieces, -1))
 
 
-def _sum_one_by_one(function: Callable[..., Any], *chunks: Any) -> Any:
+def sum_one_by_one(function: Callable[..., Any], *chunks: Any) -> Any:
     """Sum in float32 of `function(*chunk)` over the chunks that lie along the first axis."""
 
     def add(total: Any, chunk: Any) -> tuple[Any, None]:
@@ -220,7 +220,7 @@ def _sum_one_by_one(function: Callable[..., Any], *chunks: Any) -> Any:
     return jax.lax.scan(add, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), shapes), chunks)[0]
 
 
-def _every_nth_row(array: jax.Array, chunks: int) -> jax.Array:
+def every_nth_row(array: jax.Array, chunks: int) -> jax.Array:
     """[batch, ...] -> [chunks, batch / chunks, ...], every so many-th row a chunk: so each device keeps its rows."""
     return jnp.moveaxis(array.reshape(array.shape[0] // chunks, chunks, *array.shape[1:]), 1, 0)
 

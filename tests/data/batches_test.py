@@ -133,6 +133,16 @@ def test_evaluation_batches_of_one_process(source):
             np.testing.assert_array_equal(values, all_rows[name][[2, 7]])
 
 
+def test_rows_that_a_mesh_needs_beyond_an_evaluation_batch_are_zeros(source):
+    whole = list(evaluation_batches(source, global_batch_size=10, rows=range(10)))
+    filled = list(evaluation_batches(source, global_batch_size=10, rows=range(16)))
+    assert len(filled) == len(whole) == 4
+    for wide, batch in zip(filled, whole, strict=True):
+        for name, values in wide.items():
+            np.testing.assert_array_equal(values[:10], batch[name])
+            assert not values[10:].any()
+
+
 def test_evaluation_is_bounded(source):
     assert len(list(evaluation_batches(source, global_batch_size=8, rows=range(8), max_batches=3))) == 3
     assert len(list(evaluation_batches(source, global_batch_size=8, rows=range(8), max_batches=30))) == 5

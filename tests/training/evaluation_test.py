@@ -98,6 +98,16 @@ def test_the_scores_do_not_depend_on_the_batches(scores, objective, model, param
     assert evaluate(objective, step, params, split(held_out, 5)) == pytest.approx(scores, rel=1e-5)
 
 
+def test_the_scores_do_not_depend_on_accumulation(scores, objective, model, params, held_out):
+    mesh = make_mesh(MeshConfig(2, 2, 1), jax.devices()[:4])
+    shardings = param_shardings(model, mesh)
+    step = jit_evaluation_step(objective, model, mesh, shardings, chunks=2)
+    with jax.set_mesh(mesh):
+        batches = (jax.device_put(batch, batch_sharding(mesh)) for batch in split(held_out, 8))
+        found = evaluate(objective, step, jax.device_put(params, shardings), batches)
+    assert found == pytest.approx(scores, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("counts", "loss", "accuracy"),
     [([5, 5, 0, 0], math.log(2), 0.5), ([0, 9], 0.0, 1.0), ([1, 1, 2], 1.5 * math.log(2), 0.5), ([0, 0], 0.0, 0.0)],

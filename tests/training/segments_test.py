@@ -83,6 +83,15 @@ def test_records_of_single_sentences_go_with_one_segment(tmp_path, model_config,
     assert len(list(held_out_batches(opened.validation, 50, 0, 1, mesh))) == 2
 
 
+def test_a_held_out_batch_has_rows_that_divide_over_the_mesh(tmp_path, model_config, make_batch):
+    write_records(tmp_path, make_batch, [])
+    (opened,) = open_phases(config_of(tmp_path, model_config))
+    mesh = make_mesh(MeshConfig(), jax.devices()[:8])
+    found = list(held_out_batches(opened.validation, 50, 0, 1, mesh, chunks=2))
+    assert [len(batch["input_ids"]) for batch in found] == [64, 64]
+    assert sum(int(batch["input_mask"].any(axis=1).sum()) for batch in found) == len(opened.validation)
+
+
 def test_a_pair_among_them_is_refused_with_its_batch(tmp_path, model_config, make_batch):
     write_records(tmp_path, make_batch, [7])  # not one of those that are looked at before
     config = config_of(tmp_path, model_config)
