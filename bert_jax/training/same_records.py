@@ -40,8 +40,9 @@ def records_of(opened: PhaseInput) -> PhaseRecords:
     def split(source: RecordSource) -> SplitRecords:
         return SplitRecords(len(source), told_by_first(source.digest))
 
-    splits = {"train": split(opened.train)}
-    splits |= {"validation": split(opened.validation)} if opened.validation else {}
+    splits, held_out = {"train": split(opened.train)}, opened.validation
+    if held_out and held_out.directory == opened.train.directory:  # evaluation.records are free to change
+        splits["validation"] = split(held_out)
     return PhaseRecords(opened.manifest.options, opened.manifest.inputs, splits)
 
 
@@ -74,15 +75,16 @@ def check_same_records(
 
 def _changes(then: PhaseRecords, now: PhaseRecords) -> list[str]:
     """What differs, as "WHAT IT WAS, not WHAT IT IS"; nothing where the records themselves are the same."""
-    if then.splits == now.splits:
+    both = [name for name in then.splits if name in now.splits]
+    if both and all(then.splits[name] == now.splits[name] for name in both):
         return []
     # Only what both versions have: a later one may have more options.
     options = [name for name in then.options if name in now.options and then.options[name] != now.options[name]]
     changes = [f"--{name}={then.options[name]}, not {now.options[name]}" for name in options]
     if then.inputs != now.inputs:
         changes.append("other text")
-    for name in then.splits:
-        old, new = then.splits[name].num_records, now.splits[name].num_records if name in now.splits else 0
+    for name in both:
+        old, new = then.splits[name].num_records, now.splits[name].num_records
         if old != new:
             changes.append(f"{old:,} {name} records, not {new:,}")
     if then.splits and not changes:

@@ -1,5 +1,6 @@
 """Other records under a run are refused, or logged where they may be other; the same ones elsewhere are the same."""
 
+import dataclasses
 import json
 import shutil
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.training.same_records import PhaseRecords, SplitRecords, check_same_records
+from bert_jax.training.same_records import PhaseRecords, SplitRecords, check_same_records, records_of
 from bert_jax.workdir.checkpoint_files import write_digests
 
 pytestmark = pytest.mark.timeout(900)
@@ -55,6 +56,25 @@ def test_a_phase_that_has_not_begun_may_get_others():
     check([THESE, THESE], [THESE, OTHERS], step=10)
     with pytest.raises(UserError, match="other records"):
         check([THESE, THESE], [THESE, OTHERS], step=11)
+
+
+def test_held_out_records_of_their_own_are_not_those_of_the_run():
+    class Records(list):
+        def __init__(self, directory):
+            super().__init__([0])
+            self.directory = directory
+
+        def digest(self):
+            return self.directory
+
+    def opened(held_out):
+        manifest = SimpleNamespace(options={}, inputs=[])
+        return SimpleNamespace(manifest=manifest, train=Records("a"), validation=held_out)
+
+    assert set(records_of(opened(Records("a"))).splits) == {"train", "validation"}
+    assert set(records_of(opened(Records("b"))).splits) == set(records_of(opened(None)).splits) == {"train"}
+    both = dataclasses.replace(THESE, splits=THESE.splits | {"validation": SplitRecords(3, "vv")})
+    check([both, both], [THESE, both])
 
 
 def test_of_an_earlier_version_what_is_known_is_compared():
