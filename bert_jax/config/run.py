@@ -121,6 +121,16 @@ class Config:
         require(steps <= MOST_STEPS, f"{source}scale", self.scale, remedy)
 
 
+def without_peak(config: Config) -> list[str]:
+    """For people: a line for each cycle of a resolved config whose warm-up fills it."""
+    return [
+        f"the learning rate never reaches its peak of {cycle.peak:g}: {cycle.steps} steps, and a warm-up of "
+        f"{cycle.warmup_steps} (--config.optimizer.warmup_steps, or a phase's own; --config.scale shortens both)"
+        for cycle in cycles(config.optimizer, config.phases)
+        if cycle.warmup_steps >= cycle.steps > 1
+    ]
+
+
 def _scaled(steps: int, scale: float) -> int:
     return max(1, round(steps * scale)) if steps > 0 else steps
 

@@ -148,7 +148,7 @@ def make_run(config: FineTuningConfig, directory: epath.Path, material: Material
         first_state=functools.partial(_first_state, program, config.train.seed, weights),
         describe=_describe,
         open_logs=lambda step: _open_logs(directory, step),
-        finish=functools.partial(_keep_last, best, feed.last_step, bool(material.files.dev)),
+        finish=functools.partial(_keep_last, best, bool(material.files.dev)),
         evaluate=_evaluation(program, config.model.max_position_embeddings, material),
         selection=best,
     )
@@ -178,7 +178,7 @@ def _open_logs(directory: epath.Path, step: int) -> Sequence[Log]:
     return [MetricsLog(directory, step)] if jax.process_index() == 0 else []
 
 
-def _keep_last(best: BestStep, step: int, has_dev: bool, params: Params) -> None:
+def _keep_last(best: BestStep, has_dev: bool, step: int, params: Params) -> None:
     """Without a dev file, or a score on it that is a number, the last step is the best."""
     if not has_dev or best.best.score is None:
         best.keep(step, None, params)

@@ -104,6 +104,6 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
     # ---------------------------------------------------------------- what is left at the end
     monitor.skipped.stop_if_all(step)
     clock.turn("end")
-    run.finish(state["params"])
+    run.finish(int(state["step"]), state["params"])
     monitor.end(step)
     logging.info("trained to step %d; checkpoints are in %s", step, checkpoints.directory)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
-from bert_jax.config import Config, ModelConfig
+from bert_jax.config import Config, ModelConfig, without_peak
 from bert_jax.config.going_on import decays_after
 from bert_jax.model.functional import Params, path_of
 from bert_jax.objectives.distillation import DistillationObjective, is_position
@@ -52,6 +53,8 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     directory = epath.Path(directory)
     config.check()
     config = config.resolved()
+    for line in without_peak(config):
+        logging.warning("%s", line)
     phases = open_phases(config)
     config = with_records(config, phases)
     tokenizer = load_tokenizer(phases[0].train.directory / "tokenizer")
@@ -191,8 +194,11 @@ def _open_logs(config: Config, directory: epath.Path, step: int) -> Sequence[Log
     return logs
 
 
-def _write_samples(config: Config, program: Program, phase: PhaseInput, directory: epath.Path, params: Params) -> None:
+def _write_samples(
+    config: Config, program: Program, phase: PhaseInput, directory: epath.Path, step: int, params: Params
+) -> None:
     """A few held-out sentences with the model's predictions, for the report."""
+    del step
     if not phase.validation:
         return
     if config.teacher:  # a student's model gives more than logits

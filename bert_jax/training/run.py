@@ -60,7 +60,7 @@ class Run:
     # the checkpoint
     describe: Callable[[Feed, int, bool, MonitorState], Mapping[str, Any]]
     open_logs: Callable[[int], Sequence[Log]]  # of a run that goes on after so many steps; [] but in the first process
-    finish: Callable[[Params], None]  # what is done with the parameters at the end
+    finish: Callable[[int, Params], None]  # what is done at the end with the step that was reached and its parameters
     # What an evaluation gives; None: the objective's means over the feed's held-out batches.
     evaluate: Evaluate | None = None
     selection: Selection | None = None

@@ -94,10 +94,11 @@ def without_nan(floors: Floors) -> dict[str, dict[str, float | None]]:
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, Any]:
-    """Mean, standard deviation and each seed's number, ready for JSON: None is no number."""
-    if any(value is None for value in values):
+    """Mean, standard deviation and each seed's number, ready for JSON: None is no number, and in no mean."""
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return {"mean": None, "sd": None, "each": list(values)}
-    found = over_seeds([value for value in values if value is not None])
+    found = over_seeds(numbers)
     return {"mean": found.mean, "sd": fine_tuned.finite_or_none(found.sd), "each": list(values)}
 
 
@@ -107,9 +108,16 @@ def table(metrics: Sequence[Metric], summary: Mapping[str, Any]) -> list[str]:
     for split in ("dev", "test"):
         for metric in metrics:
             found = summary[split].get(metric.name)
-            if found is None or found["mean"] is None:
+            if found is None:
                 continue
-            sd = f" ± {found['sd']:.4f} ({len(found['each'])} seeds)" if found["sd"] is not None else ""
+            if found["mean"] is None:
+                lines.append(f"{split:5} {metric.title:24} is no number, as where all answers or all labels are alike")
+                continue
+            sd = (
+                f" ± {found['sd']:.4f} ({len(found['each']) - found['each'].count(None)} seeds)"
+                if found["sd"] is not None
+                else ""
+            )
             floors = [
                 f"{name} {scores[metric.name]:.4f}"
                 for name, scores in summary["floors"][split].items()

@@ -26,7 +26,8 @@ def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer:
     workdir = epath.Path(workdir)
     if (workdir / "config.json").exists():
         changed = check_same_run(workdir, config, tokenizer.fingerprint)
-        logging.info("going on in %s%s", workdir, changed and f", whose schedule had {'; '.join(changed)}")
+        had = f", whose schedule had {'; '.join(changed)}" if changed else ""
+        logging.info("going on in %s%s", workdir, had)
     elif has_checkpoint(workdir):
         raise UserError(f"{workdir} has checkpoints and no config.json; restore that file, or give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.config import Config, FineTuningConfig, OptimizerConfig, PhaseConfig, ProfileConfig
+from bert_jax.config import Config, FineTuningConfig, OptimizerConfig, PhaseConfig, ProfileConfig, without_peak
 from bert_jax.config.file import FREE_TO_CHANGE, differences
 from bert_jax.errors import UserError
 
@@ -215,3 +215,10 @@ def test_the_papers_runs_are_the_papers(name, layers, width):
     assert (optimizer.learning_rate, optimizer.warmup_steps, optimizer.weight_decay) == (1e-4, 10_000, 0.01)
     assert (optimizer.beta1, optimizer.beta2, optimizer.epsilon) == (0.9, 0.999, 1e-6)
     assert (optimizer.bias_correction, optimizer.trust_ratio) == (False, False)
+
+
+def test_a_warm_up_that_fills_the_run_is_said():
+    config = Config(phases=(PhaseConfig(steps=6),), optimizer=OptimizerConfig(warmup_steps=10))
+    (line,) = without_peak(config)
+    assert "never reaches its peak of 0.0001: 6 steps, and a warm-up of 10" in line
+    assert without_peak(dataclasses.replace(config, phases=(PhaseConfig(steps=11),))) == []

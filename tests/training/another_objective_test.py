@@ -139,7 +139,7 @@ def run_in(directory, model_config, feed, finished, **train_settings):
         first_state=lambda: init_state(program.model, program.optimizer, program.shardings, seed=0),
         describe=lambda feed, step, owes, state: {"owes_evaluation": owes, "watch": dataclasses.asdict(state)},
         open_logs=lambda step: [MetricsLog(directory, step)],
-        finish=finished.append,
+        finish=lambda step, params: finished.append(params),
     )
 
 

@@ -80,6 +80,7 @@ def test_a_run_in_its_stable_part_is_given_more_steps(chain, trunk, longer, tmp_
     done = chain.pretrain(workdir, *LONGER)
     changes = "phases.0.steps=20, not 26; optimizer.decay_steps=6, not 8"
     assert f"going on in {workdir}, whose schedule had {changes}" in done.stderr
+    assert "[]" not in done.stderr
     check_same(workdir, longer, 0)
 
 
