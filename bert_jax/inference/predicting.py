@@ -11,11 +11,12 @@ from etils import epath
 from tqdm import tqdm
 
 from bert_jax.config import TaskConfig
-from bert_jax.errors import UserError
 from bert_jax.inference.answers import Pairs, format_of
 from bert_jax.inference.predictor import Predictor, keep_compiled, load_predictor
 from bert_jax.storage.json_file import read_json_lines
 from bert_jax.storage.whole_file import replace_text, whole_file
+from bert_jax.tasks.columns import NoSuchColumnsError
+from bert_jax.tasks.lines import STANDARD_INPUT, is_json_input
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.workdir import fine_tuned
 
@@ -54,13 +55,20 @@ def options_of_input(trained: TaskConfig, columns: str, header: str) -> TaskConf
 
 
 def read_inputs(task: Task, source: str, options: TaskConfig, asked: bool, needs_labels: bool = False) -> list[Example]:
-    """The examples; where no columns were asked for, those of training, or else those whose names say it."""
+    """The examples; where no columns were asked for, those of training, or else those whose names say it.
+
+    The latter only where none of those of training is there, as in lines of text: never another text in its place.
+    """
+    by_name = dataclasses.replace(options, columns="")
+    if not asked and source == STANDARD_INPUT and not is_json_input():
+        return task.read(source, by_name, needs_labels)  # a text a line: there are no columns
     try:
         return task.read(source, options, needs_labels)
-    except UserError:
-        if asked or not options.columns:
+    except NoSuchColumnsError as missing:
+        if asked or source == STANDARD_INPUT:
             raise
-        return task.read(source, dataclasses.replace(options, columns=""), needs_labels)
+        logging.info("%s (those of training are not there, so columns are found by their names)", missing)
+        return task.read(source, by_name, needs_labels)
 
 
 def _in_chunks(predictor: Predictor, examples: Sequence[Example], done: int, name: str) -> Iterator[Prediction]:

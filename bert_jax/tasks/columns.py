@@ -104,6 +104,10 @@ class Columns:
         return [int(part) for _, column in self.said for part in column.split("+") if part.isdecimal()]
 
 
+class NoSuchColumnsError(UserError):
+    """None of the columns that --columns says is there."""
+
+
 def normal(name: str) -> str:
     """A column's name as it is looked up: "sentencea" of "sentence_A"."""
     return "".join(c for c in name.casefold() if c not in "_- \t")

@@ -6,8 +6,8 @@ the last one, or as in --columns=word:0,tag:2; a file of one column is words wit
 recognised by ten columns between tabs, comments, ranges (1-2) and empty nodes (1.1) are dropped, the word is column 1
 (FORM), the tag 3 (UPOS), and sent_id the id. Elsewhere # is a word.
 
-A file whose tags mark spans may have others by mistake (tags.py). A single 0 among them is read as O; the rest are tags
-of their own. Either is logged.
+A file whose tags mark spans may have others by mistake (tags.py). A single 0 among them is read as O; the rest stay,
+and are in no loss or score (tagging.py). Either is logged.
 """
 
 import itertools
@@ -50,7 +50,9 @@ def read_tagging(path: str, columns: Columns, need_tags: bool) -> list[TaggingEx
     if odd := check_tags(examples):
         first = ", ".join(f"{tag!r} at {where}" for where, tag in odd[:_LOGGED])
         more = f" and {len(odd) - _LOGGED:,} more" if len(odd) > _LOGGED else ""
-        logging.warning("%s: tags of no span among tags of spans, kept as they are: %s%s", shown(path), first, more)
+        logging.warning(
+            "%s: tags of no span among tags of spans, left out of loss and scores: %s%s", shown(path), first, more
+        )
     return examples
 
 

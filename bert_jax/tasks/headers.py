@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import Columns, is_known, listed
+from bert_jax.tasks.columns import Columns, NoSuchColumnsError, is_known, listed
 
 
 def is_header(first: Sequence[str], columns: Columns, header: bool | None, place: str) -> bool:
@@ -34,9 +34,8 @@ def is_header(first: Sequence[str], columns: Columns, header: bool | None, place
             f"{place}: is it a header ({listed(first)})? Give --header=yes or --header=no; or say the columns "
             "by their names or numbers, as in --columns=text:3,label:1 (numbers are from 0)"
         )
-    if header is None:
-        what = "the header" if found else "a row of data"
-        logging.info("%s is read as %s: %s; --header=%s if not", place, what, listed(first), "no" if found else "yes")
+    what = "the header" if found else "a row of data"
+    logging.info("%s is read as %s: %s; --header=%s if not", place, what, listed(first), "no" if found else "yes")
     return found
 
 
@@ -45,7 +44,8 @@ def _by_columns(first: Sequence[str], columns: Columns, place: str) -> bool | No
     missing = [] if _joins_names(columns, first) else [name for name in names if name not in first]
     is_label = missing == [columns.get("label")]
     if missing and not is_label:
-        raise UserError(
+        wrong = NoSuchColumnsError if len(missing) == len(columns.said) else UserError
+        raise wrong(
             f"{place} has no column {missing[0]!r} but {listed(first)}; correct --columns, or give numbers, from 0, "
             "if that is no header"
         )

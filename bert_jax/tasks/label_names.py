@@ -1,6 +1,7 @@
 """Label names in the order of the model's outputs."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 from bert_jax.errors import UserError
@@ -9,7 +10,7 @@ from bert_jax.errors import UserError
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:
     """All different labels: whole numbers by value, anything else by spelling."""
     names = set(labels)
-    if all(name.lstrip("-").isdecimal() for name in names):
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
 

@@ -60,6 +60,11 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
             ) from None
 
 
+def is_json_input() -> bool:
+    """Whether the standard input begins with a JSON object; nothing of it is read by that."""
+    return sys.stdin.buffer.peek(1).startswith(b"{")  # type: ignore[union-attr]  # a BufferedReader
+
+
 def without_return(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     r"""Lines without the carriage return of a \r\n."""
     for number, line in lines:

@@ -135,6 +135,8 @@ def _flat(table: Table) -> Iterator[QuestionExample]:
             answers=_answers(row),
             is_impossible=row.cells.get("is_impossible"),
         )
+        if question.is_impossible not in (None, True, False):  # 0 and 1 are these, "false" is neither
+            raise UserError(f"{row.place}: is_impossible is {question.is_impossible!r:.80}; give true or false")
         is_impossible = question.answers == [] if question.is_impossible is None else bool(question.is_impossible)
         yield _example(row.place, question, cell_text(row, "context"), is_impossible)
 

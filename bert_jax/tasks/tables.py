@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import decode_json
-from bert_jax.tasks.columns import Columns, listed, resolve
+from bert_jax.tasks.columns import Columns, NoSuchColumnsError, listed, resolve
 from bert_jax.tasks.headers import is_header
 from bert_jax.tasks.lines import (
     STANDARD_INPUT,
@@ -59,7 +59,14 @@ class Table:
     def said(self, columns: Columns, role: str) -> str | None:
         """The name of the column that --columns gives to a role, None if none; UserError if it is not there."""
         column = columns.get(role)
-        return None if column is None else resolve(column, self.columns, self.by_number, shown(self.path), role)
+        try:
+            return None if column is None else resolve(column, self.columns, self.by_number, shown(self.path), role)
+        except UserError as error:
+            raise error if self._has_any(columns) else NoSuchColumnsError(str(error)) from None
+
+    def _has_any(self, columns: Columns) -> bool:
+        parts = [part for _, column in columns.said for part in (column, *column.split("+"))]
+        return any(part in self.columns or self._has_number(part) for part in parts)
 
     def said_and_there(self, columns: Columns, role: str) -> str | None:
         """The same, None also if it is not there."""

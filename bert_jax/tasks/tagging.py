@@ -17,7 +17,7 @@ from bert_jax.tasks.given import is_texts, not_as_asked
 from bert_jax.tasks.label_names import check_known, check_several, in_order
 from bert_jax.tasks.rows import IGNORED, Rows, make_rows
 from bert_jax.tasks.scores.tagging import has_spans
-from bert_jax.tasks.tags import is_of_known_type
+from bert_jax.tasks.tags import are_spans, is_odd, is_of_known_type
 from bert_jax.tasks.task import Head, Prediction, score
 from bert_jax.tasks.word_rows import word_rows
 
@@ -66,8 +66,13 @@ class Tagging:
         return TaggingExample(place, None, tuple(given), None)
 
     def fitted(self, examples: Sequence[TaggingExample], config: TaskConfig) -> Self:
-        """With the tags of the examples, and the convention that is asked for."""
-        names = in_order(tag for example in examples for tag in example.tags or ())
+        """With the tags of the examples, and the convention that is asked for.
+
+        Among tags of spans, one that marks none is a mistake (conll.py logs it): no label, and in no loss or score.
+        """
+        given = [tag for example in examples for tag in example.tags or ()]
+        is_none = is_odd if are_spans(given) else lambda tag: False
+        names = in_order(tag for tag in given if not is_none(tag))
         check_several(names, examples[0].place.rpartition(", line")[0])
         return dataclasses.replace(self, labels=names, convention=config.tag_scores)
 
@@ -84,6 +89,17 @@ class Tagging:
         """Whether a word to be scored may have the tag."""
         return tag in self.labels or (has_spans(self.labels) and is_of_known_type(tag, self.labels))
 
+    def _may_be_read(self, tag: str) -> bool:
+        """Likewise of one to be trained on."""
+        return self._may_be(tag) or self._is_mistake(tag)
+
+    def _is_mistake(self, tag: str) -> bool:
+        return has_spans(self.labels) and is_odd(tag)
+
+    def _gold(self, examples: Sequence[TaggingExample]) -> list[list[str]]:
+        """The tags of each, mistakes as O."""
+        return [["O" if self._is_mistake(tag) else tag for tag in one.tags or ()] for one in examples]
+
     def objective_options(self, examples: Sequence[TaggingExample], config: TaskConfig) -> dict[str, Any]:
         """None."""
         del examples, config
@@ -92,7 +108,9 @@ class Tagging:
     def encode(self, examples: Sequence[TaggingExample], encoder: TextEncoder) -> Rows:
         """See Task; token_labels of first pieces, each in one row only."""
         number = {tag: place for place, tag in enumerate(self.labels)}
-        known = all(one.tags is not None and all(map(self._may_be, one.tags)) for one in examples)  # else: to predict
+        known = all(
+            one.tags is not None and all(map(self._may_be_read, one.tags)) for one in examples
+        )  # else: to predict
         found = [(place, row) for place, one in enumerate(examples) for row in word_rows(one.words, encoder)]
         of_words = [[number.get(tag, IGNORED) for tag in one.tags or ()] if known else None for one in examples]
         return make_rows(
@@ -128,7 +146,7 @@ class Tagging:
         """See Task."""
         from bert_jax.tasks.scores.tagging import tagging, word_scores
 
-        gold, predicted = [list(one.tags or ()) for one in examples], [list(each["tags"]) for each in predictions]
+        gold, predicted = self._gold(examples), [list(each["tags"]) for each in predictions]
         if not has_spans(self.labels):
             return word_scores(gold, predicted)
         return tagging(gold, predicted, self.convention)
@@ -139,7 +157,7 @@ class Tagging:
         """The most frequent tag of each word; for entities, those of training found again."""
         from bert_jax.tasks.floors.tagging import longest_match, most_frequent_tag
 
-        words, tags = [one.words for one in train], [list(one.tags or ()) for one in train]
+        words, tags = [one.words for one in train], self._gold(train)
         test_words = [one.words for one in test]
         found = {"most frequent tag of the word": most_frequent_tag(words, tags, test_words)}
         if has_spans(self.labels):

@@ -20,7 +20,7 @@ def tag_scheme(sentences: Iterable[Sequence[str]]) -> Scheme:
     single words are marked, too. none: tags of words, such as parts of speech.
     """
     sentences = list(sentences)
-    if not _are_spans([tag for tags in sentences for tag in tags]):
+    if not are_spans([tag for tags in sentences for tag in tags]):
         return "none"
     prefixes = {tag[0] for tags in sentences for tag in tags if _PREFIXED.fullmatch(tag)}
     if prefixes & {"E", "S"}:
@@ -45,7 +45,7 @@ def is_odd(tag: str) -> bool:
 def check_tags(examples: Iterable[TaggingExample]) -> list[tuple[str, str]]:
     """(place, tag) of each tag that does not belong to the scheme that the others follow; none where there is none."""
     examples = [example for example in examples if example.tags]
-    if not _are_spans([tag for example in examples for tag in example.tags or ()]):
+    if not are_spans([tag for example in examples for tag in example.tags or ()]):
         return []
     return [
         (f"{example.place}, word {number} ({word})", tag)
@@ -55,7 +55,8 @@ def check_tags(examples: Iterable[TaggingExample]) -> list[tuple[str, str]]:
     ]
 
 
-def _are_spans(tags: Sequence[str]) -> bool:
+def are_spans(tags: Sequence[str]) -> bool:
+    """Whether tags of words are of spans, but for a few mistakes."""
     prefixed = sum(bool(_PREFIXED.fullmatch(tag)) for tag in tags)
     return prefixed > 0 and prefixed + tags.count("O") >= _SPANS * len(tags)
 

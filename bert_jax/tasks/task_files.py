@@ -68,6 +68,14 @@ def in_both_orders(examples: Sequence[Example]) -> list[Example]:
     return [*examples, *mirrored]
 
 
+def digest_of_examples(examples: Sequence[Example]) -> str:
+    """What tells other examples from these, wherever they lie: also by what no row has, such as further answers."""
+    value = 0
+    for example in examples:
+        value = google_crc32c.extend(value, repr(dataclasses.replace(example, place="")).encode())
+    return f"{value:08x}"
+
+
 def digest(rows: Rows) -> str:
     """What tells other training rows from these, in a few digits."""
     parts = [

@@ -17,7 +17,7 @@ from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Task
-from bert_jax.tasks.task_files import TaskFiles, digest, in_both_orders, read_files
+from bert_jax.tasks.task_files import TaskFiles, digest, digest_of_examples, in_both_orders, read_files
 from bert_jax.tasks.text_lengths import TextLengths, text_lengths
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Floors, Material
@@ -103,13 +103,15 @@ def _material(
 
 
 def _check_same_rows(workdir: epath.Path, config: TaskConfig, material: Material) -> dict[str, str]:
-    """The digest of each split's rows; UserError if the run in `workdir` was begun with others."""
+    """Digests of each split's rows and examples; UserError if the run in `workdir` was begun with others."""
     rows = {"train": material.train, "dev": material.dev, "test": material.test}
     now = {split: digest(some) for split, some in rows.items() if some is not None}
+    now |= {f"{split} examples": digest_of_examples(getattr(material.files, split)) for split in now}
     path = workdir / ROWS
     before = read_json(path, dict[str, str], "restore it, or give another --workdir") if path.exists() else now
     for split in rows:
-        if before.get(split) != now.get(split):
+        gold = f"{split} examples"  # an earlier version did not keep that
+        if before.get(split) != now.get(split) or before.get(gold, now.get(gold)) != now.get(gold):
             raise UserError(
                 f"{workdir} was started with other rows than --{split}={getattr(config, split)} has now; "
                 "give the same file to go on, or another --workdir"

@@ -1,10 +1,15 @@
 """Predicting needs no gold labels: those that no model knows, or that are none, change nothing."""
 
+import io
 import json
+import sys
 
 import pytest
 
-from bert_jax.inference.predicting import predict
+from bert_jax.config import TaskConfig
+from bert_jax.errors import UserError
+from bert_jax.inference.predicting import predict, read_inputs
+from bert_jax.tasks.classification import Classification
 from tests.fine_tuned_workdirs import write_workdir
 
 SENTENCES = ("the cat sat", "where is paris", "dog ran home")
@@ -36,3 +41,33 @@ def test_strange_labels_change_nothing(tmp_path, kind):
         assert predict(tmp_path / "run", f"{tmp_path}/{name}.jsonl", f"{tmp_path}/{name}.out.jsonl") == len(rows)
         answers.append((tmp_path / f"{name}.out.jsonl").read_text())
     assert answers[0] == answers[1]
+
+
+TITLES = TaskConfig(columns="text:title,label:y")
+
+
+def test_the_columns_of_training_are_read_wherever_one_of_them_is_there(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"title": "the cat", "text": "dog"}\n{"title": null, "text": "ran home"}\n')
+    with pytest.raises(UserError, match=r"rows\.jsonl, line 2.*title"):
+        read_inputs(Classification(("a", "b")), str(rows), TITLES, asked=False)
+    rows.write_text('{"text": "dog"}\n')
+    (found,) = read_inputs(Classification(("a", "b")), str(rows), TITLES, asked=False)
+    assert found.text == "dog"
+    with pytest.raises(UserError, match="no column 'title'"):
+        read_inputs(Classification(("a", "b")), str(rows), TITLES, asked=True)
+
+
+def test_a_text_of_a_pair_is_not_left_out(tmp_path):
+    pair = TaskConfig(columns="text:sentence_A,text2:sentence_B")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"sentence_A": "the cat", "hypo": "dog"}\n')
+    with pytest.raises(UserError, match="no column 'sentence_B'"):
+        read_inputs(Classification(("a", "b")), str(rows), pair, asked=False)
+
+
+@pytest.mark.parametrize("given", ["dog\nran home\n", '{"title": "dog"}\n{"title": "ran home"}\n'])
+def test_the_standard_input_is_read_once(monkeypatch, given):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given.encode()))))
+    found = read_inputs(Classification(("a", "b")), "-", TITLES, asked=False)
+    assert [one.text for one in found] == ["dog", "ran home"]

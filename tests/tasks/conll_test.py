@@ -245,7 +245,8 @@ def test_odd_tags_are_named_and_kept(write, caplog):
     assert check_tags(examples) == [(f"{path}, line 12, word 1 (X)", "PER")]
     assert examples[1].tags == ("PER",)
     assert caplog.messages == [
-        f"{path}: tags of no span among tags of spans, kept as they are: 'PER' at {path}, line 12, word 1 (X)"
+        f"{path}: tags of no span among tags of spans, left out of loss and scores: 'PER' at {path}, line 12, "
+        "word 1 (X)"
     ]
 
 

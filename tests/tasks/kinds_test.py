@@ -1,5 +1,6 @@
 """Every task on whole texts and words: labels in order, outputs to predictions, windows, scores."""
 
+import dataclasses
 import logging
 
 import numpy as np
@@ -12,10 +13,12 @@ from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import ChoiceExample, TaggingExample, TextExample
 from bert_jax.tasks.kinds import KINDS, trained_task
+from bert_jax.tasks.label_names import in_order
 from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.rows import IGNORED
 from bert_jax.tasks.tagging import Tagging
+from bert_jax.tasks.task_files import digest_of_examples
 from bert_jax.text.tokenizer import load_tokenizer
 
 WORDS = ["good", "bad", "film", "a", "very"]
@@ -170,3 +173,24 @@ def test_a_task_is_itself_again_from_its_settings(kind):
         task = trained_task(kind, task.settings() | {"labels": ["x", "y"]})
         assert task.labels == ("x", "y")
         assert task.num_outputs == 2
+
+
+def test_a_few_tags_of_no_span_are_no_labels_and_in_no_score():
+    words, tags = tuple("abcdefghij"), ("B-X", "I-X", "O", "O", "B-X", "O", "O", "O", "O", "X")
+    examples = [TaggingExample("train.txt, line 1", None, words, tags)]
+    task = Tagging().fitted(examples, TaskConfig())
+    assert task.labels == ("B-X", "I-X", "O")
+    assert [metric.name for metric in task.metrics] == ["f1", "precision", "recall"]
+    assert task.scores([{"tags": [*tags[:-1], "O"]}], examples)["f1"] == 1.0
+    assert set(task.floors(examples, examples)) == {"most frequent tag of the word", "entities of training"}
+
+
+def test_labels_that_are_nearly_numbers_are_sorted_by_spelling():
+    assert in_order(["10", "9", "-1"]) == ("-1", "9", "10")
+    assert in_order(["10", "9", "--1"]) == ("--1", "10", "9")
+
+
+def test_other_answers_are_other_examples_and_another_place_is_not():
+    given = TaggingExample("train.txt, line 1", None, ("a",), ("O",))
+    assert digest_of_examples([given]) == digest_of_examples([dataclasses.replace(given, place="x")])
+    assert digest_of_examples([given]) != digest_of_examples([dataclasses.replace(given, tags=("B-X",))])

@@ -192,3 +192,11 @@ def test_what_is_no_question(write, name, content, message):
     with pytest.raises(UserError, match=message) as caught:
         read_questions(write(name, content), need_answers=False)
     assert "\n" not in str(caught.value)
+
+
+def test_text_that_says_impossible_is_no_answer(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    row = {"question": "who?", "context": "Ada", "answers": {"text": ["Ada"], "answer_start": [0]}}
+    path.write_text(json.dumps(row | {"is_impossible": "false"}) + "\n")
+    with pytest.raises(UserError, match=r"line 1: is_impossible is 'false'; give true or false"):
+        read_questions(str(path), need_answers=True)
