@@ -16,7 +16,7 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.kinds import trained_task
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Example, Prediction, Task
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned
 
@@ -82,7 +82,7 @@ def read_task_model(workdir: epath.PathLike) -> TaskModel:
     workdir = epath.Path(workdir)
     model = fine_tuned.read_description(workdir)
     arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
-    return TaskModel(model, trained_task(model.kind, model.settings), arrays, load_tokenizer(workdir / "tokenizer"))
+    return TaskModel(model, trained_task(model.kind, model.settings), arrays, fine_tuned.read_tokenizer(workdir, model))
 
 
 def load_predictor(workdir: epath.PathLike, dtype: str = "float32") -> Predictor:

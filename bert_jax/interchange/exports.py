@@ -145,12 +145,7 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     head = ENCODER if is_encoder else CLASSES[model.kind].head
     of_program = ""
     family = _family(model.model, wanted, head)
-    tokenizer = load_tokenizer(f"{workdir}/tokenizer")
-    if tokenizer.fingerprint != model.vocab_fingerprint:
-        raise UserError(
-            f"{workdir}/tokenizer is not the vocabulary that the model was trained with; "
-            "restore that directory from the model of --init_from"
-        )
+    tokenizer = fine_tuned.read_tokenizer(workdir, model)
     params = nest(fine_tuned.read_weights(epath.Path(workdir) / fine_tuned.WEIGHTS, model.weights_crc32c))
     match wanted.kind:
         case "huggingface":

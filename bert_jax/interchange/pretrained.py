@@ -90,6 +90,7 @@ def read_fine_tuned(workdir: epath.Path, parts: tuple[str, ...]) -> ForeignWeigh
       UserError: it is damaged.
     """
     model = fine_tuned.read_description(workdir)
+    fine_tuned.read_tokenizer(workdir, model)
     arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
     wanted = flatten(pretraining_model(model.model).abstract_params)
     missing = [name for name in wanted if name.startswith(parts) and name not in arrays]

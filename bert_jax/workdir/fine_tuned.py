@@ -21,6 +21,7 @@ from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json
 from bert_jax.storage.whole_file import replace_text, whole_file
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 
 DESCRIPTION, WEIGHTS = "task.json", "model.safetensors"
 _AGAIN = "restore it, or fine-tune again in a new --workdir"
@@ -111,6 +112,17 @@ def read_description(workdir: epath.PathLike) -> FineTuned:
     found = read_json(path, FineTuned, _AGAIN)
     check_schema(found.settings, _Settings, f"{path}, settings,", _AGAIN)
     return found
+
+
+def read_tokenizer(workdir: epath.PathLike, model: FineTuned) -> Tokenizer:
+    """The one that the model in `workdir` was trained with; UserError if another lies there."""
+    tokenizer = load_tokenizer(f"{workdir}/tokenizer")
+    if tokenizer.fingerprint != model.vocab_fingerprint:
+        raise UserError(
+            f"{workdir}/tokenizer is not the vocabulary that the model was trained with; "
+            "restore that directory from the model of --init_from"
+        )
+    return tokenizer
 
 
 def finite_or_none(value: float) -> float | None:

@@ -9,6 +9,7 @@ import pytest
 from bert_jax.config import TaskConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.predicting import predict, read_inputs
+from bert_jax.inference.predictor import load_predictor
 from bert_jax.tasks.classification import Classification
 from tests.fine_tuned_workdirs import write_workdir
 
@@ -71,3 +72,12 @@ def test_the_standard_input_is_read_once(monkeypatch, given):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given.encode()))))
     found = read_inputs(Classification(("a", "b")), "-", TITLES, asked=False)
     assert [one.text for one in found] == ["dog", "ran home"]
+
+
+def test_another_tokenizer_is_refused(tmp_path):
+    write_workdir(tmp_path / "run", "classification")
+    words = tmp_path / "run" / "tokenizer" / "vocab.txt"
+    words.write_text("\n".join([*words.read_text().split()[:-2], *words.read_text().split()[:-3:-1]]) + "\n")
+    (tmp_path / "run" / "tokenizer" / "vocabulary.json").unlink()
+    with pytest.raises(UserError, match="tokenizer is not the vocabulary that the model was trained with"):
+        load_predictor(tmp_path / "run")
