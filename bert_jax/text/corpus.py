@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import sentencex
 from absl import logging
 from etils import epath
 
@@ -21,6 +20,7 @@ from bert_jax.text.files import InputFile, matching_files
 from bert_jax.text.json_lines import JsonLines
 from bert_jax.text.mediawiki import MediaWikiDump
 from bert_jax.text.plain_text import PlainText
+from bert_jax.text.sentences import sentences_of
 from bert_jax.text.tfds_dataset import TfdsDataset
 
 TEXT_FIELD = "text"
@@ -190,8 +190,7 @@ def _split(document: Document) -> Document:
     sentences: list[str] = []
     lines: list[int] = []
     for number, paragraph in enumerate(document.sentences):
-        # English rules; sentencex has them for many languages, but nothing says which one a corpus is in.
-        found = [sentence.strip() for sentence in sentencex.segment("en", paragraph) if not sentence.isspace()]
+        found = sentences_of(paragraph)
         sentences += found
         lines += [document.lines[min(number, len(document.lines) - 1)]] * len(found)
     return document._replace(sentences=sentences, lines=lines or document.lines)

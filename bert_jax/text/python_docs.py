@@ -17,9 +17,8 @@ from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
-import sentencex
-
 from bert_jax.text.document import Document
+from bert_jax.text.sentences import sentences_of
 
 NAME = "python-docs"
 
@@ -84,7 +83,7 @@ def _document(texts: list[str], seen: set[bytes]) -> Iterator[list[str]]:
         digest = hashlib.blake2b(paragraph.encode("utf-8", "replace"), digest_size=8).digest()
         if digest not in seen:
             seen.add(digest)
-            sentences += [sentence.strip() for sentence in sentencex.segment("en", paragraph)]
+            sentences += sentences_of(paragraph)
     if len(sentences) >= _FEWEST_SENTENCES:
         yield sentences
 

@@ -84,6 +84,12 @@ def test_paragraphs_are_cut_into_sentences(tmp_path):
     assert list(documents([f"{tmp_path}/text.txt"], split_sentences=True)) == sentences
 
 
+def test_a_no_break_space_before_a_period_ends_no_run(tmp_path):
+    (tmp_path / "text.txt").write_text("Plan B\u00a0. It failed.\nIt was late.\n", encoding="utf-8")
+    sentences = [["Plan B\u00a0.", "It failed.", "It was late."]]
+    assert list(documents([f"{tmp_path}/text.txt"], split_sentences=True)) == sentences
+
+
 def test_python_docs_between_files_keeps_documents_apart(tmp_path):
     (tmp_path / "text.txt").write_text("First.\nSecond.")
     found = documents([f"{tmp_path}/text.txt", "python-docs"])
