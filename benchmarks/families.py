@@ -113,6 +113,7 @@ def records_of(family: Family, text: str, work: Path) -> Path:
             f"--output={vocab}",
             f"--kind={family.vocab}",
             f"--vocab_size={VOCABULARY}",
+            "--lowercase",  # RoBERTa's too, so that all families read the same text
         )
     records = work / "-".join(["records", family.vocab, *(flag.strip("-") for flag in family.records)])
     if not (records / "records.json").exists():

@@ -9,7 +9,7 @@ from bert_jax import cli
 from bert_jax.errors import UserError
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP, Corpus
 from bert_jax.text.token_ids import MOST_IDS
-from bert_jax.text.vocabulary import KINDS, KINDS_HELP, build_vocabulary, describe
+from bert_jax.text.vocabulary import KINDS, KINDS_HELP, build_vocabulary, describe, ignores_case
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
@@ -27,9 +27,9 @@ _VOCAB_SIZE = flags.DEFINE_integer(
 )
 _LOWERCASE = flags.DEFINE_boolean(
     "lowercase",
-    True,
-    "Whether case is ignored, as in the uncased BERT models (WordPiece then ignores accents too). "
-    "--nolowercase makes a cased vocabulary.",
+    None,
+    "Whether case is ignored (WordPiece then ignores accents too); if not given, it is as in the originals: ignored "
+    "as by uncased BERT and ALBERT, but kept with --kind=bpe, as by RoBERTa. --nolowercase makes a cased vocabulary.",
 )
 _STRIP_ACCENTS = flags.DEFINE_boolean(
     "strip_accents",
@@ -51,7 +51,8 @@ def main(argv: Sequence[str]) -> None:
     if _VOCAB_SIZE.value > MOST_IDS:  # for which the trainers take their memory at once
         raise UserError(f"--vocab_size={_VOCAB_SIZE.value} must be at most {MOST_IDS}")
     corpus = Corpus(_INPUT.value, False, _TEXT_FIELD.value, _NUM_WORKERS.value, _SKIP_BAD_RECORDS.value)
-    settings = (_LOWERCASE.value, _STRIP_ACCENTS.value, _TOKENIZE_CHINESE_CHARS.value)
+    lowercase = ignores_case(_KIND.value) if _LOWERCASE.value is None else _LOWERCASE.value
+    settings = (lowercase, _STRIP_ACCENTS.value, _TOKENIZE_CHINESE_CHARS.value)
     tokenizer = build_vocabulary(corpus, _OUTPUT.value, _KIND.value, _VOCAB_SIZE.value, *settings)
     logging.info("Vocabulary %s: %s", _OUTPUT.value, describe(tokenizer, corpus))
 

@@ -4,10 +4,10 @@
         --max_predictions_per_seq=77 --pairs=none --blocks=full --dupe_factor=1 --holdout=0.001 --num_parts=64
     python -m bert_jax.pretrain --config=configs/roberta_base.py --workdir=DIR
 
-VOCAB is RoBERTa's (a directory with vocab.json and merges.txt, 50,265 tokens) or one of build_vocab --kind=bpe; other
-kinds do, too. A line of TEXT is a sentence or, as the authors' own lines were, a paragraph; one longer than 511 tokens
-is left out and counted, or cut with --cut_long_sentences. To try it: --config.scale=0.001 is the same run at 1/1000 of
-its length, and --config.phases[0].global_batch_size=64 makes its batches small.
+VOCAB is RoBERTa's (a directory with vocab.json and merges.txt, 50,265 tokens) or one of build_vocab --kind=bpe, cased
+as RoBERTa's is; other kinds do, too. A line of TEXT is a sentence or, as the authors' own lines were, a paragraph; one
+longer than 511 tokens is left out and counted, or cut with --cut_long_sentences. To try it: --config.scale=0.001 is the
+same run at 1/1000 of its length, and --config.phases[0].global_batch_size=64 makes its batches small.
 
 Hardware and time. The paper: 1,024 V100, a day for each 100,000 steps of the large model. It is 1.2e21 floating-point
 operations: 33 hours on 64 A100 if they reach 50 % of their peak (arithmetic, not a measurement). On fewer devices than

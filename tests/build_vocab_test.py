@@ -7,6 +7,8 @@ from pydoc_data.topics import topics
 
 import pytest
 
+from bert_jax.text.tokenizer import load_tokenizer
+
 LOST_LETTERS = "vowel signs or other letters that go with the accents"
 MEANING = "the vocabulary drops all combining marks; one made with build_vocab --nostrip_accents keeps them"
 
@@ -34,7 +36,7 @@ def test_a_vocabulary_is_built_once(text, tmp_path):
     flags = (f"--input={text}", f"--output={tmp_path}/vocab", "--kind=wordpiece", "--vocab_size=1000")
     first = build_vocab(*flags)
     assert first.returncode == 0, first.stderr
-    assert f"{tmp_path}/vocab: 1000 tokens such as" in first.stderr
+    assert f"{tmp_path}/vocab: uncased, 1000 tokens such as" in first.stderr
     assert "tokens per white-space separated word" in first.stderr
     description = json.loads((tmp_path / "vocab" / "vocabulary.json").read_text())
     assert description["made_by"]["lowercase"] is True
@@ -47,8 +49,29 @@ def test_a_vocabulary_is_built_once(text, tmp_path):
     assert other.returncode == 1
     assert other.stderr.splitlines() == [
         f"error: --output {tmp_path}/vocab holds a vocabulary made with other lowercase; "
-        "choose another --output or delete it"
+        "give --lowercase to use it, choose another --output or delete it"
     ]
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "bpe", "sentencepiece", "unigram"])
+def test_case_follows_the_kind_unless_it_is_given(text, tmp_path, kind):
+    """BERT's uncased models and ALBERT ignore it, RoBERTa does not."""
+    for given, expected in ((None, kind != "bpe"), ("--lowercase", True), ("--nolowercase", False)):
+        output = tmp_path / f"{kind}{given}"
+        flags = [f"--input={text}", f"--output={output}", f"--kind={kind}", "--vocab_size=500"]
+        built = build_vocab(*flags, *filter(None, [given]))
+        assert f"{output}: {'uncased' if expected else 'cased'}, 500 tokens" in built.stderr
+        description = json.loads((output / "vocabulary.json").read_text())
+        assert (description["made_by"]["lowercase"], load_tokenizer(output).lowercase) == (expected, expected)
+
+
+def test_byte_bpe_made_without_case_is_refused_where_case_is_the_default(text, tmp_path):
+    flags = [f"--input={text}", f"--output={tmp_path}/vocab", "--kind=bpe", "--vocab_size=500"]
+    build_vocab(*flags, "--lowercase")
+    refused = build_vocab(*flags)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert "made with other lowercase; give --lowercase to use it, choose another" in refused.stderr
+    assert "already holds this vocabulary" in build_vocab(*flags, "--lowercase").stderr
 
 
 @pytest.fixture

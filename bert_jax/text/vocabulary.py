@@ -34,6 +34,11 @@ KINDS_HELP = (
 )
 
 
+def ignores_case(kind: str) -> bool:
+    """Whether a vocabulary of this kind is uncased if nobody says: RoBERTa's and GPT-2's are not."""
+    return kind != "bpe"
+
+
 def build_vocabulary(
     corpus: Corpus,
     output: epath.PathLike,
@@ -75,16 +80,18 @@ def build_vocabulary(
 
 
 def describe(tokenizer: Tokenizer, corpus: Corpus) -> str:
-    """One line on a vocabulary: its size, some of its tokens, and its tokens per word in the first documents."""
+    """One line on a vocabulary: case, size, some of its tokens, and its tokens per word in the first documents."""
     first = islice(corpus.documents(), 100)
     sample = [sentence for document in first for sentence in document.sentences]
     ids = [token_id for line in sample for token_id in tokenizer.encode(line)]
     words = sum(len(line.split()) for line in sample)
     unknown = ids.count(tokenizer.unk_id) / max(1, len(ids))
     examples = tokenizer.tokens[len(SPECIAL_TOKENS) :: max(1, tokenizer.vocab_size // 8)][-6:]
+    case = "uncased" if tokenizer.lowercase else "cased"
     return (
-        f"{tokenizer.vocab_size} tokens such as {' '.join(examples)}; {len(ids) / max(1, words):.2f} tokens per "
-        f"white-space separated word and {unknown:.2%} unknown tokens in the first {len(sample)} lines"
+        f"{case}, {tokenizer.vocab_size} tokens such as {' '.join(examples)}; "
+        f"{len(ids) / max(1, words):.2f} tokens per white-space separated word "
+        f"and {unknown:.2%} unknown tokens in the first {len(sample)} lines"
     )
 
 
@@ -136,7 +143,10 @@ def _existing(output: epath.Path, made_by: dict[str, Any]) -> Tokenizer:
         logging.info("%s already holds this vocabulary, made with the same options and input", output)
         return tokenizer
     different = [key for key in {**made_by, **tokenizer.made_by} if tokenizer.made_by.get(key) != made_by.get(key)]
+    use = ""
+    if different == ["lowercase"]:
+        use = f"give --{'' if made_by['lowercase'] is False else 'no'}lowercase to use it, "
     raise UserError(
         f"--output {output} holds a vocabulary made with other {' and '.join(different)}; "
-        "choose another --output or delete it"
+        f"{use}choose another --output or delete it"
     )
