@@ -10,14 +10,22 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# Of several processes, one that meets an error to mend leaves its exit code where launch/slurm.sbatch looks for it.
+leave_error() {
+  if (($1 == 1 || $1 == 2)) && [[ -d ${BERT_JAX_ERRORS:-} ]]; then
+    echo "$1" >"$BERT_JAX_ERRORS/$HOSTNAME-$$" || true
+  fi
+}
+trap 'leave_error $?' EXIT
+
 "$root/launch/setup.sh"
 
 # One of several processes: when process 0 dies, the runtime aborts the others, and that too means "go on", 75.
 one_of_several() {
-  local status process
+  local status process stopped=
   "$root/.venv/bin/python" -m bert_jax.pretrain "$@" &
   process=$!
-  trap 'kill -TERM "$process" 2>/dev/null || true' TERM INT
+  trap 'stopped=1; kill -TERM "$process" 2>/dev/null || true' TERM INT
   while :; do
     status=0
     wait "$process" || status=$?
@@ -26,6 +34,9 @@ one_of_several() {
   if ((status == 128 + 6)); then
     echo "error: another process of the job is gone; the same commands again go on" >&2
     status=75
+  fi
+  if ((status == 75)) && [[ -z $stopped ]]; then
+    sleep "${BERT_JAX_LEAVE_LAST:-0}" # so that whoever reads exit codes sees first that of the process that failed
   fi
   exit "$status"
 }

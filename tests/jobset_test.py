@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-CONTAINER = {"name", "image", "command", "args", "workingDir", "ports", "resources"}
+CONTAINER = {"name", "image", "command", "args", "env", "workingDir", "ports", "resources"}
 # The fields that JobSet v1alpha2, Job batch/v1 and Pod v1 have, of those that one would use here.
 FIELDS = {
     "": {"apiVersion", "kind", "metadata", "spec"},

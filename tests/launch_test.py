@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = [*sorted(ROOT.glob("launch/*.sh")), ROOT / "launch" / "slurm.sbatch", ROOT / ".ci" / "run"]
-PROGRAMS = ["bash", "cat", "cksum", "cp", "dirname", "mkdir", "mv", "paste", "rm", "sed", "sort"]
+PROGRAMS = ["bash", "cat", "cksum", "cp", "dirname", "mkdir", "mv", "paste", "rm", "sed", "sleep", "sort"]
 
 # Stands for every Python: "-m venv" copies it to .venv/bin/python; anything else goes to a list of calls.
 FAKE_PYTHON = """#!/bin/bash
@@ -266,6 +266,62 @@ def test_slurm_sets_up_runs_and_queues_again(tree):
     job = tree.run("launch/slurm.sbatch", BERT_JAX_DRY_RUN="1", **given)
     assert "+ 'srun' '--kill-on-bad-exit=1'" in job.stderr
     assert not tree.calls_file.exists()
+
+
+# Stands for srun: launch/pretrain.sh as several tasks, each with its own exit code; then the highest of them.
+SEVERAL_TASKS = """#!/bin/bash
+[[ $* == *pretrain.sh* ]] || exit 0
+echo "srun" >>"$CALLS"
+highest=0
+for status in $STATUSES; do
+  code=0
+  PRETRAIN_STATUS=$status "${@:2}" || code=$?
+  ((code <= highest)) || highest=$code
+done
+exit "$highest"
+"""
+
+
+@pytest.mark.parametrize(
+    ("statuses", "becomes", "again"),
+    [
+        ("0 0 0", 0, False),
+        ("134 1 75", 1, False),
+        ("2 134", 2, False),
+        ("1 137", 1, False),
+        ("75 134", 75, True),
+        ("0 137", 137, True),
+    ],
+)
+def test_slurm_queues_no_job_again_of_which_one_task_met_an_error(tree, statuses, becomes, again):
+    tree.add("srun", SEVERAL_TASKS)
+    tree.add("scontrol", '#!/bin/bash\necho "scontrol $*" >>"$CALLS"\n')
+    given = {"SLURM_SUBMIT_DIR": str(tree.root), "SLURM_JOB_ID": "7", "STATUSES": statuses}
+    left = tree.root / "slurm-7.errors"  # by a batch script that was killed
+    left.mkdir()
+    (left / "host-1").write_text("1\n")
+    job = tree.run("launch/slurm.sbatch", "--workdir=a b", **given)
+    assert job.returncode == becomes, job.stderr
+    assert ("scontrol requeue 7" in tree.calls_file.read_text()) == again
+    assert ("must be mended first" in job.stderr) == (becomes in (1, 2))
+    assert not left.exists()
+
+
+def test_a_failed_setup_of_one_task_is_an_error_to_mend(tree):
+    tree.add("srun", SEVERAL_TASKS)
+    given = {"SLURM_SUBMIT_DIR": str(tree.root), "SLURM_JOB_ID": "7", "STATUSES": "0"}
+    job = tree.run("launch/slurm.sbatch", UNSUITABLE="1", **given)
+    assert (job.returncode, "queueing" in job.stderr) == (1, False)
+
+
+@pytest.mark.parametrize(("status", "waits"), [("134", True), ("75", True), ("1", False), ("0", False)])
+def test_who_only_lost_a_peer_leaves_last_where_the_first_decides(tree, status, waits):
+    """As launch/jobset.yaml asks, whose Job fails with its first pod."""
+    (tree.programs / "sleep").unlink()
+    tree.add("sleep", '#!/bin/bash\necho "sleep: $*" >>"$CALLS"\n')
+    tree.run("launch/pretrain.sh", "--distributed", PRETRAIN_STATUS=status, BERT_JAX_LEAVE_LAST="30")
+    assert (("sleep", "30") in tree.calls()) == waits
+    assert "name: BERT_JAX_LEAVE_LAST" in (tree.root / "launch" / "jobset.yaml").read_text()
 
 
 def test_continuous_integration_runs_the_tests(tree):
