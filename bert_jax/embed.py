@@ -16,7 +16,7 @@ from bert_jax.errors import UserError
 from bert_jax.inference.embedding_options import define_options, load
 from bert_jax.inference.embedding_run import embed_file
 from bert_jax.inference.mining import mine_file
-from bert_jax.inference.retrieval import read_searches, search_scores
+from bert_jax.inference.retrieval import check_can_search, read_searches, search_scores
 from bert_jax.parallel.processes import is_first, joined
 from bert_jax.storage.lock import only_run
 from bert_jax.storage.paths import check_place
@@ -43,11 +43,14 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--input is missing, give a file of texts (.txt, .jsonl, .tsv or .csv), or - with texts at it")
     check_place(_OUTPUT.value, "output")
     searches = read_searches(_QUERIES.value, _QRELS.value)
+    if searches:
+        check_can_search(options, _INPUT.value)
     with joined(), only_run(_OUTPUT.value) if is_first() else nullcontext():
         loaded = load(options)
         embed_file(options, loaded, _INPUT.value, _OUTPUT.value)
         if searches:
-            print(json.dumps(search_scores(loaded.embedder, _OUTPUT.value, _INPUT.value, searches), indent=2))
+            found = search_scores(options, loaded.embedder, _OUTPUT.value, _INPUT.value, searches)
+            print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

@@ -103,10 +103,14 @@ class InputDigest:
         return f"{self._value:08x}"
 
 
+def id_of(example: TextExample, number: int) -> Any:
+    """Its own id, or the number of its row."""
+    return number if example.id is None else example.id
+
+
 def write_ids(path: epath.Path, examples: Sequence[TextExample], first: int) -> None:
     """A line a row; `first` is the number of the first."""
-    numbers = enumerate(examples, start=first)
-    lines = (json.dumps(number if one.id is None else one.id, ensure_ascii=False) for number, one in numbers)
+    lines = (json.dumps(id_of(one, number), ensure_ascii=False) for number, one in enumerate(examples, start=first))
     replace_text(path, "".join(f"{line}\n" for line in lines))
 
 

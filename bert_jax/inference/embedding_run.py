@@ -45,7 +45,7 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
     output = epath.Path(output)
     made, is_complete = begun(output, loaded.settings)
     digest = InputDigest()
-    examples = _digested(stream_texts(file, Columns.of(options.columns), HEADER[options.header]), digest)
+    examples = _digested(texts_of(options, file), digest)
     if made:
         _pass_over(made, is_complete, examples, digest, file)
         logging.info("%s: %s texts are embedded already", output, f"{made.rows:,}")
@@ -58,6 +58,11 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
         _write_made(output, made, is_complete=True)
     loaded.embedder.encoder.log_lengths(shown(file), "--long=windows")
     return made
+
+
+def texts_of(options: EmbeddingOptions, file: str) -> Iterator[TextExample]:
+    """The texts of `file` as the options have it read, each when it is asked for."""
+    return stream_texts(file, Columns.of(options.columns), HEADER[options.header])
 
 
 def _digested(examples: Iterator[TextExample], digest: InputDigest) -> Iterator[TextExample]:

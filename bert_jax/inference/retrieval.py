@@ -11,11 +11,16 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder, unit
-from bert_jax.inference.embedding_files import read_vectors
+from bert_jax.inference.embedding_files import id_of, read_vectors
+from bert_jax.inference.embedding_options import EmbeddingOptions
+from bert_jax.inference.embedding_run import texts_of
+from bert_jax.inference.pooling import OF_TOKENS
+from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.floors.retrieval import bm25
-from bert_jax.tasks.lines import shown
+from bert_jax.tasks.lines import STANDARD_INPUT, shown
 from bert_jax.tasks.retrieval import read_documents, read_judgements
 from bert_jax.tasks.scores.retrieval import Qrels, Run, retrieval
+from bert_jax.tasks.whole_texts import joined
 
 DEPTH = 100  # documents kept of each query: as deep as a score looks
 _QUERIES = 256  # at a time
@@ -46,8 +51,18 @@ def read_searches(queries: str | None, qrels: str | None) -> Searches | None:
     return found
 
 
-def search_scores(embedder: Embedder, output: epath.PathLike, documents: str, searches: Searches) -> dict[str, Any]:
-    """Scores of a search in the vectors in `output`, those of the file `documents`; ready for JSON.
+def check_can_search(options: EmbeddingOptions, documents: str) -> None:
+    """Raise UserError if the vectors of `documents`, once they are made, could not be searched."""
+    if documents == STANDARD_INPUT:
+        raise UserError("--input=-: a search reads the documents again, for BM25; write them to a file and give that")
+    if options.pooling in OF_TOKENS:
+        raise UserError(f"--pooling={options.pooling} gives no vectors of texts to search; give mean, cls or max")
+
+
+def search_scores(
+    options: EmbeddingOptions, embedder: Embedder, output: epath.PathLike, documents: str, searches: Searches
+) -> dict[str, Any]:
+    """Scores of a search in the vectors in `output`, which `options` made of the file `documents`; ready for JSON.
 
     Returns:
       documents and queries, how many; scores; floors, those of BM25 (of at most 200,000 documents).
@@ -58,13 +73,22 @@ def search_scores(embedder: Embedder, output: epath.PathLike, documents: str, se
     if lost:
         logging.warning("%d judged documents, such as %r, are not in %s", len(lost), min(lost), shown(documents))
     qrels = {query: searches.qrels[query] for query in judged}
-    floors = {"BM25": retrieval(qrels, bm25(read_documents(documents), judged))} if len(ids) <= _MOST_FOR_FLOOR else {}
+    floors = {}
+    if len(ids) <= _MOST_FOR_FLOOR:
+        floors["BM25"] = retrieval(qrels, bm25(_by_ids(texts_of(options, documents)), judged))
     return {
         "documents": len(ids),
         "queries": len(judged),
         "scores": _for_json(retrieval(qrels, run)),
         "floors": {name: _for_json(scores) for name, scores in floors.items()},
     }
+
+
+def _by_ids(examples: Iterable[TextExample]) -> dict[str, str]:
+    """The texts by the ids that their vectors have."""
+    listed = list(examples)
+    ids = [str(id_of(one, number)) for number, one in enumerate(listed)]
+    return dict(zip(ids, joined(listed), strict=True))
 
 
 def search(embedder: Embedder, output: epath.PathLike, queries: Mapping[str, str]) -> tuple[set[str], Run]:

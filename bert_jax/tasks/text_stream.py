@@ -1,7 +1,8 @@
 """The texts of a file one by one, as tables.py reads them, but never all of them in memory.
 
-The columns of JSON Lines are the keys of the first object. A row of BEIR's form, of _id, title and text, is its title
-and its text, with a space between, as in retrieval.py.
+Which columns of JSON Lines hold the texts is decided by the keys of the first object; each row has its own id and
+title, or none. A row of BEIR's form, of _id, title and text, is its title and its text, with a space between, as in
+retrieval.py.
 """
 
 import itertools
@@ -9,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import Columns, find_id
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.headers import is_header
 from bert_jax.tasks.lines import STANDARD_INPUT, place, read_lines, shown, suffix, without_return
 from bert_jax.tasks.tables import JSONL, TSV, Row, Table, column_names, csv_rows, json_rows, tsv_rows
-from bert_jax.tasks.texts import cell_text, id_column, text_columns
+from bert_jax.tasks.texts import cell_text, text_columns
 from bert_jax.tasks.tfds_rows import read_tfds
 from bert_jax.text.tfds_split import PREFIX
 
@@ -29,15 +30,15 @@ def stream_texts(path: str, columns: Columns, header: bool | None = None) -> Ite
     """
     table, rows = _opened(path, columns, header)
     text, text2 = text_columns(table, columns)
-    own = id_column(table, columns)
-    title = "title" if {"_id", "title"} <= set(table.columns) and columns.get("text") is None else None
+    said = table.said(columns, "id")
     for row in rows:
-        of_row = row.cells.get(title) if title else None
+        own = said or find_id(list(row.cells))
+        title = row.cells.get("title") if "_id" in row.cells and columns.get("text") is None else None
         first = cell_text(row, text)
         yield TextExample(
             place=row.place,
             id=None if own is None else row.cells.get(own),
-            text=f"{of_row} {first}" if isinstance(of_row, str) and of_row else first,
+            text=f"{title} {first}" if isinstance(title, str) and title else first,
             text2=None if text2 is None else cell_text(row, text2),
             label=None,
         )

@@ -8,7 +8,7 @@ import pytest
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.embedding_run import embed_file
-from bert_jax.inference.retrieval import nearest, read_searches, search_scores
+from bert_jax.inference.retrieval import check_can_search, nearest, read_searches, search_scores
 
 
 @pytest.mark.parametrize("block", [7, 100])
@@ -49,9 +49,27 @@ def test_scores(tiny_bert, collection, tmp_path):
     options = EmbeddingOptions(str(tiny_bert), shard_rows=3, batch_tokens=64)
     loaded = load(options)
     embed_file(options, loaded, documents, tmp_path / "vectors")
-    found = search_scores(loaded.embedder, tmp_path / "vectors", documents, read_searches(queries, qrels))
+    found = search_scores(options, loaded.embedder, tmp_path / "vectors", documents, read_searches(queries, qrels))
     assert (found["documents"], found["queries"]) == (4, 2)
     assert found["scores"]["ndcg@10"] == found["floors"]["BM25"]["ndcg@10"] == 1.0
+
+
+def test_bm25_ranks_the_texts_that_were_embedded(tiny_bert, collection, tmp_path):
+    _, queries, qrels = collection
+    (tmp_path / "documents.tsv").write_text("d0\tx\tthe wing of a plane\nd1\tx\ta fox\nd2\tx\tthe lazy dog\n")
+    options = EmbeddingOptions(str(tiny_bert), columns="id:0,text:2", header="no")
+    loaded = load(options)
+    documents = f"{tmp_path}/documents.tsv"
+    embed_file(options, loaded, documents, tmp_path / "vectors")
+    found = search_scores(options, loaded.embedder, tmp_path / "vectors", documents, read_searches(queries, qrels))
+    assert found["scores"]["ndcg@10"] == found["floors"]["BM25"]["ndcg@10"] == 1.0
+
+
+def test_what_cannot_be_searched():
+    with pytest.raises(UserError, match=r"--input=-: a search reads the documents again"):
+        check_can_search(EmbeddingOptions("model"), "-")
+    with pytest.raises(UserError, match=r"--pooling=words gives no vectors of texts to search"):
+        check_can_search(EmbeddingOptions("model", pooling="words"), "documents.jsonl")
 
 
 def test_files_that_do_not_go_together(collection, tmp_path):

@@ -26,6 +26,14 @@ def test_the_same_as_the_table(write, name):
     assert list(stream_texts(path, Columns())) == [dataclasses.replace(example, label=None) for example in table]
 
 
+def test_each_row_has_its_own_id_and_title(write):
+    rows = (
+        '{"text": "a"}\n{"_id": 7, "title": "T", "text": "b"}\n{"_id": "c", "text": "c"}\n{"title": "T", "text": "d"}\n'
+    )
+    found = list(stream_texts(write("a.jsonl", rows), Columns()))
+    assert [(one.id, one.text) for one in found] == [(None, "a"), (7, "T b"), ("c", "c"), (None, "d")]
+
+
 def test_columns_without_a_header(write):
     path = write("a.tsv", "x\t1\ty\nz\t0\tw\n")
     found = list(stream_texts(path, Columns.of("text:0,text2:2")))
