@@ -90,6 +90,13 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     return list(rest)
 
 
+def refuse(names: Sequence[str], why: str) -> None:
+    """Raise UserError if one of these flags was given: what the verb is asked for would not look at it."""
+    for name in names:
+        if flags.FLAGS[name].present:
+            raise UserError(f"--{name} {why}; leave it out")
+
+
 def _guarded(
     main: Callable[[Sequence[str]], None], argv: Sequence[str], output: flags.FlagHolder[str | None] | None
 ) -> None:

@@ -30,6 +30,7 @@ _NEGATIVES = flags.DEFINE_integer("negatives", 5, "How many of them a pair gets,
 _QUERIES = flags.DEFINE_string("queries", None, "Queries as JSON Lines of _id and text, to search the input for.")
 _QRELS = flags.DEFINE_string("qrels", None, "Judgements: query, document and grade between tabs.")
 _OPTIONS = define_options()
+_NOT_FOR_MINING = ("input", "queries", "qrels", "dtype", "shard_rows")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -37,8 +38,10 @@ def main(argv: Sequence[str]) -> None:
     del argv
     options = _OPTIONS()
     if _MINE.value:
+        cli.refuse(_NOT_FOR_MINING, "is not for --mine, which reads the texts of its pairs alone and writes text")
         mine_file(options, _MINE.value, _OUTPUT.value, _NEGATIVES.value, _SKIP.value, _MARGIN.value)
         return
+    cli.refuse(["skip", "margin", "negatives"], "is for --mine")
     if not _INPUT.value:
         raise UserError("--input is missing, give a file of texts (.txt, .jsonl, .tsv or .csv), or - with texts at it")
     check_place(_OUTPUT.value, "output")

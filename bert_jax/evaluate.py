@@ -40,6 +40,8 @@ def main(argv: Sequence[str]) -> None:
 def _of_task() -> dict[str, Any]:
     if not _INPUT.value:
         raise UserError(f"--workdir={_WORKDIR.value} is a fine-tuned model; give the labelled file with --input")
+    why = f"is for pretraining runs, and --workdir={_WORKDIR.value} is a fine-tuned model"
+    cli.refuse(["records", "batch_size"], why)
     return score_task(_WORKDIR.value, _INPUT.value, _COLUMNS.value, _HEADER.value or "")
 
 
@@ -48,6 +50,7 @@ def _of_pretraining() -> dict[str, Any]:
         raise UserError(
             f"--workdir={_WORKDIR.value} holds no fine-tuned model; give records with --records, not --input"
         )
+    cli.refuse(["columns", "header"], f"is for fine-tuned models, and --workdir={_WORKDIR.value} is none")
     return score(_WORKDIR.value, _RECORDS.value, _BATCH_SIZE.value)
 
 

@@ -21,17 +21,21 @@ _OUTPUT = flags.DEFINE_string(
 )
 _COLUMNS = flags.DEFINE_string("columns", "", "Which column is what, as for finetune. Default: as in training.")
 _HEADER = flags.DEFINE_enum("header", None, ["auto", "yes", "no"], "Is a first row one? Default: as in training.")
-_BEST = flags.DEFINE_integer("best", 5, "How many words for each [MASK].", 1, 1000)
+_BEST = flags.DEFINE_integer("best", 5, "How many words for each [MASK] of a pretrained model.", 1, 1000)
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of activations and matrix products.")
 
 
 def main(argv: Sequence[str]) -> None:
     """Write the answers, in the order of the input."""
     del argv
+    files = _WORKDIR.value, _INPUT.value, _OUTPUT.value
     if is_fine_tuned(_WORKDIR.value):
-        number = predict(_WORKDIR.value, _INPUT.value, _OUTPUT.value, _COLUMNS.value, _HEADER.value or "", _DTYPE.value)
+        cli.refuse(
+            ["best"], f"is for [MASK] and a pretrained model, and --workdir={_WORKDIR.value} is a fine-tuned one"
+        )
+        number = predict(*files, _COLUMNS.value, _HEADER.value or "", _DTYPE.value)
     else:
-        number = fill_masks(_WORKDIR.value, _INPUT.value, _OUTPUT.value, _BEST.value)
+        number = fill_masks(*files, _BEST.value, _COLUMNS.value, _HEADER.value or "auto", _DTYPE.value)
     if _OUTPUT.value != "-":
         logging.info("%s: %s answers", _OUTPUT.value, f"{number:,}")
 

@@ -24,6 +24,7 @@ from bert_jax.errors import UserError
 _CONFIG = define_config(Config)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory.")
 _TROUBLE = flags.DEFINE_string("trouble", "none", "What goes wrong.")
+flags.DEFINE_integer("other", 5, "A number.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 async def write_fragment():
@@ -33,6 +34,7 @@ def main(argv):
     config = _CONFIG.value
     if _TROUBLE.value == "user":
         raise UserError("the thing is broken; mend it")
+    cli.refuse(["other"], "is for another use")
     if _TROUBLE.value == "long":
         raise UserError(f"FILE cannot be read (token `{'n' * 100_000}`); give another")
     if _TROUBLE.value == "disk":
@@ -159,6 +161,10 @@ def test_phases_may_be_counted_from_the_last_and_a_config_file_may_be_given_apar
 
 def test_a_mistake_of_the_users_is_one_line(run):
     assert_one_line(run(TINY, "--workdir=x", "--trouble=user"), 1, "the thing is broken; mend it")
+
+
+def test_a_flag_of_another_use_is_refused_even_with_its_default(run):
+    assert_one_line(run(TINY, "--workdir=x", "--other=5"), 1, "--other is for another use; leave it out")
 
 
 def test_a_line_that_quotes_a_file_stays_short_and_keeps_both_ends(run):

@@ -20,23 +20,32 @@ from bert_jax.storage.whole_file import whole_file
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.rows import EncodedText, make_rows
 from bert_jax.tasks.texts import read_texts
+from bert_jax.tasks.whole_texts import HEADER
 from bert_jax.text.masked_text import MASK, encode_with_masks, mask_pattern
 
 POSITIONS = "masked_lm_positions"
 
 
-def fill_masks(workdir: epath.PathLike, source: str, output: str, best: int) -> int:
+def fill_masks(
+    workdir: epath.PathLike,
+    source: str,
+    output: str,
+    best: int,
+    columns: str = "",
+    header: str = "auto",
+    dtype: str = "float32",
+) -> int:
     """Write a JSON line for each text of `source`, in its order; gives how many there are.
 
     Each holds the text, its `masks`, the `best` words for each with their probabilities, and the text `filled` in with
-    the first of them.
+    the first of them. columns, header: as the flags of finetune; `dtype` is that of activations and products.
 
     Raises:
       UserError: there is no model with a masked-LM head, the file cannot be read, or a text has no [MASK].
     """
-    filler = MaskFiller(read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM), best, str(workdir))
-    texts = [example.text for example in read_texts(source, Columns.of(""), "class", need_labels=False)]
-    places = [f"{source}, line {number}" for number in range(1, len(texts) + 1)]
+    examples = read_texts(source, Columns.of(columns), "class", need_labels=False, header=HEADER[header])
+    texts, places = [one.text for one in examples], [one.place for one in examples]
+    filler = MaskFiller(read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM), best, str(workdir), dtype)
     lines = (json.dumps(each, ensure_ascii=False) for each in filler.fill(texts, places))
     if output == "-":
         for line in lines:

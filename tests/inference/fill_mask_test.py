@@ -1,0 +1,40 @@
+"""Filling in masks of a file's rows: which column is read, what a row is called, and in which precision."""
+
+import json
+
+import pytest
+
+import bert_jax
+from bert_jax.errors import UserError
+from bert_jax.inference.fill_mask import fill_masks
+from tests import fine_tuned_workdirs as workdirs
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("pretrained") / "model"
+    bert_jax.from_config(workdirs.MODEL, workdirs.TOKENIZER).save(directory)
+    return directory
+
+
+def filled(model, source, output, **how):
+    assert fill_masks(model, str(source), str(output), 2, **how) == 2
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+def test_columns_header_and_dtype(model, tmp_path):
+    source, output = tmp_path / "in.tsv", tmp_path / "out.jsonl"
+    source.write_text("1\tthe [MASK] sat\n2\twhere is [MASK]\n")
+    found = filled(model, source, output, columns="text:1", header="no")
+    assert [one["text"] for one in found] == ["the [MASK] sat", "where is [MASK]"]
+    coarse = filled(model, source, output, columns="text:1", header="no", dtype="bfloat16")
+    shares = [one["masks"][0][0]["probability"] for one in (*found, *coarse)]
+    assert shares[:2] != shares[2:]
+    assert shares[:2] == pytest.approx(shares[2:], rel=0.05)
+
+
+def test_a_row_without_a_mask_is_named_by_its_line(model, tmp_path):
+    source = tmp_path / "in.tsv"
+    source.write_text("text\tlabel\nthe [MASK] sat\t1\nthe cat\t1\n")
+    with pytest.raises(UserError, match=r"in\.tsv, line 3 has no \[MASK\]: 'the cat'"):
+        fill_masks(model, str(source), str(tmp_path / "out.jsonl"), 2)
