@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from bert_jax.config import ModelConfig, TaskConfig
+from bert_jax.config import FineTuningConfig, ModelConfig, TaskConfig, TextConfig
+from bert_jax.errors import UserError
 from bert_jax.inference.predicting import begun_head
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.tasks.kinds import KINDS
+from bert_jax.training.finetuning import finetune
 
 WORDS = "value string object list number module file class method call return argument name type".split()  # noqa: SIM905
 FLAGS = [
@@ -191,6 +193,14 @@ def test_predictions_that_were_begun_are_gone_on_with(chain, fine_tuned, tmp_pat
     assert not begun.exists()
     begun.write_text(json.dumps(head | {"weights": "0"}) + "\n" + json.dumps(invented[0]) + "\n")
     assert predicted(chain, fine_tuned, source, tmp_path / "out.jsonl") == whole  # of another model: begun anew
+
+
+@pytest.mark.parametrize("kind", ["choice", "similarity"])
+def test_tasks_that_read_no_windows_refuse_them(kind, tmp_path):
+    config = FineTuningConfig(TaskConfig(kind), TextConfig(long="windows"), init_from="not/there")
+    with pytest.raises(UserError, match=f"^--long=windows: --task={kind} compares texts with each other"):
+        finetune(config, tmp_path / "run", 1)
+    assert not (tmp_path / "run").exists()
 
 
 def weights(workdir):

@@ -41,8 +41,10 @@ def mine_file(options: EmbeddingOptions, file: str, output: str, most: int, skip
     if options.pooling in OF_TOKENS:
         raise UserError(f"--pooling={options.pooling} gives no vectors of texts; give mean, cls or max")
     with only_maker(output):
-        found = mine(load(options).embedder, pairs, most, skip, margin)
+        embedder = load(options).embedder
+        found = mine(embedder, pairs, most, skip, margin)
         replace_text(output, "".join(f"{_line(*each)}\n" for each in zip(pairs, found, strict=True)))
+    embedder.encoder.log_lengths(shown(file), "--long=windows")
     without = sum(not each for each in found)
     count = sum(map(len, found))
     logging.info("%s: %s negatives of %s pairs; %s have none", output, f"{count:,}", f"{len(pairs):,}", f"{without:,}")

@@ -20,6 +20,8 @@ from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned
 
+REMEDY = "a model fine-tuned with --long=windows"  # lest texts are cut: how they are read is settled in training
+
 
 class Predictor(OnDevices):
     """Answers examples of its task."""
@@ -47,7 +49,7 @@ class Predictor(OnDevices):
         encoder = TextEncoder(self._tokenizer, self._text, self.task.windows)
         rows = self.task.encode(examples, encoder)
         if name:
-            encoder.log_lengths(name)
+            encoder.log_lengths(name, REMEDY)
         return rows
 
     def outputs(self, rows: Rows) -> list[np.ndarray]:

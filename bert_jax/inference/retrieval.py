@@ -15,6 +15,7 @@ from bert_jax.inference.embedding_files import id_of, read_vectors
 from bert_jax.inference.embedding_options import EmbeddingOptions
 from bert_jax.inference.embedding_run import texts_of
 from bert_jax.inference.pooling import OF_TOKENS
+from bert_jax.tasks.encoding import Lengths
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.floors.retrieval import bm25
 from bert_jax.tasks.lines import STANDARD_INPUT, shown
@@ -33,6 +34,7 @@ class Searches:
 
     queries: Mapping[str, str]
     qrels: Qrels
+    file: str  # of the queries, for messages
 
 
 def read_searches(queries: str | None, qrels: str | None) -> Searches | None:
@@ -45,7 +47,7 @@ def read_searches(queries: str | None, qrels: str | None) -> Searches | None:
         return None
     if not queries or not qrels:
         raise UserError(f"--{'qrels' if queries else 'queries'} is missing; a search needs queries and judgements")
-    found = Searches(read_documents(queries), read_judgements(qrels))
+    found = Searches(read_documents(queries), read_judgements(qrels), shown(queries))
     if not found.queries.keys() & found.qrels.keys():
         raise UserError(f"{shown(qrels)} judges no query of {shown(queries)}; give files that belong together")
     return found
@@ -68,7 +70,9 @@ def search_scores(
       documents and queries, how many; scores; floors, those of BM25 (of at most 200,000 documents).
     """
     judged = {query: text for query, text in searches.queries.items() if query in searches.qrels}
+    embedder.encoder.lengths = Lengths()
     ids, run = search(embedder, output, judged)
+    embedder.encoder.log_lengths(searches.file, "--long=windows")
     lost = {document for gains in searches.qrels.values() for document in gains} - ids
     if lost:
         logging.warning("%d judged documents, such as %r, are not in %s", len(lost), min(lost), shown(documents))

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from bert_jax.config import TextConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.predicting import options_of_input, read_inputs
+from bert_jax.inference.predictor import REMEDY
 from bert_jax.interchange.families import ENCODER
 from bert_jax.interchange.programs import Servable
 from bert_jax.serving.onnx_run import Feed, OnnxProgram, of_task, single_rows
@@ -65,7 +66,7 @@ def read_labelled(model: Servable, file: str, columns: str) -> Labelled:
     task = task.for_scoring(examples)
     encoder = TextEncoder(model.tokenizer, model.task.text, task.windows)
     rows = task.encode(examples, encoder)
-    encoder.log_lengths(file)
+    encoder.log_lengths(file, REMEDY)
     return Labelled(task, examples, rows)
 
 

@@ -25,7 +25,8 @@ class Choice:
     kind = "choice"
     head: Head = "choice"
     loss = "choice"
-    reads_all_tokens = windows = False
+    reads_all_tokens = False
+    windows = None
     default_max_length = None
     makes_vectors = False
     num_outputs = 1
@@ -72,7 +73,6 @@ class Choice:
         windows: the choices of a row are compared with each other. labels int32 [rows].
         """
         most = max(len(example.choices) for example in examples)
-        encoder.windows = False
         texts: list[EncodedText] = []
         for example in examples:
             endings = [f"{example.text2} {choice}" if example.text2 else choice for choice in example.choices]

@@ -20,6 +20,7 @@ class Lengths:
 
     texts: int = 0
     too_long: int = 0
+    pairs_cut: int = 0  # those that are cut even where windows are asked for
     questions_cut: int = 0
     windows: str = ""  # how they follow one another, where that is not by text.window_overlap
 
@@ -27,10 +28,14 @@ class Lengths:
 class TextEncoder:
     """Texts as rows of at most `max_length` tokens."""
 
-    def __init__(self, tokenizer: Tokenizer, text: TextConfig, windows: bool) -> None:
-        """`windows`: a text that is too long gives several rows, and is not cut, where `text` leaves that open."""
+    def __init__(self, tokenizer: Tokenizer, text: TextConfig, windows: bool | None) -> None:
+        """`windows`: a text that is too long gives several rows, and is not cut, where `text` leaves that open.
+
+        None: it is cut, whatever `text` says.
+        """
         self.tokenizer, self.text, self.max_length = tokenizer, text, text.max_length
-        self.windows = windows if text.long == "auto" else text.long == "windows"
+        self.windows = bool(windows) if windows is None or text.long == "auto" else text.long == "windows"
+        self._always_cuts = windows is None
         self.lengths = Lengths()
 
     def rows(self, text: str, text2: str | None = None) -> list[EncodedText]:
@@ -44,16 +49,20 @@ class TextEncoder:
         self.lengths.too_long += 1
         return list(self._windows(first, second, room)) if self.windows else [self._cut(first, second, room)]
 
-    def log_lengths(self, name: str, remedy: str = "--config.text.long=windows") -> None:
+    def log_lengths(self, name: str, remedy: str) -> None:
         """Log how many texts of the file `name` were too long, and what became of them; `remedy`: lest they are cut."""
         if self.lengths.too_long:
             windows = f"read in windows{self.lengths.windows}"
-            what = windows if self.windows else f"cut ({remedy} reads all of them)"
+            cut = "cut" if self._always_cuts else f"cut ({remedy} reads all of them)"
+            what = windows if self.windows else cut
             counts = f"{self.lengths.too_long:,} of {self.lengths.texts:,} texts"
             logging.warning("%s: %s are longer than %d tokens: %s", name, counts, self.max_length, what)
+        if self.lengths.pairs_cut:
+            counts = f"{self.lengths.pairs_cut:,} of {self.lengths.texts:,} texts"
+            logging.warning("%s: %s are pairs longer than %d tokens: cut", name, counts, self.max_length)
         if self.lengths.questions_cut:
             cut = f"{self.lengths.questions_cut:,} of {self.lengths.texts:,} questions"
-            logging.warning("%s: %s are cut (--config.task.max_query_length allows longer ones)", name, cut)
+            logging.warning("%s: %s are cut (finetune --config.task.max_query_length=N allows longer ones)", name, cut)
 
     def room(self, is_pair: bool) -> int:
         """How many pieces of a text, or of the two of a pair, fit into a row beside the special tokens."""

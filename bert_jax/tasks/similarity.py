@@ -39,7 +39,7 @@ class Similarity:
     scored_pairs: bool | None = None  # whether it is scored on pairs with scores; None: as it has learnt
     kind = "similarity"
     reads_all_tokens = True
-    windows = False
+    windows = None
     num_outputs = 0
     default_max_length = None
     makes_vectors = True
@@ -115,7 +115,6 @@ class Similarity:
         scores, or text_groups int32 [rows, texts]: a number for each different text, 0 where there is none.
         """
         most = 0 if self.scored else max(len(example.negatives) for example in examples)
-        encoder.windows = False
         number: dict[str, int] = {}
         encoded: list[EncodedText] = []  # of each different text
         texts: list[EncodedText] = []

@@ -51,8 +51,8 @@ class Task(Protocol):
         ...
 
     @property
-    def windows(self) -> bool:
-        """Whether texts that are too long are read in windows if nothing else is asked for."""
+    def windows(self) -> bool | None:
+        """Whether texts that are too long are read in windows if nothing else is asked for; None: never."""
         ...
 
     @property

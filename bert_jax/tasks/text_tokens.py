@@ -52,7 +52,10 @@ def tokens_of(encoder: TextEncoder, text: str, text2: str | None = None, masks: 
     encoder.lengths.texts += 1
     a, b = first.ids, second.ids if second else []
     if len(a) + len(b) > room:
-        encoder.lengths.too_long += 1
+        if second is None or not encoder.windows:
+            encoder.lengths.too_long += 1
+        else:
+            encoder.lengths.pairs_cut += 1
         if second is None and encoder.windows:
             return _in_windows(encoder, a, first.offsets, room)
         a, b = (a[:room], b) if second is None else truncate_pair(a, b, room)

@@ -17,7 +17,7 @@ from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Task
-from bert_jax.tasks.task_files import TaskFiles, digest, digest_of_examples, in_both_orders, read_files
+from bert_jax.tasks.task_files import TaskFiles, digest, digest_of_examples, in_both_orders, make_task, read_files
 from bert_jax.tasks.text_lengths import TextLengths, text_lengths
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Floors, Material
@@ -44,6 +44,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     """
     workdir = epath.Path(workdir)
     config.check()
+    _check_windows(config)
     own = own_settings(config.init_from)
     task = with_own_pooling(config.task, own)
     files = read_files(task)
@@ -69,6 +70,15 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     scores = [run.result(mesh, of_workdir) for run in runs]
     if jax.process_index() == 0:
         write_results(config, workdir, material, scores, pretrained.tokenizer)
+
+
+def _check_windows(config: FineTuningConfig) -> None:
+    """Raise UserError where windows are asked for and the task reads none."""
+    if config.text.long == "windows" and make_task(config.task).windows is None:
+        raise UserError(
+            f"--long=windows: --task={config.task.kind} compares texts with each other, and cuts those that are too "
+            "long; leave it out"
+        )
 
 
 def with_own_pooling(task: TaskConfig, own: OwnSettings) -> TaskConfig:
@@ -130,7 +140,7 @@ def _rows(
         return None
     encoder = TextEncoder(tokenizer, config.text, files.task.windows)
     rows = files.task.encode(examples, encoder)
-    encoder.log_lengths(getattr(config.task, split))
+    encoder.log_lengths(getattr(config.task, split), "--long=windows")
     lengths[split] = text_lengths(rows, encoder)
     return rows
 

@@ -38,19 +38,28 @@ def test_positives_of_the_anchor_are_none():
     assert found[4] == ["0.7", "0.6"]  # 2.5 is its own; the others by distance from 2
 
 
-def test_a_file(tiny_bert, tmp_path):
+def test_a_file(tiny_bert, tmp_path, caplog):
     rows = [("the wing", "a plane"), ("the dog", "a cat"), ("a fox", "the hull")]
     path = tmp_path / "pairs.tsv"
     path.write_text("anchor\tpositive\n" + "".join("\t".join(row) + "\n" for row in rows))
     output = tmp_path / "mined.jsonl"
     options = EmbeddingOptions(str(tiny_bert), batch_tokens=64)
     mine_file(options, str(path), str(output), most=1, skip=0, margin=1.0)
+    assert "longer than" not in caplog.text
     mined = read_pairs(str(output), Columns(), True)
     assert [(one.text, one.text2) for one in mined] == rows
     positives = {positive for _, positive in rows}
     assert all(set(one.negatives) <= positives - {one.text2} for one in mined)
     assert any(one.negatives for one in mined)
     assert set(json.loads(output.read_text().splitlines()[0])) == {"anchor", "positive", "negatives"}
+
+
+def test_the_log_says_that_texts_are_cut(tiny_bert, tmp_path, caplog):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("anchor\tpositive\nthe wing\ta plane\nthe dog\ta quick brown fox\n")
+    options = EmbeddingOptions(str(tiny_bert), max_length=5)
+    mine_file(options, str(path), str(tmp_path / "mined.jsonl"), most=1, skip=0, margin=1.0)
+    assert f"{path}: 1 of 4 texts are longer than 5 tokens: cut (--long=windows reads all of them)" in caplog.text
 
 
 def test_what_cannot_be_mined(tiny_bert, tmp_path):

@@ -81,3 +81,13 @@ def test_another_tokenizer_is_refused(tmp_path):
     (tmp_path / "run" / "tokenizer" / "vocabulary.json").unlink()
     with pytest.raises(UserError, match="tokenizer is not the vocabulary that the model was trained with"):
         load_predictor(tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["classification", "similarity"])
+def test_the_log_advises_what_can_be_done_about_long_texts(tmp_path, kind, caplog):
+    write_workdir(tmp_path / "run", kind)
+    (tmp_path / "in.jsonl").write_text(json.dumps({"text": "home " * 40, "text2": "the mat"}) + "\n")
+    predict(tmp_path / "run", f"{tmp_path}/in.jsonl", f"{tmp_path}/out.jsonl")
+    (line,) = (message for message in caplog.messages if "longer than 24 tokens" in message)
+    advice = ": cut (a model fine-tuned with --long=windows reads all of them)" if kind == "classification" else ": cut"
+    assert line.endswith(advice)

@@ -65,6 +65,15 @@ def test_bm25_ranks_the_texts_that_were_embedded(tiny_bert, collection, tmp_path
     assert found["scores"]["ndcg@10"] == found["floors"]["BM25"]["ndcg@10"] == 1.0
 
 
+def test_the_log_says_that_queries_are_cut(tiny_bert, collection, tmp_path, caplog):
+    documents, queries, qrels = collection
+    options = EmbeddingOptions(str(tiny_bert), max_length=5)
+    loaded = load(options)
+    embed_file(options, loaded, documents, tmp_path / "vectors")
+    search_scores(options, loaded.embedder, tmp_path / "vectors", documents, read_searches(queries, qrels))
+    assert f"{queries}: 1 of 2 texts are longer than 5 tokens: cut (--long=windows reads all of them)" in caplog.text
+
+
 def test_what_cannot_be_searched():
     with pytest.raises(UserError, match=r"--input=-: a search reads the documents again"):
         check_can_search(EmbeddingOptions("model"), "-")

@@ -5,6 +5,7 @@ import pytest
 
 from bert_jax.config import TextConfig
 from bert_jax.tasks.encoding import TextEncoder, spans, truncate_pair
+from bert_jax.tasks.text_tokens import tokens_of
 from bert_jax.text.tokenizer import load_tokenizer
 
 WORDS = ["the", "fox", "runs", "over", "a", "dog"]
@@ -96,5 +97,23 @@ def test_the_log_says_how_many_were_cut(tokenizer, caplog):
     one = encoder(tokenizer, max_length=4)
     one.rows("the fox runs over")
     one.rows("fox")
-    one.log_lengths("train.tsv")
-    assert "train.tsv: 1 of 2 texts are longer than 4 tokens: cut (--config.text.long=windows" in caplog.text
+    one.log_lengths("train.tsv", "--long=windows")
+    assert "train.tsv: 1 of 2 texts are longer than 4 tokens: cut (--long=windows reads all of them)" in caplog.text
+
+
+def test_where_there_are_no_windows_none_are_made_or_advised(tokenizer, caplog):
+    one = TextEncoder(tokenizer, TextConfig(max_length=4, long="windows"), windows=None)
+    assert len(one.rows("the fox runs over")) == 1
+    one.log_lengths("train.tsv", "--long=windows")
+    assert caplog.messages == ["train.tsv: 1 of 1 texts are longer than 4 tokens: cut"]
+
+
+def test_pairs_in_tokens_are_cut_and_counted_apart(tokenizer, caplog):
+    one = encoder(tokenizer, max_length=5, long="windows")
+    assert len(tokens_of(one, "the fox runs over").rows) > 1
+    assert len(tokens_of(one, "the fox", "runs over").rows) == 1
+    one.log_lengths("a.tsv", "--long=windows")
+    assert caplog.messages == [
+        "a.tsv: 1 of 2 texts are longer than 5 tokens: read in windows",
+        "a.tsv: 1 of 2 texts are pairs longer than 5 tokens: cut",
+    ]

@@ -279,8 +279,9 @@ def test_an_empty_context_has_a_row(small, context):
 def test_long_questions_are_cut_and_counted(small, caplog):
     rows, encoder = encoded([example("he was", question="he was born " * 9)], small, 64, longest_question=5)
     assert small.decode(rows.row_ids(0)) == "[CLS] he was born he was [SEP] he was [SEP]"
-    encoder.log_lengths("f.json")
-    assert caplog.messages == ["f.json: 1 of 1 questions are cut (--config.task.max_query_length allows longer ones)"]
+    encoder.log_lengths("f.json", "--long=windows")
+    (message,) = caplog.messages
+    assert message == "f.json: 1 of 1 questions are cut (finetune --config.task.max_query_length=N allows longer ones)"
 
 
 def test_a_quarter_of_a_short_row_is_left_to_the_context(small):
@@ -293,13 +294,13 @@ def test_cutting_reads_the_first_window_alone(small, caplog):
     rows, encoder = encoded([example("he was born in the " * 4)], small, 15, long="cut")
     assert len(rows) == 1
     assert rows.windows[0].has_max_context.all()
-    encoder.log_lengths("f.json")
+    encoder.log_lengths("f.json", "--long=windows")
     assert "1 of 1 texts are longer than 15 tokens: cut" in caplog.text
 
 
 def test_the_log_says_that_the_stride_is_an_advance(small, caplog):
     _, encoder = encoded([example("he was born in the " * 4)], small, 15, stride=4)
-    encoder.log_lengths("f.json")
+    encoder.log_lengths("f.json", "--long=windows")
     assert "in windows, each beginning text.doc_stride=4 tokens after the one before" in caplog.text
 
 
