@@ -79,6 +79,8 @@ def build_shard(
     for _ in range(options.dupe_factor):
         copy = make_copy()
         statistics.add_instances(copy, corpus, tokenizer.mask_id, options.max_seq_length)
+        if not options.blocks:  # which count what they leave out
+            statistics.add_unused(copy, corpus)
         append(instances, copy)
         progress(part.bytes // 2, len(copy.segments))
     order = np.arange(len(instances.segments))
@@ -128,6 +130,7 @@ def compile_all() -> None:
     append(instances, make_instances(corpus, rules, generators))
     make_aligned(corpus, rules, generators)
     Statistics().add_instances(instances, corpus, masking.mask_id, rules.max_seq_length)
+    Statistics().add_unused(instances, corpus)
     make_blocks(corpus, Blocks(np.array([[0, 1]]), 0, 0), rules, generators)
     block_ranges(np.ones(1, np.int64), np.ones(1, np.bool_), 1, by_document=True)
     list(encoded(corpus, instances, np.arange(len(instances.segments)), rules, 1))

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bert_jax.data.compiled import compiled
+from bert_jax.data.compiled import ZERO, compiled
 from bert_jax.data.flat_corpus import Corpus
-from bert_jax.data.instances import A_END, A_START, B_START, EXCHANGED, RANDOM, Instances, lengths
+from bert_jax.data.instances import A_END, A_START, B_END, B_START, EXCHANGED, RANDOM, Instances, lengths
 
 FILL_BINS = 20
 
@@ -34,6 +34,9 @@ class Statistics:
     longest_document: int = 0  # tokens
     long_sentences: int = 0  # longer than a block: left out or, where that was asked for, cut
     long_sentence_tokens: int = 0
+    # Of the text, over all copies of it, and those of them that are in no sequence of their copy; blocks do not count.
+    copied_tokens: int = 0
+    unused_tokens: int = 0
     shortest_document: int = 0  # tokens, at least 1; 0 if there is no document
     # Instances by the fraction of max_seq_length that they fill: bin i counts those over i / 20 and up to (i + 1) / 20.
     fill: Annotated[list[int], msgspec.Meta(min_length=FILL_BINS, max_length=FILL_BINS)] = dataclasses.field(
@@ -66,6 +69,11 @@ class Statistics:
         self.masked += masked
         self.kept += kept
         self.replaced += predictions - masked - kept
+
+    def add_unused(self, copy: Instances, corpus: Corpus) -> None:
+        """Count the tokens of the text that are in no instance of a copy: truncated, and not used again."""
+        self.copied_tokens += len(corpus.tokens)
+        self.unused_tokens += int(_count_unused(copy.segments, len(corpus.tokens)))
 
     def summary(self, max_seq_length: int) -> str:
         """The counts as one line of text."""
@@ -108,3 +116,16 @@ def _count_kept(instances: Instances, corpus_tokens: NDArray[np.int32], mask_id:
             start = segments[A_START] - 1 if position < second else segments[B_START] - second
             kept += replacement == corpus_tokens[start + position] and replacement != mask_id
     return kept
+
+
+@compiled
+def _count_unused(segments: NDArray[np.int64], num_tokens: int) -> int:
+    """The number of the corpus' tokens that lie in no segment."""
+    is_used = np.zeros(num_tokens, np.bool_)
+    for number in range(len(segments)):
+        is_used[segments[number, A_START] : segments[number, A_END]] = True
+        is_used[segments[number, B_START] : segments[number, B_END]] = True
+    unused = ZERO
+    for token in range(num_tokens):
+        unused += not is_used[token]
+    return unused

@@ -1,8 +1,13 @@
-"""The bars of the report; its numbers are judged in build_records_sources_test.py."""
+"""The report's bars, and what it tells of lost text; its numbers are judged in build_records_sources_test.py."""
+
+import json
+import logging
 
 import pytest
 
-from bert_jax.data.records_report import _chart
+from bert_jax.data.building import build_records
+from bert_jax.data.options import RecordOptions
+from bert_jax.data.records_report import REPORT, _chart
 from bert_jax.data.statistics import FILL_BINS, Statistics
 
 
@@ -21,3 +26,25 @@ def test_bars_are_as_long_as_what_they_count():
     assert lines[1].split() == ["7-12", "tokens", "33.1%", 20 * "#"]
     assert lines[2].split() == ["13-19", "tokens", "0.0%"]
     assert lines[-1].split() == ["122-128", "tokens", "66.2%", 40 * "#"]
+
+
+@pytest.mark.parametrize(
+    ("options", "lost", "remedy"),
+    [
+        ({"pairs": "none", "short_seq_prob": 0.0}, 10 / 40, "--blocks=full cuts no line that fits"),
+        ({"pairs": "none", "blocks": "full"}, 0, ""),
+        ({"pairs": "sop", "short_seq_prob": 0.0}, 12 / 40, "shorter lines lose less"),
+    ],
+)
+def test_text_in_no_sequence_is_told_with_a_remedy(tokenizer, tmp_path, caplog, options, lost, remedy):
+    """Two lines of 10 tokens, of which a sequence of 17 holds 15, or a pair in one of them 14."""
+    line = " ".join(["."] * 10)
+    (tmp_path / "text.txt").write_text("\n\n".join(2 * [f"{line}\n{line}"]))
+    given = RecordOptions(max_seq_length=17, max_predictions_per_seq=3, dupe_factor=2, **options)
+    with caplog.at_level(logging.INFO):
+        build_records([f"{tmp_path}/text.txt"], tokenizer, tmp_path / "records", given, num_workers=1)
+    told = [line.getMessage() for line in caplog.records if "are in no sequence" in line.getMessage()]
+    assert len(told) == (lost > 0)
+    assert all(f"train: {100 * lost:.1f}% of the text's tokens" in line and remedy in line for line in told)
+    report = json.loads((tmp_path / "records" / REPORT).read_text())
+    assert report["splits"]["train"]["unused_share"] == pytest.approx(lost, abs=1e-6)

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from bert_jax.data.building import build_records
+from bert_jax.data.flat_corpus import flat_corpus
+from bert_jax.data.instances import make_instances, make_rules
 from bert_jax.data.manifest import read_manifest
+from bert_jax.data.mersenne_twister import generators_of
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.source import RecordSource
 from bert_jax.data.statistics import FILL_BINS, Statistics, total
@@ -27,6 +30,20 @@ def test_fill_is_the_histogram_of_the_records(text, tokenizer, tmp_path):
     assert counts["fill"] == expected
     assert sum(expected) == counts["instances"] == len(source)
     assert sum(share > 0 for share in expected) > 5
+
+
+@pytest.mark.parametrize("pairs", ["nsp", "sop", "none"])
+def test_tokens_in_no_sequence_of_a_copy_are_counted(text, tokenizer, pairs):
+    corpus = flat_corpus([[tokenizer.encode(line) for line in lines] for lines in documents([str(text)])][:9])
+    rules, generators = make_rules(RecordOptions(pairs=pairs, max_seq_length=32), tokenizer), generators_of(1)
+    statistics, expected = Statistics(), 0
+    for _ in range(2):
+        copy = make_instances(corpus, rules, generators)
+        used = {token for a, b, c, d in copy.segments.tolist() for token in (*range(a, b), *range(c, d))}
+        expected += len(corpus.tokens) - len(used)
+        statistics.add_unused(copy, corpus)
+    assert (statistics.unused_tokens, statistics.copied_tokens) == (expected, 2 * len(corpus.tokens))
+    assert expected > 0
 
 
 @pytest.mark.slow
