@@ -4,12 +4,16 @@ python -m bert_jax.predict --workdir=DIR --input=FILE --output=FILE
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 from absl import flags, logging
 
 from bert_jax import cli
+from bert_jax.errors import UserError
 from bert_jax.inference.fill_mask import fill_masks
 from bert_jax.inference.predicting import predict
+from bert_jax.storage.lock import only_maker
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A fine-tuned model's, or a pretraining run's.", required=True)
@@ -28,16 +32,24 @@ _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of acti
 def main(argv: Sequence[str]) -> None:
     """Write the answers, in the order of the input."""
     del argv
-    files = _WORKDIR.value, _INPUT.value, _OUTPUT.value
-    if is_fine_tuned(_WORKDIR.value):
-        cli.refuse(
-            ["best"], f"is for [MASK] and a pretrained model, and --workdir={_WORKDIR.value} is a fine-tuned one"
-        )
-        number = predict(*files, _COLUMNS.value, _HEADER.value or "", _DTYPE.value)
-    else:
-        number = fill_masks(*files, _BEST.value, _COLUMNS.value, _HEADER.value or "auto", _DTYPE.value)
-    if _OUTPUT.value != "-":
+    is_file = _OUTPUT.value != "-"
+    if Path(_OUTPUT.value).is_dir():
+        raise UserError(f"--output={_OUTPUT.value} is a directory; give a file")
+    with only_maker(_OUTPUT.value) if is_file else nullcontext():
+        number = _fine_tuned() if is_fine_tuned(_WORKDIR.value) else _pretrained()
+    if is_file:
         logging.info("%s: %s answers", _OUTPUT.value, f"{number:,}")
+
+
+def _fine_tuned() -> int:
+    cli.refuse(["best"], f"is for [MASK] and a pretrained model, and --workdir={_WORKDIR.value} is a fine-tuned one")
+    header = _HEADER.value or ""
+    return predict(_WORKDIR.value, _INPUT.value, _OUTPUT.value, _COLUMNS.value, header, _DTYPE.value)
+
+
+def _pretrained() -> int:
+    how = _BEST.value, _COLUMNS.value, _HEADER.value or "auto", _DTYPE.value
+    return fill_masks(_WORKDIR.value, _INPUT.value, _OUTPUT.value, *how)
 
 
 if __name__ == "__main__":

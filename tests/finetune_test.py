@@ -184,7 +184,7 @@ def test_predictions_that_were_begun_are_gone_on_with(chain, fine_tuned, tmp_pat
     whole = predicted(chain, fine_tuned, source, tmp_path / "whole.jsonl")
     begun = tmp_path / "out.jsonl.partial"
     examples = KINDS["classification"]().read(str(source), TaskConfig(), False)
-    head = begun_head(read(fine_tuned / "task.json")["weights_crc32c"], examples)
+    head = begun_head(read(fine_tuned / "task.json")["weights_crc32c"], examples, "float32")
     invented = [{"label": "other", "probabilities": {"io": 0.25, "other": 0.75}}] * 3
     begun.write_text("".join(json.dumps(line) + "\n" for line in [head, *invented]) + '{"label": "o')
     found = predicted(chain, fine_tuned, source, tmp_path / "out.jsonl")

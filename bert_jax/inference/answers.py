@@ -32,8 +32,6 @@ def table(answered: Pairs) -> Lines:
 def conll(answered: Pairs) -> Lines:
     """A word and its tag a line, a blank line after each sentence."""
     for example, prediction in answered:
-        if "tags" not in prediction:
-            raise UserError("--output: .conll is for tags; give a name that ends in .jsonl or .tsv")
         yield from (f"{word}\t{tag}" for word, tag in zip(example.words, prediction["tags"], strict=True))
         yield ""
 
@@ -42,21 +40,27 @@ def squad(answered: Pairs) -> Lines:
     """SQuAD's predictions file: an object of answers by the questions' ids."""
     answers: dict[str, str] = {}
     for example, prediction in answered:
-        if "answer" not in prediction:
-            raise UserError("--output: .json is for answers to questions; give a name that ends in .jsonl or .tsv")
         answers[str(example.id)] = prediction["answer"]
     yield json.dumps(answers, ensure_ascii=False, indent=1)
 
 
 FORMATS: dict[str, Callable[[Pairs], Lines]] = {".jsonl": json_lines, ".tsv": table, ".conll": conll, ".json": squad}
+_OF_TASK = {".conll": ("tagging", "tags"), ".json": ("qa", "answers to questions")}  # of one task alone
 
 
-def format_of(name: str) -> Callable[[Pairs], Lines]:
-    """The format of an output of this name; "-", the terminal, is JSON lines."""
+def format_of(name: str, kind: str) -> Callable[[Pairs], Lines]:
+    """The format of an output of this name, of the task `kind`; "-", the terminal, is JSON lines.
+
+    Raises:
+      UserError: the name says no format, or one in which this task's predictions cannot be written.
+    """
     if name == "-":
         return json_lines
     for suffix, found in FORMATS.items():
         if name.endswith(suffix):
+            task, what = _OF_TASK.get(suffix, (kind, ""))
+            if task != kind:
+                raise UserError(f"--output={name}: {suffix} is for {what}; give a name that ends in .jsonl or .tsv")
             return found
     raise UserError(f"--output={name}: its name says no format; let it end in {', '.join(FORMATS)}, or give -")
 

@@ -31,10 +31,11 @@ def predict(
     columns, header: as the flags of finetune; "" where they are those of training.
 
     Raises:
-      UserError: there is no model, the file cannot be read, or the output's name says no format.
+      UserError: there is no model, the file cannot be read, or the output's name says no format, or one that is for
+        other tasks.
     """
-    write = format_of(output)
     model = fine_tuned.read_description(workdir)
+    write = format_of(output, model.kind)
     options = options_of_input(model.options, columns, header)
     keep_compiled(workdir)
     predictor = load_predictor(workdir, dtype)
@@ -44,7 +45,8 @@ def predict(
         for line in write(answered):
             print(line, flush=True)
     else:
-        _to_file(predictor, examples, source, output, model.weights_crc32c, write)
+        head = begun_head(model.weights_crc32c, examples, dtype)
+        _to_file(predictor, examples, source, output, head, write)
     return len(examples)
 
 
@@ -85,12 +87,11 @@ def _to_file(
     examples: Sequence[Example],
     source: str,
     output: str,
-    weights: str,
+    head: dict[str, str],
     write: Callable[[Pairs], Iterator[str]],
 ) -> None:
     """Through OUTPUT.partial, which grows and from which the same command goes on, to OUTPUT, which is whole."""
     begun = epath.Path(f"{output}.partial")
-    head = begun_head(weights, examples)
     done = _done_before(begun, head)
     if done:
         logging.info("%s: going on after %s examples", output, f"{len(done):,}")
@@ -108,9 +109,9 @@ def _to_file(
     begun.unlink()
 
 
-def begun_head(weights: str, examples: Sequence[Example]) -> dict[str, str]:
-    """The first line of OUTPUT.partial: which model's answers to which examples these are."""
-    return {"weights": weights, "examples": fine_tuned.digest(repr(examples).encode())}
+def begun_head(weights: str, examples: Sequence[Example], dtype: str) -> dict[str, str]:
+    """The first line of OUTPUT.partial: which model's answers to which examples these are, and in which precision."""
+    return {"weights": weights, "examples": fine_tuned.digest(repr(examples).encode()), "dtype": dtype}
 
 
 def _done_before(begun: epath.Path, head: dict[str, str]) -> list[Prediction]:

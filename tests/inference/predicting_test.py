@@ -2,15 +2,20 @@
 
 import io
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from bert_jax.config import TaskConfig
 from bert_jax.errors import UserError
-from bert_jax.inference.predicting import predict, read_inputs
+from bert_jax.inference.answers import FORMATS, format_of
+from bert_jax.inference.predicting import begun_head, predict, read_inputs
 from bert_jax.inference.predictor import load_predictor
+from bert_jax.storage.lock import only_maker
 from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.kinds import KINDS
 from tests.fine_tuned_workdirs import write_workdir
 
 SENTENCES = ("the cat sat", "where is paris", "dog ran home")
@@ -91,3 +96,36 @@ def test_the_log_advises_what_can_be_done_about_long_texts(tmp_path, kind, caplo
     (line,) = (message for message in caplog.messages if "longer than 24 tokens" in message)
     advice = ": cut (a model fine-tuned with --long=windows reads all of them)" if kind == "classification" else ": cut"
     assert line.endswith(advice)
+
+
+def test_answers_in_another_precision_are_not_gone_on_with(tmp_path):
+    crc = write_workdir(tmp_path / "run", "classification").weights_crc32c
+    source, output = f"{tmp_path}/in.txt", tmp_path / "out.jsonl"
+    Path(source).write_text("the cat sat\n")
+    examples = KINDS["classification"]().read(source, TaskConfig(), False)
+    head = begun_head(crc, examples, "bfloat16")
+    (tmp_path / "out.jsonl.partial").write_text(json.dumps(head) + '\n{"label": "invented"}\n')
+    predict(tmp_path / "run", source, str(output))
+    assert json.loads(output.read_text())["label"] != "invented"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.conll", "qa"), ("a.json", "tagging"), ("a.json", "choice")])
+def test_a_format_of_another_task_is_refused_before_anything_is_read(tmp_path, name, kind):
+    write_workdir(tmp_path / "run", kind)
+    with pytest.raises(UserError, match=rf"{name}: \.\w+ is for .*; give a name that ends in \.jsonl or \.tsv"):
+        predict(tmp_path / "run", "not/there.jsonl", f"{tmp_path}/{name}")
+    assert format_of("a.conll", "tagging") is FORMATS[".conll"]
+    assert format_of("a.json", "qa") is FORMATS[".json"]
+
+
+def test_one_process_writes_an_output(tmp_path):
+    write_workdir(tmp_path / "run", "classification")
+    (tmp_path / "in.txt").write_text("the cat sat\n")
+    output = tmp_path / "out.jsonl"
+    flags = [f"--workdir={tmp_path}/run", f"--input={tmp_path}/in.txt", f"--output={output}"]
+    with only_maker(output):
+        command = [sys.executable, "-m", "bert_jax.predict", *flags]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"error: --output={output} is being written by process" in done.stderr.splitlines()[-1]
+    assert not output.exists()
