@@ -65,6 +65,16 @@ def format_of(name: str, kind: str) -> Callable[[Pairs], Lines]:
     raise UserError(f"--output={name}: its name says no format; let it end in {', '.join(FORMATS)}, or give -")
 
 
+def check_ids(write: Callable[[Pairs], Lines], examples: Iterable[Example]) -> None:
+    """Raise UserError at a question without an id, by which SQuAD's file names its answer."""
+    for example in examples if write is squad else ():
+        if example.id is None:
+            raise UserError(
+                f"{example.place} has no id, by which .json names an answer; give it one, or an --output that ends in "
+                ".jsonl or .tsv"
+            )
+
+
 def _flat(prediction: Prediction) -> dict[str, Any]:
     """Probabilities of labels as columns of their own; what is nested deeper is left to JSON."""
     cells: dict[str, Any] = {}

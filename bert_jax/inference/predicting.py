@@ -11,7 +11,7 @@ from etils import epath
 from tqdm import tqdm
 
 from bert_jax.config import TaskConfig
-from bert_jax.inference.answers import Pairs, format_of
+from bert_jax.inference.answers import Pairs, check_ids, format_of
 from bert_jax.inference.predictor import Predictor, keep_compiled, load_predictor
 from bert_jax.storage.json_file import read_json_lines
 from bert_jax.storage.whole_file import replace_text, whole_file
@@ -40,6 +40,7 @@ def predict(
     keep_compiled(workdir)
     predictor = load_predictor(workdir, dtype)
     examples = read_inputs(predictor.task, source, options, asked=bool(columns))
+    check_ids(write, examples)
     if output == "-":
         answered = zip(examples, _in_chunks(predictor, examples, 0, source), strict=True)
         for line in write(answered):

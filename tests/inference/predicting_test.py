@@ -129,3 +129,12 @@ def test_one_process_writes_an_output(tmp_path):
     assert done.returncode == 1
     assert f"error: --output={output} is being written by process" in done.stderr.splitlines()[-1]
     assert not output.exists()
+
+
+def test_an_answer_that_would_have_no_name_is_refused(tmp_path):
+    write_workdir(tmp_path / "run", "qa")
+    row = {"question": "who sat?", "context": "the cat sat"}
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (row | {"id": "a"}, row)))
+    with pytest.raises(UserError, match=r"in\.jsonl, line 2 has no id, by which \.json names an answer"):
+        predict(tmp_path / "run", f"{tmp_path}/in.jsonl", f"{tmp_path}/out.json")
+    assert not list(tmp_path.glob("out*"))
