@@ -16,7 +16,7 @@ from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder, unit
 from bert_jax.inference.fill_mask import MaskFiller
 from bert_jax.inference.forward import OnDevices
-from bert_jax.inference.pooling import OF_TEXTS, Pooling
+from bert_jax.inference.pooling import COMBINED, OF_TEXTS, Pooling
 from bert_jax.inference.predictor import Predictor
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.interchange.renames import flatten
@@ -158,7 +158,12 @@ class Bert:
         kind = pooling or self._described.pooling or "mean"
         remedy = f"give {', '.join(OF_TEXTS)}; states of tokens are apply(params, batch).hidden_states"
         require(kind in OF_TEXTS, "pooling", kind, remedy)
-        examples, how = examples_of(texts), Pooling(kind, tuple(layers), combine)
+        remedy = "give a tuple of whole numbers, as in (-1, -2)"
+        chosen = tuple(layers) if isinstance(layers, Sequence) else ()
+        require(bool(chosen) and all(isinstance(layer, int) for layer in chosen), "layers", layers, remedy)
+        require(combine in COMBINED, "combine", combine, f"give one of {', '.join(COMBINED)}")
+        require(long in ("cut", "windows"), "long", long, "give cut or windows")
+        examples, how = examples_of(texts), Pooling(kind, chosen, combine)
         text = TextConfig(max_length=self.max_length, long=long)
 
         def make() -> Embedder:
@@ -185,6 +190,7 @@ class Bert:
 
         Raises UserError if the model has no masked-LM head, or a text has no [MASK] or more tokens than it reads.
         """
+        require(best >= 1, "best", best, "give 1 or more")
         if self.task:
             raise UserError(f"{self._called()} has no masked-LM head; give the pretrained model that it was made of")
 

@@ -137,6 +137,11 @@ ERRORS = {
         "pad_to=8 cannot be used; the lon",
     ),
     "no such layer": (lambda model: model.embed(["a"], layers=[3]), "the model has no layer 3"),
+    "one layer": (lambda model: model.embed(["a"], layers=-1), "layers=-1 cannot be used; give a tuple"),
+    "no layer": (lambda model: model.embed(["a"], layers=()), "give a tuple of whole numbers, as in (-1, -2)"),
+    "no such way": (lambda model: model.embed(["a"], combine="max"), "combine=max cannot be used; give one of concat"),
+    "no such length": (lambda model: model.embed(["a"], long="window"), "long=window cannot be used; give cut or"),
+    "no guesses": (lambda model: model.fill_mask("a [MASK]", best=0), "best=0 cannot be used; give 1 or more"),
     "no such pooling": (lambda model: model.embed(["a"], pooling="tokens"), "apply(params, batch).hidden_states"),
     "no key": (lambda model: model.apply(model.params, model.encode(["a"]), training=True), "give rng=jax.random.key"),
     "theirs": (
