@@ -35,8 +35,7 @@ _STRIP_ACCENTS = flags.DEFINE_boolean(
     "strip_accents",
     None,
     "WordPiece: whether accents, and with them all combining marks, are dropped; if not given, they go with case "
-    "(unigram: always). "
-    "--nostrip_accents keeps the vowel signs of Indic scripts, Thai, Arabic and Hebrew.",
+    "(unigram: always). --nostrip_accents keeps the vowel signs of Indic scripts, Thai, Arabic and Hebrew.",
 )
 _TOKENIZE_CHINESE_CHARS = flags.DEFINE_boolean(
     "tokenize_chinese_chars", True, "WordPiece: whether each CJK ideograph is a word of its own."
