@@ -108,9 +108,8 @@ class Tagging:
     def encode(self, examples: Sequence[TaggingExample], encoder: TextEncoder) -> Rows:
         """See Task; token_labels of first pieces, each in one row only."""
         number = {tag: place for place, tag in enumerate(self.labels)}
-        known = all(
-            one.tags is not None and all(map(self._may_be_read, one.tags)) for one in examples
-        )  # else: to predict
+        # If not, they are to be predicted, whatever stands there.
+        known = all(one.tags is not None and all(map(self._may_be_read, one.tags)) for one in examples)
         found = [(place, row) for place, one in enumerate(examples) for row in word_rows(one.words, encoder)]
         of_words = [[number.get(tag, IGNORED) for tag in one.tags or ()] if known else None for one in examples]
         return make_rows(
