@@ -31,6 +31,11 @@ one_of_several() {
     wait "$process" || status=$?
     kill -0 "$process" 2>/dev/null || break # it still runs: only this wait was interrupted, by a signal passed on
   done
+  # It may have ended just after a signal interrupted the wait: bash still knows its own exit code.
+  if ((status > 128)); then
+    status=0
+    wait "$process" || status=$?
+  fi
   if ((status == 128 + 6)); then
     echo "error: another process of the job is gone; the same commands again go on" >&2
     status=75

@@ -58,7 +58,7 @@ def test_measured_peak_is_of_the_order_of_numpys():
         return time.perf_counter() - start
 
     matrix = np.ones((1024, 1024), np.float32)
-    by_numpy = 2 * 1024**3 / min(seconds(matrix) for _ in range(5))
+    by_numpy = 2 * 1024**3 / min(seconds(matrix) for _ in range(50))  # other work on the machine slows many of them
     assert by_numpy / 8 < measured_peak(jnp.float32) < by_numpy * 8
 
 
