@@ -15,7 +15,7 @@ from bert_jax.inference.answers import Pairs, check_ids, format_of
 from bert_jax.inference.predictor import Predictor, keep_compiled, load_predictor
 from bert_jax.storage.json_file import read_json_lines
 from bert_jax.storage.whole_file import replace_text, whole_file
-from bert_jax.tasks.columns import NoSuchColumnsError
+from bert_jax.tasks.columns import Columns, NoSuchColumnsError
 from bert_jax.tasks.lines import STANDARD_INPUT, is_json_input
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.workdir import fine_tuned
@@ -63,7 +63,9 @@ def read_inputs(task: Task, source: str, options: TaskConfig, asked: bool, needs
     The latter only where none of those of training is there, as in lines of text: never another text in its place.
     """
     by_name = dataclasses.replace(options, columns="")
-    if not asked and source == STANDARD_INPUT and not is_json_input():
+    said = Columns.of(options.columns)
+    of_words = said.get("word") or said.get("tag")  # words and tags have columns there, too: conll.py
+    if not asked and source == STANDARD_INPUT and not of_words and not is_json_input():
         return task.read(source, by_name, needs_labels)  # a text a line: there are no columns
     try:
         return task.read(source, options, needs_labels)

@@ -16,6 +16,7 @@ from bert_jax.inference.predictor import load_predictor
 from bert_jax.storage.lock import only_maker
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.tagging import Tagging
 from tests.fine_tuned_workdirs import write_workdir
 
 SENTENCES = ("the cat sat", "where is paris", "dog ran home")
@@ -138,3 +139,10 @@ def test_an_answer_that_would_have_no_name_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"in\.jsonl, line 2 has no id, by which \.json names an answer"):
         predict(tmp_path / "run", f"{tmp_path}/in.jsonl", f"{tmp_path}/out.json")
     assert not list(tmp_path.glob("out*"))
+
+
+def test_columns_of_words_hold_on_the_standard_input(monkeypatch):
+    given = b"1\tthe\n2\tcat\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given))))
+    (found,) = read_inputs(Tagging(("B-X", "O")), "-", TaskConfig(columns="word:1"), asked=False)
+    assert found.words == ("the", "cat")
