@@ -142,7 +142,7 @@ def test_an_answer_that_would_have_no_name_is_refused(tmp_path):
 
 
 def test_columns_of_words_hold_on_the_standard_input(monkeypatch):
-    given = b"1\tthe\n2\tcat\n"
+    given = b"1\tthe\tO\n2\tcat\tO\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given))))
     (found,) = read_inputs(Tagging(("B-X", "O")), "-", TaskConfig(columns="word:1"), asked=False)
     assert found.words == ("the", "cat")
