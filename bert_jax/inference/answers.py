@@ -1,6 +1,7 @@
 """Predictions as files: the format is that of the output's name."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -19,14 +20,18 @@ def json_lines(answered: Pairs) -> Lines:
 
 
 def table(answered: Pairs) -> Lines:
-    """Tab-separated, with a header: id, then the prediction; of several labels or tags, with spaces between."""
+    """Tab-separated, with a header: id, then the prediction.
+
+    Labels have | between, and tags spaces, as where they are read (texts.py, word_lists.py); they are a JSON list where
+    one of them has such a character in it.
+    """
     header: list[str] = []
     for example, prediction in answered:
         cells = {"id": example.id, **_flat(prediction)}
         if not header:
             header = list(cells)
             yield "\t".join(header)
-        yield "\t".join(_cell(cells.get(name)) for name in header)
+        yield "\t".join(_cell(cells.get(name), "|" if name == "labels" else " ") for name in header)
 
 
 def conll(answered: Pairs) -> Lines:
@@ -45,6 +50,7 @@ def squad(answered: Pairs) -> Lines:
 
 
 FORMATS: dict[str, Callable[[Pairs], Lines]] = {".jsonl": json_lines, ".tsv": table, ".conll": conll, ".json": squad}
+_PARTS = {"|": re.compile(r"[|,]|^\[|^\s|\s$"), " ": re.compile(r"\s")}  # what a reader takes for more than one
 _OF_TASK = {".conll": ("tagging", "tags"), ".json": ("qa", "answers to questions")}  # of one task alone
 
 
@@ -86,10 +92,13 @@ def _flat(prediction: Prediction) -> dict[str, Any]:
     return cells
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, between: str) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = " ".join(map(_cell, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
-    return " ".join(text.split("\t")).replace("\n", " ").replace("\r", " ")
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return re.sub(r"[\t\n\r]", " ", str(value))
+    if any(isinstance(member, str) and _PARTS[between].search(member) for member in value):
+        return json.dumps(list(value), ensure_ascii=False)
+    return between.join(_cell(member, between) for member in value)

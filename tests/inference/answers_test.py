@@ -1,0 +1,34 @@
+"""Answers as lines of each format."""
+
+import pytest
+
+from bert_jax.inference.answers import table
+from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.examples import TaggingExample, TextExample
+from bert_jax.tasks.texts import read_texts
+
+
+@pytest.mark.parametrize(
+    ("labels", "cell"),
+    [
+        (["a b", "c"], "a b|c"),
+        (["one"], "one"),
+        ([], ""),
+        (["a, b"], '["a, b"]'),
+        (["a|b", "ü"], '["a|b", "ü"]'),
+        (["[a]", "c"], '["[a]", "c"]'),
+    ],
+)
+def test_labels_of_a_table_are_read_back_as_they_were(tmp_path, labels, cell):
+    example = TextExample("in.tsv, line 1", "x1", "the cat", None, None)
+    lines = list(table([(example, {"labels": labels, "probabilities": {"a b": 0.25}})]))
+    assert lines == ["id\tlabels\tprobabilities.a b", f"x1\t{cell}\t0.25"]
+    (tmp_path / "out.tsv").write_text("".join(f"{line}\n" for line in lines))
+    columns = Columns.of("text:id,label:labels")
+    assert [row.label for row in read_texts(str(tmp_path / "out.tsv"), columns, "labels", True)] == [tuple(labels)]
+
+
+@pytest.mark.parametrize(("tags", "cell"), [(["O", "B-LOC"], "O B-LOC"), (["a b", "O"], '["a b", "O"]')])
+def test_tags_of_a_table(tags, cell):
+    example = TaggingExample("in.jsonl, line 1", None, ("in", "Paris"), None)
+    assert list(table([(example, {"tags": tags, "probabilities": [0.5, 0.75]})]))[1] == f"\t{cell}\t0.5 0.75"
