@@ -98,13 +98,14 @@ def differences(old: Any, new: Any) -> list[str]:
 
 def deciding_settings(config: Any) -> dict[str, Any]:
     """The settings that decide the run's result, by names such as "phases.0.steps"."""
-    settings = _flatten(dataclasses.asdict(config))
+    settings = flat(dataclasses.asdict(config))
     return {key: value for key, value in settings.items() if not key.startswith(FREE_TO_CHANGE)}
 
 
-def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The settings in a config's JSON by names such as "phases.0.steps"."""
     if isinstance(tree, (list, tuple)):
         tree = {str(number): value for number, value in enumerate(tree)}
     if not isinstance(tree, dict):
         return {prefix.rstrip("."): tree}
-    return {key: value for name, sub in tree.items() for key, value in _flatten(sub, f"{prefix}{name}.").items()}
+    return {key: value for name, sub in tree.items() for key, value in flat(sub, f"{prefix}{name}.").items()}

@@ -1,10 +1,13 @@
 """README.md of an exported task model: its task and labels, how well it does, how it is loaded, how it was made."""
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from bert_jax.config import FineTuningConfig, TaskConfig
+from bert_jax.config.file import flat
 from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tasks import CLASSES
@@ -60,6 +63,8 @@ From `{init_from}`; the weights after step {step:,} of seed {seed}, in float32. 
 {config}
 ```
 """
+_FLAGS = ("train", "dev", "test", "columns", "header", "strict")  # of finetune, each a setting of its task
+_DROPOUT = ("model.hidden_dropout_prob", "model.attention_probs_dropout_prob")  # all that a fine-tuning says of it
 _AUTO = {
     "BertForSequenceClassification": "AutoModelForSequenceClassification",
     "BertForTokenClassification": "AutoModelForTokenClassification",
@@ -124,7 +129,7 @@ def task_card(
         scores=_scores(model, summary),
         files=_FILES[library],
         use=use + ("\n\n" + _LONG if model.text.long != "cut" else ""),
-        command=_command(model),
+        command=_command(model, config, len(summary.get("seeds", ()))),
         versions="\n".join(f"- {name} {version}" for name, version in sorted(model.versions.items())),
         config=json.dumps(config, indent=2, sort_keys=True),
     )
@@ -192,13 +197,23 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _command(model: FineTuned) -> str:
-    options = model.options
-    flags = {
-        "task": model.kind,
-        "init_from": model.init_from,
-        **{name: getattr(options, name) for name in ("train", "dev", "test", "columns")},
-        "workdir": "DIR",
-    }
-    given = [shlex.quote(f"--{name}={value}") for name, value in flags.items() if value]
-    return " ".join(["python -m bert_jax.finetune", *given])
+def _command(model: FineTuned, config: Mapping[str, Any], seeds: int) -> str:
+    """What one types to have such a model, with each setting that is not the default."""
+    options = {name: getattr(model.options, name) for name in _FLAGS}
+    options = {name: value for name, value in options.items() if value != getattr(TaskConfig(), name)}
+    flags = {"task": model.kind, "init_from": model.init_from, **options, "workdir": "DIR"}
+    if seeds > 1:
+        flags["seeds"] = seeds
+    given = [f"--{name}={value}" for name, value in flags.items() if value] + _changed(config)
+    return " ".join(["python -m bert_jax.finetune", *map(shlex.quote, given)])
+
+
+def _changed(config: Mapping[str, Any]) -> list[str]:
+    """Flags of the settings that are not the default and have no flag of their own; the model is init_from's."""
+    default = flat(dataclasses.asdict(FineTuningConfig()))
+    elsewhere = ("init_from", "task.kind", *(f"task.{name}" for name in _FLAGS))
+    return [
+        f"--config.{name}={value}"
+        for name, value in flat(config).items()
+        if value != default.get(name) and name not in elsewhere and (name in _DROPOUT or not name.startswith("model."))
+    ]

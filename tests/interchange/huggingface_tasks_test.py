@@ -1,6 +1,8 @@
 """Fine-tuned models as transformers loads them: the class of the task, nothing missing, the same outputs."""
 
 import dataclasses
+import json
+import shlex
 
 import jax
 import numpy as np
@@ -9,6 +11,8 @@ import torch
 import transformers
 from etils import epath
 
+from bert_jax.config import FineTuningConfig, ModelConfig
+from bert_jax.config.file import to_json
 from bert_jax.interchange.exports import Wanted, export_fine_tuned
 from bert_jax.interchange.huggingface_tasks import CLASSES
 from bert_jax.interchange.task_card import task_card
@@ -179,3 +183,18 @@ def test_a_card_without_scores(workdirs, tmp_path):
 
     model = dataclasses.replace(workdirs.write_workdir(tmp_path / "run", "classification"), dev={}, test={})
     assert "None were taken." in task_card(model, {}, {}, "transformers")
+
+
+def test_the_cards_command_has_what_is_not_the_default(workdirs, tmp_path):
+    model = workdirs.write_workdir(tmp_path / "run", "classification")
+    model = dataclasses.replace(model, options=dataclasses.replace(model.options, header="no", strict=True))
+    task = dataclasses.replace(model.options, class_weights="balanced")
+    config = FineTuningConfig(task=task, model=ModelConfig(hidden_size=32, hidden_dropout_prob=0.25))
+    config = dataclasses.replace(config, fit=dataclasses.replace(config.fit, epochs=5.0, layer_decay=0.9))
+    card = task_card(model, {"seeds": [0, 1, 2, 3]}, json.loads(to_json(config)), "transformers")
+    (command,) = (line for line in card.splitlines() if line.startswith("python -m"))
+    assert shlex.split(command)[5:] == [
+        *("--train=train data.tsv", "--dev=dev.tsv", "--test=test.tsv", "--header=no", "--strict=True"),
+        *("--workdir=DIR", "--seeds=4", "--config.task.class_weights=balanced", "--config.fit.epochs=5.0"),
+        *("--config.fit.layer_decay=0.9", "--config.model.hidden_dropout_prob=0.25"),
+    ]
