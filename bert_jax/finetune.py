@@ -31,7 +31,7 @@ _HEADER = flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether a 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run, and of the model that comes of it.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Runs with as many seeds; the one that is best on --dev is kept.", 1, 1000)
 _LONG = flags.DEFINE_enum("long", None, ["cut", "windows"], "What becomes of a text that is longer than a row.")
-_STRICT = flags.DEFINE_boolean("strict", False, "End where single rows are wrong; else they are logged and left out.")
+_STRICT = flags.DEFINE_boolean("strict", False, "qa: end at an answer that is not at its offset; else it is logged.")
 flags.mark_flags_as_required(["task", "init_from", "train", "workdir"])
 
 

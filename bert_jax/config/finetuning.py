@@ -26,7 +26,7 @@ class TaskConfig:
     test: str = ""  # scored once, with the best step
     columns: str = ""  # text:1,text2:2,label:4; "": found by the header's names
     header: Literal["auto", "yes", "no"] = "auto"  # of TSV and CSV: whether the first row is one
-    strict: bool = False  # what is wrong with single rows ends the run; else it is logged, and they are left out
+    strict: bool = False  # qa: an answer that is not at its offset ends the run; else it is logged and not learnt
     class_weights: Literal["none", "balanced"] = "none"  # balanced: rows of a class that is half as common count twice
     double_unordered: bool = False  # pairs are learnt in both orders (for relations that are the same both ways)
     tag_scores: Literal["conlleval", "strict"] = "conlleval"  # tagging: does a stray I- begin an entity, or not

@@ -41,8 +41,11 @@ def fill_masks(
     the first of them. columns, header: as the flags of finetune; `dtype` is that of activations and products.
 
     Raises:
-      UserError: there is no model with a masked-LM head, the file cannot be read, or a text has no [MASK].
+      UserError: there is no model with a masked-LM head, the file cannot be read, a text has no [MASK], or the output's
+        name is that of another format.
     """
+    if output != "-" and not output.endswith(".jsonl"):
+        raise UserError(f"--output={output}: words for {MASK} are JSON Lines; give a name that ends in .jsonl, or -")
     examples = read_texts(source, Columns.of(columns), "class", need_labels=False, header=HEADER[header])
     texts, places = [one.text for one in examples], [one.place for one in examples]
     filler = MaskFiller(read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM), best, str(workdir), dtype)

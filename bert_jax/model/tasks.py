@@ -134,8 +134,14 @@ class EmbeddingModel(TaskModel):
     ) -> jax.Array:
         """-> [batch, texts, embed]."""
         ids, mask, segments = (array.reshape(-1, array.shape[-1]) for array in (input_ids, attention_mask, segment_ids))
-        states = self.encoder(ids, mask, segments, of_texts(dropout_key, input_ids.shape[1]))[-1]
+        keys, read = of_texts(dropout_key, input_ids.shape[1]), self._positions_read(ids)
+        states = self.encoder(ids, mask, segments, keys, query_positions=read)[-1]
         return POOLINGS[self.pooling](states, mask).reshape(*input_ids.shape[:2], -1)
+
+    def _positions_read(self, input_ids: jax.Array) -> jax.Array | None:
+        """Of which tokens [rows, positions] the last layer makes hidden states; None: of all."""
+        del input_ids
+        return None
 
     def _logits_of(self, last: jax.Array, pooled: jax.Array | None, key: Key) -> jax.Array | None:
         return None
@@ -145,6 +151,9 @@ class ClsEmbeddingModel(EmbeddingModel):
     """[CLS]' last hidden state."""
 
     pooling = "cls"
+
+    def _positions_read(self, input_ids: jax.Array) -> jax.Array | None:
+        return jnp.zeros((input_ids.shape[0], 1), jnp.int32)
 
 
 class MaxEmbeddingModel(EmbeddingModel):

@@ -23,6 +23,7 @@ from bert_jax.storage.cloud import is_remote
 _LOCK = ".lock"
 _WORKERS = "workers.lock"  # held in common by the worker processes
 _SECONDS_FOR_WORKERS_TO_END = 60
+_ATTEMPTS = 100  # to make a lock in a directory that others remove
 
 
 @contextlib.contextmanager
@@ -103,11 +104,15 @@ def _held(path: Path, what: str, flag: str) -> Iterator[None]:
 
 
 def _take(path: Path, what: str, flag: str) -> int:
+    attempts = 0
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # a run that failed has just removed the directory
+        except FileNotFoundError:  # a run that failed has just removed the directory, or no file can be made there
+            attempts += 1
+            if attempts == _ATTEMPTS:
+                raise
             continue
         if not _lock(descriptor):
             holder = os.read(descriptor, 100).decode(errors="replace") or "another process"

@@ -2,9 +2,14 @@
 
 The columns say which: a score (score, similarity, relatedness_score, or a label of numbers) makes scored pairs; anchor
 and positive (or two other texts without a score) positive ones; negative, negative_1 ... or negatives (a JSON list) are
-texts that are none. A label of words is a score where it says yes or no: 1 for duplicate, equivalent, paraphrase, true
-or yes, 0 for not_duplicate, not_equivalent, not_paraphrase, false or no.
+texts that are none; a score beside them is not read, which is logged. A label of words is a score where it says yes or
+no: 1 for duplicate, equivalent, paraphrase, true or yes, 0 for not_duplicate, not_equivalent, not_paraphrase, false or
+no.
 """
+
+from collections.abc import Sequence
+
+from absl import logging
 
 from bert_jax.errors import UserError
 from bert_jax.tasks.columns import NEGATIVE, Columns, find_label, normal
@@ -33,7 +38,10 @@ def read_pairs(path: str, columns: Columns, need_labels: bool, header: bool | No
             "--columns=text:NAME,text2:NAME"
         )
     negatives = _negative_columns(table, columns)
-    score = None if negatives else _score_column(table, columns, need_labels, (text, text2))
+    score = _score_column(table, columns, need_labels, (text, text2))
+    if negatives and score is not None:
+        _leave_out(score, negatives, columns, shown(path))
+        score = None
     own = id_column(table, columns)
     return [
         PairExample(
@@ -52,6 +60,14 @@ def _negative_columns(table: Table, columns: Columns) -> list[str]:
     if columns.get("negatives") is not None:
         return table.all_said(columns, "negatives")
     return [name for name in table.columns if normal(name).rstrip("0123456789") in (NEGATIVE, "negatives")]
+
+
+def _leave_out(score: str, negatives: Sequence[str], columns: Columns, path: str) -> None:
+    """Say that negatives go before scores; UserError if --columns asks for the scores."""
+    both = f"{path} has scores ({score!r}) and negatives ({', '.join(map(repr, negatives))})"
+    if columns.get("label") is not None:
+        raise UserError(f"{both}; a pair is learnt by one of them: leave the label out of --columns, or the negatives")
+    logging.warning("%s: a pair is learnt by one of them, here by its negatives; scores are not read", both)
 
 
 def _negatives(row: Row, column: str) -> list[str]:

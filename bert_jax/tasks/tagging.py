@@ -77,8 +77,13 @@ class Tagging:
         return dataclasses.replace(self, labels=names, convention=config.tag_scores)
 
     def for_scoring(self, examples: Sequence[TaggingExample]) -> Self:
-        """See Task; tags of spans that were trained on, such as I-LST where only B-LST was, are logged."""
+        """See Task; tags of spans that were trained on, such as I-LST where only B-LST was, are logged.
+
+        As in training, a tag of no span among tags of spans is a mistake.
+        """
         given = [(one.place, tag) for one in examples for tag in one.tags or ()]
+        if are_spans([tag for _, tag in given]):
+            given = [each for each in given if not self._is_mistake(each[1])]
         check_known((each for each in given if not self._may_be(each[1])), self.labels)
         if unseen := [each for each in given if each[1] not in self.labels]:
             names = ", ".join(sorted({tag for _, tag in unseen}))

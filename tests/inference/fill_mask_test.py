@@ -38,3 +38,8 @@ def test_a_row_without_a_mask_is_named_by_its_line(model, tmp_path):
     source.write_text("text\tlabel\nthe [MASK] sat\t1\nthe cat\t1\n")
     with pytest.raises(UserError, match=r"in\.tsv, line 3 has no \[MASK\]: 'the cat'"):
         fill_masks(model, str(source), str(tmp_path / "out.jsonl"), 2)
+
+
+def test_a_format_that_it_does_not_write_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(UserError, match=r"out\.tsv: words for \[MASK\] are JSON Lines; give a name that .* \.jsonl"):
+        fill_masks("not/there", "not/there.txt", str(tmp_path / "out.tsv"), 2)

@@ -111,3 +111,9 @@ def test_buckets_have_no_locks():
     with only_run(epath.Path("gs://bucket/records")), only_run(epath.Path("gs://bucket/records")):
         hold_as_worker(epath.Path("gs://bucket/records/.parts"))
         wait_for_workers(epath.Path("gs://bucket/records/.parts"))
+
+
+def test_where_no_file_can_be_made(tmp_path, monkeypatch):
+    (tmp_path / "out").symlink_to("/proc/self/fd")  # the directory is there, and no file can be made in it
+    with pytest.raises(FileNotFoundError):
+        only_run(epath.Path(tmp_path / "out")).__enter__()

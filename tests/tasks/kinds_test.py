@@ -155,6 +155,18 @@ def test_a_tag_that_training_lacks_is_scored_where_its_type_is_known(encode, cap
         Tagging(("B-LST", "NN")).for_scoring(test)
 
 
+def test_a_mistake_among_tags_of_spans_is_scored_as_no_span_and_another_column_is_refused():
+    task = Tagging(("O", "B-X", "I-X"))
+    gold = ("B-X", "I-X", *["O"] * 8)
+    words = ("a",) * 10
+    tagged = enumerate((gold, (*gold[:-1], "?")), start=1)
+    test = [TaggingExample(f"f, line {number}", None, words, tags) for number, tags in tagged]
+    assert task.for_scoring(test) == task
+    assert task.scores([{"tags": gold}, {"tags": gold}], test)["f1"] == 1.0
+    with pytest.raises(UserError, match=r"^f, line 1: the label 'NN' is none"):
+        task.for_scoring([TaggingExample("f, line 1", None, words, ("NN",) * 10)])
+
+
 def test_tagging_scores_say_their_convention():
     examples = [TaggingExample("f", None, ("a", "a", "a"), ("B-X", "I-X", "O"))]
     stray = [{"tags": ["I-X", "I-X", "O"]}]

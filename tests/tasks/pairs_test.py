@@ -63,3 +63,11 @@ def test_prediction_needs_no_scores(write):
         None,
         None,
     ]
+
+
+def test_scores_beside_negatives_are_told(write, caplog):
+    path = write("a.tsv", "anchor\tpositive\tnegative\tscore\na\tb\tc\t0.5\n")
+    assert [(e.score, e.negatives) for e in read(path)] == [(None, ("c",))]
+    assert "a.tsv has scores ('score') and negatives ('negative')" in caplog.text
+    with pytest.raises(UserError, match=r"leave the label out of --columns, or the negatives"):
+        read(path, "text:anchor,text2:positive,label:score")
