@@ -7,8 +7,11 @@ from etils import epath
 
 from bert_jax.config import ModelConfig, PhaseConfig
 from bert_jax.data.manifest import Manifest
+from bert_jax.data.options import RecordOptions
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
+
+_CHOICE = {"random_seed": RecordOptions.random_seed, "holdout": RecordOptions.holdout}  # of the held-out documents
 
 
 def check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig) -> None:
@@ -34,6 +37,26 @@ def check_evaluated(directory: epath.Path, manifest: Manifest, model: ModelConfi
             f"run is trained on with --pairs={trained_on.pairs}; give --config.model.next_sentence=false, or records "
             "of the same pairs"
         )
+    if _is_trained_on(manifest, trained_on):
+        seed, share = (trained_on.options.get(name, default) for name, default in _CHOICE.items())
+        remedy = f"--holdout={share} --random_seed={seed}" if share else "--holdout=0.01 or so"
+        raise UserError(
+            f"--config.evaluation.records={directory} holds out other documents of the same text than the records that "
+            f"the run is trained on, which have some of them in training; build both with {remedy}"
+        )
+
+
+def _is_trained_on(evaluated: Manifest, trained_on: Manifest) -> bool:
+    """Whether documents that are held out of one records directory are trained on in the other.
+
+    It is not known of other text. Of the same text, a smaller --holdout is a part of a larger one (data/parts.py).
+    """
+    (seed, share), (trained_seed, trained_share) = (
+        [manifest.options.get(name, default) for name, default in _CHOICE.items()]
+        for manifest in (evaluated, trained_on)
+    )
+    is_same_choice = seed == trained_seed and share <= trained_share
+    return evaluated.inputs == trained_on.inputs and not is_same_choice
 
 
 def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_vocab_size: int) -> None:
