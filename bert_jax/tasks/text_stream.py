@@ -1,8 +1,8 @@
 """The texts of a file one by one, as tables.py reads them, but never all of them in memory.
 
-Which columns of JSON Lines hold the texts is decided by the keys of the first object; each row has its own id and
-title, or none. A row of BEIR's form, of _id, title and text, is its title and its text, with a space between, as in
-retrieval.py.
+Which columns of JSON Lines hold the texts is decided by the keys of the first object, and a later one whose keys say
+otherwise is refused; each row has its own id and title, or none. A row of BEIR's form, of _id, title and text, is its
+title and its text, with a space between, as in retrieval.py.
 """
 
 import itertools
@@ -30,8 +30,11 @@ def stream_texts(path: str, columns: Columns, header: bool | None = None) -> Ite
     """
     table, rows = _opened(path, columns, header)
     text, text2 = text_columns(table, columns)
-    said = table.said(columns, "id")
+    said, known = table.said(columns, "id"), dict.fromkeys(table.columns)
     for row in rows:
+        if not row.cells.keys() <= known.keys():
+            known |= dict.fromkeys(row.cells)
+            _check_texts(row, known, columns, (text, text2))
         own = said or find_id(list(row.cells))
         title = row.cells.get("title") if "_id" in row.cells and columns.get("text") is None else None
         first = cell_text(row, text)
@@ -41,6 +44,17 @@ def stream_texts(path: str, columns: Columns, header: bool | None = None) -> Ite
             text=f"{title} {first}" if isinstance(title, str) and title else first,
             text2=None if text2 is None else cell_text(row, text2),
             label=None,
+        )
+
+
+def _check_texts(row: Row, names: Iterable[str], columns: Columns, before: tuple[str, str | None]) -> None:
+    """Raise UserError if by the names of the columns up to this row, its texts are others than of the rows before."""
+    found = text_columns(Table(row.place, tuple(names), []), columns)
+    if found != before:
+        texts, others = (" and ".join(repr(name) for name in each if name) for each in (found, before))
+        raise UserError(
+            f"{row.place}: the text is in {texts}, and in the rows before in {others}; give all rows alike, or say "
+            "which it is with --columns=text:NAME"
         )
 
 

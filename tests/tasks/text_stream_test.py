@@ -62,3 +62,12 @@ def test_rows_are_read_when_they_are_asked_for(write):
 def test_what_is_no_text(write, name, content, message):
     with pytest.raises(UserError, match=message):
         list(stream_texts(write(name, content), Columns()))
+
+
+def test_a_second_text_that_the_first_row_has_not_is_not_left_out(write):
+    path = write("a.jsonl", '{"text": "a"}\n{"id": 1, "text": "b"}\n{"text": "c", "text2": "d"}\n')
+    with pytest.raises(
+        UserError, match=r"line 3: the text is in 'text' and 'text2', and in the rows before in 'text';"
+    ):
+        list(stream_texts(path, Columns()))
+    assert [one.text for one in stream_texts(path, Columns.of("text:text"))] == ["a", "b", "c"]
