@@ -33,14 +33,19 @@ Transform = Callable[[Mapping[str, np.ndarray], NDArray[np.int64], NDArray[np.in
 
 
 def record_ids(
-    step: int, rows: np.ndarray | Sequence[int], global_batch_size: int, num_records: int, seed: int
+    step: int,
+    rows: np.ndarray | Sequence[int],
+    global_batch_size: int,
+    num_records: int,
+    seed: int,
+    first_position: int = 0,
 ) -> np.ndarray:
     """The numbers (int64) of the records in `rows` of the global batch at `step`.
 
-    Row r at step s is position p = s * global_batch_size + r of an endless sequence of epochs, each a
+    Row r at step s is position p = first_position + s * global_batch_size + r of an endless sequence of epochs, each a
     permutation of all records of its own. A batch may run over the end of an epoch, or hold several.
     """
-    positions = step * global_batch_size + np.asarray(rows, np.int64)
+    positions = first_position + step * global_batch_size + np.asarray(rows, np.int64)
     epochs, places = np.divmod(positions, num_records)
     if num_records <= _SMALL:
         return np.array([_permutation(num_records, seed, int(e))[p] for e, p in zip(epochs, places, strict=True)])
@@ -53,10 +58,10 @@ def record_ids(
 
 
 def epochs_of(
-    step: int, rows: np.ndarray | Sequence[int], global_batch_size: int, num_records: int
+    step: int, rows: np.ndarray | Sequence[int], global_batch_size: int, num_records: int, first_position: int = 0
 ) -> NDArray[np.int64]:
     """The epoch of each of the records that `record_ids` gives for these rows."""
-    return (step * global_batch_size + np.asarray(rows, np.int64)) // num_records
+    return (first_position + step * global_batch_size + np.asarray(rows, np.int64)) // num_records
 
 
 def training_batches(
@@ -70,17 +75,19 @@ def training_batches(
     num_threads: int = 4,
     prefetch: int = 8,
     transform: Transform | None = None,
+    first_position: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield, for every step from `first_step` up to but not including `last_step`, this process' rows.
 
-    Each feature is [len(rows), length]. `num_threads` threads read up to `prefetch` batches ahead, and apply
+    Each feature is [len(rows), length]. Step 0 begins at `first_position` of the records' order. `num_threads` threads read up to `prefetch` batches ahead, and apply
     `transform` to them. An error of a record (UserError) is raised here, at its step.
     """
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
-        ids = record_ids(step, rows, global_batch_size, len(source), seed)
+        ids = record_ids(step, rows, global_batch_size, len(source), seed, first_position)
         batch = dict(source.fetch(ids.tolist()))
-        return transform(batch, ids, epochs_of(step, rows, global_batch_size, len(source))) if transform else batch
+        epochs = epochs_of(step, rows, global_batch_size, len(source), first_position)
+        return transform(batch, ids, epochs) if transform else batch
 
     return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
 

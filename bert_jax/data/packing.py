@@ -134,9 +134,11 @@ def _fullest(
 class PackedOrder:
     """Which records are in which row of which step. Safe to use from several threads."""
 
-    def __init__(self, sizes: np.ndarray, packing: Packing, seed: int) -> None:
-        """`sizes`: int [records, 2], tokens and predictions of each."""
-        self._sizes, self._packing, self._seed = sizes, packing, seed
+    def __init__(self, sizes: np.ndarray, packing: Packing, seed: int, first_position: int = 0) -> None:
+        """`sizes`: int [records, 2], tokens and predictions of each. The first window begins at `first_position` of the
+        records' order.
+        """
+        self._sizes, self._packing, self._seed, self._first_position = sizes, packing, seed, first_position
         self._window = functools.lru_cache(maxsize=4)(self._pack_window)  # several threads read ahead
 
     def rows(self, step: int) -> list[list[int]]:
@@ -156,8 +158,8 @@ class PackedOrder:
 
     def _pack_window(self, window: int) -> tuple[list[list[int]], list[list[int]]]:
         """The rows of a window, in random order, so that every step has long sequences and short ones."""
-        ids = _window_ids(self._packing, window, len(self._sizes), self._seed)
-        epochs = _window_epochs(self._packing, window, len(self._sizes))
+        ids = _window_ids(self._packing, window, len(self._sizes), self._seed, self._first_position)
+        epochs = _window_epochs(self._packing, window, len(self._sizes), self._first_position)
         sizes = self._sizes[ids]
         fullest = sorted(pack(sizes, self._packing), key=lambda row: -sizes[row, 0].sum())
         num_rows = self._packing.rows * self._packing.window_steps
@@ -179,12 +181,13 @@ def packed_batches(
     prefetch: int = 8,
     transform: Transform | None = None,
     sizes: np.ndarray | None = None,
+    first_position: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield this process' rows of every step's packed batch, as `batches.training_batches` does of others.
 
     `sizes` are those of the records after the `transform`, if there is one.
     """
-    order = PackedOrder(source.sizes() if sizes is None else sizes, packing, seed)
+    order = PackedOrder(source.sizes() if sizes is None else sizes, packing, seed, first_position)
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
         ids = order.rows(step)
@@ -230,14 +233,14 @@ def pack_records(records: Sequence[Mapping[str, np.ndarray]], packing: Packing) 
     return row
 
 
-def _window_ids(packing: Packing, window: int, num_records: int, seed: int) -> np.ndarray:
+def _window_ids(packing: Packing, window: int, num_records: int, seed: int, first_position: int = 0) -> np.ndarray:
     number = packing.sequences_per_step * packing.window_steps
-    return record_ids(window, np.arange(number), number, num_records, seed)
+    return record_ids(window, np.arange(number), number, num_records, seed, first_position)
 
 
-def _window_epochs(packing: Packing, window: int, num_records: int) -> np.ndarray:
+def _window_epochs(packing: Packing, window: int, num_records: int, first_position: int) -> np.ndarray:
     number = packing.sequences_per_step * packing.window_steps
-    return epochs_of(window, np.arange(number), number, num_records)
+    return epochs_of(window, np.arange(number), number, num_records, first_position)
 
 
 def _window_seed(seed: int, window: int) -> int:

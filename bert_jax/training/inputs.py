@@ -41,6 +41,7 @@ class PhaseInput:
     held_out_masks: DynamicMasks | None
     packing: Packing | None
     seed: int  # of the order
+    first_position: int  # in the order, where earlier phases of the same records ended
     type_vocab_size: int
     read_threads: int
     prefetch_batches: int
@@ -82,6 +83,7 @@ class PhaseInput:
         how: dict[str, Any] = {
             "rows": rows,
             "seed": self.seed,
+            "first_position": self.first_position,
             "transform": self.masks,
             "first_step": from_step - self.first_step,
             "last_step": self.phase.steps,
@@ -99,9 +101,9 @@ class PhaseInput:
         """See Feed."""
         number, size = step - 1 - self.first_step, self.phase.global_batch_size
         if self.packing:
-            rows = PackedOrder(self._sizes(), self.packing, self.seed).rows(number)
+            rows = PackedOrder(self._sizes(), self.packing, self.seed, self.first_position).rows(number)
             return [record for row in rows for record in row]
-        return record_ids(number, np.arange(size), size, len(self.train), self.seed).tolist()
+        return record_ids(number, np.arange(size), size, len(self.train), self.seed, self.first_position).tolist()
 
     def held_out(self, mesh: Mesh) -> Iterator[Batch] | None:
         """See Feed. Raises UserError as `check_segments`."""
@@ -127,7 +129,7 @@ def open_phases(config: Config) -> list[PhaseInput]:
     """
     opened: list[PhaseInput] = []
     for phase in config.phases:
-        opened.append(_open_phase(phase, opened[-1].last_step if opened else 0, config))
+        opened.append(_open_phase(phase, opened, config))
     _check_one_vocabulary(config.model, opened)
     _check_pairs(config.model, opened)
     told_by_first(lambda: _check_some(opened, config.model.type_vocab_size))
@@ -150,7 +152,8 @@ def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
     return dataclasses.replace(config, model=model, data=data, phases=tuple(each.phase for each in opened))
 
 
-def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInput:
+def _open_phase(phase: PhaseConfig, before: Sequence[PhaseInput], config: Config) -> PhaseInput:
+    first_step = before[-1].last_step if before else 0
     directory = records_directory(config.data.records, phase)
     manifest = manifest_for_all(directory)
     check_length(directory, manifest, phase)
@@ -172,6 +175,9 @@ def _open_phase(phase: PhaseConfig, first_step: int, config: Config) -> PhaseInp
         held_out_masks=held_out_masks,
         packing=packing,
         seed=seed,
+        first_position=sum(
+            each.phase.steps * each.phase.global_batch_size for each in before if each.train.directory == directory
+        ),
         type_vocab_size=config.model.type_vocab_size,
         read_threads=config.data.read_threads,
         prefetch_batches=config.data.prefetch_batches,

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from bert_jax.data.batches import evaluation_batches, record_ids, training_batches
+from bert_jax.data.batches import epochs_of, evaluation_batches, record_ids, training_batches
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 
@@ -48,6 +48,16 @@ def test_rows_are_those_of_the_global_batch(num_records):
     cut = [record_ids(5, rows, 12, num_records, seed=4) for rows in ([0, 1, 2, 3], [4, 5], range(6, 12))]
     np.testing.assert_array_equal(whole, np.concatenate(cut))
     np.testing.assert_array_equal(whole[[9, 2]], record_ids(5, [9, 2], 12, num_records, seed=4))
+
+
+@pytest.mark.parametrize("num_records", [50, 10**6])
+def test_an_order_may_begin_anywhere(num_records):
+    """At the record after `first_position` others, in its epoch."""
+    whole = record_ids(0, np.arange(100), 100, num_records, seed=4)
+    later = [record_ids(step, np.arange(8), 8, num_records, seed=4, first_position=36) for step in range(8)]
+    np.testing.assert_array_equal(np.concatenate(later), whole[36:])
+    epochs = [epochs_of(step, np.arange(8), 8, num_records, first_position=36) for step in range(8)]
+    np.testing.assert_array_equal(np.concatenate(epochs), np.arange(36, 100) // num_records)
 
 
 def test_order_is_the_one_that_runs_were_started_with():
