@@ -79,8 +79,9 @@ def training_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield, for every step from `first_step` up to but not including `last_step`, this process' rows.
 
-    Each feature is [len(rows), length]. Step 0 begins at `first_position` of the records' order. `num_threads` threads read up to `prefetch` batches ahead, and apply
-    `transform` to them. An error of a record (UserError) is raised here, at its step.
+    Each feature is [len(rows), length]. Step 0 begins at `first_position` of the records' order. `num_threads` threads
+    read up to `prefetch` batches ahead, and apply `transform` to them. An error of a record (UserError) is raised here,
+    at its step.
     """
 
     def batch_at(step: int) -> dict[str, np.ndarray]:
