@@ -39,6 +39,11 @@ def main() -> None:
         reference = make_reference(arguments.workdirs.split(","), arguments.command)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
+    write_reference(path, reference)
+
+
+def write_reference(path: epath.Path, reference: Reference) -> None:
+    """Write the file, and say so."""
     replace_text(path, as_text(reference))
     print(f"{path}: {len(reference.seeds)} seeds, {path.stat().length:,} bytes")
 
