@@ -1,6 +1,7 @@
 """What records must be like for a run: complaints, each with its remedy, before anything is computed."""
 
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from etils import epath
@@ -11,7 +12,8 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 
-_CHOICE = {"random_seed": RecordOptions.random_seed, "holdout": RecordOptions.holdout}  # of the held-out documents
+# By which documents are held out: by a hash of their sentences and the seed.
+_CHOICE = {name: getattr(RecordOptions, name) for name in ("split_sentences", "random_seed", "holdout")}
 
 
 def check_length(directory: epath.Path, manifest: Manifest, phase: PhaseConfig) -> None:
@@ -37,26 +39,38 @@ def check_evaluated(directory: epath.Path, manifest: Manifest, model: ModelConfi
             f"run is trained on with --pairs={trained_on.pairs}; give --config.model.next_sentence=false, or records "
             "of the same pairs"
         )
-    if _is_trained_on(manifest, trained_on):
-        seed, share = (trained_on.options.get(name, default) for name, default in _CHOICE.items())
-        remedy = f"--holdout={share} --random_seed={seed}" if share else "--holdout=0.01 or so"
+    if are_trained_on(manifest, trained_on):
+        remedy = " ".join(f"--{name}={trained_on.options.get(name, default)}" for name, default in _CHOICE.items())
         raise UserError(
-            f"--config.evaluation.records={directory} holds out other documents of the same text than the records that "
-            f"the run is trained on, which have some of them in training; build both with {remedy}"
+            f"--config.evaluation.records={directory} {OTHERS_HELD_OUT} that the run is trained on, which have some of "
+            f"them in training; build both with {remedy}"
         )
 
 
-def _is_trained_on(evaluated: Manifest, trained_on: Manifest) -> bool:
+OTHERS_HELD_OUT = "holds out other documents of the same text than the records"
+
+
+class Made(Protocol):
+    """How records were made, and of what text: a Manifest says it, and a checkpoint of a run on them."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Those of build_records."""
+
+    @property
+    def inputs(self) -> Any:
+        """The corpus' identity."""
+
+
+def are_trained_on(held_out: Made, trained_on: Made) -> bool:
     """Whether documents that are held out of one records directory are trained on in the other.
 
     It is not known of other text. Of the same text, a smaller --holdout is a part of a larger one (data/parts.py).
     """
-    (seed, share), (trained_seed, trained_share) = (
-        [manifest.options.get(name, default) for name, default in _CHOICE.items()]
-        for manifest in (evaluated, trained_on)
+    (*how, share), (*trained_how, trained_share) = (
+        [made.options.get(name, default) for name, default in _CHOICE.items()] for made in (held_out, trained_on)
     )
-    is_same_choice = seed == trained_seed and share <= trained_share
-    return evaluated.inputs == trained_on.inputs and not is_same_choice
+    return held_out.inputs == trained_on.inputs and (how != trained_how or share > trained_share)
 
 
 def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_vocab_size: int) -> None:

@@ -1,7 +1,9 @@
 """Held-out scores of a finished or stopped run, read back from its workdir."""
 
 import dataclasses
+from typing import Any
 
+from absl import logging
 from etils import epath
 
 from bert_jax.config import Config, DataConfig, MeshConfig
@@ -11,10 +13,13 @@ from bert_jax.errors import UserError
 from bert_jax.model.functional import param_shardings, with_shardings
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.storage.json_file import check_schema
 from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.description import Description
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.inputs import dynamic_masks, held_out_batches
 from bert_jax.training.open_records import counts_for_all, open_split, records_directory
+from bert_jax.training.record_checks import OTHERS_HELD_OUT, are_trained_on
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
 
@@ -31,7 +36,8 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     objective = PretrainingObjective(config.model, source.manifest.pairs)
     model = objective.model(config.train.dtype)
     shardings = param_shardings(model, mesh)
-    step, params, _ = read_params(workdir, with_shardings(model.abstract_params, shardings))
+    step, params, described = read_params(workdir, with_shardings(model.abstract_params, shardings))
+    _warn_of_trained(source, described)
     run = jit_evaluation_step(objective, model, mesh, shardings)
     has_own_masks = config.evaluation.records and not records
     masks = None if has_own_masks else dynamic_masks(config.data, source.directory, source.manifest)
@@ -45,6 +51,17 @@ def _trained_on(source: RecordSource, data: DataConfig) -> RecordSource:
     """The training records beside those that are scored, as in the run itself, if there are any."""
     manifest = source.manifest
     return open_split(source.directory, manifest, "train", data) if "train" in manifest.splits else source
+
+
+def _warn_of_trained(source: RecordSource, described: dict[str, Any]) -> None:
+    """Where documents that are scored were trained on; `described` is the checkpoint's JSON."""
+    known = check_schema(described, Description, "the checkpoint's description", "restore it")
+    phases = known.records or ([known.data] if known.data else [])
+    if any(are_trained_on(source.manifest, phase) for phase in phases):
+        logging.warning(
+            "%s %s that the model was trained on, which had some of them in training: the scores are too good",
+            *(source.directory, OTHERS_HELD_OUT),
+        )
 
 
 def _held_out(config: Config, workdir: epath.Path, records: epath.PathLike | None) -> RecordSource:

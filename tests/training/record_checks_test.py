@@ -22,7 +22,10 @@ def is_refused(evaluated, trained_on):
     return True
 
 
-@pytest.mark.parametrize("options", [{"holdout": 0.2}, {"random_seed": 1}, {"inputs": "other", "random_seed": 1}])
+CHOICES = [{"holdout": 0.2}, {"random_seed": 1}, {"split_sentences": True}, {"inputs": "other", "random_seed": 1}]
+
+
+@pytest.mark.parametrize("options", CHOICES)
 def test_documents_that_are_trained_on_are_no_held_out_ones(options):
     assert is_refused(manifest(**options), manifest()) == ("inputs" not in options)
     assert not is_refused(manifest(**options), manifest(**options))
@@ -32,5 +35,5 @@ def test_documents_that_are_trained_on_are_no_held_out_ones(options):
 def test_a_smaller_share_is_held_out_of_training_too():
     assert not is_refused(manifest(holdout=0.05), manifest())
     assert is_refused(manifest(holdout=0.05), manifest(holdout=0.0))
-    with pytest.raises(UserError, match=r"build both with --holdout=0\.1 --random_seed=7$"):
+    with pytest.raises(UserError, match=r"build both with --split_sentences=False --random_seed=7 --holdout=0\.1$"):
         check_evaluated(epath.Path("records"), manifest(), ModelConfig(), manifest(random_seed=7))

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from bert_jax.config import Config, DataConfig, ModelConfig, PhaseConfig
 from bert_jax.errors import UserError
+from bert_jax.training.inputs import open_phases
 from bert_jax.training.same_records import PhaseRecords, SplitRecords, check_same_records, records_of
 from bert_jax.workdir.checkpoint_files import write_digests
 
@@ -131,3 +133,17 @@ def test_records_rebuilt_under_a_run(chain, finished_run, rebuilt, tmp_path, ver
     chain.pretrain(workdir, f"--config.data.records={moved}")
     done = chain.pretrain(workdir, f"--config.data.records={rebuilt}", "--config.data.allow_other_records=true")
     assert "going on after step 20 with other records" in done.stderr
+
+
+def test_held_out_documents_that_were_trained_on_are_told(chain, finished_run, rebuilt, tmp_path, caplog):
+    """In evaluate, and where another phase is trained on them: `rebuilt` holds out others of the same text."""
+    said = "holds out other documents of the same text than the records"
+    done = chain.run("evaluate", f"--workdir={finished_run}", f"--records={rebuilt}")
+    assert f"{rebuilt} {said} that the model was trained on" in done.stderr
+    assert said not in chain.run("evaluate", f"--workdir={finished_run}").stderr
+    (tmp_path / "32").symlink_to(rebuilt)
+    (tmp_path / "64").symlink_to(chain.records(64))
+    phases = tuple(PhaseConfig(steps=1, global_batch_size=4, max_seq_length=length) for length in (32, 64))
+    model = ModelConfig(max_position_embeddings=64)
+    open_phases(Config(model=model, phases=phases, data=DataConfig(records=f"{tmp_path}/{{max_seq_length}}")))
+    assert f"{tmp_path}/32 {said} in {tmp_path}/64, where another phase is trained on some of them" in caplog.text
