@@ -58,8 +58,9 @@ def _unknown(values: Any, kind: Any, prefix: str) -> Iterator[str]:
             yield key
 
 
-# What may change between two starts of one run without changing what the run computes, whatever its kind. A change of
-# anything else is an error: a run whose learning rate changed silently is two runs.
+# What may change between two starts of one run without changing what the run computes, whatever its kind; `also_free`
+# of a kind's config is what may beside. A change of anything else is an error: a run whose learning rate changed
+# silently is two runs.
 FREE_TO_CHANGE = (
     "data.records",
     "data.read_threads",
@@ -99,7 +100,7 @@ def differences(old: Any, new: Any) -> list[str]:
 def deciding_settings(config: Any) -> dict[str, Any]:
     """The settings that decide the run's result, by names such as "phases.0.steps"."""
     settings = flat(dataclasses.asdict(config))
-    return {key: value for key, value in settings.items() if not key.startswith(FREE_TO_CHANGE)}
+    return {key: value for key, value in settings.items() if not key.startswith((*FREE_TO_CHANGE, *config.also_free))}
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

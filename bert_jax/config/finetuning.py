@@ -96,6 +96,11 @@ class FineTuningConfig:
     teacher: str = ""  # workdir of a fine-tuning for the same task, to learn from beside the labels; "": none
     distillation: TaskDistillationConfig = dataclasses.field(default_factory=TaskDistillationConfig)
 
+    @property
+    def also_free(self) -> tuple[str, ...]:
+        """See Config; accumulation is none of it, since in-batch negatives are those of a chunk."""
+        return ()
+
     def check(self, source: str = "--config.") -> None:
         """Raise UserError on the first value that cannot be, naming it and the remedy."""
         check_fields(self, source)

@@ -79,6 +79,11 @@ class Config:
     scale: Annotated[float, Meta(gt=0, le=1000)] = 1.0
 
     @property
+    def also_free(self) -> tuple[str, ...]:
+        """What may change in a run, beside file.py's FREE_TO_CHANGE."""
+        return ("train.accumulation_steps",)
+
+    @property
     def total_steps(self) -> int:
         """Steps of all phases together, the length of the learning-rate schedule."""
         return sum(phase.steps for phase in self.phases)

@@ -80,7 +80,7 @@ def _log_packing(packing: Packing, needed: int, mean_tokens: float) -> None:
         packing.sequences_per_step,
         packing.rows,
         packing.max_seq_length,
-        100 * before * packing.sequences_per_step / packing.rows,
+        min(100.0, 100 * before * packing.sequences_per_step / packing.rows),
         100 * before,
     )
     if packing.rows < needed:

@@ -7,6 +7,7 @@ import math
 from importlib import metadata
 from typing import Any
 
+from absl import logging
 from etils import epath
 
 from bert_jax.config import Config, PhaseConfig
@@ -20,6 +21,7 @@ from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.training.inputs import open_phases, with_records
 from bert_jax.training.open_records import records_directory
+from bert_jax.training.record_checks import check_length
 
 PAPERS_VOCABULARY = 30_522
 PAPERS_PREDICTIONS = {128: 20, 512: 76}  # google-research/bert README
@@ -60,9 +62,12 @@ def known_sizes(config: Config, vocab_size: int, predictions: int) -> tuple[Conf
     From the flags if they are not 0, else from the config, else from the records if they are there, else the paper's.
 
     Raises:
-      UserError: a setting cannot be used.
+      UserError: a setting cannot be used, or a flag is not for packing, which goes by the records.
     """
     config.check()
+    for flag, value in (("vocab_size", vocab_size), ("max_predictions_per_seq", predictions)):
+        if config.data.packing and value:
+            raise UserError(f"--{flag}={value} is not for packing, whose rows the records decide; leave it out")
     config = config.resolved()
     manifests = [_manifest(config, phase) for phase in config.phases]
     of_records = manifests[0].vocab_size if manifests[0] else PAPERS_VOCABULARY
@@ -92,9 +97,13 @@ def _manifest(config: Config, phase: PhaseConfig) -> Manifest | None:
     directory: epath.Path = records_directory(config.data.records, phase)
     check_readable(directory)
     try:
-        return read_manifest(directory) if directory.is_dir() else None
-    except UserError:
-        return None  # another length's, or unfinished: pretrain will refuse it
+        manifest = read_manifest(directory) if directory.is_dir() else None
+        if manifest:
+            check_length(directory, manifest, phase)
+        return manifest
+    except UserError as error:  # pretrain will refuse it
+        logging.warning("planned as without records: %s", error)
+        return None
 
 
 def _predictions(config: Config, phase: PhaseConfig, manifest: Manifest | None) -> int:
@@ -145,6 +154,7 @@ def _phase_to_json(plan: PhasePlan) -> dict[str, Any]:
         "max_predictions_per_seq": plan.request.max_predictions_per_seq,
         "problem": plan.problem,
         "remedy": plan.remedy,
+        "predictions_per_row": plan.request.predictions_per_row,
         "memory_bytes": plan.memory,
         "memory_needed_bytes": _finite(plan.memory_needed),
         "memory_limit_bytes": _finite(plan.memory_limit),

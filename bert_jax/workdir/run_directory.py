@@ -51,7 +51,7 @@ def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, finge
     if not (workdir / "config.json").exists():
         return []
     before = read_config_of(workdir, type(config))
-    changed = differences(before, config)
+    changed = [each for each in differences(before, config) if not _is_of_other_records(each, config)]
     if changed and not _may_change(workdir, before, config, changed):
         raise UserError(
             f"{workdir} was started with {'; '.join(changed)}: give the same values to go on, or another --workdir"
@@ -59,6 +59,11 @@ def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, finge
         )
     check_same_vocabulary(workdir, fingerprint)
     return changed
+
+
+def _is_of_other_records(difference: str, now: Config | FineTuningConfig) -> bool:
+    """Whether it follows from other records, which the user allows: how many rows hold them, packed."""
+    return isinstance(now, Config) and now.data.allow_other_records and ".packed_rows=" in difference
 
 
 def _may_change(workdir: epath.Path, before: Any, now: Any, changed: list[str]) -> bool:
