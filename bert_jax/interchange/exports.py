@@ -118,7 +118,7 @@ def write_pretrained(
             servable = Servable(trained.params, model, head, tokenizer, length, family, **vectors)
             of_program = wanted.write_program(directory, servable)
     if wanted.kind in ("huggingface", "numpy"):
-        write_own_settings(directory, own)
+        write_own_settings(directory, own, model.hidden_size)
     return Written(family, is_encoder, of_program)
 
 
@@ -162,7 +162,7 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
             servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling)
             of_program = wanted.write_program(directory, servable)
     if wanted.kind in ("huggingface", "numpy") and "pooling" in model.settings:
-        write_own_settings(directory, OwnSettings(model.text.max_length, model.pooling))
+        write_own_settings(directory, OwnSettings(model.text.max_length, model.pooling), model.model.hidden_size)
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
     card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, is_encoder)
     (directory / "README.md").write_text(card + of_program)

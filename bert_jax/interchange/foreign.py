@@ -152,10 +152,15 @@ def _optional(names: Names) -> set[str]:
     return {name for path, name in first_names(names).items() if path.startswith(names.optional)}
 
 
-def _log(missing: list[str], heads: list[str], slots: list[str], source: str, absent: str) -> None:
+def tell_missing(missing: list[str], source: str, absent: str) -> None:
+    """Log what becomes of weights that are missing; a warning where a run would begin with fresh ones."""
     if missing:
         level = logging.WARNING if absent == FRESH else logging.INFO
         logging.log(level, "%s does not hold %s: %s", source, ", ".join(missing), absent)
+
+
+def _log(missing: list[str], heads: list[str], slots: list[str], source: str, absent: str) -> None:
+    tell_missing(missing, source, absent)
     if heads:
         logging.warning("%s holds %s, which have no place here: not used", source, listed(heads))
     if slots:

@@ -198,8 +198,9 @@ def _sizes_of(stored: Mapping[str, Stored], family: Family, settings: ModelConfi
     config = dataclasses.replace(settings, **{**sizes, **family.settings.ALWAYS})
     if config.hidden_size % settings.num_attention_heads:
         raise UserError(
-            f"{source} is of hidden_size={config.hidden_size} and does not say its number of heads; "
-            f"give it with --config.model.num_attention_heads, which is {settings.num_attention_heads}"
+            f"{source} is of hidden_size={config.hidden_size} and does not say its number of heads, which is not "
+            f"{settings.num_attention_heads}; put its config.json beside it and give the directory (or, to pretrain or "
+            "finetune, give --config.model.num_attention_heads)"
         )
     return config
 

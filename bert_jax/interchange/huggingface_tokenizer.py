@@ -24,7 +24,6 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from bert_jax.interchange.sentencepiece_model import UNIGRAM, USER_DEFINED, read_model
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
-from bert_jax.text.wordpiece import LONGEST_WORD
 
 # Characters as Unicode's rule for the final sigma sees them. BertNormalizer drops control characters, but later.
 _CASED = r"[\p{Cased}&&\P{Case_Ignorable}]"
@@ -78,7 +77,11 @@ def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
 def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
     special = _special_tokens(tokenizer)
     library = tokenizers.Tokenizer(
-        models.WordPiece(_vocab(tokenizer), unk_token=special["unk"], max_input_chars_per_word=LONGEST_WORD)
+        models.WordPiece(
+            _vocab(tokenizer),
+            unk_token=special["unk"],
+            max_input_chars_per_word=tokenizer.max_input_chars_per_word,
+        )
     )
     cleaning = normalizers.BertNormalizer(
         lowercase=tokenizer.lowercase,

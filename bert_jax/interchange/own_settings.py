@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from absl import logging
@@ -10,8 +10,10 @@ from etils import epath
 from msgspec import Meta
 
 from bert_jax.config.finetuning import TextPooling
+from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
+from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
 from bert_jax.workdir import fine_tuned
 
 _REMEDY = "mend or remove it"
@@ -20,6 +22,7 @@ _MODULES, _LENGTH, _POOLING = "modules.json", "sentence_bert_config.json", "1_Po
 _TOKENIZER, _PROMPTS = "tokenizer_config.json", "config_sentence_transformers.json"
 _MODE = "pooling_mode"  # since release 5 one or several of the names of TextPooling, before a yes or no for each
 MODES: Mapping[TextPooling, str] = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}  # their names there
+_PACKAGE = "sentence_transformers.models"
 _COMPUTED = ("Transformer", "Pooling", "Normalize", "Dropout")  # the last does nothing but in training
 
 
@@ -50,6 +53,7 @@ class _SentenceBert:
     """sentence_bert_config.json of a sentence-transformers directory."""
 
     max_seq_length: Annotated[int, Meta(ge=1)] | None = None
+    do_lower_case: bool = False  # before the tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +81,12 @@ class _Module:
     """One of modules.json."""
 
     type: str
+    path: str = ""  # where its settings are
+
+    @property
+    def name(self) -> str:
+        """Of its class."""
+        return self.type.rpartition(".")[2]
 
 
 def own_settings(model: epath.PathLike) -> OwnSettings:
@@ -85,12 +95,14 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     if fine_tuned.is_fine_tuned(model):
         described = fine_tuned.read_description(model)
         return OwnSettings(described.text.max_length or None, described.settings.get("pooling"))
-    modules, modes = _modules(model), _pooling_modes(model)
+    modules = _modules(model)
+    names, modes = [module.name for module in modules], _pooling_modes(_pooling_file(model, modules))
     kinds = [kind for kind in MODES if modes == [kind]]
     pooling = kinds[0] if kinds else None
-    others = [name for name in modules if name not in _COMPUTED]
+    others = [name for name in names if name not in _COMPUTED]
+    others += ["lower case (do_lower_case)"] if _lowers_more_than_tokenizer(model) else []
     others += [] if pooling or not modes else [f"pooling by {' and '.join(modes)}"]
-    own = OwnSettings(_own_length(model, bool(modules)), pooling, "Normalize" in modules, tuple(others))
+    own = OwnSettings(_own_length(model, bool(modules)), pooling, "Normalize" in names, tuple(others))
     if own != NOTHING_SAID:
         logging.info("%s says of itself: %s", model, own)
     if others:
@@ -101,17 +113,38 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
 
 def _own_length(model: epath.Path, has_modules: bool) -> int | None:
     """The tokenizer's own where the directory is of a newer sentence-transformers, which writes no other."""
-    path, beside = model / _LENGTH, model / _TOKENIZER
-    length = read_json(path, _SentenceBert, _REMEDY).max_seq_length if path.exists() else None
+    length, beside = _sentence_bert(model).max_seq_length, model / _TOKENIZER
     if length is None and has_modules and beside.exists():
         most = read_json(beside, _TokenizerConfig, _REMEDY).model_max_length
         return int(most) if most is not None and most < 1e9 else None
     return length
 
 
-def _pooling_modes(model: epath.Path) -> list[str]:
+def _sentence_bert(model: epath.Path) -> _SentenceBert:
+    path = model / _LENGTH
+    return read_json(path, _SentenceBert, _REMEDY) if path.exists() else _SentenceBert()
+
+
+def _lowers_more_than_tokenizer(model: epath.Path) -> bool:
+    """Whether texts are to be lower-cased that the tokenizer leaves as they are."""
+    return _sentence_bert(model).do_lower_case and has_vocabulary(model) and not load_tokenizer(model).lowercase
+
+
+def _pooling_file(model: epath.Path, modules: Sequence[_Module]) -> epath.Path:
+    """Where it says how it pools, if it does; UserError if it says where, and nothing is there."""
+    (folder, *_) = [module.path for module in modules if module.name == "Pooling"] or [""]
+    if not folder:
+        return model / _POOLING
+    path = model / folder / "config.json"
+    if epath.Path(folder).name != folder or not path.exists():
+        raise UserError(
+            f"{model / _MODULES} says that settings of the pooling are in {path}; put them there, or mend it"
+        )
+    return path
+
+
+def _pooling_modes(path: epath.Path) -> list[str]:
     """By the names of TextPooling, where they have one."""
-    path = model / _POOLING
     content = read_json(path, dict[str, Any], _REMEDY) if path.exists() else {}
     newer = content.get(_MODE)
     if isinstance(newer, (str, list)):
@@ -121,10 +154,10 @@ def _pooling_modes(model: epath.Path) -> list[str]:
     return [names.get(name, name.removeprefix(f"{_MODE}_")) for name in modes]
 
 
-def _modules(model: epath.Path) -> list[str]:
-    """What makes its vectors: the names of their classes."""
+def _modules(model: epath.Path) -> list[_Module]:
+    """What makes its vectors."""
     path = model / _MODULES
-    return [one.type.rpartition(".")[2] for one in read_json(path, list[_Module], _REMEDY)] if path.exists() else []
+    return read_json(path, list[_Module], _REMEDY) if path.exists() else []
 
 
 def _tell_prompt(model: epath.Path) -> None:
@@ -133,11 +166,22 @@ def _tell_prompt(model: epath.Path) -> None:
         logging.warning("%s: its prompt %r stands before each text there; here put it into the texts", path, prompt)
 
 
-def write_own_settings(directory: epath.Path, own: OwnSettings) -> None:
-    """Put what `own_settings` reads beside a model's files in `directory`."""
+def write_own_settings(directory: epath.Path, own: OwnSettings, hidden_size: int) -> None:
+    """Put what `own_settings` reads beside the files of a model of this width in `directory`."""
     if own.max_length is not None:
         replace_text(directory / _LENGTH, json.dumps({"max_seq_length": own.max_length}) + "\n")
-    if own.pooling is not None:
-        modes = {f"{_MODE}_{name}": kind == own.pooling for kind, name in MODES.items()}
+    if own.normalized:
+        replace_text(directory / _MODULES, json.dumps(modules_of(normalized=True), indent=2) + "\n")
+    if own.pooling is not None or own.normalized:
+        modes = {f"{_MODE}_{name}": kind == (own.pooling or "mean") for kind, name in MODES.items()}
         (directory / _POOLING).parent.mkdir()
-        replace_text(directory / _POOLING, json.dumps(modes) + "\n")
+        replace_text(directory / _POOLING, json.dumps({"word_embedding_dimension": hidden_size, **modes}) + "\n")
+
+
+def modules_of(normalized: bool) -> list[dict[str, Any]]:
+    """The content of modules.json."""
+    names = ["Transformer", "Pooling", *(["Normalize"] if normalized else [])]
+    return [
+        {"idx": place, "name": str(place), "path": f"{place}_{name}" if place else "", "type": f"{_PACKAGE}.{name}"}
+        for place, name in enumerate(names)
+    ]

@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.foreign import FRESH, ForeignWeights
+from bert_jax.interchange.foreign import FRESH, ForeignWeights, tell_missing
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
 from bert_jax.interchange.numpy import is_numpy, read_numpy
 from bert_jax.interchange.renames import flatten
@@ -65,7 +65,7 @@ def _weights(
 ) -> tuple[ForeignWeights, epath.Path]:
     """The weights at `path`, whatever they are, and the directory that may hold their vocabulary."""
     if fine_tuned.is_fine_tuned(path):
-        return read_fine_tuned(path, parts), path / "tokenizer"
+        return read_fine_tuned(path, parts, absent), path / "tokenizer"
     if original := find_checkpoint(path):
         return read_tensorflow(path, defaults, parts, absent), epath.Path(original).parent
     if (path / "checkpoints").exists():
@@ -83,8 +83,10 @@ def _weights(
     )
 
 
-def read_fine_tuned(workdir: epath.Path, parts: tuple[str, ...]) -> ForeignWeights:
+def read_fine_tuned(workdir: epath.Path, parts: tuple[str, ...], absent: str = FRESH) -> ForeignWeights:
     """Those `parts` of the fine-tuned model in `workdir`; its head, which is a task's, is not used.
+
+    absent: as for `read_pretrained`.
 
     Raises:
       UserError: it is damaged.
@@ -94,8 +96,7 @@ def read_fine_tuned(workdir: epath.Path, parts: tuple[str, ...]) -> ForeignWeigh
     arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
     wanted = flatten(pretraining_model(model.model).abstract_params)
     missing = [name for name in wanted if name.startswith(parts) and name not in arrays]
-    if missing:
-        logging.warning("%s does not hold %s: initialised afresh", workdir, ", ".join(missing))
+    tell_missing(missing, str(workdir), absent)
     return ForeignWeights({name: arrays[name] for name in wanted if name in arrays}, model.model, missing)
 
 

@@ -12,12 +12,11 @@ from bert_jax.config import ModelConfig
 from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tasks import write_encoder
-from bert_jax.interchange.own_settings import MODES, OwnSettings
+from bert_jax.interchange.own_settings import MODES, OwnSettings, modules_of
 from bert_jax.interchange.renames import has_module
 from bert_jax.model.functional import Params
 from bert_jax.text.tokenizer import Tokenizer
 
-_PACKAGE = "sentence_transformers.models"
 _POOLINGS = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
@@ -35,12 +34,7 @@ def write_sentence_transformers(
     """
     max_length, mode = own.length(config.max_position_embeddings), MODES[own.pooling or "mean"]
     write_encoder(directory, params, config, tokenizer, max_length, family)
-    names = ["Transformer", "Pooling", *(["Normalize"] if own.normalized else [])]
-    modules = [
-        {"idx": place, "name": str(place), "path": f"{place}_{name}" if place else "", "type": f"{_PACKAGE}.{name}"}
-        for place, name in enumerate(names)
-    ]
-    _write_json(directory / "modules.json", modules)
+    _write_json(directory / "modules.json", modules_of(own.normalized))
     transformer: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does it
     if "pooler" not in params["encoder"] and has_module(family.names, "encoder/pooler"):
         transformer["model_args"] = {"add_pooling_layer": False}  # else it makes one afresh, and warns

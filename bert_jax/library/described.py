@@ -23,6 +23,7 @@ class Description:
     task: Task | None = None
     fine_tuned: FineTuned | None = None  # where there is a task
     pooling: TextPooling | None = None  # of its vectors, where it says so
+    normalized: bool = False  # whether it says that they have length 1
     heads: Sequence[str] = ()  # others' names of what is in the file of another task's head, and not read
     dtype: str = "float32"  # of activations and products
 

@@ -29,7 +29,9 @@ def save(directory: epath.PathLike, model: Pretrained, described: Description) -
         else:
             _write_pretrained(aside, host, described.name, directory)
             is_shorter = described.max_length < model.config.max_position_embeddings
-            write_own_settings(aside, OwnSettings(described.max_length if is_shorter else None, described.pooling))
+            length = described.max_length if is_shorter else None
+            own = OwnSettings(length, described.pooling, described.normalized)
+            write_own_settings(aside, own, model.config.hidden_size)
 
 
 def _write_pretrained(aside: epath.Path, model: Pretrained, name: str, directory: epath.PathLike) -> None:

@@ -54,6 +54,16 @@ def as_tokenizer_json(vocab: epath.Path, added_tokens: Sequence[AddedToken], add
     return library.to_str().encode()
 
 
+def with_prefix_space(content: bytes, add_prefix_space: bool) -> bytes:
+    """A tokenizer.json whose byte-level BPE puts a space before a text, or none."""
+    file = json.loads(content)
+    splitter = file.get("pre_tokenizer") or {}
+    if splitter.get("add_prefix_space", add_prefix_space) == add_prefix_space:
+        return content
+    splitter["add_prefix_space"] = add_prefix_space
+    return json.dumps(file, ensure_ascii=False).encode()
+
+
 def _read_merges(path: epath.Path) -> list[tuple[str, str]]:
     if not path.exists():
         raise UserError(f"{path} is missing, without which {VOCAB} says nothing of a text; put it there")

@@ -24,10 +24,11 @@ from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, rea
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.offsets import Encoding
 from bert_jax.text.token_ids import TokenIds
+from bert_jax.text.tokenizer_config import NAME as CONFIG_NAME
 from bert_jax.text.tokenizer_config import TokenizerConfig, read_tokenizer_config
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.vocab_txt import warn_of_duplicates
-from bert_jax.text.wordpiece import WordPiece
+from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
 
 DESCRIPTION = "vocabulary.json"
 _WORD_BEFORE = "x"  # any; what comes before a space changes nothing of the word behind it
@@ -54,6 +55,7 @@ class _Description:
     tokenize_chinese_chars: bool = True
     separators_between: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     keep_accents: bool | None = None  # not None: SentencePiece's text is prepared as ALBERT's
+    max_input_chars_per_word: Annotated[int, msgspec.Meta(ge=1)] = LONGEST_WORD
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
 
 
@@ -73,8 +75,10 @@ class Tokenizer:
         continues_ngram_word: the same by ALBERT's rule, which has more words in a SentencePiece model.
         lowercase: whether text is lower-cased.
         strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
+        max_input_chars_per_word: likewise, 0 for the other kinds.
         keep_accents: whether SentencePiece's text, prepared as ALBERT's, keeps accents; None where it is not prepared.
-        fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids.
+        fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids, but for words that
+            max_input_chars_per_word makes unknown.
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
 
@@ -113,6 +117,7 @@ class Tokenizer:
         self.lowercase: bool = model.lowercase
         self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
         self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars
+        self.max_input_chars_per_word: int = model.max_input_chars_per_word if isinstance(model, WordPiece) else 0
         self.keep_accents: bool | None = model.keep_accents if isinstance(model, Unigram) else None
         self.fingerprint: str = _fingerprint(model, self.tokens, added_tokens)
         self.made_by: dict[str, Any] = dict(made_by or {})
@@ -168,6 +173,8 @@ class Tokenizer:
         }
         if isinstance(self._model, WordPiece | Unigram):
             description |= self._model.unusual_settings()
+        if self.max_input_chars_per_word not in (0, LONGEST_WORD):
+            description["max_input_chars_per_word"] = self.max_input_chars_per_word
         if self.separators_between != 1:
             description["separators_between"] = self.separators_between
         if self.added_tokens:
@@ -206,12 +213,24 @@ def has_vocabulary(directory: epath.Path) -> bool:
 
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
     added = read_added_tokens(path)
+    if file.name == WordPiece.file_name and file != path:
+        config = _as_transformers(path, config)
     model = _read_model(file, config, added)
     if isinstance(model, Unigram):
         model = model.as_alberts(config.do_lower_case)
     tokenizer = _with_added_tokens(model, added, str(path))
     warn_of_duplicates(tokenizer.tokens, file)
     return tokenizer
+
+
+def _as_transformers(directory: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
+    """The settings of a vocab.txt in one of Hugging Face's directories, some of which stand beside it."""
+    beside = directory / ByteBPE.file_name
+    if beside.exists() and tokenizer_json.holds_wordpiece(beside):
+        return tokenizer_json.with_settings_of(beside, config)
+    if config.max_input_chars_per_word is None and (directory / CONFIG_NAME).exists():
+        return dataclasses.replace(config, max_input_chars_per_word=tokenizer_json.TRANSFORMERS_LONGEST_WORD)
+    return config
 
 
 def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokenizer:
@@ -221,7 +240,8 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
             f"vocabulary {directory} was made with lowercase={description.lowercase}; leave out --do_lower_case"
         )
     settings = description.strip_accents, description.tokenize_chinese_chars, description.keep_accents
-    config = TokenizerConfig(description.lowercase, *settings)
+    longest = description.max_input_chars_per_word
+    config = TokenizerConfig(description.lowercase, *settings, max_input_chars_per_word=longest)
     model = _read_model(_model_file(directory), config)
     source = f"{directory / DESCRIPTION}"
     tokenizer = _with_added_tokens(
@@ -280,14 +300,16 @@ def _read_model(file: epath.Path, config: TokenizerConfig, added_tokens: Sequenc
         raise UserError(f"{file} is no vocabulary: its name must end in {', '.join(_MODEL_OF_SUFFIX)}")
     kind = _MODEL_OF_SUFFIX[file.suffix]
     if kind is ByteBPE and tokenizer_json.holds_wordpiece(file):
-        return tokenizer_json.read_wordpiece(
-            file, config.do_lower_case, config.strip_accents, config.tokenize_chinese_chars
-        )
+        return tokenizer_json.read_wordpiece(file, config)
+    if kind is ByteBPE and config.add_prefix_space is not None:
+        content = bpe_files.with_prefix_space(file.read_bytes(), config.add_prefix_space)
+        return ByteBPE(content, config.do_lower_case, str(file))
     if kind is Unigram:
         return Unigram.read(file, config.do_lower_case, config.keep_accents)
     if kind is WordPiece:
         splits_ideographs = config.tokenize_chinese_chars is not False
-        return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs)
+        longest = config.max_input_chars_per_word or LONGEST_WORD
+        return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs, longest)
     return kind.read(file, config.do_lower_case)
 
 

@@ -7,6 +7,8 @@ from etils import epath
 
 from bert_jax.storage.json_file import read_json
 
+NAME = "tokenizer_config.json"
+
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig:
@@ -17,7 +19,8 @@ class TokenizerConfig:
     tokenize_chinese_chars: bool | None = None
     keep_accents: bool | None = None  # not None: text is prepared as ALBERT's and XLNet's
     tokenizer_class: str | None = None
-    add_prefix_space: bool | None = None  # of a byte-level BPE that has no tokenizer.json
+    add_prefix_space: bool | None = None  # of a byte-level BPE
+    max_input_chars_per_word: int | None = None  # of WordPiece
     do_basic_tokenize: bool = True
     word_tokenizer_type: str | None = None
     subword_tokenizer_type: str | None = None
@@ -25,7 +28,7 @@ class TokenizerConfig:
 
 def read_tokenizer_config(directory: epath.Path, do_lower_case: bool | None) -> TokenizerConfig:
     """What the directory's file says, unless `do_lower_case` says otherwise; warn of words that are cut otherwise."""
-    file = directory / "tokenizer_config.json"
+    file = directory / NAME
     if not file.exists():
         return TokenizerConfig(do_lower_case)
     config = read_json(file, TokenizerConfig, "mend it, or give the vocabulary's own file and --do_lower_case")

@@ -1,7 +1,7 @@
 """WordPiece out of a tokenizer.json, the file in which transformers 5 keeps a BERT's vocabulary, and its settings.
 
-Settings of such a file that we do not have are refused, in one line. Only another word limit is logged: Hugging Face's
-is 100 characters unless it is set, the original's 200, and both are the same vocabulary's.
+Settings of such a file that we do not have are refused, in one line; beside a vocab.txt, which is cut as the original
+BERT does then, they are a warning.
 """
 
 import dataclasses
@@ -13,9 +13,11 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json
-from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
+from bert_jax.text.tokenizer_config import TokenizerConfig
+from bert_jax.text.wordpiece import WordPiece
 
 _REMEDY = "give a tokenizer.json of the tokenizers library, or the vocab.txt or .model file that belongs to it"
+TRANSFORMERS_LONGEST_WORD = 100  # characters, unless a file says otherwise
 _OURS = "give the vocab.txt that belongs to it, whose text is cut as the original BERT does"
 
 
@@ -24,7 +26,7 @@ class _Model:
     vocab: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
     unk_token: str = "[UNK]"
     continuing_subword_prefix: str = "##"
-    max_input_chars_per_word: int = LONGEST_WORD
+    max_input_chars_per_word: int = TRANSFORMERS_LONGEST_WORD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,35 +57,53 @@ def holds_wordpiece(file: epath.Path) -> bool:
     return model.get("type", "WordPiece") == "WordPiece" and "continuing_subword_prefix" in model
 
 
-def read_wordpiece(
-    file: epath.Path, do_lower_case: bool | None, strip_accents: bool | None, tokenize_chinese_chars: bool | None
-) -> WordPiece:
-    """The WordPiece of a tokenizer.json, with the settings of its normalizer where an argument is None.
+def with_settings_of(file: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
+    """What `config` says, and else the tokenizer.json that lies beside a vocab.txt."""
+    content = read_json(file, _File, _REMEDY)
+    model = check_schema(content.model, _Model, f"{file}, model", _REMEDY)
+    try:
+        normalizer = _normalizer(content, str(file))
+    except UserError as error:
+        logging.warning("the vocab.txt beside it is read as the original BERT does: %s", error)
+        return config
+    said = _settings(model, normalizer)
+    return dataclasses.replace(config, **{name: value for name, value in said.items() if getattr(config, name) is None})
+
+
+def _settings(model: _Model, normalizer: _Normalizer) -> dict[str, Any]:
+    """By TokenizerConfig's names."""
+    return {
+        "do_lower_case": normalizer.lowercase,
+        "strip_accents": normalizer.strip_accents,
+        "tokenize_chinese_chars": normalizer.handle_chinese_chars,
+        "max_input_chars_per_word": model.max_input_chars_per_word,
+    }
+
+
+def read_wordpiece(file: epath.Path, config: TokenizerConfig) -> WordPiece:
+    """The WordPiece of a tokenizer.json, with its settings where `config` says nothing.
 
     Raises:
         UserError: it is damaged, or is WordPiece of another kind than BERT's; names the setting that we do not have.
     """
     content = read_json(file, _File, _REMEDY)
     model = check_schema(content.model, _Model, f"{file}, model", _REMEDY)
-    normalizer = _normalizer(content, str(file))
+    _normalizer(content, str(file))  # which may be one that we do not have
     tokens = _tokens(model.vocab, str(file))
+    config = with_settings_of(file, config)
     wordpiece = WordPiece(
         tokens,
-        normalizer.lowercase if do_lower_case is None else do_lower_case,
-        normalizer.strip_accents if strip_accents is None else strip_accents,
-        normalizer.handle_chinese_chars if tokenize_chinese_chars is None else tokenize_chinese_chars,
+        config.do_lower_case is not False,
+        config.strip_accents,
+        config.tokenize_chinese_chars is not False,
         str(file),
+        config.max_input_chars_per_word or TRANSFORMERS_LONGEST_WORD,
     )
     unknown = wordpiece.tokens[wordpiece.special_ids.unk]
     if (model.continuing_subword_prefix, model.unk_token) != ("##", unknown):
         raise UserError(
             f"{file} continues words with {model.continuing_subword_prefix!r} and calls unknown ones "
             f"{model.unk_token!r}; only WordPiece with '##' and {unknown!r} can be read"
-        )
-    if model.max_input_chars_per_word != LONGEST_WORD:
-        logging.info(
-            "%s calls words over %d characters unknown; here that is so over %d, as in the original",
-            *(file, model.max_input_chars_per_word, LONGEST_WORD),
         )
     return wordpiece
 

@@ -3,8 +3,8 @@
 The rules (google-research/bert, tokenization.py) are: drop control characters, turn every kind of space into
 a space, put spaces around CJK ideographs, split at white space, lower-case and drop accents (uncased only), split
 off every punctuation mark as a word of its own, then cover each word from the left with the longest pieces of
-the vocabulary (greedy longest-match-first). Two of them are switches, as in Hugging Face's tokenizers:
-strip_accents and tokenize_chinese_chars.
+the vocabulary (greedy longest-match-first). Three of them are settings, as in Hugging Face's tokenizers:
+strip_accents, tokenize_chinese_chars and max_input_chars_per_word.
 
 It is our own because the `tokenizers` library differs from the original in some cases (word length, Unicode
 version, "[MASK]" in running text), and is slower: most words of a text are found in a dictionary here.
@@ -24,7 +24,7 @@ from bert_jax.text.offsets import AlignedText, Encoding, as_given, decomposed, l
 from bert_jax.text.special_tokens import find_special_ids
 from bert_jax.text.vocab_txt import read_vocab_txt
 
-LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original
+LONGEST_WORD = 200  # characters; a longer word is one unknown token, as in the original; in transformers from 101 on
 _CACHED_WORDS = 200_000  # bounds the memory of one process to some 80 MB
 _LONGEST_CACHED_WORD = 40  # characters; scripts without spaces would fill the cache with whole sentences
 
@@ -48,6 +48,7 @@ class WordPiece:
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
         source: str = "the vocabulary",
+        max_input_chars_per_word: int = LONGEST_WORD,
     ) -> None:
         """Take the token of every id.
 
@@ -57,17 +58,19 @@ class WordPiece:
             strip_accents: whether accents, that is all nonspacing marks, are dropped; None: if text is lower-cased.
             tokenize_chinese_chars: whether each CJK ideograph is a word of its own.
             source: names the vocabulary in errors.
+            max_input_chars_per_word: a longer word is one unknown token.
         """
         self.tokens = list(tokens)
         self.lowercase = lowercase
         self.strip_accents = lowercase if strip_accents is None else strip_accents
         self.tokenize_chinese_chars = tokenize_chinese_chars
+        self.max_input_chars_per_word = max_input_chars_per_word
         self._clean = CLEAN if tokenize_chinese_chars else CLEAN_ONLY
         self.special_ids = find_special_ids(self.tokens, source)
         self.continues_word = [token.startswith("##") for token in self.tokens]
         pieces = {token: token_id for token_id, token in enumerate(self.tokens)}
         longest = max(map(len, self.tokens))
-        cover = _WordCache(lambda word: _cover(word, pieces, self.special_ids.unk, longest))
+        cover = _WordCache(lambda word: _cover(word, pieces, self.special_ids.unk, longest, max_input_chars_per_word))
         self._ids_of_word = cover
         self._ids_of_raw = _WordCache(lambda text: tuple(chain.from_iterable(map(cover.__getitem__, self.words(text)))))
         self._aligned_ids_of_raw = _WordCache(lambda text: tuple(self._aligned_ids(text)))
@@ -79,17 +82,22 @@ class WordPiece:
         do_lower_case: bool | None,
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
+        max_input_chars_per_word: int = LONGEST_WORD,
     ) -> "WordPiece":
         """Read a vocab.txt: one token a line, the line number being the id. Uncased unless `do_lower_case` is False."""
-        tokens = read_vocab_txt(path)
-        return cls(tokens, do_lower_case is not False, strip_accents, tokenize_chinese_chars, str(path))
+        how = do_lower_case is not False, strip_accents, tokenize_chinese_chars
+        return cls(read_vocab_txt(path), *how, str(path), max_input_chars_per_word)
 
     def files(self) -> dict[str, bytes]:
         """The name and content of each file that gives this tokenizer back."""
         return {self.file_name: "".join(token + "\n" for token in self.tokens).encode("utf-8")}
 
     def identity(self) -> dict[str, object]:
-        """Everything beside the tokens that decides the ids of a text."""
+        """What beside the tokens decides the ids of a text.
+
+        The longest word is not in it: the original's vocabulary and its copy for transformers, which differ in that
+        alone, are the same one.
+        """
         return {"lowercase": self.lowercase, **self.unusual_settings()}
 
     def unusual_settings(self) -> dict[str, bool]:
@@ -171,9 +179,9 @@ class WordPiece:
         return text.translate(SPLIT).split()
 
 
-def _cover(word: str, pieces: dict[str, int], unk_id: int, longest: int) -> tuple[int, ...]:
+def _cover(word: str, pieces: dict[str, int], unk_id: int, longest: int, longest_word: int) -> tuple[int, ...]:
     """The longest pieces that cover `word` from the left, or the unknown token for it. No piece is over `longest`."""
-    if len(word) > LONGEST_WORD:
+    if len(word) > longest_word:
         return (unk_id,)
     ids = []
     rest, prefix = word, ""

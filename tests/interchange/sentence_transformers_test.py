@@ -9,6 +9,7 @@ import torch
 import transformers
 from etils import epath
 
+import bert_jax
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
@@ -111,13 +112,42 @@ def test_vectors_that_are_not_computed_here_are_not_written(exported, tmp_path):
 
 @pytest.mark.parametrize("kind", ["similarity", "pretraining"])
 @pytest.mark.parametrize("form", ["huggingface", "numpy"])
-def test_other_formats_of_ours_keep_pooling_and_length(workdirs, exported, tmp_path, kind, form):
-    run = exported(kind, pooling="cls").parent / "run" if kind == "similarity" else exported(kind, pooling="cls")
+def test_other_formats_of_ours_keep_what_it_says_of_itself(workdirs, exported, tmp_path, kind, form):
+    run = exported(kind, kind == "pretraining", pooling="cls")
+    if kind == "similarity":
+        run = run.parent / "run"
     if kind == "similarity":
         export_fine_tuned(epath.Path(tmp_path), run, Wanted(form))
     else:
         export(epath.Path(tmp_path), None, str(run), Wanted(form))
-    assert own_settings(tmp_path) == OwnSettings(workdirs.MAX_LENGTH, "cls")
+    assert own_settings(tmp_path) == OwnSettings(workdirs.MAX_LENGTH, "cls", kind == "pretraining")
+    if kind == "pretraining":
+        bert_jax.load(tmp_path).save(tmp_path / "saved")
+        assert own_settings(tmp_path / "saved") == own_settings(tmp_path)
+
+
+def test_the_pooling_is_where_the_modules_say(workdirs, exported):
+    directory = exported("pretraining", pooling="cls")
+    modules = read(directory / "modules.json")
+    modules[1]["path"] = "9_Pooling"
+    (directory / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(
+        UserError, match=r"modules.json says that settings of the pooling are in .*9_Pooling/config.json"
+    ):
+        own_settings(directory)
+    (directory / "1_Pooling").rename(directory / "9_Pooling")
+    assert own_settings(directory) == OwnSettings(workdirs.MAX_LENGTH, "cls")
+
+
+def test_lower_case_that_the_tokenizer_does_not_make_is_told(exported, caplog):
+    directory = exported("pretraining")
+    settings = read(directory / "sentence_bert_config.json")
+    (directory / "sentence_bert_config.json").write_text(json.dumps(settings | {"do_lower_case": True}))
+    assert own_settings(directory).not_computed == ()
+    tokenizer = read(directory / "tokenizer_config.json")
+    (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"do_lower_case": False}))
+    assert own_settings(directory).not_computed == ("lower case (do_lower_case)",)
+    assert "lower case (do_lower_case) is not computed here" in caplog.text
 
 
 def test_a_pooling_that_is_none_is_one_line(exported):

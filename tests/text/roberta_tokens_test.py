@@ -69,6 +69,21 @@ def test_ids_are_those_of_transformers(roberta, add_prefix_space, tmp_path):
     assert (ours.fingerprint == roberta.fingerprint) is False
 
 
+@needs_published
+@pytest.mark.parametrize("add_prefix_space", [False, True])
+def test_the_space_before_a_text_is_as_tokenizer_config_says(tmp_path, add_prefix_space):
+    """Also where tokenizer.json, which lies beside it, says otherwise."""
+    files = str(PUBLISHED / "vocab.json"), str(PUBLISHED / "merges.txt")
+    transformers.RobertaTokenizerFast(*files, add_prefix_space=not add_prefix_space).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | {"add_prefix_space": add_prefix_space}))
+    theirs, ours = transformers.AutoTokenizer.from_pretrained(tmp_path), load_tokenizer(tmp_path)
+    for text in TEXTS:
+        assert ours.encode(text) == theirs.encode(text, add_special_tokens=False)
+    ours.save(tmp_path / "saved")
+    assert load_tokenizer(tmp_path / "saved").encode(TEXTS[0]) == ours.encode(TEXTS[0])
+
+
 @pytest.fixture(scope="module", params=["published", "trained"])
 def tokenizer(request):
     if request.param == "published":

@@ -65,13 +65,51 @@ def test_it_is_the_vocabulary_of_the_vocab_txt_that_it_was_made_of(tokens, tmp_p
     assert load_tokenizer(tmp_path / "theirs", do_lower_case=True).lowercase
 
 
-def test_words_up_to_200_characters_are_cut_as_in_the_original(tokens, tmp_path):
-    theirs = library(tokens)
-    theirs.save(str(tmp_path / "tokenizer.json"))
-    ours = load_tokenizer(tmp_path)
-    assert theirs.encode("a" * 150, add_special_tokens=False).ids == [ours.unk_id]
-    assert ours.unk_id not in ours.encode("a" * 200)
+def longest_words(ours):
+    """The lengths of words that are still cut into pieces, of some."""
     assert ours.encode("a" * 201) == [ours.unk_id]
+    return [length for length in (100, 101, 150, 151, 200) if ours.unk_id not in ours.encode("a" * length)]
+
+
+def test_a_word_may_be_as_long_as_the_file_says(tokens, tmp_path):
+    """200 characters in the original, 100 in transformers, where nothing else is said."""
+    (tmp_path / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens))
+    original = load_tokenizer(tmp_path)
+    assert longest_words(original) == [100, 101, 150, 151, 200]
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    assert longest_words(load_tokenizer(tmp_path)) == [100]
+    for most, lengths in ((100, [100]), (150, [100, 101, 150])):
+        theirs = library(tokens)
+        theirs.model.max_input_chars_per_word = most
+        theirs.save(str(tmp_path / "tokenizer.json"))
+        assert len(theirs.encode("a" * most, add_special_tokens=False).ids) > 1
+        for ours in (load_tokenizer(tmp_path), load_tokenizer(tmp_path / "tokenizer.json")):
+            assert longest_words(ours) == lengths
+            assert ours.fingerprint == original.fingerprint  # it is the same vocabulary
+            ours.save(tmp_path / str(most))
+            assert longest_words(load_tokenizer(tmp_path / str(most))) == lengths
+
+
+@pytest.mark.parametrize(
+    "settings", [{"lowercase": False}, {"lowercase": True, "strip_accents": False}, {"handle_chinese_chars": False}]
+)
+def test_the_settings_beside_a_vocab_txt_decide(tokens, tmp_path, settings):
+    (tmp_path / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens))
+    theirs = library(tokens, **settings)
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    for line in LINES[:400]:
+        assert load_tokenizer(tmp_path).encode(line) == theirs.encode(line, add_special_tokens=False).ids, line
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true, "strip_accents": true}')
+    assert load_tokenizer(tmp_path).encode("CAFÉ") == load_tokenizer(tmp_path / "vocab.txt").encode("CAFÉ")
+
+
+def test_what_we_cannot_do_beside_a_vocab_txt_is_told(tokens, tmp_path, caplog):
+    (tmp_path / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens))
+    content = changed(tokens, lambda file: file.update(pre_tokenizer={"type": "WhitespaceSplit"}))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    assert load_tokenizer(tmp_path).fingerprint == load_tokenizer(tmp_path / "vocab.txt").fingerprint
+    assert "the vocab.txt beside it is read as the original BERT does" in caplog.text
+    assert "prepares text by BertNormalizer, WhitespaceSplit" in caplog.text
 
 
 def test_an_early_file_does_not_say_of_what_model_it_is(tokens, tmp_path):
