@@ -79,7 +79,7 @@ def load(options: EmbeddingOptions) -> Loaded:
     pooling = Pooling(options.pooling or own.pooling or "mean", layers_of(options.layers), options.combine)
     if options.normalize and not pooling.of_texts:
         raise UserError(f"--normalize is for vectors of texts, and not for --pooling={options.pooling}; leave it out")
-    pretrained = read_pretrained(options.model, ModelConfig())
+    pretrained = read_pretrained(options.model, ModelConfig(), absent="not needed")
     most = pretrained.config.max_position_embeddings
     length = options.max_length or own.length(most)
     require(3 < length <= most, "--max_length", length, f"give 4 to {most}, as the model reads")

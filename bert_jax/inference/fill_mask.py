@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,19 +11,21 @@ from etils import epath
 
 from bert_jax.config import MeshConfig, ModelConfig
 from bert_jax.errors import UserError
+from bert_jax.inference.answer_file import in_chunks, write_answers
 from bert_jax.inference.forward import INPUTS, OnDevices
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
 from bert_jax.model.functional import Model, Params
 from bert_jax.model.pretraining import MASKED_LM, parts_of, pretraining_model
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.storage.whole_file import whole_file
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.rows import EncodedText, make_rows
 from bert_jax.tasks.texts import read_texts
 from bert_jax.tasks.whole_texts import HEADER
 from bert_jax.text.masked_text import MASK, encode_with_masks, mask_pattern
+from bert_jax.workdir.fine_tuned import digest
 
 POSITIONS = "masked_lm_positions"
+Row = tuple[EncodedText, list[int]]  # a text's tokens, and where its masks are
 
 
 def fill_masks(
@@ -48,15 +50,30 @@ def fill_masks(
         raise UserError(f"--output={output}: words for {MASK} are JSON Lines; give a name that ends in .jsonl, or -")
     examples = read_texts(source, Columns.of(columns), "class", need_labels=False, header=HEADER[header])
     texts, places = [one.text for one in examples], [one.place for one in examples]
-    filler = MaskFiller(read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM), best, str(workdir), dtype)
-    lines = (json.dumps(each, ensure_ascii=False) for each in filler.fill(texts, places))
+    pretrained = read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM)
+    filler = MaskFiller(pretrained, best, str(workdir), dtype)
+    rows = list(zip(texts, filler.rows(texts, places), strict=True))
+
+    def made(done: int) -> Iterator[dict[str, Any]]:
+        return in_chunks(rows, done, lambda chunk, start: filler.filled(chunk))
+
     if output == "-":
-        for line in lines:
+        for line in map(_as_line, made(0)):
             print(line, flush=True)
     else:
-        with whole_file(output) as file:
-            file.writelines(f"{line}\n".encode() for line in lines)
+        asked = {"texts": digest(repr(texts).encode()), "dtype": dtype, "best": best}
+        head = {"weights": _digest(pretrained.arrays), **asked}
+        write_answers(output, head, made, lambda done: map(_as_line, done))
     return len(texts)
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Of all weights."""
+    return digest("".join(f"{name} {digest(array.tobytes())}" for name, array in sorted(arrays.items())).encode())
+
+
+def _as_line(filled: dict[str, Any]) -> str:
+    return json.dumps(filled, ensure_ascii=False)
 
 
 class MaskFiller(OnDevices):
@@ -82,17 +99,24 @@ class MaskFiller(OnDevices):
 
     def fill(self, texts: Sequence[str], places: Sequence[str]) -> Iterator[dict[str, Any]]:
         """What is found for each text; `places` name them in the UserError."""
-        rows = [self._row(text, place) for text, place in zip(texts, places, strict=True)]
-        if not rows:
+        return self.filled(list(zip(texts, self.rows(texts, places), strict=True)))
+
+    def rows(self, texts: Sequence[str], places: Sequence[str]) -> list[Row]:
+        """The texts as the model reads them; raises as `fill`."""
+        return [self._row(text, place) for text, place in zip(texts, places, strict=True)]
+
+    def filled(self, asked: Sequence[tuple[str, Row]]) -> Iterator[dict[str, Any]]:
+        """What is found for each text, with its row."""
+        if not asked:
             return
-        most = max(len(positions) for _, positions in rows)
-        positions = np.array([[*masks, *[0] * (most - len(masks))] for _, masks in rows], np.int32)
-        encoded = make_rows([row for row, _ in rows], range(len(rows)), labels={POSITIONS: positions})
+        most = max(len(masks) for _, (_, masks) in asked)
+        positions = np.array([[*masks, *[0] * (most - len(masks))] for _, (_, masks) in asked], np.int32)
+        encoded = make_rows([row for _, (row, _) in asked], range(len(asked)), labels={POSITIONS: positions})
         outputs = self._forward.outputs(self._params, encoded)
-        for text, (_, masks), (probabilities, ids) in zip(texts, rows, outputs, strict=True):
+        for (text, (_, masks)), (probabilities, ids) in zip(asked, outputs, strict=True):
             yield self._described(text, probabilities[: len(masks)], ids[: len(masks)])
 
-    def _row(self, text: str, place: str) -> tuple[EncodedText, list[int]]:
+    def _row(self, text: str, place: str) -> Row:
         """The text's row, and where its masks are."""
         tokenizer = self._tokenizer
         ids = [tokenizer.cls_id, *encode_with_masks(text, tokenizer), tokenizer.sep_id]

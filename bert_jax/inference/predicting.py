@@ -1,26 +1,20 @@
 """The work of `predict`: a file of examples answered by a fine-tuned model, in chunks that a kill does not lose."""
 
 import dataclasses
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
 from etils import epath
-from tqdm import tqdm
 
 from bert_jax.config import TaskConfig
-from bert_jax.inference.answers import Pairs, check_ids, format_of
-from bert_jax.inference.predictor import Predictor, keep_compiled, load_predictor
-from bert_jax.storage.json_file import read_json_lines
-from bert_jax.storage.whole_file import replace_text, whole_file
+from bert_jax.inference.answer_file import in_chunks, write_answers
+from bert_jax.inference.answers import check_ids, format_of
+from bert_jax.inference.predictor import keep_compiled, load_predictor
 from bert_jax.tasks.columns import Columns, NoSuchColumnsError
 from bert_jax.tasks.lines import STANDARD_INPUT, is_json_input
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.workdir import fine_tuned
-
-CHUNK = 5000  # examples between two writes
 
 
 def predict(
@@ -41,13 +35,19 @@ def predict(
     predictor = load_predictor(workdir, dtype)
     examples = read_inputs(predictor.task, source, options, asked=bool(columns))
     check_ids(write, examples)
+
+    def answers(chunk: Sequence[Example], start: int) -> Iterable[Prediction]:
+        return predictor.answers(chunk, f"{source}, examples {start + 1} to {start + len(chunk)}")
+
+    def made(done: int) -> Iterator[Prediction]:
+        return in_chunks(examples, done, answers)
+
     if output == "-":
-        answered = zip(examples, _in_chunks(predictor, examples, 0, source), strict=True)
-        for line in write(answered):
+        for line in write(zip(examples, made(0), strict=True)):
             print(line, flush=True)
     else:
         head = begun_head(model.weights_crc32c, examples, dtype)
-        _to_file(predictor, examples, source, output, head, write)
+        write_answers(output, head, made, lambda done: write(zip(examples, done, strict=True)))
     return len(examples)
 
 
@@ -76,54 +76,6 @@ def read_inputs(task: Task, source: str, options: TaskConfig, asked: bool, needs
         return task.read(source, by_name, needs_labels)
 
 
-def _in_chunks(predictor: Predictor, examples: Sequence[Example], done: int, name: str) -> Iterator[Prediction]:
-    """The predictions of the examples from number `done` on, made a chunk at a time."""
-    with tqdm(total=len(examples), initial=done, unit=" examples", disable=not sys.stderr.isatty()) as bar:
-        for start in range(done, len(examples), CHUNK):
-            chunk = examples[start : start + CHUNK]
-            yield from predictor.answers(chunk, f"{name}, examples {start + 1} to {start + len(chunk)}")
-            bar.update(len(chunk))
-
-
-def _to_file(
-    predictor: Predictor,
-    examples: Sequence[Example],
-    source: str,
-    output: str,
-    head: dict[str, str],
-    write: Callable[[Pairs], Iterator[str]],
-) -> None:
-    """Through OUTPUT.partial, which grows and from which the same command goes on, to OUTPUT, which is whole."""
-    begun = epath.Path(f"{output}.partial")
-    done = _done_before(begun, head)
-    if done:
-        logging.info("%s: going on after %s examples", output, f"{len(done):,}")
-    else:
-        replace_text(begun, json.dumps(head) + "\n")
-    with begun.open("a") as file:
-        for number, prediction in enumerate(_in_chunks(predictor, examples, len(done), source), len(done) + 1):
-            file.write(json.dumps(prediction, ensure_ascii=False) + "\n")
-            if number % CHUNK == 0:
-                file.flush()
-            done.append(prediction)
-    with whole_file(output) as whole:
-        for line in write(zip(examples, done, strict=True)):
-            whole.write(f"{line}\n".encode())
-    begun.unlink()
-
-
 def begun_head(weights: str, examples: Sequence[Example], dtype: str) -> dict[str, str]:
     """The first line of OUTPUT.partial: which model's answers to which examples these are, and in which precision."""
     return {"weights": weights, "examples": fine_tuned.digest(repr(examples).encode()), "dtype": dtype}
-
-
-def _done_before(begun: epath.Path, head: dict[str, str]) -> list[Prediction]:
-    """What a killed command of the same model and input has answered already."""
-    if not begun.exists():
-        return []
-    lines: list[Any] = read_json_lines(begun, dict[str, Any], "delete it")
-    if not lines or lines[0] != head:
-        return []
-    whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    replace_text(begun, whole)  # without a last line that is torn
-    return lines[1:]

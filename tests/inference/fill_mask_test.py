@@ -1,11 +1,13 @@
 """Filling in masks of a file's rows: which column is read, what a row is called, and in which precision."""
 
 import json
+import shutil
 
 import pytest
 
 import bert_jax
 from bert_jax.errors import UserError
+from bert_jax.inference import answer_file
 from bert_jax.inference.fill_mask import fill_masks
 from tests import fine_tuned_workdirs as workdirs
 
@@ -43,3 +45,26 @@ def test_a_row_without_a_mask_is_named_by_its_line(model, tmp_path):
 def test_a_format_that_it_does_not_write_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(UserError, match=r"out\.tsv: words for \[MASK\] are JSON Lines; give a name that .* \.jsonl"):
         fill_masks("not/there", "not/there.txt", str(tmp_path / "out.tsv"), 2)
+
+
+def test_a_killed_command_goes_on_after_what_is_written(model, tmp_path, monkeypatch):
+    source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text("the [MASK] sat\nthe dog [MASK]\n")
+    whole = filled(model, source, output)
+    begun = tmp_path / "out.jsonl.partial"
+
+    def killed(path):
+        shutil.copy(begun, tmp_path / "begun")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(answer_file, "whole_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            filled(model, source, output)
+    head, first, _ = (tmp_path / "begun").read_text().splitlines()
+    begun.write_text(f"{head}\n{first.replace('the', 'THE')}\n{{")  # the second line is torn
+    assert [one["text"] for one in filled(model, source, output)] == ["THE [MASK] sat", "the dog [MASK]"]
+    begun.write_text(f"{head}\n{first.replace('the', 'THE')}\n")
+    assert filled(model, source, output, dtype="bfloat16")[0]["text"] == "the [MASK] sat"  # another command's
+    assert filled(model, source, output) == whole
+    assert not begun.exists()

@@ -1,0 +1,67 @@
+"""A file of answers that a kill does not lose: they grow in OUTPUT.partial, from which the same command goes on.
+
+The first line of OUTPUT.partial says what they are answers to; OUTPUT appears whole.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from absl import logging
+from etils import epath
+from tqdm import tqdm
+
+from bert_jax.storage.json_file import read_json_lines
+from bert_jax.storage.whole_file import replace_text, whole_file
+
+CHUNK = 5000  # examples that are answered together, and of which no answer is lost later
+Answer = dict[str, Any]
+Asked = TypeVar("Asked")
+
+
+def in_chunks(
+    asked: Sequence[Asked], done: int, answers: Callable[[Sequence[Asked], int], Iterable[Answer]]
+) -> Iterator[Answer]:
+    """The answers to all but the first `done`, with a bar; `answers` is given a chunk and the number of its first."""
+    with tqdm(total=len(asked), initial=done, unit=" examples", disable=not sys.stderr.isatty()) as bar:
+        for start in range(done, len(asked), CHUNK):
+            chunk = asked[start : start + CHUNK]
+            yield from answers(chunk, start)
+            bar.update(len(chunk))
+
+
+def write_answers(
+    output: str,
+    head: Answer,
+    made: Callable[[int], Iterable[Answer]],
+    as_lines: Callable[[Sequence[Answer]], Iterable[str]],
+) -> None:
+    """Write OUTPUT; `made(done)` gives the answers after so many, which a killed command with the same `head` made."""
+    begun = epath.Path(f"{output}.partial")
+    done = _done_before(begun, head)
+    if done:
+        logging.info("%s: going on after %s examples", output, f"{len(done):,}")
+    else:
+        replace_text(begun, json.dumps(head) + "\n")
+    with begun.open("a") as file:
+        for number, answer in enumerate(made(len(done)), len(done) + 1):
+            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            if number % CHUNK == 0:
+                file.flush()
+            done.append(answer)
+    with whole_file(output) as whole:
+        for line in as_lines(done):
+            whole.write(f"{line}\n".encode())
+    begun.unlink()
+
+
+def _done_before(begun: epath.Path, head: Answer) -> list[Answer]:
+    if not begun.exists():
+        return []
+    lines: list[Any] = read_json_lines(begun, dict[str, Any], "delete it")
+    if not lines or lines[0] != head:
+        return []
+    whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    replace_text(begun, whole)  # without a last line that is torn
+    return lines[1:]
