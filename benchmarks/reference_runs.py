@@ -45,7 +45,7 @@ def main() -> None:
     work = Path(arguments.work)
     text = f"--input={arguments.dump}"
     verb("build_vocab", text, f"--output={work}/vocab", "--kind=wordpiece", "--vocab_size=4000", "--lowercase")
-    sizes = ["--max_seq_length=64", "--max_predictions_per_seq=10", "--dupe_factor=1", "--holdout=0.02"]
+    sizes = ["--max_seq_length=64", "--max_predictions_per_seq=10", "--dupe_factor=1", "--holdout=0.05"]
     verb("build_records", text, f"--vocab={work}/vocab", f"--output={work}/records", "--split_sentences", *sizes)
     for name in arguments.only.split(","):
         workdirs = [f"{work}/{name}-{seed}" for seed in range(arguments.seeds)]
