@@ -12,6 +12,7 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 
+OTHERS_HELD_OUT = "holds out other documents of the same text than the records"
 # By which documents are held out: by a hash of their sentences and the seed.
 _CHOICE = {name: getattr(RecordOptions, name) for name in ("split_sentences", "random_seed", "holdout")}
 
@@ -45,9 +46,6 @@ def check_evaluated(directory: epath.Path, manifest: Manifest, model: ModelConfi
             f"--config.evaluation.records={directory} {OTHERS_HELD_OUT} that the run is trained on, which have some of "
             f"them in training; build both with {remedy}"
         )
-
-
-OTHERS_HELD_OUT = "holds out other documents of the same text than the records"
 
 
 class Made(Protocol):
