@@ -19,6 +19,7 @@ import safetensors.numpy
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import is_remote, objects_in
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.tasks.examples import TextExample
@@ -36,6 +37,8 @@ class Shard:
     ids: str
     rows: int  # texts
     input_crc32c: str  # of all texts and ids up to its end
+    file_bytes: int = 0  # 0: written before sizes were noted
+    ids_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +65,13 @@ def begun(directory: epath.Path, settings: Settings) -> tuple[Made | None, bool]
     """What an earlier call made, and whether it is complete.
 
     Raises:
-      UserError: it was made with other settings, or `directory` holds something else.
+      UserError: it was made with other settings, a shard of it is gone or cut, or `directory` holds something else.
     """
     for name in (DESCRIPTION, PROGRESS):
         if (directory / name).exists():
             made = read_json(directory / name, Made, _AGAIN)
             _check_same(directory, made.settings, json.loads(json.dumps(dict(settings))))
+            _check_whole(directory, made.shards)
             return made, name == DESCRIPTION
     others = [path.name for path in directory.iterdir()] if directory.exists() else []
     foreign = sorted(name for name in others if not name.startswith("."))
@@ -82,6 +86,24 @@ def _check_same(directory: epath.Path, before: Settings, now: Settings) -> None:
             what = "another model" if name in ("weights", "vocabulary") else f"{name}={_shown(before.get(name))}"
             now_is = "" if name in ("weights", "vocabulary") else f", and now it is {_shown(value)}"
             raise UserError(f"--output={directory} was begun with {what}{now_is}; give another --output")
+
+
+def _check_whole(directory: epath.Path, shards: Sequence[Shard]) -> None:
+    """Raise UserError where a file of a shard is gone, or has another size than when it was written."""
+    sizes = _sizes(directory)
+    for shard in shards:
+        for name, written in ((shard.file, shard.file_bytes), (shard.ids, shard.ids_bytes)):
+            if name not in sizes:
+                raise UserError(f"{directory / name} is missing; put it back, or {_AGAIN}")
+            if written and sizes[name] != written:
+                raise UserError(f"{directory / name} has {sizes[name]:,} bytes in place of {written:,}; {_AGAIN}")
+
+
+def _sizes(directory: epath.Path) -> dict[str, int]:
+    """Bytes of each file in a directory, by name."""
+    if is_remote(directory):
+        return {name: size for name, (size, _) in objects_in(directory).items()}
+    return {path.name: path.stat().length for path in directory.iterdir()}
 
 
 def _shown(value: Any) -> str:
@@ -128,6 +150,12 @@ def write_arrays(path: epath.Path, arrays: np.ndarray | dict[str, np.ndarray]) -
             file.write(safetensors.numpy.save(arrays))
 
 
+def with_sizes(directory: epath.Path, shard: Shard) -> Shard:
+    """The shard with the sizes of its files, which are written."""
+    file_bytes, ids_bytes = ((directory / name).stat().length for name in (shard.file, shard.ids))
+    return dataclasses.replace(shard, file_bytes=file_bytes, ids_bytes=ids_bytes)
+
+
 def write_made(directory: epath.Path, made: Made, is_complete: bool) -> None:
     """Write progress.json, or embeddings.json in its place."""
     text = json.dumps(dataclasses.asdict(made), indent=2, ensure_ascii=False) + "\n"
@@ -140,11 +168,25 @@ def read_vectors(directory: epath.PathLike) -> Iterator[tuple[list[Any], np.ndar
     """Of each shard, in their order: ids, and vectors [rows, dim].
 
     Raises:
-      UserError: the directory is not complete, or holds tokens or words.
+      UserError: the directory is not complete, holds tokens or words, or a shard is damaged.
     """
     directory = epath.Path(directory)
     for shard in read_made(directory).shards:
         if not shard.file.endswith(".npy"):
             raise UserError(f"{directory} holds states of tokens or words; give vectors of texts (--pooling=mean)")
-        with (directory / shard.file).open("rb") as file:
-            yield read_ids(directory / shard.ids), np.load(file)
+        ids, vectors = read_ids(directory / shard.ids), _read_array(directory / shard.file)
+        if not len(ids) == len(vectors) == shard.rows:
+            raise UserError(
+                f"{directory / shard.file} has {len(vectors):,} vectors and {shard.ids} {len(ids):,} ids, where "
+                f"{shard.rows:,} were written; {_AGAIN}"
+            )
+        yield ids, vectors
+
+
+def _read_array(path: epath.Path) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            array: np.ndarray = np.load(file)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({error}); {_AGAIN}") from None
+    return array

@@ -17,6 +17,7 @@ from bert_jax.inference.embedding_files import (
     Made,
     Shard,
     begun,
+    with_sizes,
     write_arrays,
     write_ids,
     write_made,
@@ -39,8 +40,8 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
     """Write the vectors of all texts of `file`, in their order, into `output`, which the caller holds.
 
     Raises:
-      UserError: the input cannot be read or is another than that of the shards that are there, or `output` holds
-        something else.
+      UserError: the input cannot be read or is another than that of the shards that are there, one of them is gone or
+        cut, or `output` holds something else.
     """
     output = epath.Path(output)
     made, is_complete = begun(output, loaded.settings)
@@ -113,6 +114,7 @@ def _write_shards(
             if jax.process_index() == 0:
                 write_ids(output / shard.ids, taken, made.rows)
                 write_arrays(output / shard.file, arrays)
+                shard = with_sizes(output, shard)
             made = dataclasses.replace(made, rows=made.rows + len(taken), shards=[*made.shards, shard])
             _write_made(output, made, is_complete=False)
     return made

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,44 @@ def test_another_model_or_input_is_refused(options, loaded, texts, tmp_path):
         embed_file(options, loaded, str(tmp_path / "other.txt"), output)
     with pytest.raises(UserError, match=r"holds more\.txt, and no progress\.json of embed; give a new directory"):
         embed_file(options, loaded, texts, tmp_path)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+@pytest.mark.parametrize("damaged", ["embeddings-00001.npy", "ids-00001.jsonl"])
+@pytest.mark.parametrize(("damage", "message"), [(Path.unlink, "is missing; put it back"), (cut, "bytes in place of")])
+def test_a_shard_that_is_gone_or_cut(options, loaded, texts, tmp_path, damaged, damage, message):
+    embed_file(options, loaded, texts, tmp_path / "vectors")
+    damage(tmp_path / "vectors" / damaged)
+    with pytest.raises(UserError, match=rf"{damaged} .*{message}.*give another --output, and they are made again"):
+        embed_file(options, loaded, texts, tmp_path / "vectors")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "content", "message"),
+    [
+        ("embeddings-00001.npy", b"", r"npy is damaged \(No data left in file\); give another --output"),
+        ("embeddings-00001.npy", b"vectors", r"npy is damaged \("),
+        ("ids-00001.jsonl", b"2\n", r"npy has 2 vectors and ids-00001\.jsonl 1 ids, where 2 were written"),
+    ],
+)
+def test_a_damaged_shard_is_not_read(options, loaded, texts, tmp_path, damaged, content, message):
+    embed_file(options, loaded, texts, tmp_path / "vectors")
+    (tmp_path / "vectors" / damaged).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        vectors_in(tmp_path / "vectors")
+
+
+def test_shards_without_sizes_go_on(options, loaded, texts, tmp_path):
+    output = tmp_path / "vectors"
+    embed_file(options, loaded, texts, output)
+    described = json.loads((output / "embeddings.json").read_text())
+    for shard in described["shards"]:
+        del shard["file_bytes"], shard["ids_bytes"]  # as directories of earlier versions
+    (output / "embeddings.json").write_text(json.dumps(described))
+    assert embed_file(options, loaded, texts, output).rows == 6
 
 
 def test_an_input_without_texts_leaves_nothing(options, loaded, tmp_path):
