@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -36,20 +36,28 @@ class Searches:
     qrels: Qrels
     file: str  # of the queries, for messages
 
+    def scored(self) -> dict[str, str]:
+        """The queries for which a document is relevant: a score is a mean over them."""
+        relevant = {query for query, gains in self.qrels.items() if any(gain > 0 for gain in gains.values())}
+        return {query: text for query, text in self.queries.items() if query in relevant}
+
 
 def read_searches(queries: str | None, qrels: str | None) -> Searches | None:
     """Of the files of --queries and --qrels; None if neither is given.
 
     Raises:
-      UserError: only one is given, a file cannot be read, or no judgement is of a query that is there.
+      UserError: only one is given, a file cannot be read, or no document is relevant for a query that is there.
     """
     if not queries and not qrels:
         return None
     if not queries or not qrels:
         raise UserError(f"--{'qrels' if queries else 'queries'} is missing; a search needs queries and judgements")
     found = Searches(read_documents(queries), read_judgements(qrels), shown(queries))
-    if not found.queries.keys() & found.qrels.keys():
-        raise UserError(f"{shown(qrels)} judges no query of {shown(queries)}; give files that belong together")
+    if not found.scored():
+        raise UserError(
+            f"{shown(qrels)} judges no document relevant (1 or more) for a query of {shown(queries)}; "
+            "give files that belong together"
+        )
     return found
 
 
@@ -67,25 +75,31 @@ def search_scores(
     """Scores of a search in the vectors in `output`, which `options` made of the file `documents`; ready for JSON.
 
     Returns:
-      documents and queries, how many; scores; floors, those of BM25 (of at most 200,000 documents).
+      documents, how many; queries, over how many the scores are means; scores; floors, those of BM25 (of at most
+      200,000 documents).
     """
-    judged = {query: text for query, text in searches.queries.items() if query in searches.qrels}
+    asked = searches.scored()
     embedder.encoder.lengths = Lengths()
-    ids, run = search(embedder, output, judged)
+    ids, run = search(embedder, output, asked)
     embedder.encoder.log_lengths(searches.file, "--long=windows")
-    lost = {document for gains in searches.qrels.values() for document in gains} - ids
-    if lost:
-        logging.warning("%d judged documents, such as %r, are not in %s", len(lost), min(lost), shown(documents))
-    qrels = {query: searches.qrels[query] for query in judged}
+    _warn_of_lost("queries", searches.qrels.keys() - searches.queries.keys(), searches.file)
+    judged = {document for gains in searches.qrels.values() for document in gains}
+    _warn_of_lost("documents", judged - ids, shown(documents))
+    qrels = {query: searches.qrels[query] for query in asked}
     floors = {}
     if len(ids) <= _MOST_FOR_FLOOR:
-        floors["BM25"] = retrieval(qrels, bm25(_by_ids(texts_of(options, documents)), judged))
+        floors["BM25"] = retrieval(qrels, bm25(_by_ids(texts_of(options, documents)), asked))
     return {
         "documents": len(ids),
-        "queries": len(judged),
+        "queries": len(asked),
         "scores": _for_json(retrieval(qrels, run)),
         "floors": {name: _for_json(scores) for name, scores in floors.items()},
     }
+
+
+def _warn_of_lost(what: str, lost: Set[str], file: str) -> None:
+    if lost:
+        logging.warning("%d judged %s, such as %r, are not in %s", len(lost), what, min(lost), file)
 
 
 def _by_ids(examples: Iterable[TextExample]) -> dict[str, str]:

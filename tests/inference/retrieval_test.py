@@ -74,6 +74,18 @@ def test_the_log_says_that_queries_are_cut(tiny_bert, collection, tmp_path, capl
     assert f"{queries}: 1 of 2 texts are longer than 5 tokens: cut (--long=windows reads all of them)" in caplog.text
 
 
+def test_queries_that_are_missing_are_told_and_the_irrelevant_not_counted(tiny_bert, collection, tmp_path, caplog):
+    documents, queries, _ = collection
+    qrels = tmp_path / "more.tsv"
+    qrels.write_text("q0\td2\t1\nq1\td0\t0\nq7\td1\t1\nq8\td1\t1\n")
+    options = EmbeddingOptions(str(tiny_bert))
+    loaded = load(options)
+    embed_file(options, loaded, documents, tmp_path / "vectors")
+    found = search_scores(options, loaded.embedder, tmp_path / "vectors", documents, read_searches(queries, str(qrels)))
+    assert (found["queries"], found["scores"]["ndcg@10"]) == (1, 1.0)
+    assert f"2 judged queries, such as 'q7', are not in {queries}" in caplog.text
+
+
 def test_what_cannot_be_searched():
     with pytest.raises(UserError, match=r"--input=-: a search reads the documents again"):
         check_can_search(EmbeddingOptions("model"), "-")
@@ -86,7 +98,8 @@ def test_files_that_do_not_go_together(collection, tmp_path):
     assert read_searches(None, None) is None
     with pytest.raises(UserError, match="--qrels is missing"):
         read_searches(queries, None)
-    (tmp_path / "other.tsv").write_text("q7\td0\t1\n")
-    with pytest.raises(UserError, match=r"other\.tsv judges no query of .*queries\.jsonl"):
-        read_searches(queries, str(tmp_path / "other.tsv"))
+    for rows in ("q7\td0\t1\n", "q0\td0\t0\n"):
+        (tmp_path / "other.tsv").write_text(rows)
+        with pytest.raises(UserError, match=r"other\.tsv judges no document relevant .* a query of .*queries\.json"):
+            read_searches(queries, str(tmp_path / "other.tsv"))
     assert read_searches(queries, qrels).qrels["q1"] == {"d0": 1}
