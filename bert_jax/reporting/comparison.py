@@ -45,9 +45,14 @@ class Compared:
         return self.run.points("validation", HEADLINE.name)
 
     @property
+    def has_diverged(self) -> bool:
+        """Whether its loss is no longer a number."""
+        return self.run.diverged(HEADLINE.name)
+
+    @property
     def loss(self) -> float | None:
-        """The last one, held out; None before there is any."""
-        return self.held_out[-1][1] if self.held_out else None
+        """The last one, held out; None before there is any, and of a run that has diverged."""
+        return self.held_out[-1][1] if self.held_out and not self.has_diverged else None
 
     @property
     def has_ended(self) -> bool:

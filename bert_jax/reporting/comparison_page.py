@@ -5,7 +5,7 @@ from typing import Any
 
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS
-from bert_jax.reporting.comparison import HEADLINE, Compared, differing_settings, not_comparable, worst
+from bert_jax.reporting.comparison import Compared, differing_settings, not_comparable, worst
 from bert_jax.reporting.comparison_figures import drawings, style
 from bert_jax.reporting.course import Spent
 from bert_jax.reporting.facts import compact, duration
@@ -30,18 +30,24 @@ def values(runs: Sequence[Compared]) -> dict[str, Any]:
         "rows": [(run.name, _swatch(number), _row(run, runs)) for number, run in enumerate(runs)],
         "loss": f"{last.loss:.2f}" if last and not remarks else "",
         "worst": last.name if last else "",
+        "some_diverged": any(run.has_diverged for run in runs),
         "reached": _reached(runs, last) if last and not remarks else [],
         "differing": [(name, [_shown(value) for value in row]) for name, row in differing_settings(runs)],
     }
 
 
 def verdict(runs: Sequence[Compared], remarks: Sequence[str]) -> str:
-    """One sentence: how soon the quickest run is where the worst one is at its end."""
-    last = worst(runs)
+    """Which runs have diverged, and how soon the quickest other one is where the worst one is at its end."""
+    diverged = "".join(f"{run.name} has diverged. " for run in runs if run.has_diverged)
     if remarks:
-        return "The losses of these runs are not of the same words: compare shapes, not heights."
+        return f"{diverged}The losses of these runs are not of the same words: compare shapes, not heights."
+    return diverged + _quickest([run for run in runs if not run.has_diverged], "other" if diverged else "of these")
+
+
+def _quickest(runs: Sequence[Compared], which: str) -> str:
+    last = worst(runs)
     if last is None or last.loss is None:
-        return "Fewer than two of these runs have been evaluated on held-out text yet."
+        return f"Fewer than two {which} runs have been evaluated on held-out text yet."
     seconds = last.spent(last.held_out[-1][0]).seconds
     times = {run.name: spent.seconds for run in runs if (spent := run.reached(last.loss)) and spent.seconds}
     quickest = min(times, key=lambda name: times[name]) if times else last.name
@@ -75,7 +81,7 @@ def _row(run: Compared, runs: Sequence[Compared]) -> list[str]:
     finals = [(metric, run.run.final("validation", metric.name)) for metric in _metrics(runs)]
     return [
         f"{run.config.model.parameters:,}",
-        f"{steps}, diverged" if run.run.diverged(HEADLINE.name) else steps,
+        f"{steps}, diverged" if run.has_diverged else steps,
         *_amounts(run.spent(done))[1:],
         *(
             _NONE if value is None else f"{100 * value:.1f}%" if metric.unit == "share" else f"{value:.3f}"

@@ -57,6 +57,22 @@ def test_the_verdict_goes_by_training_time():
     assert verdict([dataclasses.replace(SLOW, config=Config()), QUICK], []).count("slow is") == 1  # not at its end
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_run_that_has_diverged_is_told(split):
+    lost = compared("lost", (20, 5.0), (40, 4.5))
+    lost.run.lines.append({"split": split, "step": 60, "time": 0.0, "masked_lm_loss": None})
+    assert worst([SLOW, QUICK, lost]) is SLOW
+    assert verdict([SLOW, lost], []) == (
+        "lost has diverged. Fewer than two other runs have been evaluated on held-out text yet."
+    )
+    assert verdict([lost, SLOW, QUICK], []) == f"lost has diverged. {verdict([SLOW, QUICK], [])}"
+    quickest_at_first = compared("lost", (2, 3.0))
+    quickest_at_first.run.lines.append({"split": split, "step": 60, "time": 0.0, "masked_lm_loss": None})
+    assert "quick reaches" in verdict([quickest_at_first, SLOW, QUICK], [])
+    assert verdict([SLOW, lost], ["a remark"]).startswith("lost has diverged. The losses of these")
+    assert values([SLOW, lost])["reached"] == []
+
+
 def test_losses_of_other_words_are_told_apart():
     other_masks = dataclasses.replace(CONFIG, data=DataConfig(masking="bert", masked_lm_prob=0.4))
     fewer = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(max_batches=3))
