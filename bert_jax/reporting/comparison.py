@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -134,7 +135,7 @@ def not_comparable(runs: Sequence[Compared]) -> list[str]:
             "The runs draw their masks by different rules, also of held-out text: with more of it masked, there is "
             "less to guess a word by (evaluation.records gives all the same)."
         )
-    if len({_rows(run) for run in runs}) > 1:
+    if _differ([_rows(run) for run in runs]):
         found.append("The runs are evaluated on different parts of the held-out records (evaluation.max_batches).")
     return found
 
@@ -152,11 +153,13 @@ def _masks(config: Config) -> tuple[Any, ...]:
     return tuple(getattr(config.data, name) for name in _MASKS)
 
 
-def _rows(run: Compared) -> int:
-    """Of held-out records that are evaluated in the last phase; 0: all."""
-    wanted = run.config.evaluation.max_batches * run.config.phases[-1].global_batch_size
+def _rows(run: Compared) -> float:
+    """Of held-out records that are evaluated in the last phase; infinity: all; 0: not known, as they are not."""
     held_out = run.validation()
-    return 0 if held_out and wanted >= held_out.num_records else wanted
+    if not held_out:
+        return 0
+    wanted = run.config.evaluation.max_batches * run.config.phases[-1].global_batch_size
+    return wanted if 0 < wanted < held_out.num_records else math.inf
 
 
 def differing_settings(runs: Sequence[Compared]) -> list[tuple[str, list[Any]]]:

@@ -95,6 +95,8 @@ def test_losses_of_other_words_are_told_apart():
         compared("b", config=with_theirs),
         compared("b", vocabulary="", records=()),
         compared("b", config=all_of_them),
+        compared("b", config=all_of_them, records=()),  # before the first checkpoint, or of an earlier version
+        compared("b", config=fewer, records=()),
     ):
         assert not_comparable([SLOW, same]) == []
 
