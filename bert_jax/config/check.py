@@ -5,6 +5,8 @@ declaration is the schema of config.json (file.py).
 """
 
 import dataclasses
+import math
+import numbers
 import typing
 from typing import Annotated, Any, Literal
 
@@ -38,6 +40,11 @@ def require(holds: bool, name: str, value: Any, remedy: str) -> None:
     """Raise UserError unless what is asked of a setting holds; `name` is all that stands before its value."""
     if not holds:
         raise UserError(f"{name}={value} cannot be used; {remedy}")
+
+
+def is_whole(value: Any, least: int, most: float = math.inf) -> bool:
+    """Whether it is a whole number of this range, also one of NumPy's."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
 
 
 def _check_items(items: Any, kind: type, source: str, name: str) -> None:

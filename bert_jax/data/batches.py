@@ -98,12 +98,13 @@ def evaluation_batches(
     *,
     global_batch_size: int,
     rows: np.ndarray | Sequence[int],
+    first_step: int = 0,
     max_batches: int | None = None,
     num_threads: int = 2,
     prefetch: int = 4,
     transform: Transform | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield this process' rows of every record once, in order, in at most `max_batches` global batches.
+    """Yield this process' rows of every record once, in order, from `first_step` on, in at most `max_batches` batches.
 
     Rows from `global_batch_size` on, and those of the last batch that no record is left for, are zeros: no attention,
     no weight on any prediction. `transform` is applied to the records as in the first epoch.
@@ -118,8 +119,8 @@ def evaluation_batches(
         batch = transform(batch, there, np.zeros_like(there)) if transform else batch
         return {name: np.pad(values, padding) for name, values in batch.items()}
 
-    last_step = num_batches if max_batches is None else min(num_batches, max_batches)
-    return read_ahead(batch_at, 0, last_step, num_threads, prefetch)
+    last_step = num_batches if max_batches is None else min(num_batches, first_step + max_batches)
+    return read_ahead(batch_at, first_step, last_step, num_threads, prefetch)
 
 
 def read_ahead(

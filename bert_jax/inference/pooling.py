@@ -31,12 +31,12 @@ class Pooling:
         """Numbers of a vector."""
         return hidden_size * (len(self.layers) if self.combine == "concat" else 1)
 
-    def check(self, num_layers: int) -> None:
-        """Raise UserError if the model has no such layer."""
+    def check(self, num_layers: int, argument: str = "--layers") -> None:
+        """Raise UserError, which names the `argument`, if the model has no such layer."""
         for layer in self.layers:
             if not -num_layers - 1 <= layer <= num_layers:
                 raise UserError(
-                    f"--layers: the model has no layer {layer}; give 0 (the embeddings' output) to {num_layers}, or "
+                    f"{argument}: the model has no layer {layer}; give 0 (the embeddings' output) to {num_layers}, or "
                     f"-1 (the last) to {-num_layers - 1}"
                 )
 

@@ -199,8 +199,8 @@ def _sizes_of(stored: Mapping[str, Stored], family: Family, settings: ModelConfi
     if config.hidden_size % settings.num_attention_heads:
         raise UserError(
             f"{source} is of hidden_size={config.hidden_size} and does not say its number of heads, which is not "
-            f"{settings.num_attention_heads}; put its config.json beside it and give the directory (or, to pretrain or "
-            "finetune, give --config.model.num_attention_heads)"
+            f"{settings.num_attention_heads}; put its config.json beside it and give the directory (to pretrain or "
+            "finetune also --config.model.num_attention_heads, in bert_jax.load its config)"
         )
     return config
 

@@ -1,6 +1,7 @@
 """A model as an object: functions over arrays, with explicit parameters, and answers to texts."""
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar, overload
@@ -10,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
-from bert_jax.config.check import require
+from bert_jax.config.check import is_whole, require
 from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder, unit
@@ -21,7 +22,7 @@ from bert_jax.inference.predictor import Predictor
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.interchange.renames import flatten
 from bert_jax.library.described import Description
-from bert_jax.library.encoded import Encoded, Text, encoded, examples_of, several
+from bert_jax.library.encoded import Encoded, Text, encoded, examples_of, masked_texts, several
 from bert_jax.library.inputs import check_params, dropout_key, inputs_of
 from bert_jax.library.saving import save
 from bert_jax.model.functional import Model, Params
@@ -46,7 +47,8 @@ class Bert:
         tokenizer: text to ids and back: encode, decode, tokens, vocab_size, mask_id, pad_id, ...
         task: of a fine-tuned model what it answers, say Classification with its `labels` in the order of the logits;
             else None.
-        max_length: tokens of a text that are read unless another length is asked for, special ones included.
+        max_length: tokens of a text that `encode` and `embed` read unless another length is asked for, special ones
+            included; may be set. `predict` reads as many as in training, and `fill_mask` all.
         name: where it is from, for messages.
     """
 
@@ -55,7 +57,6 @@ class Bert:
         self._params, self.tokenizer, self._model, self._described = params, tokenizer, model, description
         self.config: ModelConfig = description.config
         self.task: Task | None = description.task
-        self.max_length: int = description.max_length
         self.name: str = description.name
         self._made: dict[Any, OnDevices] = {}
         self._apply = jax.jit(functools.partial(_outputs, model, description.name))
@@ -64,6 +65,16 @@ class Bert:
     def params(self) -> Params:
         """Nested dict of float32 arrays; another model is made of others by `with_params`."""
         return self._params
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a text that are read unless another length is asked for, special ones included."""
+        return self._described.max_length
+
+    @max_length.setter
+    def max_length(self, length: int) -> None:
+        self._check_length("max_length", length)
+        self._described = dataclasses.replace(self._described, max_length=length)
 
     def __repr__(self) -> str:
         return f"<Bert {self.name}: {self._described.what(self.params)}>"
@@ -82,10 +93,11 @@ class Bert:
         Returns int32 NumPy arrays, see `bert_jax.Encoded`. Raises UserError for a length that the model does not read,
         and for what is no text.
         """
-        most = self.config.max_position_embeddings
         for name, length in (("max_length", max_length), ("pad_to", pad_to)):
-            require(length is None or 3 < length <= most, name, length, f"give 4 to {most}, as the model reads")
-        return encoded(texts, self.tokenizer, max_length or min(self.max_length, pad_to or most), pad_to, masks)
+            if length is not None:
+                self._check_length(name, length)
+        longest = max_length or min(self.max_length, pad_to or self.max_length)
+        return encoded(texts, self.tokenizer, longest, pad_to, masks)
 
     def apply(
         self, params: Params, batch: Mapping[str, Any], *, training: bool = False, rng: jax.Array | None = None
@@ -164,13 +176,14 @@ class Bert:
         require(combine in COMBINED, "combine", combine, f"give one of {', '.join(COMBINED)}")
         require(long in ("cut", "windows"), "long", long, "give cut or windows")
         examples, how = examples_of(texts), Pooling(kind, chosen, combine)
+        how.check(self.config.num_hidden_layers, "layers")
         text = TextConfig(max_length=self.max_length, long=long)
 
         def make() -> Embedder:
             mesh, dtype = make_mesh(MeshConfig()), self._described.dtype
             return Embedder(self._pretrained(), how, text, mesh, dtype=dtype, few_rows=True)
 
-        embedder = self._kept((how, long), make)
+        embedder = self._kept((how, long, self.max_length), make)
         embedder.encoder.lengths = Lengths()
         vectors = embedder.vectors(examples)
         embedder.encoder.log_lengths("embed", 'long="windows"')
@@ -188,9 +201,10 @@ class Bert:
         Returns for a text {"text", "filled": with the likeliest words, "masks": for each mask in turn a list of the
         `best` {"token", "probability"}}; for several texts a list of these.
 
-        Raises UserError if the model has no masked-LM head, or a text has no [MASK] or more tokens than it reads.
+        Raises UserError if the model has no masked-LM head, or a text has no [MASK] or more tokens than it reads, or is
+        none.
         """
-        require(best >= 1, "best", best, "give 1 or more")
+        require(is_whole(best, 1), "best", best, "give a whole number from 1 on")
         if self.task:
             raise UserError(f"{self._called()} has no masked-LM head; give the pretrained model that it was made of")
 
@@ -198,8 +212,8 @@ class Bert:
             return MaskFiller(self._pretrained(), best, self._called(), self._described.dtype, few_rows=True)
 
         filler = self._kept(("fill_mask", best), make)
-        taken = [texts] if isinstance(texts, str) else several(texts)
-        found = list(filler.fill(taken, [f"text {number}" for number in range(1, len(taken) + 1)]))
+        taken = masked_texts([texts] if isinstance(texts, str) else several(texts))
+        found = list(filler.fill(list(taken.values()), list(taken)))
         return found[0] if isinstance(texts, str) else found
 
     def predict(self, texts: Iterable[Any]) -> list[dict[str, Any]]:
@@ -228,6 +242,10 @@ class Bert:
             return Predictor(task, text, self.config, arrays, self.tokenizer, mesh, dtype, few_rows=True)
 
         return self._kept("predict", make).answers(examples, "predict")
+
+    def _check_length(self, name: str, length: int) -> None:
+        most = self.config.max_position_embeddings
+        require(is_whole(length, 4, most), name, length, f"give 4 to {most}, as the model reads")
 
     def _kept(self, how: Any, make: Callable[[], Kind]) -> Kind:
         """What `make` makes, once."""

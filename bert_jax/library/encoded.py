@@ -1,6 +1,6 @@
 """Texts as the arrays that a model reads, with the places of their tokens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -12,9 +12,10 @@ from bert_jax.inference.forward import LADDER
 from bert_jax.tasks.batching import choose_lengths
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
-from bert_jax.tasks.given import text_of
+from bert_jax.tasks.given import not_as_asked, text_of
 from bert_jax.tasks.rows import make_rows
 from bert_jax.tasks.text_tokens import tokens_of
+from bert_jax.text.masked_text import MASK
 from bert_jax.text.tokenizer import Tokenizer
 
 Text = str | tuple[str, str]  # a text, or a pair of texts
@@ -57,6 +58,15 @@ def encoded(texts: Iterable[Text], tokenizer: Tokenizer, max_length: int, pad_to
 def examples_of(texts: Iterable[Text]) -> list[TextExample]:
     """Of texts and pairs; UserError where it is one text, or none."""
     return [text_of(each, f"text {number}") for number, each in enumerate(several(texts), 1)]
+
+
+def masked_texts(texts: Sequence[Any]) -> dict[str, str]:
+    """Each text by its place, "text 1"; UserError where one is no single text."""
+    places = [f"text {number}" for number in range(1, len(texts) + 1)]
+    for place, text in zip(places, texts, strict=True):
+        if not isinstance(text, str):
+            raise not_as_asked(text, place, f"a text with {MASK}")
+    return dict(zip(places, texts, strict=True))
 
 
 def several(texts: Any) -> list[Any]:

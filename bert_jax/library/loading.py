@@ -7,7 +7,7 @@ import jax
 from etils import epath
 
 from bert_jax.config import ModelConfig
-from bert_jax.config.check import require
+from bert_jax.config.check import is_whole, require
 from bert_jax.inference.predictor import read_task_model
 from bert_jax.interchange.own_settings import own_settings
 from bert_jax.interchange.pretrained import read_pretrained
@@ -49,7 +49,7 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
       bert_jax.UserError: one line: there is no model, it is damaged, not all finite, of another architecture than these
         four, or has no vocabulary beside it.
     """
-    require(dtype in ("float32", "bfloat16"), "dtype", repr(dtype), "give 'float32' or 'bfloat16'")
+    _check_dtype(dtype)
     path = epath.Path(model)
     return _fine_tuned(path, dtype) if is_fine_tuned(path) else _pretrained(path, dtype, config or ModelConfig())
 
@@ -62,10 +62,13 @@ def from_config(
     config: the architecture; its vocab_size 0 becomes the vocabulary's. next_sentence=False leaves the pairs' head out.
     vocabulary: a directory or file that `build_vocab --vocab` takes, such as RECORDS/tokenizer; or a Tokenizer.
     seed: of the weights, which are drawn as `python -m bert_jax.pretrain` draws them.
+    dtype: as for `load`.
 
     Raises:
       bert_jax.UserError: a setting is out of its range, or there is no vocabulary, or one with more tokens than rows.
     """
+    _check_dtype(dtype)
+    require(is_whole(seed, 0, 2**63 - 1), "seed", seed, f"give a whole number from 0 to {2**63 - 1}")
     tokenizer = vocabulary if isinstance(vocabulary, Tokenizer) else load_tokenizer(vocabulary)
     config = dataclasses.replace(config, vocab_size=config.vocab_size or tokenizer.vocab_size)
     config.check("config.")
@@ -75,6 +78,10 @@ def from_config(
     description = Description("a new model", config, config.max_position_embeddings, dtype=dtype)
     params = jax.jit(model.init)(jax.random.key(seed, impl="threefry2x32"))
     return Bert(params, tokenizer, model, description)
+
+
+def _check_dtype(dtype: str) -> None:
+    require(dtype in ("float32", "bfloat16"), "dtype", repr(dtype), "give 'float32' or 'bfloat16'")
 
 
 def _fine_tuned(path: epath.Path, dtype: str) -> Bert:

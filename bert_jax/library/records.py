@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from etils import epath
 
-from bert_jax.config.check import require
+from bert_jax.config.check import is_whole, require
 from bert_jax.data.batches import evaluation_batches, training_batches
 from bert_jax.data.source import RecordSource
 
@@ -28,19 +28,23 @@ def read_records(
     seed, first_step: the batches have random records, all of them once in each epoch, without an end. Which are in a
         batch is a function of the seed and the batch's number alone: with first_step=n they go on after n batches.
         `python -m bert_jax.pretrain` reads the same ones with the same seed.
-    in_order: all records once, in order; the last batch is filled up with rows of zeros, whose weights are 0.
+    in_order: all records once, in order, from batch number first_step on; the last batch is filled up with rows of
+        zeros, whose weights are 0.
 
     Gives dicts of NumPy arrays, int32 but for the weights, of sequences of L tokens with P masked words at most:
     input_ids, input_mask (1: token), segment_ids [B, L]; masked_lm_positions, masked_lm_ids (what was there before) and
     masked_lm_weights (float32, 1.0: a masked word, 0.0: none) [B, P]; next_sentence_labels [B, 1].
 
     Raises:
-      bert_jax.UserError: there are no such records, or they are damaged, which may be found when they are read.
+      bert_jax.UserError: there are no such records, or they are damaged, which may be found when they are read; or a
+        number is out of its range.
     """
-    require(batch_size > 0, "batch_size", batch_size, "give 1 or more")
+    require(is_whole(batch_size, 1), "batch_size", batch_size, "give a whole number from 1 on")
+    require(is_whole(first_step, 0, _ENDLESS), "first_step", first_step, f"give a whole number from 0 to {_ENDLESS}")
+    require(is_whole(seed, 0), "seed", seed, "give a whole number from 0 on")
     source, rows = RecordSource(records, split), np.arange(batch_size)
     if in_order:
-        return evaluation_batches(source, global_batch_size=batch_size, rows=rows)
+        return evaluation_batches(source, global_batch_size=batch_size, rows=rows, first_step=first_step)
     return training_batches(
         source, global_batch_size=batch_size, rows=rows, seed=seed, first_step=first_step, last_step=_ENDLESS
     )

@@ -23,7 +23,7 @@ from bert_jax.workdir.trained import Trained
 def save(directory: epath.PathLike, model: Pretrained, described: Description) -> None:
     """See Bert.save."""
     host = dataclasses.replace(model, arrays=jax.device_get(dict(model.arrays)))
-    with new_directory(directory) as aside:
+    with new_directory(directory, "directory") as aside:
         if described.fine_tuned:
             _write_fine_tuned(aside, host, described.fine_tuned)
         else:

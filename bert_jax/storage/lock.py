@@ -43,13 +43,13 @@ def only_run(directory: epath.PathLike, flag: str = "--output") -> Iterator[None
 
 
 @contextlib.contextmanager
-def only_maker(directory: epath.PathLike) -> Iterator[None]:
+def only_maker(directory: epath.PathLike, flag: str = "--output") -> Iterator[None]:
     """The same for an output directory that will appear whole: the lock is beside it."""
     if is_remote(directory):
         yield
         return
     path = Path(directory)
-    with _held(path.with_name(f".{path.name}{_LOCK}"), f"--output={directory}", "--output"):
+    with _held(path.with_name(f".{path.name}{_LOCK}"), f"{flag}={directory}", flag):
         yield
 
 

@@ -25,10 +25,11 @@ class _Export:
 
 
 @contextmanager
-def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
+def new_directory(output: epath.PathLike, flag: str = "--output") -> Iterator[epath.Path]:
     """A directory to write into, which becomes `output` when the block ends well and vanishes when it does not.
 
-    An earlier export in `output` is replaced whole. What a killed run left beside `output` goes too.
+    An earlier export in `output` is replaced whole. What a killed run left beside `output` goes too. `flag` is what
+    messages call `output`.
 
     Raises:
       UserError: `output` is a file, holds one that no export wrote, or is being written by another process; raised
@@ -36,15 +37,15 @@ def new_directory(output: epath.PathLike) -> Iterator[epath.Path]:
     """
     output = absolute(output)
     if is_remote(output):
-        check_replaceable(output)
+        check_replaceable(output, flag)
         with tempfile.TemporaryDirectory() as local:
             yield epath.Path(local)
             _upload(epath.Path(local), output)
         return
     output = epath.Path(os.path.realpath(output))  # a link stays one, and what it leads to is replaced
     before = output.with_name(f"{output.name}.export-old")
-    with only_maker(output):
-        check_replaceable(output)
+    with only_maker(output, flag):
+        check_replaceable(output, flag)
         with _aside(output.with_name(f"{output.name}.export-tmp")) as aside:
             yield aside
             _write_list(aside)
@@ -83,22 +84,22 @@ def _aside(directory: epath.Path) -> Iterator[epath.Path]:
         _remove(directory)
 
 
-def check_replaceable(output: epath.Path) -> None:
+def check_replaceable(output: epath.Path, flag: str = "--output") -> None:
     """Raise UserError if `output` is anything but absent, empty, or an earlier export."""
     if not output.exists():
         return
     if not output.is_dir():
-        raise UserError(f"--output={output} is a file; give a directory")
+        raise UserError(f"{flag}={output} is a file; give a directory")
     foreign = sorted({path.name for path in output.iterdir()} - _listed(output))
     if foreign:
-        raise UserError(f"--output={output} holds {foreign[0]}, which no export wrote; give a new directory")
+        raise UserError(f"{flag}={output} holds {foreign[0]}, which no export wrote; give a new directory")
 
 
 def _listed(directory: epath.Path) -> set[str]:
     path = directory / LIST
     if not path.exists():
         return set()
-    return {LIST, *read_json(path, _Export, "it was not written by an export; give a new --output directory").files}
+    return {LIST, *read_json(path, _Export, "it was not written by an export; give a new directory").files}
 
 
 def _write_list(directory: epath.Path) -> None:

@@ -125,6 +125,10 @@ def test_records_are_read_as_pretraining_reads_them(chain):
     assert sum(int(batch["input_mask"][:, 0].sum()) for batch in held_out) == len(
         RecordSource(chain.records(32), "validation")
     )
+    in_order = {"batch_size": 2, "in_order": True}
+    every = [batch["input_ids"] for batch in bert_jax.read_records(chain.records(32), "validation", **in_order)]
+    later = bert_jax.read_records(chain.records(32), "validation", first_step=2, **in_order)
+    np.testing.assert_array_equal([batch["input_ids"] for batch in later], every[2:])
 
 
 ERRORS = {
@@ -136,12 +140,22 @@ ERRORS = {
         lambda model: model.encode(["good " * 9], pad_to=8, max_length=12),
         "pad_to=8 cannot be used; the lon",
     ),
-    "no such layer": (lambda model: model.embed(["a"], layers=[3]), "the model has no layer 3"),
+    "no such layer": (lambda model: model.embed(["a"], layers=[3]), "layers: the model has no layer 3"),
     "one layer": (lambda model: model.embed(["a"], layers=-1), "layers=-1 cannot be used; give a tuple"),
     "no layer": (lambda model: model.embed(["a"], layers=()), "give a tuple of whole numbers, as in (-1, -2)"),
     "no such way": (lambda model: model.embed(["a"], combine="max"), "combine=max cannot be used; give one of concat"),
     "no such length": (lambda model: model.embed(["a"], long="window"), "long=window cannot be used; give cut or"),
-    "no guesses": (lambda model: model.fill_mask("a [MASK]", best=0), "best=0 cannot be used; give 1 or more"),
+    "no guesses": (lambda model: model.fill_mask("a [MASK]", best=0), "best=0 cannot be used; give a whole number"),
+    "part of a guess": (lambda model: model.fill_mask("a [MASK]", best=2.5), "best=2.5 cannot be used; give a whole"),
+    "nothing to fill": (lambda model: model.fill_mask(["a [MASK]", None]), "text 2 is None; give a text with [MASK]"),
+    "a number to fill": (lambda model: model.fill_mask([3]), "text 1 is 3; give a text with [MASK]"),
+    "a pair to fill": (lambda model: model.fill_mask([("a [MASK]", "b")]), "text 1 is ('a [MASK]', 'b'); give a text"),
+    "part of a token": (lambda model: model.encode(["a"], max_length=8.5), "max_length=8.5 cannot be used; give 4 to"),
+    "a length of text": (lambda model: model.encode(["a"], pad_to="8"), "pad_to=8 cannot be used; give 4 to 48"),
+    "set too short": (lambda model: setattr(model, "max_length", 3), "max_length=3 cannot be used; give 4 to 48"),
+    "set too long": (lambda model: setattr(model, "max_length", 49), "max_length=49 cannot be used; give 4 to 48"),
+    "a file": (lambda model: model.save(__file__), f"directory={__file__} is a file; give a directory"),
+    "somebody's": (lambda model: model.save(ROOT / "tests"), "which no export wrote; give a new directory"),
     "no such pooling": (lambda model: model.embed(["a"], pooling="tokens"), "apply(params, batch).hidden_states"),
     "no key": (lambda model: model.apply(model.params, model.encode(["a"]), training=True), "give rng=jax.random.key"),
     "theirs": (
@@ -179,6 +193,47 @@ def test_a_mistake_is_one_line(model, name):
         call(model)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+    assert not str(error.value).startswith("--")  # a caller of the library knows arguments, and no flags
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"seed": -1}, "seed=-1 cannot be used; give a whole number from 0"),
+        ({"seed": 2**63}, f"seed={2**63} cannot be used; give a whole number from 0 to"),
+        ({"seed": 1.5}, "seed=1.5 cannot be used; give a whole number from 0"),
+        ({"dtype": "float16"}, "dtype='float16' cannot be used; give 'float32' or 'bfloat16'"),
+    ],
+)
+def test_what_no_new_model_can_have(workdirs, argument, message):
+    with pytest.raises(bert_jax.UserError, match=message):
+        bert_jax.from_config(workdirs.MODEL, workdirs.TOKENIZER, **argument)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"batch_size": 2.0}, "batch_size=2.0 cannot be used; give a whole number from 1"),
+        ({"batch_size": 0}, "batch_size=0 cannot be used; give a whole number from 1"),
+        ({"seed": -1}, "seed=-1 cannot be used; give a whole number from 0"),
+        ({"first_step": -1}, "first_step=-1 cannot be used; give a whole number from 0"),
+    ],
+)
+def test_records_that_cannot_be_read_so(tmp_path, argument, message):
+    with pytest.raises(bert_jax.UserError, match=message):
+        bert_jax.read_records(tmp_path, **({"batch_size": 2} | argument))
+
+
+def test_a_length_that_is_set_is_read_from_then_on(model, tmp_path):
+    text, other = "home good cat sat where is paris " * 3, model.with_params(model.params)
+    before = other.embed([text])
+    other.max_length = 8
+    expected = other.apply(other.params, other.encode([text])).hidden_states[-1].mean(axis=1)
+    assert other.encode([text])["attention_mask"].sum() == 8
+    np.testing.assert_allclose(other.embed([text]), expected, atol=1e-5)
+    np.testing.assert_array_equal(model.embed([text]), before)
+    other.save(tmp_path / "kept")
+    assert bert_jax.load(tmp_path / "kept").max_length == 8
 
 
 def test_what_a_model_lacks_is_said(tuned, workdirs, tmp_path):

@@ -70,7 +70,7 @@ def test_files_of_others_are_not_touched(tmp_path, earlier_export):
 def test_a_foreign_list_is_no_licence(tmp_path, content):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "export.json").write_text(content, encoding="latin-1")
-    with pytest.raises(UserError, match=r"out/export.json is .*; it was not written by an export; give a new --output"):
+    with pytest.raises(UserError, match=r"out/export.json is .*; it was not written by an export; give a new dir"):
         write(tmp_path / "out", weights="2")
 
 
