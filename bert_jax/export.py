@@ -34,10 +34,10 @@ _OUTPUT = flags.DEFINE_string("output", None, "Directory to write; an earlier ex
 _STEP = flags.DEFINE_integer(
     "step", None, "Step of the checkpoint of a pretraining run to export. Default: the newest.", 0
 )
-_NORMALIZE = flags.DEFINE_boolean("normalize", False, "sentence-transformers, onnx, stablehlo: vectors have length 1.")
+_NORMALIZE = flags.DEFINE_boolean("normalize", False, "sentence-transformers, onnx, stablehlo: vectors get length 1.")
 _FAMILY = flags.DEFINE_enum("family", None, list(FAMILIES), "As which of transformers' models. Default: as what it is.")
 _DROP_HEADS = flags.DEFINE_boolean(
-    "drop_heads", False, "onnx, stablehlo: the encoder alone. --model: leave out the head of a task that it has."
+    "drop_heads", False, "The encoder alone, without the heads of pretraining or of a task."
 )
 _PROGRAM = define_options()
 flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)

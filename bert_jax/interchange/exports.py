@@ -21,6 +21,7 @@ from bert_jax.interchange.renames import nest
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
 from bert_jax.interchange.task_card import task_card
 from bert_jax.interchange.tensorflow import write_tensorflow
+from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import MASKED_LM, pretraining_model
 from bert_jax.storage.json_file import read_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
@@ -48,8 +49,13 @@ class Wanted:
     step: int | None = None  # of the checkpoint; None: the newest
     normalize: bool = False  # sentence-transformers: vectors have length 1
     family: str | None = None  # a key of FAMILIES: as which transformers gets it; None: as what it is
-    drop_heads: bool = False  # of somebody else's model: a task's head may be left out; of a program: any head
+    drop_heads: bool = False  # the encoder alone
     write_program: Callable[[epath.Path, Servable], str] | None = None  # of onnx and stablehlo: serving/programs.py
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it is without heads, whatever the model has."""
+        return self.drop_heads or self.kind == "sentence-transformers"
 
     @property
     def is_of_a_family(self) -> bool:
@@ -67,7 +73,7 @@ def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     if wanted.is_of_a_family:
         check_layers(model)  # before gigabytes are read
     if wanted.kind == "tensorflow":
-        _check_is_original(model, is_encoder=False)
+        _check_is_original(model, wanted.is_encoder)
     trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
     written = write_pretrained(directory, trained, model, tokenizer, wanted)
     library = LIBRARIES[wanted.kind]
@@ -94,15 +100,16 @@ def write_pretrained(
     own: OwnSettings = NOTHING_SAID,
 ) -> Written:
     """Write all but the card of a pretraining model, or of an encoder alone; `own` is what it says of its use."""
-    is_encoder = wanted.kind == "sentence-transformers" or "masked_lm" not in trained.params
-    is_encoder |= wanted.write_program is not None and wanted.drop_heads
+    is_encoder = wanted.is_encoder or "masked_lm" not in trained.params
+    if is_encoder:
+        trained = dataclasses.replace(trained, params=_encoder(trained.params))
     family = _family(model, wanted, ENCODER if is_encoder else PRETRAINING)
     of_program = ""
     match wanted.kind:
-        case "huggingface" if "masked_lm" in trained.params:
-            write_huggingface(directory, trained, model, tokenizer, family)
-        case "huggingface":
+        case "huggingface" if is_encoder:
             write_encoder(directory, trained.params, model, tokenizer, model.max_position_embeddings, family)
+        case "huggingface":
+            write_huggingface(directory, trained, model, tokenizer, family)
         case "sentence-transformers":
             own = dataclasses.replace(own, normalized=own.normalized or wanted.normalize)
             write_sentence_transformers(directory, trained.params, model, tokenizer, own, family)
@@ -141,13 +148,15 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     if wanted.kind == "tensorflow":
         raise UserError("--format=tensorflow is for pretrained models; give --format=huggingface or numpy")
     model = fine_tuned.read_description(workdir)
-    is_encoder = wanted.kind == "sentence-transformers" or (wanted.write_program is not None and wanted.drop_heads)
-    head = ENCODER if is_encoder else CLASSES[model.kind].head
+    head = ENCODER if wanted.is_encoder else CLASSES[model.kind].head
     of_program = ""
     family = _family(model.model, wanted, head)
     tokenizer = fine_tuned.read_tokenizer(workdir, model)
     params = nest(fine_tuned.read_weights(epath.Path(workdir) / fine_tuned.WEIGHTS, model.weights_crc32c))
+    params = _encoder(params) if wanted.is_encoder else params
     match wanted.kind:
+        case "huggingface" if wanted.is_encoder:
+            write_encoder(directory, params, model.model, tokenizer, model.text.max_length, family)
         case "huggingface":
             write_task_model(directory, model, params, tokenizer, family)
         case "sentence-transformers":
@@ -155,8 +164,9 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
             write_sentence_transformers(directory, params, model.model, tokenizer, own, family)
         case "numpy":
             write_numpy(directory, Trained(model.step, params, {}, {}), model.model, tokenizer)
-            task = {"task": model.kind, **model.settings}
-            (directory / "task_settings.json").write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n")
+            if not wanted.is_encoder:
+                task = {"task": model.kind, **model.settings}
+                (directory / "task_settings.json").write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n")
         case "onnx" | "stablehlo" if wanted.write_program:
             length = model.text.max_length
             servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling)
@@ -164,9 +174,13 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     if wanted.kind in ("huggingface", "numpy") and "pooling" in model.settings:
         write_own_settings(directory, OwnSettings(model.text.max_length, model.pooling), model.model.hidden_size)
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
-    card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, is_encoder)
+    card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, wanted.is_encoder)
     (directory / "README.md").write_text(card + of_program)
     return model.step
+
+
+def _encoder(params: Params) -> Params:
+    return {"encoder": params["encoder"]}
 
 
 def _check_is_original(model: ModelConfig, is_encoder: bool) -> None:

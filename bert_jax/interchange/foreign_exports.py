@@ -68,9 +68,9 @@ def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
             f"{model} makes its vectors with {listed(own.not_computed)}, which is not computed here; "
             "--format=huggingface writes its encoder"
         )
-    (arrays, config), written = write_found(directory, found, model, wanted, own)
-    has_heads = MASKED_LM in parts_of(arrays) and not (written.is_encoder and written.of_program)
-    card = converted_card(model, has_heads, config, found.tokenizer, LIBRARIES[wanted.kind], written.family)
+    (_, config), written = write_found(directory, found, model, wanted, own)
+    has_heads, library = not written.is_encoder, LIBRARIES[wanted.kind]
+    card = converted_card(model, has_heads, config, found.tokenizer, library, written.family)
     (directory / "README.md").write_text(card + written.of_program)
 
 

@@ -84,19 +84,23 @@ vectors = SentenceTransformer(DIR).encode(texts)  # one a text""",
     "numpy": """\
 import numpy
 
-weights = numpy.load("DIR/params.npz")  # names are paths, say "classifier/kernel"; settings are in config.json""",
+weights = numpy.load("DIR/params.npz")  # names: paths, say "encoder/layer_0/output/kernel"; settings: config.json""",
 }
 _BELOW = "How it is run stands below."  # of programs (serving/program_card.py)
 
 _FILES = {
-    "transformers": "Weights in `model.safetensors`; architecture and labels in `config.json`; the tokenizer's files.",
+    "transformers": "Weights in `model.safetensors`; architecture{and_labels} in `config.json`; the tokenizer's files.",
     "sentence-transformers": "Weights of the encoder in `model.safetensors`, its architecture in `config.json`; the "
     "tokenizer's\nfiles; what is done with hidden states in `modules.json`, `1_Pooling/` and `*sentence*.json`.",
-    "numpy": "Weights in `params.npz`; architecture in `config.json`; labels, in the order of the outputs, in\n"
-    "`task_settings.json`; the tokenizer's own files.",
-    "onnx": "Program and weights in `*.onnx`; architecture and labels in `config.json`; the tokenizer's files.",
-    "jax": "The program in `model.stablehlo`, its weights in `params.npz`, names, shapes and labels in `program.json`; "
-    "the\ntokenizer's files.",
+    "numpy": "Weights in `params.npz`; architecture in `config.json`;{task_settings} the tokenizer's own files.",
+    "onnx": "Program and weights in `*.onnx`; architecture{and_labels} in `config.json`; the tokenizer's files.",
+    "jax": "The program in `model.stablehlo`, its weights in `params.npz`, names and shapes{and_labels} in "
+    "`program.json`;\nthe tokenizer's files.",
+}
+
+_OF_TASKS = {  # of a model with its task's head
+    "and_labels": " and labels",
+    "task_settings": " labels, in the order of the outputs, in\n`task_settings.json`;",
 }
 
 
@@ -114,7 +118,8 @@ def task_card(
     """
     use = _BELOW
     if library in _LOADS:
-        use = f"```python\n{_LOADS[library].format(auto=_AUTO[CLASSES[model.kind].name])}\n```"
+        auto = _AUTO["BertModel" if is_encoder else CLASSES[model.kind].name]
+        use = f"```python\n{_LOADS[library].format(auto=auto)}\n```"
     return _PAGE.format(
         library=library,
         family=family,
@@ -127,7 +132,7 @@ def task_card(
         unlike_bert=f"\n\nOther than in BERT: {unlike}." if (unlike := model.model.how_unlike_bert) else "",
         outputs=_VECTORS[model.pooling] if is_encoder else _outputs(model),
         scores=_scores(model, summary),
-        files=_FILES[library],
+        files=_FILES[library].format_map(dict.fromkeys(_OF_TASKS, "") if is_encoder else _OF_TASKS),
         use=use + ("\n\n" + _LONG if model.text.long != "cut" else ""),
         command=_command(model, config, len(summary.get("seeds", ()))),
         versions="\n".join(f"- {name} {version}" for name, version in sorted(model.versions.items())),

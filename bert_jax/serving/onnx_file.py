@@ -22,8 +22,10 @@ def write_onnx(directory: epath.Path, model: Servable, options: Options) -> str:
     """Write the model, its settings and its tokenizer into the local `directory`; gives what its card says of it.
 
     Raises:
-      UserError: other runtimes have no names for its head, or the file of --test cannot be read or scored.
+      UserError: other runtimes have no names for its head, it gives no vectors and --normalize is there, or the file of
+        --test cannot be read or scored.
     """
+    options.check_head(model.head)
     labelled = read_labelled(model, options.test, options.columns) if options.test else None
     described = signature(model.head, model.config.hidden_size, model.outputs, model.has_types)
     write_settings(directory, model)

@@ -9,7 +9,10 @@ from typing import Any
 from absl import flags
 
 from bert_jax.errors import UserError
+from bert_jax.interchange.families import ENCODER
 from bert_jax.serving.onnx_model import OPSET
+
+_OF_VECTORS = ("sentence-transformers", "onnx", "stablehlo")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,10 @@ class Options:
             value: Any = getattr(self, name)
             if value != default and kind != of_kind:
                 raise UserError(f"--{name}={value} is for --format={of_kind}; leave it out with --format={kind}")
+        if self.normalize and kind not in _OF_VECTORS:
+            raise UserError(
+                f"--normalize is for vectors (--format={', '.join(_OF_VECTORS)}); leave it out with --format={kind}"
+            )
         if self.test and not self.quantize:
             raise UserError(f"--test={self.test} is for comparing int8 with float32; give --quantize=int8, or evaluate")
         if self.columns and not self.test:
@@ -45,6 +52,14 @@ class Options:
             _check_opset(self.opset, library("onnx", "--format=onnx"))
         if self.quantize:
             library("onnxruntime", f"--quantize={self.quantize}")
+
+    def check_head(self, head: str) -> None:
+        """Raise UserError where vectors are asked for and a model with this head gives none."""
+        if self.normalize and head != ENCODER:
+            raise UserError(
+                "--normalize is for vectors, and this model gives what its head does; leave it out, or give "
+                "--drop_heads for the encoder"
+            )
 
 
 def define_options() -> Callable[[], Options]:

@@ -33,7 +33,12 @@ Arrays = Mapping[str, Any]
 
 
 def write_stablehlo(directory: epath.Path, model: Servable, options: Options) -> str:
-    """Write the program, its weights, what describes it and the tokenizer; gives what the card says of it."""
+    """Write the program, its weights, what describes it and the tokenizer; gives what the card says of it.
+
+    Raises:
+      UserError: other runtimes have no names for its head, or it gives no vectors and --normalize is there.
+    """
+    options.check_head(model.head)
     weights, config = model.weights()
     if model.head == MASKED_LM:
         weights, config = drop_pairs(model.weights())

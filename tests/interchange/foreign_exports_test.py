@@ -110,7 +110,7 @@ def test_what_is_there_is_written(workdirs, published, tmp_path, caplog, theirs,
     if theirs == "BertForSequenceClassification":
         with pytest.raises(UserError, match=r"a head of a task, classifier.*; --drop_heads|classifier.*--drop_heads"):
             converted(tmp_path, part, "huggingface", "refused")
-    out = converted(tmp_path, part, "huggingface", drop_heads=True)
+    out = converted(tmp_path, part, "huggingface", drop_heads=written == "BertModel")
     model, info = getattr(transformers, written).from_pretrained(out, output_loading_info=True)
     assert model.config.architectures == [written]
     assert {key: list(value) for key, value in info.items()} == {key: [] for key in info}
@@ -121,11 +121,27 @@ def test_what_is_there_is_written(workdirs, published, tmp_path, caplog, theirs,
             converted(tmp_path, part, "tensorflow", "original", drop_heads=True)
 
 
+def test_the_encoder_alone(published, tmp_path):
+    source, _, params = published("bert")
+    out = converted(tmp_path, source, "huggingface", drop_heads=True)
+    model = transformers.BertModel.from_pretrained(out)
+    assert model.config.architectures == ["BertModel"]
+    ours = params["encoder"]["layer_1"]["output"]["kernel"]
+    np.testing.assert_array_equal(model.encoder.layer[1].output.dense.weight.detach().numpy().T, ours)
+    out = converted(tmp_path, source, "numpy", "npz", drop_heads=True)
+    with np.load(out / "params.npz") as found:
+        assert set(found) == {path for path in flatten(params) if path.startswith("encoder/")}
+    for_sentences = converted(tmp_path, source, "sentence-transformers", "st")
+    for directory in (out, tmp_path / "out", for_sentences):
+        assert "of the encoder alone" in (directory / "README.md").read_text()
+
+
 def test_what_cannot_be_written_is_one_line(workdirs, published, tmp_path):
     source, _, _ = published("roberta")
     for model, wanted, complaint in [
         (source / "model.safetensors", Wanted("numpy"), "does not say all its settings; give a directory"),
         (source, Wanted("numpy", step=3), "--step=3"),
+        (source, Wanted("tensorflow", drop_heads=True), "an encoder without heads; give --format=huggingface or numpy"),
         (source, Wanted("numpy", family="bert"), "--family=bert is for transformers; leave it out with --format=numpy"),
         (source, Wanted("tensorflow"), "next_sentence=False, type_vocab_size=0; give --format=huggingface or numpy"),
         (tmp_path / "absent", Wanted("numpy"), "there is nothing of that name"),

@@ -152,6 +152,24 @@ def test_pipelines_name_our_labels(workdirs, ours, exported):
     assert {one["entity"] for one in tag(workdirs.TEXTS[1])} <= {"B-LOC", "I-LOC"}
 
 
+@pytest.mark.parametrize("kind", ["multilabel", "tagging", "similarity"])
+def test_the_encoder_alone(workdirs, tmp_path, kind):
+    workdirs.write_workdir(tmp_path / "run", kind)
+    for name in ("huggingface", "numpy"):
+        (tmp_path / name).mkdir()
+        export_fine_tuned(epath.Path(tmp_path / name), tmp_path / "run", Wanted(name, drop_heads=True))
+    model = transformers.AutoModel.from_pretrained(tmp_path / "huggingface")
+    assert model.config.architectures == ["BertModel"]
+    ours = workdirs.random_params(kind)["encoder"]["layer_1"]["output"]["kernel"]
+    np.testing.assert_array_equal(model.encoder.layer[1].output.dense.weight.detach().numpy().T, ours)
+    with np.load(tmp_path / "numpy" / "params.npz") as found:
+        assert all(path.startswith("encoder/") for path in found)
+    assert not (tmp_path / "numpy" / "task_settings.json").exists()
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("huggingface", "numpy")]
+    assert "AutoModel.from_pretrained" in cards[0]
+    assert not [card for card in cards if "and labels" in card or "task_settings" in card]
+
+
 def test_every_task_has_its_class(workdirs):
     """And the head that its task says."""
     assert KINDS.keys() <= CLASSES.keys() == workdirs.TASKS.keys()

@@ -93,6 +93,7 @@ def test_wrong_flags_are_one_line(monkeypatch, served, served_task, tmp_path):
     for kind, asked, complaint in [
         ("onnx", {"opset": 11}, r"--opset=11 has no LayerNormalization, which came with 17; give 17 to \d+"),
         ("onnx", {"opset": 999}, r"--opset=999 is newer than the installed onnx, .*; give 17 to \d+"),
+        ("huggingface", {"normalize": True}, "--normalize is for vectors .*; leave it out with --format=huggingface"),
         ("numpy", {"opset": 18}, "--opset=18 is for --format=onnx; leave it out with --format=numpy"),
         ("stablehlo", {"quantize": "int8"}, "--quantize=int8 is for --format=onnx; leave it out"),
         ("onnx", {"dtype": "bfloat16"}, "--dtype=bfloat16 is for --format=stablehlo; leave it out"),
@@ -102,6 +103,10 @@ def test_wrong_flags_are_one_line(monkeypatch, served, served_task, tmp_path):
     ]:
         with pytest.raises(UserError, match=complaint):
             program_writer(kind, Options(**asked))
+    for serve, model in ((served, "bert"), (served_task, "classification")):
+        for kind in ("onnx", "stablehlo"):
+            with pytest.raises(UserError, match=r"--normalize is for vectors, and .* or give --drop_heads for the enc"):
+                serve(model, kind, normalize=True)
     with pytest.raises(UserError, match=r"--test=t\.tsv: a model without a task's head has no scores; leave it out"):
         served("bert", quantize="int8", test="t.tsv")
     with pytest.raises(UserError, match=r"absent\.tsv"):
