@@ -13,7 +13,8 @@ from bert_jax.reporting.sentences import read_samples
 from bert_jax.storage.cloud import absolute
 from bert_jax.workdir.goodput import Start, read_starts
 
-_PAUSE = 20  # times the usual: a longer gap between two lines is a run that was stopped, not one that trains
+# Times the usual. Where no log of starts tells, a longer gap before a train line is a run that was stopped.
+_PAUSE = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,15 @@ class Run:
         """Time from the first line to the last one, without the time between being stopped and going on."""
         gaps = [after["time"] - before["time"] for before, after in pairwise(self.lines)]
         longest = _PAUSE * max(1.0, median(gaps)) if gaps else 0.0
-        return sum(gap for gap in gaps if gap <= longest)
+        stops = (self._is_stop(before, after, longest) for before, after in pairwise(self.lines))
+        return sum(gap for gap, is_stop in zip(gaps, stops, strict=True) if not is_stop)
+
+    def _is_stop(self, before: dict[str, Any], after: dict[str, Any], longest: float) -> bool:
+        """Whether the run was stopped between two lines: a process started there, or no log tells and it is longer."""
+        if any(before["time"] < start.started <= after["time"] for start in self.starts):
+            return True
+        is_logged = bool(self.starts) and self.starts[0].started <= before["time"]
+        return not is_logged and after["split"] == "train" and after["time"] - before["time"] > longest
 
     def _of(self, split: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["split"] == split]

@@ -8,6 +8,7 @@ from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
 from bert_jax.reporting.run_history import Run, read_run
+from bert_jax.workdir.goodput import Start
 from bert_jax.workdir.metrics_log import MetricsLog
 
 
@@ -48,6 +49,19 @@ def test_the_time_between_being_killed_and_going_on_is_not_training_time():
     assert run_at(0, 10, 20, 86420, 86430).seconds() == 30
     assert run_at(5).seconds() == 0
     assert run_at().seconds() == 0
+
+
+def test_long_evaluations_are_training_time_and_short_stops_are_not():
+    lines = []
+    for begun in (0, 1100, 2200):
+        lines += [{"split": "train", "step": 1, "time": begun + second} for second in (1, 2, 3)]
+        lines.append({"split": "validation", "step": 1, "time": begun + 63})
+    assert Run("run", {}, lines, []).seconds() == 3 * 62  # no log of starts: a long gap before a train line is a stop
+    starts = [Start(begun, begun + 64, 0, 1) for begun in (0, 2200)]
+    assert Run("run", {}, lines, [], starts).seconds() == 1162 + 62
+    assert Run("run", {}, lines, [], starts[1:]).seconds() == 3 * 62  # the first ones were of an earlier version
+    quick = [{"split": "train", "step": 1, "time": second} for second in (1, 2, 7, 8)]
+    assert Run("run", {}, quick, [], [Start(0, 2, 0, 1), Start(6, 8, 1, 2)]).seconds() == 2
 
 
 def test_a_line_that_is_just_being_written_is_not_read(workdir):
