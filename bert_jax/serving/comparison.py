@@ -49,8 +49,8 @@ class Labelled(NamedTuple):
     rows: Rows
 
 
-def read_labelled(model: Servable, file: str, columns: str) -> Labelled:
-    """The examples of `file`, by the `columns`, "" being those of training.
+def read_labelled(model: Servable, file: str, columns: str, header: str = "") -> Labelled:
+    """The examples of `file`, by the `columns` and `header`, "" being those of training.
 
     Raises:
       UserError: the model has no task, or the file cannot be read, or has labels that the model does not know.
@@ -61,7 +61,7 @@ def read_labelled(model: Servable, file: str, columns: str) -> Labelled:
     if model.task.kind == "regression":  # the exported model answers on the scale of the labels itself
         settings = {"mean": 0.0, "sd": 1.0}
     task = trained_task(model.task.kind, settings)
-    options = options_of_input(model.task.options, columns, "")
+    options = options_of_input(model.task.options, columns, header)
     examples = read_inputs(task, file, options, asked=bool(columns), needs_labels=True)
     task = task.for_scoring(examples)
     encoder = TextEncoder(model.tokenizer, model.task.text, task.windows)

@@ -26,7 +26,8 @@ def write_onnx(directory: epath.Path, model: Servable, options: Options) -> str:
         --test cannot be read or scored.
     """
     options.check_head(model.head)
-    labelled = read_labelled(model, options.test, options.columns) if options.test else None
+    how = options.columns, options.header or ""
+    labelled = read_labelled(model, options.test, *how) if options.test else None
     described = signature(model.head, model.config.hidden_size, model.outputs, model.has_types)
     write_settings(directory, model)
     plain = Path(directory) / FILE

@@ -23,6 +23,7 @@ class Options:
     quantize: str | None = None  # "int8"
     test: str | None = None  # a labelled file, on which int8 is compared with float32
     columns: str = ""  # of that file; "": as in training
+    header: str | None = None  # whether it has one: auto, yes or no; None: as in training
     dtype: str = "float32"  # of activations and products, of StableHLO
     normalize: bool = False  # sentence_embedding has length 1
 
@@ -46,8 +47,9 @@ class Options:
             )
         if self.test and not self.quantize:
             raise UserError(f"--test={self.test} is for comparing int8 with float32; give --quantize=int8, or evaluate")
-        if self.columns and not self.test:
-            raise UserError(f"--columns={self.columns} are those of --test; give that, too")
+        for name in ("columns", "header"):
+            if getattr(self, name) and not self.test:
+                raise UserError(f"--{name}={getattr(self, name)} is for the file of --test; give that, too")
         if kind == "onnx":
             _check_opset(self.opset, library("onnx", "--format=onnx"))
         if self.quantize:
@@ -68,6 +70,7 @@ def define_options() -> Callable[[], Options]:
     flags.DEFINE_enum("quantize", None, ["int8"], "onnx: a quarter of the size; what it costs is measured and written.")
     flags.DEFINE_string("test", None, "--quantize: labelled file to measure that on. Default: a few sentences.")
     flags.DEFINE_string("columns", "", "Which column of --test is what, as for finetune. Default: as in training.")
+    flags.DEFINE_enum("header", None, ["auto", "yes", "no"], "Is a first row of --test one? Default: as in training.")
     flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "stablehlo: of activations and products.")
     names = [field.name for field in dataclasses.fields(Options)]
 

@@ -99,7 +99,8 @@ def test_wrong_flags_are_one_line(monkeypatch, served, served_task, tmp_path):
         ("onnx", {"dtype": "bfloat16"}, "--dtype=bfloat16 is for --format=stablehlo; leave it out"),
         ("onnx", {"quantize": "int8", "dtype": "bfloat16"}, "made of float32 weights, not bfloat16; leave out --dtype"),
         ("onnx", {"test": "t.tsv"}, "--test=t.tsv is for comparing int8 with float32; give --quantize=int8"),
-        ("onnx", {"quantize": "int8", "columns": "text:0"}, "--columns=text:0 are those of --test; give that, too"),
+        ("onnx", {"quantize": "int8", "columns": "text:0"}, "--columns=text:0 is for the file of --test; give that"),
+        ("onnx", {"quantize": "int8", "header": "no"}, "--header=no is for the file of --test; give that, too"),
     ]:
         with pytest.raises(UserError, match=complaint):
             program_writer(kind, Options(**asked))
