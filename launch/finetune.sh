@@ -6,6 +6,7 @@
 #
 # Started again with the same argument, it goes on where it stopped.
 set -euo pipefail
+unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 launch/setup.sh tasks

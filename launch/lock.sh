@@ -9,6 +9,7 @@
 # 3.11 to 3.14 on any platform. Torch (extra test) is left out: its Linux package on PyPI brings CUDA libraries
 # and its CPU package brings none, and a file with hashes cannot leave that open. launch/setup.sh reads these files.
 set -euo pipefail
+unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 launch/setup.sh lock

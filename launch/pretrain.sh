@@ -8,6 +8,7 @@
 # Started again with the same arguments, each goes on where it stopped. Exit code 0: done. 1 and 2: an error that you
 # can mend. 75, or death by a signal: nothing is wrong, start it again; launch/tpu_pod.sh, slurm.sbatch and jobset.yaml do.
 set -euo pipefail
+unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Of several processes, one that meets an error to mend leaves its exit code where launch/slurm.sbatch looks for it.

@@ -8,6 +8,7 @@
 # that a new .venv is made with. Versions and hashes are those of launch/lock/, which launch/lock.sh renews; only torch,
 # of the extra test, has no hash there.
 set -euo pipefail
+unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 fail() {

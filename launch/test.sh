@@ -5,6 +5,7 @@
 #
 # Without an argument for pytest, the tests run in two processes, each file in one of them, in the order of conftest.py.
 set -euo pipefail
+unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 launch/setup.sh test

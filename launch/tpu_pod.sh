@@ -21,6 +21,7 @@
 #
 # It uses the credentials that gcloud has, and shows none. The slice costs money until it is deleted.
 set -euo pipefail
+unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 fail() {

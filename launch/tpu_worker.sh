@@ -9,6 +9,7 @@
 # The run does not hang on the connection that started it: it goes on when that breaks. Beside this project lie
 # pretrain.log (all lives of the run), pretrain.pid and, when it has ended, pretrain.status.
 set -euo pipefail
+unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 setup() {

@@ -29,7 +29,7 @@ case "$*" in
     if [[ ${PRETRAIN_STATUS:-} == wait ]]; then
       trap 'echo saved; exit 75' TERM
       echo training
-      while :; do read -t 0.05 <> <(:) || true; done
+      while :; do sleep 0.05; done
     fi
     if [[ -n ${PRETRAIN_STATUS:-} ]]; then exit "$PRETRAIN_STATUS"; fi
     mkdir -p runs/quickstart/train
@@ -60,9 +60,10 @@ class Tree:
 
     def start(self, script, *arguments, cwd=None, **environment):
         fake = {"CALLS": str(self.calls_file), "FAKE_PYTHON": str(self.programs / "python3.11")}
+        cwd = cwd or self.root.parent
         return subprocess.Popen(
-            [self.root / script, *arguments],
-            cwd=cwd or self.root.parent,
+            [os.path.relpath(self.root / script, cwd), *arguments],  # relative, as people type it
+            cwd=cwd,
             env=fake | {"PATH": str(self.programs)} | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -108,6 +109,21 @@ def test_scripts_are_sound(script):
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)
     subprocess.run([Path(sys.executable).parent / "shellcheck", script], check=True)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_an_exported_cdpath_leads_nowhere_else(tree, tmp_path, script):
+    """It makes `cd` look for launch/.. elsewhere first, and print what it found."""
+    name = script.relative_to(ROOT)
+    (tmp_path / "other" / name.parent).mkdir(parents=True)
+    given = {"SLURM_SUBMIT_DIR": "launch/..", "SLURM_JOB_ID": "7", "BERT_JAX_DRY_RUN": "1"}
+    words = {"launch/tpu_pod.sh": ["create"], "launch/tpu_worker.sh": ["setup"]}.get(str(name), [])
+    here = tree.run(name, *words, cwd=tree.root, **given)
+    calls = tree.calls()
+    for made in (".venv", "runs"):
+        shutil.rmtree(tree.root / made, ignore_errors=True)
+    there = tree.run(name, *words, cwd=tree.root, CDPATH=str(tmp_path / "other"), **given)
+    assert (there.returncode, there.stdout, tree.calls()) == (here.returncode, here.stdout, calls)
 
 
 def test_setup_installs_once(tree):
