@@ -33,7 +33,7 @@ say() {
   echo "$(date +%H:%M:%S) $1" >&2
 }
 
-name='' zone='' type='' version='' project='' worker=0 retries=20 poll_seconds=30 dry_run=''
+name='' zone='' type='' version='' project='' worker=0 retries=20 poll_seconds=30 dry_run='' packed=''
 asked=() # further flags of `gcloud ... create`
 
 read_flags() {
@@ -131,14 +131,20 @@ make_ready() {
   done
 }
 
-# Copy the project as it was last committed to every worker and set it up there. Once more does no harm.
+# Pack the project as it was last committed.
+pack() {
+  local said
+  packed=$(mktemp -d)
+  trap 'rm -rf "$packed"' EXIT
+  said=$(git -C "$root" archive --format=tar.gz --output="$packed/bert_jax.tar.gz" HEAD 2>&1) ||
+    fail "$root cannot be packed as last committed: ${said%%$'\n'*}; run this from a git clone with a commit"
+}
+
+# Copy the project to every worker and set it up there. Once more does no harm.
 set_up() {
-  local archive
-  archive=$(mktemp -d)
+  [[ -f $packed/bert_jax.tar.gz ]] || pack # days later: temporary files may have been removed meanwhile
   say "copying bert_jax to every worker of $name"
-  git -C "$root" archive --format=tar.gz --output="$archive/bert_jax.tar.gz" HEAD || return 1
-  cloud tpu-vm scp "$archive/bert_jax.tar.gz" "$name:bert_jax.tar.gz" --worker=all || return 1
-  rm -r "$archive"
+  cloud tpu-vm scp "$packed/bert_jax.tar.gz" "$name:bert_jax.tar.gz" --worker=all || return 1
   on_workers 'mkdir -p bert_jax && tar -xzf bert_jax.tar.gz -C bert_jax && bert_jax/launch/tpu_worker.sh setup'
 }
 
@@ -163,6 +169,7 @@ must_be_mended() {
 run() {
   need name zone type version
   ((${#pretrain_flags[@]} > 0)) || fail "nothing to run; give launch/pretrain.sh's flags after --"
+  pack # first: where it fails, no slice should wait and cost money
   if [[ -n $dry_run ]]; then
     create
     set_up

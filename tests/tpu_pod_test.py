@@ -55,14 +55,17 @@ class Cloud:
         for name in ("gcloud", "sleep"):
             (self.programs / name).chmod(0o755)
         self.calls_file, self.life, self.slept = directory / "calls", directory / "life", directory / "slept"
+        self.temporary = directory / "temporary"
+        self.temporary.mkdir()
 
-    def run(self, *arguments, life=()):
+    def run(self, *arguments, life=(), root=ROOT):
         self.calls_file.write_text("")
         self.slept.write_text("")
         self.life.write_text(json.dumps([event.replace("nothing", "") for event in life]))
         return subprocess.run(
-            [ROOT / "launch" / "tpu_pod.sh", *arguments],
+            [root / "launch" / "tpu_pod.sh", *arguments],
             env={
+                "TMPDIR": str(self.temporary),
                 "PATH": f"{self.programs}:{os.environ['PATH']}",
                 "CALLS": str(self.calls_file),
                 "LIFE": str(self.life),
@@ -133,6 +136,16 @@ def test_an_error_that_comes_again_is_not_tried_again(cloud):
     assert done.returncode == 2
     assert "must be mended" in done.stderr
     assert cloud.changes() == ["scp", "setup", "run", "ended"]
+
+
+def test_what_cannot_be_packed_is_told_before_a_slice_is_asked_for(cloud, tmp_path):
+    """A copy without .git: nothing says what was committed last."""
+    shutil.copytree(ROOT / "launch", tmp_path / "copy" / "launch")
+    done = cloud.run("run", *SLICE, *RUN, life=["nothing", "ACTIVE/READY", "run 0"], root=tmp_path / "copy")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"error: {tmp_path / 'copy'} cannot be packed as last committed: fatal: not a git repo" in done.stderr
+    assert cloud.calls() == []
+    assert list(cloud.temporary.iterdir()) == []
 
 
 def test_tries_are_bounded_and_the_pauses_between_them_grow(cloud):
