@@ -7,10 +7,11 @@
 # Started again with the same argument, it goes on where it stopped.
 set -euo pipefail
 unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
+model=${1:-runs/quickstart/train}
+[[ $# -eq 0 || $model == /* || ! -e $model ]] || model=$PWD/$model # a relative path is the caller's
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 launch/setup.sh tasks
-model=${1:-runs/quickstart/train}
 out=runs/follows
 
 step() {

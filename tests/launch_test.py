@@ -237,6 +237,13 @@ def test_finetune_makes_its_sentences_once(tree):
     assert [arguments for _, arguments in tree.calls()].count("runs/follows") <= 1
 
 
+def test_finetune_reads_a_model_beside_the_caller(tree, tmp_path):
+    (tmp_path / "my model").mkdir()
+    for given, read in (("my model", str(tmp_path / "my model")), ("prajjwal1/bert-tiny", "prajjwal1/bert-tiny")):
+        assert tree.run("launch/finetune.sh", given, cwd=tmp_path).returncode == 0
+        assert f"--init_from={read} " in tree.calls()[-2][1]
+
+
 def test_test_checks_everything_and_passes_arguments_on(tree):
     assert tree.run("launch/test.sh", "-k", "two words").returncode == 0
     commands = ["ruff check", "ruff format --check", "mypy", "pytest -k two words"]
