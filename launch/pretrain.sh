@@ -48,8 +48,8 @@ one_of_several() {
 }
 
 if (($# > 0)); then # from here: relative paths are the caller's
-  case " $* " in
-    *" --distributed"* | *" --coordinator_address"*) one_of_several "$@" ;;
+  case " $* " in # absl reads flags with one dash too
+    *" --distributed"* | *" -distributed"* | *" --coordinator_address"* | *" -coordinator_address"*) one_of_several "$@" ;;
     *) exec "$root/.venv/bin/python" -m bert_jax.pretrain "$@" ;;
   esac
 fi

@@ -254,11 +254,12 @@ def test_test_checks_everything_and_passes_arguments_on(tree):
     assert tree.calls()[-1] == (str(tree.root), "pytest -m  -n 2 --dist loadfile --no-loadscope-reorder")
 
 
-@pytest.mark.parametrize("flag", ["--distributed", "--coordinator_address=a:1"])
+@pytest.mark.parametrize("dashes", ["--", "-"])
+@pytest.mark.parametrize("flag", ["distributed", "coordinator_address=a:1"])
 @pytest.mark.parametrize(("status", "becomes"), [("0", 0), ("1", 1), ("75", 75), ("134", 75)])
-def test_pretrain_as_one_of_several_makes_an_abort_a_resume(tree, flag, status, becomes):
+def test_pretrain_as_one_of_several_makes_an_abort_a_resume(tree, flag, dashes, status, becomes):
     """JAX's runtime aborts a process (134: SIGABRT) whose coordinator is gone."""
-    run = tree.run("launch/pretrain.sh", flag, "--workdir=out", PRETRAIN_STATUS=status)
+    run = tree.run("launch/pretrain.sh", dashes + flag, "--workdir=out", PRETRAIN_STATUS=status)
     assert run.returncode == becomes
     assert ("another process of the job is gone" in run.stderr) == (status == "134")
 
