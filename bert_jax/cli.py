@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -87,7 +88,17 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     for name, value in flags.FLAGS.flag_values_dict().items():
         if isinstance(value, float) and not math.isfinite(value):  # which absl lets through any bounds
             _fail(f"--{name}={value} is no finite number; give one", status=2)
+        if flags.FLAGS[name].present and flags.FLAGS[name].default is None:
+            _check_not_empty(name, value)
     return list(rest)
+
+
+def _check_not_empty(name: str, value: Any) -> None:
+    """End at a path, or one of a list's, that is empty, as of an unset shell variable: it would mean this directory."""
+    parts = value if isinstance(value, list) else [value]
+    if "" in parts or not parts:
+        written = f"={','.join(parts)} has an empty part" if any(parts) else " is empty"
+        _fail(f"--{name}{written}; give a value (is a shell variable unset?)", status=2)
 
 
 def refuse(names: Sequence[str], why: str) -> None:

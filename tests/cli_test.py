@@ -24,6 +24,7 @@ from bert_jax.errors import UserError
 _CONFIG = define_config(Config)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory.")
 _TROUBLE = flags.DEFINE_string("trouble", "none", "What goes wrong.")
+flags.DEFINE_list("several", None, "Directories.")
 flags.DEFINE_integer("other", 5, "A number.")
 flags.mark_flags_as_required(["config", "workdir"])
 
@@ -123,6 +124,10 @@ def test_settings_are_changed_on_the_command_line(run):
         (["--config=configs", "--workdir=x"], ["--config=configs does not exist"]),
         (["--config=configs/none.py", "--workdir=x"], ["configs/none.py", "does not exist", "configs/tiny.py"]),
         ([TINY], ["--workdir is missing"]),
+        ([TINY, "--workdir="], ["--workdir is empty; give a value"]),
+        ([TINY, "--workdir", ""], ["--workdir is empty; give a value"]),
+        ([TINY, "--workdir=x", "--several="], ["--several is empty; give a value"]),
+        ([TINY, "--workdir=x", "--several=a,,b"], ["--several=a,,b has an empty part; give a value"]),
         (["--workdir=x"], ["--config is missing"]),
         ([TINY, "--workdir=x", "--wokdir=y"], ["wokdir", "workdir"]),
         ([TINY, "--workdir=x", "stray"], ["'stray'", "--name=value"]),
