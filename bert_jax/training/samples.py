@@ -33,7 +33,7 @@ def sample_predictions(
     inputs.held_out_batches.
 
     predictions: position in tokens, label (the word that was there) and the five likeliest guesses with their
-    probabilities, best first.
+    probabilities, best first. None at all where a probability is not finite, as of a run that diverged.
     """
     if not number:
         return []
@@ -52,6 +52,8 @@ def sample_predictions(
         return probabilities, ids, None if relations is None else jax.nn.softmax(relations)[:, 0]
 
     guesses = jax.device_get(jax.jit(likeliest, out_shardings=replicated(program.mesh))(params, batch))
+    if not all(np.isfinite(values).all() for values in guesses if values is not None):
+        return []  # JSON has no NaN, and there is nothing to see
     return describe(tokens, pairs, batch, *guesses)[: len(records)]
 
 

@@ -20,12 +20,13 @@ from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.inputs import dynamic_masks, held_out_batches
 from bert_jax.training.open_records import counts_for_all, open_split, records_directory
 from bert_jax.training.record_checks import OTHERS_HELD_OUT, are_trained_on
+from bert_jax.workdir.fine_tuned import finite_or_none
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
 
 
-def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: int) -> dict[str, float]:
-    """Means and floors (see evaluation.evaluate) of the newest checkpoint, with its step.
+def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: int) -> dict[str, float | None]:
+    """Means and floors (see evaluation.evaluate) of the newest checkpoint, with its step; None: no finite number.
 
     Raises:
       UserError: there is no checkpoint, or the records are of another vocabulary or longer than the model reads.
@@ -44,7 +45,8 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     if masks and masks.needs_counts:
         masks.take_counts(counts_for_all(_trained_on(source, config.data)))
     batches = held_out_batches(source, batch_size, 0, config.model.type_vocab_size, mesh, masks)
-    return {"step": step} | evaluate(objective, run, params, batches)
+    scores = evaluate(objective, run, params, batches)
+    return {"step": step} | {name: finite_or_none(value) for name, value in scores.items()}
 
 
 def _trained_on(source: RecordSource, data: DataConfig) -> RecordSource:
