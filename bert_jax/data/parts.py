@@ -93,6 +93,7 @@ class _Dealer:
         self._bytes = [0] * len(self._parts)
         self._next_part = 0
         self._smallest: list[float] = []  # hashes, of the documents that would be held out first
+        self._largest: list[float] = []  # and last
         self._directory = directory
         self._files: list[IO[bytes]] = []
         self._stack = contextlib.ExitStack()
@@ -111,6 +112,7 @@ class _Dealer:
     def deal(self, document: list[str]) -> None:
         hashed = _hash(document, self._options.random_seed)
         self._smallest = heapq.nsmallest(self._options.fewest_documents, [*self._smallest, hashed])
+        self._largest = heapq.nlargest(self._options.fewest_documents, [*self._largest, hashed])
         held_out = hashed < self._options.holdout
         part = -1 if held_out else self._next_part
         line = json.dumps(document, ensure_ascii=False).encode()
@@ -135,21 +137,28 @@ class _Dealer:
                 "separate documents by blank lines"
             )
         if self._options.holdout and held_out < fewest:
-            enough = (math.floor(max(self._smallest) * 1000) + 1) / 1000
             raise UserError(
                 f"--holdout={self._options.holdout} holds out {held_out} of {documents} documents and "
-                f"{needed}; use --holdout={enough} or more, or 0"
+                f"{needed}; {self._possible_holdout()}"
             )
         if num_train < fewest:
             raise UserError(
                 f"--holdout={self._options.holdout} leaves {num_train} of {documents} documents for training and "
-                f"{needed}; use less, or give more documents"
+                f"{needed}; {self._possible_holdout()}"
             )
         if min(train) < fewest:
             raise UserError(
                 f"--num_parts={len(train)} leaves parts with fewer than {few} of {num_train} training documents; "
                 f"use --num_parts={num_train // fewest} or fewer"
             )
+
+    def _possible_holdout(self) -> str:
+        """The remedy: the shares, in thousandths, with which both splits have enough documents, if there are any."""
+        least = math.floor(max(self._smallest) * 1000) + 1
+        most = math.floor(min(self._largest) * 1000)
+        if least > most:
+            return "give more documents, or --holdout=0"
+        return f"use --holdout={least / 1000} to {most / 1000}, or 0"
 
     def _open(self, part: Part) -> IO[bytes]:
         try:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -59,14 +60,29 @@ def test_too_many_parts(tmp_path):
 def test_too_small_a_holdout_says_what_would_do(tmp_path):
     with pytest.raises(UserError, match=r"holds out 0 of 100 documents") as error:
         cut(tmp_path, holdout=0.0001)
-    enough = float(str(error.value).split("use --holdout=")[1].split()[0])
-    assert len(cut(tmp_path, holdout=enough)["validation-00000"]) >= 2
+    for number, share in enumerate(shares_that_do(error)):
+        parts = cut(tmp_path / str(number), holdout=share)
+        assert min(map(len, parts.values())) >= 2
 
 
-def test_too_large_a_holdout(tmp_path):
+def shares_that_do(error):
+    least, most = re.search(r"; use --holdout=(\S+) to (\S+), or 0$", str(error.value)).groups()
+    return float(least), float(most)
+
+
+def test_too_large_a_holdout_says_what_would_do(tmp_path):
     held_out = cut(tmp_path, holdout=0.9)["validation-00000"]
-    with pytest.raises(UserError, match=r"--holdout=0.9 leaves 0 of 5 documents for training"):
+    with pytest.raises(UserError, match=r"--holdout=0.9 leaves 0 of 5 documents for training") as error:
         cut(tmp_path, held_out[:5], holdout=0.9)
+    for number, share in enumerate(shares_that_do(error)):
+        assert min(map(len, cut(tmp_path / str(number), held_out[:5], holdout=share).values())) >= 2
+
+
+@pytest.mark.parametrize(("documents", "holdout"), [(2, 0.001), (3, 0.001), (3, 0.999), (1, 0.999)])
+def test_where_no_holdout_would_do_none_is_proposed(tmp_path, documents, holdout):
+    pairs = "none" if documents == 1 else "nsp"
+    with pytest.raises(UserError, match=r"needed; give more documents, or --holdout=0$"):
+        cut(tmp_path, CORPUS[:documents], holdout=holdout, pairs=pairs)
 
 
 FEW_FILES = """
