@@ -66,6 +66,12 @@ class ProfileConfig:
         require(0 < first <= last, f"{source}steps", self.steps, remedy)
         return first, last
 
+    def check_is_in(self, total_steps: int) -> None:
+        """Raise UserError if a run of so many steps ends before the first one to trace."""
+        first, _ = self.span() or (0, 0)
+        remedy = f"the run has {total_steps} steps; trace some of them"
+        require(first <= total_steps, "--config.profile.steps", self.steps, remedy)
+
 
 @dataclasses.dataclass
 class MeshConfig:

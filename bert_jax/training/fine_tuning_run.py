@@ -127,6 +127,7 @@ def _saving_of_a_shape(lengths: np.ndarray, steps: int) -> float:
 def make_run(config: FineTuningConfig, directory: epath.Path, material: Material, mesh: Mesh) -> tuple[Run, BestStep]:
     """The run of the config's seed in `directory`, and what keeps its best step."""
     feed = make_feed(config, material)
+    config.profile.check_is_in(feed.last_step)
     warmup = int(config.fit.warmup_share * feed.last_step) or config.optimizer.warmup_steps
     config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, warmup_steps=warmup))
     decay, longest = config.optimizer.decay_steps, feed.last_step - warmup

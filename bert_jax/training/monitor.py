@@ -48,7 +48,7 @@ class Monitor:
         self._spikes, self._spiked = LossSpikes(run.train.spike_threshold, before.recent_losses), before.loss_spikes
         self._meter = Meter(run.peak_flops, objective.means, self._see, before.interval)
         self._progress = Progress(run.total_steps, step, objective.metrics)
-        self._trace = Trace(run.directory / "profile", run.profile.span())
+        self._trace = Trace(run.directory / "profile", run.profile.span(), step)
         self._logs = logs
         self._report = ReportThread(report, run.directory) if is_main and report else None
         self._step = step

@@ -53,6 +53,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     directory = epath.Path(directory)
     config.check()
     config = config.resolved()
+    config.profile.check_is_in(config.total_steps)
     for line in without_peak(config):
         logging.warning("%s", line)
     phases = open_phases(config)

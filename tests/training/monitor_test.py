@@ -124,6 +124,23 @@ def test_which_steps_are_traced_when_a_run_goes_on(tmp_path, span, first, traced
     assert len(list(tmp_path.rglob("*.xplane.pb"))) == bool(traced)
 
 
+@pytest.mark.parametrize(("step", "is_told"), [(0, False), (3, False), (4, True), (9, True)])
+def test_steps_that_are_done_are_not_traced_and_that_is_told_once(tmp_path, caplog, step, is_told):
+    Trace(tmp_path / "profile", (3, 4), step)
+    assert ("--config.profile.steps=3-4 are done" in caplog.text) == is_told
+    (tmp_path / "profile").mkdir()  # an earlier start has traced them
+    caplog.clear()
+    Trace(tmp_path / "profile", (3, 4), step)
+    assert caplog.text == ""
+
+
+def test_steps_behind_the_runs_end_are_refused_before_it_begins(chain, tmp_path):
+    done = chain.pretrain(tmp_path / "run", "--config.phases[0].steps=8", "--config.profile.steps=9-12", check=False)
+    assert done.returncode == 1
+    assert "--config.profile.steps=9-12 cannot be used; the run has 8 steps; trace some of them" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_report_is_drawn_beside_the_run_and_never_twice_at_once(tmp_path, caplog):
     begun, may_end = [], threading.Event()
 
