@@ -62,12 +62,13 @@ def _filled(rows: int) -> float:
 
 def groups_line(mesh: Mesh) -> str:
     """For people: that there are several groups of devices with all weights each; "" if there is one."""
-    groups, shards = mesh.shape["replica"], mesh.shape["data"]
+    groups = mesh.shape["replica"]
     if groups == 1:
         return ""
     return (
-        f"weights and optimizer state are cut over {shards} devices, and each of {groups} groups has all shards, by "
-        "default where finer ones would be parts of tiles, or do not divide (--config.mesh.replica=1 cuts over all)"
+        f"weights and optimizer state are cut over {mesh.size // groups} devices, and each of {groups} groups has all "
+        "shards (--config.mesh.replica=1 cuts over all; without it, groups are made where finer shards would be parts "
+        "of tiles, or do not divide)"
     )
 
 

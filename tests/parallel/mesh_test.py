@@ -7,7 +7,7 @@ import pytest
 
 from bert_jax.config import MeshConfig, PhaseConfig
 from bert_jax.errors import UserError
-from bert_jax.parallel.mesh import batch_shards, check_batch, check_clip_pieces, make_mesh, most_shards
+from bert_jax.parallel.mesh import batch_shards, check_batch, check_clip_pieces, groups_line, make_mesh, most_shards
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,21 @@ class Chip:
     core_on_chip: int = 0
     platform: str = "tpu"
     device_kind: str = "TPU v4"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (MeshConfig(replica=2, data=4), "are cut over 4 devices, and each of 2 groups has all shards"),
+        (MeshConfig(replica=2, data=2, fsdp=2), "are cut over 4 devices, and each of 2 groups has all shards"),
+        (MeshConfig(replica=4, data=1, tensor=2), "are cut over 2 devices, and each of 4 groups has all shards"),
+        (MeshConfig(data=4, fsdp=2), ""),
+    ],
+)
+def test_groups_are_told_of_with_all_devices_that_weights_are_cut_over(config, words):
+    line = groups_line(make_mesh(config))
+    assert bool(line) == bool(words)
+    assert words in line
 
 
 def test_groups_on_a_network_that_jax_cannot_cut():
