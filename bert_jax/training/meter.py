@@ -35,7 +35,8 @@ class MonitorState:
 class Meter:
     """Takes each step's sums when the step is dispatched and reads them only when the next one is on its way.
 
-    So the device always has a step to work on, and never more than two wait for it.
+    So the device always has a step to work on, and never more than two wait for it. Time is counted from one moment at
+    which it is known which steps are done to the next such moment, so that no step's time is counted as another's.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class Meter:
         """
         self._peak_flops, self._means = peak_flops, means
         self._tokens_per_step, self._flops_per_step = 0, 0
-        self._done_at: float | None = None
+        self._begun_at: float | None = None  # since when the time of the steps that are not counted runs
+        self._uncounted = (0, 0)  # their tokens and FLOPs
         self._see = see
         self._waiting: tuple[int, Mapping[str, Any], bool] | None = None
         self._waiting_size = (0, 0)
@@ -69,19 +71,30 @@ class Meter:
         Returns:
           (step, values) of the interval that the step before has closed, if it did.
         """
-        finished = self.flush()
+        finished = self._read(sums)
         self._waiting = (step, sums, closes)
         self._waiting_size = (self._tokens_per_step, self._flops_per_step)
+        if self._begun_at is None:
+            jax.block_until_ready(sums)
+            self._begun_at = time.perf_counter()
+        else:
+            tokens, flops = self._uncounted
+            self._uncounted = (tokens + self._tokens_per_step, flops + self._flops_per_step)
         return finished
 
     def flush(self) -> tuple[int, dict[str, float]] | None:
         """Wait for the last step taken; returns as `add` does."""
+        return self._read()
+
+    def _read(self, following: Mapping[str, Any] | None = None) -> tuple[int, dict[str, float]] | None:
+        """Read the last step taken; `following` are the sums of the one that was dispatched meanwhile."""
         if self._waiting is None:
             return None
         step, sums, closes = self._waiting
         self._waiting = None
         values = {name: float(value) for name, value in jax.device_get(sums).items()}
-        self._count_time()
+        if following is None or not _are_ready(following):  # else this step may have been done long ago
+            self._count_time()
         interval = self.interval
         interval.tokens += self._waiting_size[0]
         interval.flops += self._waiting_size[1]
@@ -96,23 +109,32 @@ class Meter:
 
     def idle(self) -> bool:
         """Whether the devices have done all that they were given."""
-        return self._waiting is None or all(value.is_ready() for value in self._waiting[1].values())
+        return self._waiting is None or _are_ready(self._waiting[1])
 
     def waited(self, seconds: float) -> None:
-        """The devices waited for their input."""
+        """The devices, which are idle, waited for their input till now."""
         self.interval.input_wait += seconds
+        self._count_time()
 
-    def pause(self) -> None:
-        """What happens until the next step is done (compilation, evaluation) is not the steps' time."""
-        self._done_at = None
+    def compiles(self) -> None:
+        """What happens until the next step is done, compilation above all, is not the steps' time, nor is that step."""
+        self._begun_at, self._uncounted = None, (0, 0)
+
+    def resume(self) -> None:
+        """What happened since the last flush (an evaluation, a checkpoint) is not the steps' time."""
+        if self._begun_at is not None:
+            self._begun_at = time.perf_counter()
 
     def _count_time(self) -> None:
+        """All steps that are not counted are done now."""
+        tokens, flops = self._uncounted
+        if self._begun_at is None or not tokens:
+            return
         now = time.perf_counter()
-        if self._done_at is not None:
-            self.interval.seconds += now - self._done_at
-            self.interval.timed_tokens += self._waiting_size[0]
-            self.interval.timed_flops += self._waiting_size[1]
-        self._done_at = now
+        self.interval.seconds += now - self._begun_at
+        self.interval.timed_tokens += tokens
+        self.interval.timed_flops += flops
+        self._begun_at, self._uncounted = now, (0, 0)
 
     def _close(self, last: Mapping[str, float]) -> dict[str, float]:
         """Means of the interval, but the update's norms are those of its `last` step, if they were measured there."""
@@ -129,3 +151,7 @@ class Meter:
             values["tokens_per_second"] = interval.timed_tokens / interval.seconds
             values["mfu"] = interval.timed_flops / interval.seconds / self._peak_flops
         return values
+
+
+def _are_ready(sums: Mapping[str, Any]) -> bool:
+    return all(value.is_ready() for value in sums.values())

@@ -60,7 +60,7 @@ class Monitor:
     def start_feed(self, number: int, feed: Feed) -> None:
         """Steps are those of this feed from now on."""
         self._feed_number, self._feed = number, feed
-        self._meter.pause()
+        self._meter.compiles()
         self._next_kind = "compilation"  # of its first step
         self._resume()
 
@@ -128,7 +128,7 @@ class Monitor:
         """Within it no step runs, and time is spent on `kind`."""
         with self.clock.spent(kind):
             yield
-        self._meter.pause()
+        self._meter.resume()
         self._resume()
 
     def held_out(self, step: int, values: dict[str, float]) -> None:

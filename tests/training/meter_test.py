@@ -7,6 +7,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from bert_jax.config import ModelConfig
@@ -16,17 +17,35 @@ from bert_jax.training.meter import Interval, Meter
 MEANS = PretrainingObjective(ModelConfig()).means
 
 
+class OnDevice:
+    """A number that is there when it was waited for."""
+
+    def __init__(self, value):
+        self._value, self._is_ready = jnp.float32(value), False
+
+    def is_ready(self):
+        return self._is_ready
+
+    def block_until_ready(self):
+        self._is_ready = True
+        return self
+
+    def __array__(self):
+        return np.asarray(self.block_until_ready()._value)
+
+
 def sums(loss, words=4.0, rows=2.0, skipped=0.0):
-    return {
-        "masked_lm_loss": jnp.float32(loss * words),
-        "masked_lm_correct": jnp.float32(1.0),
-        "masked_lm_weight": jnp.float32(words),
-        "next_sentence_loss": jnp.float32(0.5 * rows),
-        "next_sentence_correct": jnp.float32(rows),
-        "next_sentence_weight": jnp.float32(rows),
-        "gradient_norm": jnp.float32(loss),
-        "skipped": jnp.float32(skipped),
+    numbers = {
+        "masked_lm_loss": loss * words,
+        "masked_lm_correct": 1.0,
+        "masked_lm_weight": words,
+        "next_sentence_loss": 0.5 * rows,
+        "next_sentence_correct": rows,
+        "next_sentence_weight": rows,
+        "gradient_norm": loss,
+        "skipped": skipped,
     }
+    return {name: OnDevice(value) for name, value in numbers.items()}
 
 
 @pytest.fixture
@@ -87,37 +106,77 @@ def meter_values(loss):
 
 
 def test_rate_is_of_the_steps_between_two_that_are_done(meter, clock):
-    """The first step's time has compilation in it and is left out."""
-    for step in range(1, 5):
+    """The first step's time has compilation in it and is left out: it is waited for."""
+    clock.now += 50.0
+    meter.add(1, sums(1.0), closes=False)
+    for step in range(2, 5):
         meter.add(step, sums(1.0), closes=step == 4)
-        clock.now += 50.0 if step == 1 else 2.0  # a step is done when the next one is dispatched
+        clock.now += 2.0  # a step is done when the next one is dispatched
     values = meter.flush()[1]
     assert values["tokens_per_second"] == pytest.approx(64 / 2.0)
     assert values["mfu"] == pytest.approx(300 / 2.0 / 1000)
 
 
 def test_a_pause_is_nobodys_time(meter, clock):
-    for step in range(1, 4):
+    meter.add(1, sums(1.0), closes=False)
+    for step in range(2, 4):
         meter.add(step, sums(1.0), closes=False)
         clock.now += 2.0
     meter.flush()
     clock.now += 1000.0  # an evaluation
-    meter.pause()
+    meter.resume()
     for step in range(4, 7):
         meter.add(step, sums(1.0), closes=step == 6)
         clock.now += 4.0
-    # Steps 2 and 3 took 2 s each, 5 and 6 took 4 s each; 1 and 4 came after a pause.
-    assert meter.flush()[1]["tokens_per_second"] == pytest.approx(64 * 4 / 12)
+    # Steps 2 and 3 took 2 s each, 4 to 6 took 4 s each; 1 is not timed.
+    assert meter.flush()[1]["tokens_per_second"] == pytest.approx(64 * 5 / 16)
+
+
+@pytest.fixture
+def resumed(meter, clock):
+    """The meter behind a first step and a checkpoint."""
+    meter.add(1, sums(1.0), closes=True)
+    meter.flush()
+    clock.now += 10.0
+    meter.resume()
+    return meter
+
+
+def test_two_steps_between_pauses_take_the_time_of_two(resumed, clock):
+    """The device has done both before the host has read the first."""
+    resumed.add(2, sums(1.0), closes=False)
+    clock.now += 6.0
+    resumed.add(3, jax.block_until_ready(sums(1.0)), closes=True)
+    assert resumed.flush()[1]["tokens_per_second"] == pytest.approx(64 * 2 / 6)
+
+
+def test_a_step_of_which_is_not_known_when_it_was_done_counts_with_the_next(resumed, clock):
+    resumed.add(2, sums(1.0), closes=True)
+    clock.now += 6.0
+    _, first = resumed.add(3, jax.block_until_ready(sums(1.0)), closes=True)
+    assert "tokens_per_second" not in first
+    clock.now += 1.0
+    assert resumed.flush()[1]["tokens_per_second"] == pytest.approx(64 * 2 / 7)
+
+
+def test_a_step_that_is_done_before_the_next_is_dispatched_ends_there(resumed, clock):
+    resumed.add(2, sums(1.0), closes=True)
+    clock.now += 4.0
+    resumed.waited(0.0)
+    clock.now += 2.0
+    _, first = resumed.add(3, jax.block_until_ready(sums(1.0)), closes=True)
+    assert first["tokens_per_second"] == pytest.approx(64 / 4)
+    assert resumed.flush()[1]["tokens_per_second"] == pytest.approx(64 / 2)
 
 
 def test_a_new_step_size_counts_from_then_on(meter, clock):
     meter.add(1, sums(1.0), closes=True)
     meter.flush()
     meter.set_step_size(tokens_per_step=512, flops_per_step=5000)
-    meter.pause()
+    meter.compiles()
     for step in range(2, 5):
         meter.add(step, sums(1.0), closes=step == 4)
-        clock.now += 2.0
+        clock.now += 2.0 if step > 2 else 0.0
     values = meter.flush()[1]
     assert (values["tokens_per_second"], values["mfu"]) == pytest.approx((256.0, 2.5))
 
@@ -126,7 +185,7 @@ def test_steps_of_several_sizes_count_as_what_they_are(meter, clock):
     for step, tokens in enumerate((64, 128, 32), 1):
         meter.set_step_size(tokens_per_step=tokens, flops_per_step=10 * tokens)
         meter.add(step, sums(1.0), closes=step == 3)
-        clock.now += 2.0
+        clock.now += 2.0 if step > 1 else 0.0
     values = meter.flush()[1]  # the first step is in no rate: when it began is not known
     assert (values["tokens_per_second"], values["mfu"]) == pytest.approx((40.0, 0.4))
 
@@ -155,15 +214,15 @@ def test_a_run_that_goes_on_logs_the_interval_that_was_open(meter, clock):
     stopped, steps = meter, [(step, sums(0.1 * step, skipped=float(step == 2))) for step in range(1, 8)]
     for step, values in steps[:4]:
         assert whole.add(step, values, closes=False) is stopped.add(step, values, closes=False) is None
-        clock.now += 2.0
+        clock.now += 2.0 if step > 1 else 0.0
     whole.flush(), stopped.flush()
     left = json.loads(json.dumps(dataclasses.asdict(stopped.interval)))
     goes_on = Meter(peak_flops=1000.0, means=MEANS, interval=Interval(**left))
     goes_on.set_step_size(tokens_per_step=64, flops_per_step=300)
-    whole.pause()
+    whole.compiles()
     for step, values in steps[4:]:
         whole.add(step, values, closes=step == 7), goes_on.add(step, values, closes=step == 7)
-        clock.now += 3.0
+        clock.now += 3.0 if step > 5 else 0.0
     interval = goes_on.flush()
     assert interval == whole.flush()
     assert interval[1]["skipped_steps"] == 1
@@ -187,7 +246,7 @@ def test_each_step_is_shown_with_its_own_numbers():
 def test_the_fraction_that_the_devices_waited_for_input(meter, clock):
     for step in range(1, 4):
         meter.add(step, sums(1.0), closes=step == 3)
-        clock.now += 2.0
+        clock.now += 2.0 if step > 1 else 0.0
         meter.waited(0.5)
     assert meter.flush()[1]["input_wait_share"] == pytest.approx(1.5 / 4.0)
 
@@ -197,8 +256,9 @@ def test_idle_is_when_all_is_done_that_was_given(meter):
     never = jax.jit(lambda array: jax.lax.fori_loop(0, 300, lambda _, a: jnp.tanh(a @ a), array).sum())
     array = jnp.ones((400, 400))
     never(array).block_until_ready()
+    meter.add(1, sums(1.0), closes=False)  # which is waited for
     given = sums(1.0) | {"gradient_norm": never(array)}
-    meter.add(1, given, closes=False)
+    meter.add(2, given, closes=False)
     assert not meter.idle()
     jax.block_until_ready(given)
     assert meter.idle()
