@@ -47,7 +47,14 @@ class Packing:
         return math.ceil(_WINDOW / self.sequences_per_step)
 
 
-def choose_packing(sizes: np.ndarray, max_seq_length: int, global_batch_size: int, seed: int, rows: int = 0) -> Packing:
+def choose_packing(
+    sizes: np.ndarray,
+    max_seq_length: int,
+    global_batch_size: int,
+    seed: int,
+    rows: int = 0,
+    accumulation_steps: int = 1,
+) -> Packing:
     """The shape in which `global_batch_size` sequences a step are packed on average; found by packing some windows.
 
     Args:
@@ -55,13 +62,14 @@ def choose_packing(sizes: np.ndarray, max_seq_length: int, global_batch_size: in
       max_seq_length: tokens of a row.
       global_batch_size: sequences of a step.
       seed: of the order of the records.
-      rows: of a step; 0: as few as hold the sequences.
+      rows: of a step; 0: as few as hold the sequences and divide over a few devices and the accumulation steps.
+      accumulation_steps: into so many a step is split.
     """
     one_each = Packing(global_batch_size, global_batch_size, max_seq_length, max_seq_length, max_seq_length)
     windows = [sizes[_window_ids(one_each, number, len(sizes), seed)] for number in range(_TRIED_WINDOWS)]
     packed = [(window, pack(window, one_each)) for window in windows]
     needed = max(math.ceil(len(rows) / one_each.window_steps) for _, rows in packed)
-    unit = math.gcd(global_batch_size, _ROUND_ROWS_TO)
+    unit = math.lcm(math.gcd(global_batch_size, _ROUND_ROWS_TO), accumulation_steps)
     packing = Packing(
         rows=rows or math.ceil(needed / unit) * unit,
         sequences_per_step=global_batch_size,

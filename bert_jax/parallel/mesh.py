@@ -103,10 +103,13 @@ def check_batch(mesh: Mesh, phase: PhaseConfig, accumulation_steps: int) -> None
     unit = batch_shards(mesh) * accumulation_steps
     name, size = ("packed_rows", phase.packed_rows) if phase.packed_rows else ("global_batch_size", phase.rows)
     if size % unit:
-        near = f"{size // unit * unit} or " if size > unit else ""
+        larger = (size // unit + 1) * unit
+        remedy = f"use {size // unit * unit} or {larger}" if size > unit else f"use {larger}"
+        if phase.packed_rows:  # chosen, mostly; fewer would leave sequences out
+            remedy = f"give --config.phases[N].packed_rows={larger}"
         raise UserError(
             f"{name}={size} of a phase does not divide over {batch_shards(mesh)} batch shards x "
-            f"{accumulation_steps} accumulation steps; use {near}{(size // unit + 1) * unit}"
+            f"{accumulation_steps} accumulation steps; {remedy}"
         )
 
 

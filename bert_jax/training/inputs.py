@@ -181,7 +181,8 @@ def _open_phase(phase: PhaseConfig, before: Sequence[PhaseInput], config: Config
     validation, held_out_masks = _held_out(phase, config, manifest)
     if config.data.packing:
         sizes = sizes_of(train, masks)
-        packing = choose_packing(sizes, phase.max_seq_length, phase.global_batch_size, seed, phase.packed_rows)
+        shape = phase.max_seq_length, phase.global_batch_size
+        packing = choose_packing(sizes, *shape, seed, phase.packed_rows, config.train.accumulation_steps)
         phase = dataclasses.replace(phase, packed_rows=packing.rows)
     return PhaseInput(
         phase=phase,

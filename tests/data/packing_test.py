@@ -38,6 +38,14 @@ def test_hardly_more_rows_than_the_tokens_need():
     assert least < packing.rows < least * 1.05 + 8
 
 
+def test_rows_that_are_chosen_divide_over_the_accumulation_steps():
+    sizes = random_sizes(4096)
+    few, many = (choose_packing(sizes, LENGTH, 240, seed=1, accumulation_steps=steps).rows for steps in (1, 20))
+    assert few % 20
+    assert (many % 40, few < many < few + 40) == (0, True)
+    assert choose_packing(sizes, LENGTH, 240, 1, rows=few, accumulation_steps=20).rows == few  # which were given
+
+
 @pytest.mark.parametrize("number", [100, 10_000])  # fewer records than a window has places, and more
 def test_a_window_has_the_sequences_that_the_unpacked_steps_would_have(number):
     sizes = random_sizes(number)

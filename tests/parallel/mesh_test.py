@@ -133,6 +133,12 @@ def test_a_batch_divides_over_shards_and_accumulation(rows, accumulation, fits, 
         check_batch(mesh, phase, accumulation)
 
 
+def test_fewer_packed_rows_which_would_leave_sequences_out_are_not_proposed():
+    mesh, phase = make_mesh(MeshConfig()), PhaseConfig(global_batch_size=80, packed_rows=40)
+    with pytest.raises(UserError, match=r"packed_rows=40 .*; give --config.phases\[N\].packed_rows=48$"):
+        check_batch(mesh, phase, 2)
+
+
 def test_tensor_parallel_devices_hold_the_same_rows():
     check_batch(make_mesh(MeshConfig(data=1, tensor=8)), PhaseConfig(global_batch_size=3), 1)
 
