@@ -20,14 +20,15 @@ OPTIONS = (
     "--config.train.checkpoint_every_steps=1000",  # only where it is stopped
     "--config.evaluation.every_steps=1000",
 )
-# (processes, devices of each, data, fsdp, tensor), and the step from which on it is stopped: soon, since on a crowded
-# machine it may have got a good deal further before it is
-LIVES = [((1, 8, 8, 1, 1), 6), ((1, 8, 4, 1, 2), 12), ((2, 2, 2, 2, 1), 18), ((1, 1, 1, 1, 1), None)]
+# (processes, devices of each, data, fsdp, tensor, accumulation), and the step from which on it is stopped: soon, since
+# on a crowded machine it may have got a good deal further before it is
+LIVES = [((1, 8, 8, 1, 1, 1), 6), ((1, 8, 4, 1, 2, 1), 12), ((2, 2, 2, 2, 1, 2), 18), ((1, 1, 1, 1, 1, 4), None)]
 
 
 def start(chain, workdir, layout):
-    processes, devices, data, fsdp, tensor = layout
+    processes, devices, data, fsdp, tensor, accumulation = layout
     flags = [*OPTIONS, f"--config.mesh.data={data}", f"--config.mesh.fsdp={fsdp}", f"--config.mesh.tensor={tensor}"]
+    flags.append(f"--config.train.accumulation_steps={accumulation}")
     return [chain.start_pretrain(workdir, *flags, *own, devices=devices) for own in job_flags(processes)]
 
 
@@ -57,7 +58,7 @@ def end(job, status):
 @pytest.mark.slow
 def test_a_run_goes_on_on_other_meshes_to_the_curve_of_one_that_never_stopped(chain, tmp_path):
     straight, moved = tmp_path / "straight", tmp_path / "moved"
-    end(start(chain, straight, (1, 1, 1, 1, 1)), 0)
+    end(start(chain, straight, (1, 1, 1, 1, 1, 1)), 0)
     starts = []
     for layout, stop_at in LIVES:
         before = len(logged(moved))
@@ -67,7 +68,7 @@ def test_a_run_goes_on_on_other_meshes_to_the_curve_of_one_that_never_stopped(ch
             job[-1].send_signal(signal.SIGTERM)  # any one of the processes may get the signal
         stderr = end(job, RESUME if stop_at else 0)
         starts.append(int(re.search(r"from step (\d+) to", stderr)[1]))
-        data, fsdp, tensor = layout[2:]
+        data, fsdp, tensor = layout[2:5]
         assert f"{{'replica': 1, 'data': {data}, 'fsdp': {fsdp}, 'tensor': {tensor}}}" in stderr
     assert starts[0] == 0
     assert all(first >= stop for first, (_, stop) in zip(starts[1:], LIVES, strict=False))

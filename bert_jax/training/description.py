@@ -31,6 +31,16 @@ class Description:
     watch: MonitorState = dataclasses.field(default_factory=MonitorState)  # the monitor's; files have this older name
     records: list[PhaseRecords] = dataclasses.field(default_factory=list)  # of every phase
     data: PhaseRecords | None = None  # of the phase of this step: options and inputs only
+    first_position: int = 0  # of that phase in the order of its records; an earlier version began each phase at 0
+
+    def as_begun(self, phases: Sequence[PhaseInput]) -> list[PhaseInput]:
+        """The phases, of which that of this step has its records in the order in which it was begun."""
+        return [
+            dataclasses.replace(each, first_position=self.first_position)
+            if each.first_step < self.step < each.last_step
+            else each
+            for each in phases
+        ]
 
     def records_of(self, phases: Sequence[PhaseInput]) -> list[PhaseRecords | None]:
         """What is known of each phase's records."""
@@ -55,6 +65,7 @@ def describe(
         "data": {"inputs": opened.manifest.inputs, "options": opened.manifest.options},
         "records": [dataclasses.asdict(phase) for phase in records],
         "owes_evaluation": owes_evaluation,
+        "first_position": opened.first_position,
         "watch": dataclasses.asdict(watch),
         "versions": versions(),
     }

@@ -21,7 +21,7 @@ from bert_jax.parallel.peak import peak_flops
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.training.branch import Trunk, find_trunk, plant, read_trunk
-from bert_jax.training.description import describe, description_at, newest_description
+from bert_jax.training.description import Description, describe, description_at, newest_description
 from bert_jax.training.frozen import FrozenModel, frozen_model
 from bert_jax.training.inputs import PhaseInput, open_phases, with_records
 from bert_jax.training.loop import train
@@ -52,7 +52,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     """
     directory = epath.Path(directory)
     config.check()
-    config = config.resolved()
+    config = run_directory.with_rows_of(directory, config.resolved())
     config.profile.check_is_in(config.total_steps)
     for line in without_peak(config):
         logging.warning("%s", line)
@@ -65,7 +65,9 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     )
     first_weights = _first_weights(config, directory, tokenizer, teacher)
     trunk = _trunk(config, directory, tokenizer)
-    records = _check(config, directory, phases, teacher, trunk)
+    newest = description_at(trunk.workdir, trunk.step) if trunk else newest_description(directory)
+    records = _check(config, directory, phases, teacher, trunk, newest)
+    phases = newest.as_begun(phases)
     grown = read_trunk(trunk, program) if trunk else None
     _claim(config, directory, phases, teacher)
     if trunk and grown:
@@ -97,17 +99,21 @@ def _trunk(config: Config, directory: epath.Path, tokenizer: Tokenizer) -> Trunk
 
 
 def _check(
-    config: Config, directory: epath.Path, phases: Sequence[PhaseInput], teacher: Teacher | None, trunk: Trunk | None
+    config: Config,
+    directory: epath.Path,
+    phases: Sequence[PhaseInput],
+    teacher: Teacher | None,
+    trunk: Trunk | None,
+    newest: Description,
 ) -> list[PhaseRecords]:
     """See that `directory` is nobody's, or this run's with the same records and teacher as it has, or as its trunk.
 
-    Gives what the records are.
+    Gives what the records are. `newest` is of the checkpoint that it goes on with.
     """
     run_directory.check_same_run(directory, config, phases[0].manifest.vocab_fingerprint)
     before = trunk.workdir if trunk else directory
     check_same_teacher(before, teacher)
     records = [records_of(opened) for opened in phases]
-    newest = description_at(before, trunk.step) if trunk else newest_description(directory)
     may_differ = config.data.allow_other_records
     check_same_records(before, newest.step, newest.records_of(phases), phases, records, may_differ)
     return records

@@ -1,5 +1,6 @@
 """The directory of a run: its resolved config and tokenizer, written once and compared ever after."""
 
+import dataclasses
 from typing import Any, TypeVar
 
 from absl import logging
@@ -59,6 +60,18 @@ def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, finge
         )
     check_same_vocabulary(workdir, fingerprint)
     return changed
+
+
+def with_rows_of(workdir: epath.Path, config: Config) -> Config:
+    """The packed rows that the run in `workdir` has chosen, where the config leaves them open and keeps the records."""
+    if not config.data.packing or config.data.allow_other_records or not (workdir / "config.json").exists():
+        return config
+    before = read_config_of(workdir, Config).phases
+    kept = [
+        dataclasses.replace(phase, packed_rows=phase.packed_rows or was.packed_rows)
+        for phase, was in zip(config.phases, before, strict=False)
+    ]
+    return dataclasses.replace(config, phases=(*kept, *config.phases[len(kept) :]))
 
 
 def _is_of_other_records(difference: str, now: Config | FineTuningConfig) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from bert_jax.config import Config, DataConfig, MeshConfig, ModelConfig, PhaseConfig
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.training.description import Description
 from bert_jax.training.inputs import open_phases
 
 MODEL = ModelConfig(hidden_size=32, num_attention_heads=2, num_hidden_layers=1, max_position_embeddings=64)
@@ -53,3 +54,12 @@ def test_the_batches_are_of_those_records(chain, packing):
         phase = phases[step // 2]
         ids = phase.train.fetch(phase.record_numbers(step + 1))["masked_lm_ids"]
         assert Counter(ids[ids > 0].tolist()) == Counter(batch["masked_lm_ids"][batch["masked_lm_ids"] > 0].tolist())
+
+
+def test_a_phase_that_an_earlier_version_began_goes_on_as_it_was_begun(chain):
+    phases = opened(chain, [(2, 8, 32), (4, 8, 32)])
+    assert [phase.first_position for phase in phases] == [0, 16]
+    assert [phase.first_position for phase in Description(step=3).as_begun(phases)] == [0, 0]
+    for step in (0, 1, 2, 6):  # the second phase is not begun, or done
+        assert Description(step=step).as_begun(phases) == phases
+    assert Description(step=3, first_position=16).as_begun(phases) == phases

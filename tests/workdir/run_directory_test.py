@@ -6,7 +6,7 @@ import pytest
 
 from bert_jax.config import Config, DataConfig, FineTuningConfig, PhaseConfig, TaskConfig, TrainConfig
 from bert_jax.errors import UserError
-from bert_jax.workdir.run_directory import check_same_run, claim
+from bert_jax.workdir.run_directory import check_same_run, claim, with_rows_of
 from tests.fine_tuned_workdirs import TOKENIZER
 
 PHASE = PhaseConfig(steps=10, global_batch_size=8, max_seq_length=32)
@@ -37,3 +37,16 @@ def test_other_records_may_fill_other_rows(tmp_path):
     assert changes(tmp_path / "run", packed(4, allow_other_records=True)) == []
     with pytest.raises(UserError, match=r"was started with phases\.0\.packed_rows=6, not 4"):
         changes(tmp_path / "run", packed(4))
+
+
+def test_the_rows_that_a_run_has_chosen_stay(tmp_path):
+    def packed(rows, accumulation=1, **data):
+        phases = (dataclasses.replace(PHASE, packed_rows=rows), PHASE)
+        train = TrainConfig(accumulation_steps=accumulation)
+        return Config(phases=phases, data=DataConfig(records="r", packing=True, **data), train=train)
+
+    claim(tmp_path, packed(6), TOKENIZER)
+    assert [phase.packed_rows for phase in with_rows_of(tmp_path, packed(0, accumulation=2)).phases] == [6, 0]
+    assert with_rows_of(tmp_path, packed(4)) == packed(4)
+    assert with_rows_of(tmp_path, packed(0, allow_other_records=True)) == packed(0, allow_other_records=True)
+    assert with_rows_of(tmp_path / "new", packed(0)) == packed(0)
