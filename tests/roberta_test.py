@@ -9,9 +9,8 @@ import transformers
 
 from bert_jax.data.source import RecordSource
 from bert_jax.interchange.renames import flatten
-from bert_jax.model.pretraining import pretraining_model
-from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
+from tests.training.conftest import final_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 200
@@ -52,12 +51,6 @@ def metrics(workdir, split):
     return {line["step"]: line for line in lines if line["split"] == split}
 
 
-def params_of(workdir):
-    step, params, _ = read_params(workdir, pretraining_model(read_config(workdir).model).abstract_params)
-    assert step == STEPS
-    return flatten(params)
-
-
 def test_it_learns_more_than_words_alone_and_its_scores_are_repeated(family):
     held_out = metrics(family.workdir, "validation")[STEPS]
     assert held_out["masked_lm_loss"] < held_out["unigram_loss"] - 0.15
@@ -82,8 +75,8 @@ def test_a_killed_run_ends_with_the_same_bits(family, tmp_path):
     assert process.returncode == -signal.SIGKILL
     done = family.chain.run("pretrain", *family.flags(tmp_path / "train"))
     assert "from step 50 to 200" in done.stderr
-    expected = params_of(family.workdir)
-    for name, ours in params_of(tmp_path / "train").items():
+    expected = flatten(final_state(family.workdir)["params"])
+    for name, ours in flatten(final_state(tmp_path / "train")["params"]).items():
         np.testing.assert_array_equal(ours, expected[name], err_msg=name)
     losses, straight = (metrics(workdir, "train") for workdir in (tmp_path / "train", family.workdir))
     assert {step: line["loss"] for step, line in losses.items()} == {

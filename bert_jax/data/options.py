@@ -22,6 +22,7 @@ BLOCKS_HELP = (
     "documents; doc: of one document; cut: cut anywhere."
 )
 
+MOST_HELD_OUT = 0.9  # of the documents
 _ENOUGH = 0.9  # of the predictions that masked_lm_prob asks for
 
 
@@ -60,7 +61,7 @@ class RecordOptions:
         self._check_blocks()
         _check_between("random_seed", self.random_seed, -(2**63), 2**63 - 1)
         _check_between("num_parts", self.num_parts, 1, 99_999)
-        _check_between("holdout", self.holdout, 0.0, 0.9)
+        _check_between("holdout", self.holdout, 0.0, MOST_HELD_OUT)
 
     def _check_blocks(self) -> None:
         if self.blocks not in BLOCKS:

@@ -19,7 +19,7 @@ from typing import IO, Annotated
 import msgspec
 from etils import epath
 
-from bert_jax.data.options import RecordOptions
+from bert_jax.data.options import MOST_HELD_OUT, RecordOptions
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import decode_json
 from bert_jax.storage.whole_file import local_directory
@@ -155,7 +155,7 @@ class _Dealer:
     def _possible_holdout(self) -> str:
         """The remedy: the shares, in thousandths, with which both splits have enough documents, if there are any."""
         least = math.floor(max(self._smallest) * 1000) + 1
-        most = math.floor(min(self._largest) * 1000)
+        most = math.floor(min(*self._largest, MOST_HELD_OUT) * 1000)
         if least > most:
             return "give more documents, or --holdout=0"
         return f"use --holdout={least / 1000} to {most / 1000}, or 0"

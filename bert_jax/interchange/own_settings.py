@@ -10,7 +10,6 @@ from etils import epath
 from msgspec import Meta
 
 from bert_jax.config.finetuning import TextPooling
-from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
@@ -96,10 +95,14 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
         described = fine_tuned.read_description(model)
         return OwnSettings(described.text.max_length or None, described.settings.get("pooling"))
     modules = _modules(model)
-    names, modes = [module.name for module in modules], _pooling_modes(_pooling_file(model, modules))
+    names, pooling_file = [module.name for module in modules], _pooling_file(model, modules)
+    modes = _pooling_modes(pooling_file)
     kinds = [kind for kind in MODES if modes == [kind]]
     pooling = kinds[0] if kinds else None
     others = [name for name in names if name not in _COMPUTED]
+    others += (
+        [f"pooling by {pooling_file}, which is missing,"] if "Pooling" in names and not pooling_file.exists() else []
+    )
     others += ["lower case (do_lower_case)"] if _lowers_more_than_tokenizer(model) else []
     others += [] if pooling or not modes else [f"pooling by {' and '.join(modes)}"]
     own = OwnSettings(_own_length(model, bool(modules)), pooling, "Normalize" in names, tuple(others))
@@ -131,16 +134,10 @@ def _lowers_more_than_tokenizer(model: epath.Path) -> bool:
 
 
 def _pooling_file(model: epath.Path, modules: Sequence[_Module]) -> epath.Path:
-    """Where it says how it pools, if it does; UserError if it says where, and nothing is there."""
-    (folder, *_) = [module.path for module in modules if module.name == "Pooling"] or [""]
-    if not folder:
-        return model / _POOLING
-    path = model / folder / "config.json"
-    if epath.Path(folder).name != folder or not path.exists():
-        raise UserError(
-            f"{model / _MODULES} says that settings of the pooling are in {path}; put them there, or mend it"
-        )
-    return path
+    """Where it says how it pools, if it does."""
+    folders = [module.path.rstrip("/") for module in modules if module.name == "Pooling"]
+    inside = [folder for folder in folders if epath.Path(folder).name == folder]
+    return model / inside[0] / "config.json" if inside else model / _POOLING
 
 
 def _pooling_modes(path: epath.Path) -> list[str]:
@@ -170,9 +167,10 @@ def write_own_settings(directory: epath.Path, own: OwnSettings, hidden_size: int
     """Put what `own_settings` reads beside the files of a model of this width in `directory`."""
     if own.max_length is not None:
         replace_text(directory / _LENGTH, json.dumps({"max_seq_length": own.max_length}) + "\n")
-    if own.normalized:
+    normalizes = own.normalized and not own.not_computed  # modules.json would be of all that makes its vectors
+    if normalizes:
         replace_text(directory / _MODULES, json.dumps(modules_of(normalized=True), indent=2) + "\n")
-    if own.pooling is not None or own.normalized:
+    if own.pooling is not None or normalizes:
         modes = {f"{_MODE}_{name}": kind == (own.pooling or "mean") for kind, name in MODES.items()}
         (directory / _POOLING).parent.mkdir()
         replace_text(directory / _POOLING, json.dumps({"word_embedding_dimension": hidden_size, **modes}) + "\n")

@@ -74,7 +74,7 @@ class Bert:
     @max_length.setter
     def max_length(self, length: int) -> None:
         self._check_length("max_length", length)
-        self._described = dataclasses.replace(self._described, max_length=length)
+        self._described = dataclasses.replace(self._described, max_length=int(length))
 
     def __repr__(self) -> str:
         return f"<Bert {self.name}: {self._described.what(self.params)}>"

@@ -100,7 +100,13 @@ def _pretrained(path: epath.Path, dtype: str, defaults: ModelConfig) -> Bert:
     model = _pretraining(config, dtype, parts)
     length = own.length(config.max_position_embeddings)
     description = Description(
-        str(path), config, length, pooling=own.pooling, normalized=own.normalized, heads=found.heads, dtype=dtype
+        str(path),
+        config,
+        length,
+        pooling=own.pooling,
+        normalized=own.normalized and not own.not_computed,
+        heads=found.heads,
+        dtype=dtype,
     )
     there = {path: found.arrays[path] for path in flatten(model.abstract_params)}  # no head of pairs without a pooler
     return Bert(jax.device_put(nest(there)), found.tokenizer, model, description)

@@ -155,11 +155,11 @@ def _masks(config: Config) -> tuple[Any, ...]:
 
 def _rows(run: Compared) -> float:
     """Of held-out records that are evaluated in the last phase; infinity: all; 0: not known, as they are not."""
-    held_out = run.validation()
-    if not held_out:
+    held_out, others = run.validation(), run.config.evaluation.records  # of others the size is not kept
+    if not held_out and not others:
         return 0
     wanted = run.config.evaluation.max_batches * run.config.phases[-1].global_batch_size
-    return wanted if 0 < wanted < held_out.num_records else math.inf
+    return wanted if wanted and (not held_out or wanted < held_out.num_records) else math.inf
 
 
 def differing_settings(runs: Sequence[Compared]) -> list[tuple[str, list[Any]]]:

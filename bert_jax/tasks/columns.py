@@ -45,11 +45,11 @@ _CLASSES = (
     *("label", "labels", "goldlabel", "class", "category", "target", "sentiment", "isduplicate", "quality"),
     *("entailmentjudgment", "entailmentlabel", "acceptability", "topic", "intent", "emotion"),
 )
-_SCORES = ("score", "relatednessscore", "similarity", "similarityscore", "rating")
+SCORES = ("score", "relatednessscore", "similarity", "similarityscore", "rating")
 LABELS: dict[LabelKind, tuple[tuple[str, ...], ...]] = {  # those of the first group that has any
     "class": (_CLASSES,),
     "labels": (("labels",), ("label", "classes", "categories", "tags")),
-    "number": (_SCORES, ("label", "labels", "target", "isduplicate", "quality")),
+    "number": (SCORES, ("label", "labels", "target", "isduplicate", "quality")),
 }
 IDS = ("id", "idx", "guid", "uid", "pairid", "index")  # the first that is there
 NEGATIVE = "negative"  # and negative1, negatives ...

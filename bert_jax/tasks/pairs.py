@@ -7,12 +7,10 @@ no: 1 for duplicate, equivalent, paraphrase, true or yes, 0 for not_duplicate, n
 no.
 """
 
-from collections.abc import Sequence
-
 from absl import logging
 
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import NEGATIVE, Columns, find_label, normal
+from bert_jax.tasks.columns import NEGATIVE, SCORES, Columns, find_label, listed, normal
 from bert_jax.tasks.examples import PairExample
 from bert_jax.tasks.lines import shown
 from bert_jax.tasks.tables import Row, Table, as_list, read_table
@@ -38,10 +36,9 @@ def read_pairs(path: str, columns: Columns, need_labels: bool, header: bool | No
             "--columns=text:NAME,text2:NAME"
         )
     negatives = _negative_columns(table, columns)
-    score = _score_column(table, columns, need_labels, (text, text2))
-    if negatives and score is not None:
-        _leave_out(score, negatives, columns, shown(path))
-        score = None
+    if negatives:
+        _tell_unread_scores(table, columns, need_labels)
+    score = None if negatives else _score_column(table, columns, need_labels, (text, text2))
     own = id_column(table, columns)
     return [
         PairExample(
@@ -62,12 +59,15 @@ def _negative_columns(table: Table, columns: Columns) -> list[str]:
     return [name for name in table.columns if normal(name).rstrip("0123456789") in (NEGATIVE, "negatives")]
 
 
-def _leave_out(score: str, negatives: Sequence[str], columns: Columns, path: str) -> None:
-    """Say that negatives go before scores; UserError if --columns asks for the scores."""
-    both = f"{path} has scores ({score!r}) and negatives ({', '.join(map(repr, negatives))})"
-    if columns.get("label") is not None:
-        raise UserError(f"{both}; a pair is learnt by one of them: leave the label out of --columns, or the negatives")
-    logging.warning("%s: a pair is learnt by one of them, here by its negatives; scores are not read", both)
+def _tell_unread_scores(table: Table, columns: Columns, needed: bool) -> None:
+    """Log columns of scores beside negatives; UserError if --columns asks for one that is needed."""
+    path, asked = shown(table.path), columns.get("label")
+    if asked is not None and needed:
+        raise UserError(
+            f"{path} has negatives, by which a pair is learnt, and not by a score; leave label:{asked} out of --columns"
+        )
+    if scores := [name for name in table.columns if normal(name) in SCORES]:
+        logging.warning("%s has negatives, by which a pair is learnt; not read: %s", path, listed(scores))
 
 
 def _negatives(row: Row, column: str) -> list[str]:

@@ -226,8 +226,8 @@ def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -
 def _as_transformers(directory: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
     """The settings of a vocab.txt in one of Hugging Face's directories, some of which stand beside it."""
     beside = directory / ByteBPE.file_name
-    if beside.exists() and tokenizer_json.holds_wordpiece(beside):
-        return tokenizer_json.with_settings_of(beside, config)
+    if beside.exists():
+        config = tokenizer_json.with_settings_of(beside, config)
     if config.max_input_chars_per_word is None and (directory / CONFIG_NAME).exists():
         return dataclasses.replace(config, max_input_chars_per_word=tokenizer_json.TRANSFORMERS_LONGEST_WORD)
     return config

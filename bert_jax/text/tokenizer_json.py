@@ -58,26 +58,26 @@ def holds_wordpiece(file: epath.Path) -> bool:
 
 
 def with_settings_of(file: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
-    """What `config` says, and else the tokenizer.json that lies beside a vocab.txt."""
-    content = read_json(file, _File, _REMEDY)
-    model = check_schema(content.model, _Model, f"{file}, model", _REMEDY)
+    """What `config` says, and else the tokenizer.json beside a vocab.txt, which warns of what we do not have."""
     try:
-        normalizer = _normalizer(content, str(file))
+        content = read_json(file, _File, _REMEDY)
+        model = check_schema(content.model, _Model, f"{file}, model", _REMEDY)
+        steps = [step for step in _steps(content.normalizer, str(file)) if step.get("type") == "BertNormalizer"]
+        normalizer = check_schema(steps[0], _Normalizer, f"{file}, normalizer", _REMEDY) if steps else None
+        config = _filled(config, model, normalizer)
+        _normalizer(content, str(file))
     except UserError as error:
         logging.warning("the vocab.txt beside it is read as the original BERT does: %s", error)
-        return config
-    said = _settings(model, normalizer)
+    return config
+
+
+def _filled(config: TokenizerConfig, model: _Model, normalizer: _Normalizer | None) -> TokenizerConfig:
+    """With the file's settings where `config` says nothing."""
+    said: dict[str, Any] = {"max_input_chars_per_word": model.max_input_chars_per_word}
+    if normalizer:
+        said |= {"do_lower_case": normalizer.lowercase, "strip_accents": normalizer.strip_accents}
+        said |= {"tokenize_chinese_chars": normalizer.handle_chinese_chars}
     return dataclasses.replace(config, **{name: value for name, value in said.items() if getattr(config, name) is None})
-
-
-def _settings(model: _Model, normalizer: _Normalizer) -> dict[str, Any]:
-    """By TokenizerConfig's names."""
-    return {
-        "do_lower_case": normalizer.lowercase,
-        "strip_accents": normalizer.strip_accents,
-        "tokenize_chinese_chars": normalizer.handle_chinese_chars,
-        "max_input_chars_per_word": model.max_input_chars_per_word,
-    }
 
 
 def read_wordpiece(file: epath.Path, config: TokenizerConfig) -> WordPiece:
@@ -88,11 +88,9 @@ def read_wordpiece(file: epath.Path, config: TokenizerConfig) -> WordPiece:
     """
     content = read_json(file, _File, _REMEDY)
     model = check_schema(content.model, _Model, f"{file}, model", _REMEDY)
-    _normalizer(content, str(file))  # which may be one that we do not have
-    tokens = _tokens(model.vocab, str(file))
-    config = with_settings_of(file, config)
+    config = _filled(config, model, _normalizer(content, str(file)))
     wordpiece = WordPiece(
-        tokens,
+        _tokens(model.vocab, str(file)),
         config.do_lower_case is not False,
         config.strip_accents,
         config.tokenize_chinese_chars is not False,

@@ -41,10 +41,11 @@ def check_evaluated(directory: epath.Path, manifest: Manifest, model: ModelConfi
             "of the same pairs"
         )
     if are_trained_on(manifest, trained_on):
-        remedy = " ".join(f"--{name}={trained_on.options.get(name, default)}" for name, default in _CHOICE.items())
+        made = trained_on if trained_on.options.get("holdout") else manifest
+        remedy = " ".join(f"--{name}={made.options.get(name, default)}" for name, default in _CHOICE.items())
         raise UserError(
             f"--config.evaluation.records={directory} {OTHERS_HELD_OUT} that the run is trained on, which have some of "
-            f"them in training; build both with {remedy}"
+            f"them in training; build both with {remedy}, or leave it out"
         )
 
 

@@ -126,17 +126,28 @@ def test_other_formats_of_ours_keep_what_it_says_of_itself(workdirs, exported, t
         assert own_settings(tmp_path / "saved") == own_settings(tmp_path)
 
 
-def test_the_pooling_is_where_the_modules_say(workdirs, exported):
+def test_the_pooling_is_where_the_modules_say(workdirs, exported, caplog):
     directory = exported("pretraining", pooling="cls")
     modules = read(directory / "modules.json")
-    modules[1]["path"] = "9_Pooling"
+    modules[1]["path"] = "9_Pooling/"
     (directory / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(
-        UserError, match=r"modules.json says that settings of the pooling are in .*9_Pooling/config.json"
-    ):
-        own_settings(directory)
+    assert own_settings(directory).pooling is None
+    assert f"pooling by {directory}/9_Pooling/config.json, which is missing, is not computed here" in caplog.text
     (directory / "1_Pooling").rename(directory / "9_Pooling")
     assert own_settings(directory) == OwnSettings(workdirs.MAX_LENGTH, "cls")
+
+
+def test_vectors_that_are_not_computed_here_are_not_promised(exported, tmp_path):
+    """A model of which we would leave a module out gets no modules.json, which is of all of them."""
+    directory = exported("pretraining", normalize=True)
+    modules = read(directory / "modules.json")
+    modules.insert(2, {"type": "sentence_transformers.models.Dense"})
+    (directory / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "hf").mkdir()
+    export(epath.Path(tmp_path / "hf"), None, str(directory), Wanted("huggingface"))
+    bert_jax.load(directory).save(tmp_path / "saved")
+    for written in (tmp_path / "hf", tmp_path / "saved"):
+        assert not (written / "modules.json").exists()
 
 
 def test_lower_case_that_the_tokenizer_does_not_make_is_told(exported, caplog):

@@ -71,3 +71,5 @@ def test_a_second_text_that_the_first_row_has_not_is_not_left_out(write):
     ):
         list(stream_texts(path, Columns()))
     assert [one.text for one in stream_texts(path, Columns.of("text:text"))] == ["a", "b", "c"]
+    more = '{"body": "a"}\n{"body": "b", "url": "x"}\n'  # more columns, by which nothing is decided
+    assert [one.text for one in stream_texts(write("b.jsonl", more), Columns())] == ["a", "b"]

@@ -103,13 +103,23 @@ def test_the_settings_beside_a_vocab_txt_decide(tokens, tmp_path, settings):
     assert load_tokenizer(tmp_path).encode("CAFÉ") == load_tokenizer(tmp_path / "vocab.txt").encode("CAFÉ")
 
 
-def test_what_we_cannot_do_beside_a_vocab_txt_is_told(tokens, tmp_path, caplog):
+@pytest.mark.parametrize(
+    ("change", "message", "lowercase"),
+    [
+        (lambda file: file.update(pre_tokenizer={"type": "WhitespaceSplit"}), "BertNormalizer, WhitespaceSplit", True),
+        (lambda file: file["normalizer"].update(clean_text=False, lowercase=False), "says clean_text=false", False),
+        (lambda file: file.pop("model"), "is damaged", True),
+    ],
+)
+def test_what_we_cannot_do_beside_a_vocab_txt_is_told(tokens, tmp_path, caplog, change, message, lowercase):
+    """The rest of the file is heeded."""
     (tmp_path / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens))
-    content = changed(tokens, lambda file: file.update(pre_tokenizer={"type": "WhitespaceSplit"}))
-    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
-    assert load_tokenizer(tmp_path).fingerprint == load_tokenizer(tmp_path / "vocab.txt").fingerprint
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text(json.dumps(changed(tokens, change)))
+    ours = load_tokenizer(tmp_path)
+    assert (ours.lowercase, longest_words(ours)) == (lowercase, [100])
     assert "the vocab.txt beside it is read as the original BERT does" in caplog.text
-    assert "prepares text by BertNormalizer, WhitespaceSplit" in caplog.text
+    assert message in caplog.text
 
 
 def test_an_early_file_does_not_say_of_what_model_it_is(tokens, tmp_path):
