@@ -4,10 +4,11 @@ import math
 
 import jax
 import numpy as np
+from absl import logging
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
-from bert_jax.config import MeshConfig, PhaseConfig
+from bert_jax.config import MeshConfig, ModelConfig, PhaseConfig
 from bert_jax.errors import UserError
 
 AXES = ("replica", "data", "fsdp", "tensor")
@@ -17,19 +18,24 @@ SUBLANES = 8  # rows of a TPU's tile
 LEAST_FILLED = 2 / 3  # of the tiles of a weight's shard
 
 
-def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None, hidden_size: int = 0) -> Mesh:
-    """Lay the devices (default: all of every process) out along replica, data, fsdp and tensor.
+def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None, model: ModelConfig | None = None) -> Mesh:
+    """Lay the devices (default: all of every process) out along replica, data, fsdp and tensor, for this model.
 
-    Weights whose rows or columns are `hidden_size` are cut over data. Where the config gives neither replica nor data,
-    data is what most_shards gives, and replica the rest.
+    Weights whose rows or columns are its hidden_size are cut over data. Where the config gives neither replica nor
+    data, data is what most_shards gives, and replica the rest. Of layers that share their weights, fsdp is data too:
+    one layer's are all that there are, so nothing is saved by gathering them for each use, and each use's gradient
+    would be summed by itself.
 
     Raises:
       UserError: the axes' sizes do not multiply to the number of devices.
     """
     devices = jax.devices() if devices is None else devices
     sizes = _axis_sizes(config, len(devices))
-    if hidden_size and config.data == -1 and not config.replica:
-        shards = most_shards(sizes["data"], hidden_size, devices[0].platform)
+    if model and model.distinct_layers < model.num_hidden_layers and sizes["fsdp"] > 1:
+        logging.info("layers that share their weights: the mesh's fsdp=%d are data", sizes["fsdp"])
+        sizes |= {"data": sizes["data"] * sizes["fsdp"], "fsdp": 1}
+    if model and config.data == -1 and not config.replica:
+        shards = most_shards(sizes["data"], model.hidden_size, devices[0].platform)
         sizes |= {"replica": sizes["data"] // shards, "data": shards}
     # Auto: the compiler propagates shardings from the arguments.
     return Mesh(_laid_out(tuple(sizes.values()), devices), AXES, axis_types=(AxisType.Auto,) * len(AXES))

@@ -44,7 +44,7 @@ def compile_step(directory: Path) -> Result:
     config = from_dict(request.config, "request.json", Config)
     phase = config.phases[request.phase]
     topology = parse_topology(request.topology)
-    mesh = make_mesh(config.mesh, topology.describe(), config.model.hidden_size)
+    mesh = make_mesh(config.mesh, topology.describe(), config.model)
     program = pretraining_program(config, mesh, request.teacher)
     state = abstract_state(program.model, program.optimizer, program.shardings)
     batch = _abstract_batch(request, phase, mesh)

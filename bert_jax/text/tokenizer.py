@@ -19,12 +19,12 @@ from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text, whole_file
-from bert_jax.text import bpe_files, token_ids, tokenizer_json
+from bert_jax.text import token_ids
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
 from bert_jax.text.byte_bpe import ByteBPE
+from bert_jax.text.model_files import Model, as_transformers, candidates, model_file, read_model
 from bert_jax.text.offsets import Encoding
 from bert_jax.text.token_ids import TokenIds
-from bert_jax.text.tokenizer_config import NAME as CONFIG_NAME
 from bert_jax.text.tokenizer_config import TokenizerConfig, read_tokenizer_config
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.vocab_txt import warn_of_duplicates
@@ -32,14 +32,6 @@ from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
 
 DESCRIPTION = "vocabulary.json"
 _WORD_BEFORE = "x"  # any; what comes before a space changes nothing of the word behind it
-
-Model = WordPiece | ByteBPE | Unigram | TokenIds
-
-_MODEL_OF_SUFFIX: dict[str, type[Model]] = {
-    ".txt": WordPiece,
-    ".model": Unigram,
-    ".json": ByteBPE,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,35 +194,25 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     if not path.is_dir():
         return _read_foreign(path, path, TokenizerConfig(do_lower_case))
     if not (path / DESCRIPTION).exists():
-        return _read_foreign(path, _model_file(path), read_tokenizer_config(path, do_lower_case))
+        return _read_foreign(path, model_file(path), read_tokenizer_config(path, do_lower_case))
     return _read_described(path, do_lower_case)
 
 
 def has_vocabulary(directory: epath.Path) -> bool:
     """Whether a vocabulary lies in `directory`, which need not exist."""
-    return directory.is_dir() and any(file.exists() for file in _candidates(directory))
+    return directory.is_dir() and any(file.exists() for file in candidates(directory))
 
 
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
     added = read_added_tokens(path)
     if file.name == WordPiece.file_name and file != path:
-        config = _as_transformers(path, config)
-    model = _read_model(file, config, added)
+        config = as_transformers(path, config)
+    model = read_model(file, config, added)
     if isinstance(model, Unigram):
         model = model.as_alberts(config.do_lower_case)
     tokenizer = _with_added_tokens(model, added, str(path))
     warn_of_duplicates(tokenizer.tokens, file)
     return tokenizer
-
-
-def _as_transformers(directory: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
-    """The settings of a vocab.txt in one of Hugging Face's directories, some of which stand beside it."""
-    beside = directory / ByteBPE.file_name
-    if beside.exists():
-        config = tokenizer_json.with_settings_of(beside, config)
-    if config.max_input_chars_per_word is None and (directory / CONFIG_NAME).exists():
-        return dataclasses.replace(config, max_input_chars_per_word=tokenizer_json.TRANSFORMERS_LONGEST_WORD)
-    return config
 
 
 def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokenizer:
@@ -242,7 +224,7 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
     settings = description.strip_accents, description.tokenize_chinese_chars, description.keep_accents
     longest = description.max_input_chars_per_word
     config = TokenizerConfig(description.lowercase, *settings, max_input_chars_per_word=longest)
-    model = _read_model(_model_file(directory), config)
+    model = read_model(model_file(directory), config)
     source = f"{directory / DESCRIPTION}"
     tokenizer = _with_added_tokens(
         model, description.added_tokens, source, description.made_by, description.separators_between
@@ -272,45 +254,6 @@ def _with_added_tokens(
             f"{source} adds {added[-1].content!r}, of which its tokenizer.json does not know; save it again"
         )
     return Tokenizer(model, made_by, separators_between=separators_between)
-
-
-def _candidates(directory: epath.Path) -> list[epath.Path]:
-    # Hugging Face's directories often hold a tokenizer.json beside the file that it was converted from.
-    names = ["tokenizer.json", bpe_files.VOCAB, TokenIds.file_name]
-    return [directory / "vocab.txt", *sorted(directory.glob("*.model")), *(directory / name for name in names)]
-
-
-def _model_file(directory: epath.Path) -> epath.Path:
-    for file in _candidates(directory):
-        if file.exists():
-            return file
-    raise UserError(
-        f"{directory} holds no vocab.txt, tokenizer.json or *.model, nor vocab.json and merges.txt; "
-        "give another vocabulary"
-    )
-
-
-def _read_model(file: epath.Path, config: TokenizerConfig, added_tokens: Sequence[AddedToken] = ()) -> Model:
-    if file.name == bpe_files.VOCAB:
-        content = bpe_files.as_tokenizer_json(file, added_tokens, bool(config.add_prefix_space))
-        return ByteBPE(content, config.do_lower_case, str(file))
-    if file.name == TokenIds.file_name:
-        return TokenIds.read(file, config.do_lower_case)
-    if file.suffix not in _MODEL_OF_SUFFIX:
-        raise UserError(f"{file} is no vocabulary: its name must end in {', '.join(_MODEL_OF_SUFFIX)}")
-    kind = _MODEL_OF_SUFFIX[file.suffix]
-    if kind is ByteBPE and tokenizer_json.holds_wordpiece(file):
-        return tokenizer_json.read_wordpiece(file, config)
-    if kind is ByteBPE and config.add_prefix_space is not None:
-        content = bpe_files.with_prefix_space(file.read_bytes(), config.add_prefix_space)
-        return ByteBPE(content, config.do_lower_case, str(file))
-    if kind is Unigram:
-        return Unigram.read(file, config.do_lower_case, config.keep_accents)
-    if kind is WordPiece:
-        splits_ideographs = config.tokenize_chinese_chars is not False
-        longest = config.max_input_chars_per_word or LONGEST_WORD
-        return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs, longest)
-    return kind.read(file, config.do_lower_case)
 
 
 def _fingerprint(model: Model, tokens: Sequence[str], added_tokens: Sequence[AddedToken]) -> str:

@@ -57,7 +57,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     check_same_teacher(workdir, teacher)
     material = _material(config, files, pretrained, _floors(workdir, files), teacher)
     digests = _check_same_rows(workdir, config.task, material)
-    mesh = make_mesh(config.mesh, hidden_size=config.model.hidden_size)
+    mesh = make_mesh(config.mesh, model=config.model)
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(workdir, teacher)

@@ -1,7 +1,6 @@
 """Where records meet the mesh: every phase's records opened and checked, and read as global batches."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,13 +22,7 @@ from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.parallel.mesh import batch_shards
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.open_records import counts_for_all, manifest_for_all, open_split, records_directory
-from bert_jax.training.record_checks import (
-    OTHERS_HELD_OUT,
-    are_trained_on,
-    check_evaluated,
-    check_length,
-    check_segments,
-)
+from bert_jax.training.record_checks import check_evaluated, check_length, check_segments, warn_of_trained
 
 _CHECKED = 16  # records of each split, before the run
 
@@ -139,20 +132,9 @@ def open_phases(config: Config) -> list[PhaseInput]:
         opened.append(_open_phase(phase, opened, config))
     _check_one_vocabulary(config.model, opened)
     _check_pairs(config.model, opened)
-    _warn_of_trained(opened)
+    warn_of_trained([each.validation for each in opened], [each.train for each in opened])
     told_by_first(lambda: _check_some(opened, config.model.type_vocab_size))
     return opened
-
-
-def _warn_of_trained(opened: Sequence[PhaseInput]) -> None:
-    """Of phases whose held-out documents another phase is trained on; of its own ones, `check_evaluated` refuses."""
-    for phase, other in itertools.permutations(opened, 2):
-        if phase.validation and are_trained_on(phase.validation.manifest, other.manifest):
-            logging.warning(
-                "%s %s in %s, where another phase is trained on some of them: held-out losses are too good; build both "
-                "with the same --random_seed, --holdout and --split_sentences",
-                *(phase.validation.directory, OTHERS_HELD_OUT, other.train.directory),
-            )
 
 
 def _check_some(opened: Sequence[PhaseInput], type_vocab_size: int) -> None:

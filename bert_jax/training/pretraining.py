@@ -61,7 +61,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     tokenizer = load_tokenizer(phases[0].train.directory / "tokenizer")
     teacher = read_teacher(config, tokenizer) if config.teacher else None
     program = pretraining_program(
-        config, make_mesh(config.mesh, hidden_size=config.model.hidden_size), teacher.config if teacher else None
+        config, make_mesh(config.mesh, model=config.model), teacher.config if teacher else None
     )
     first_weights = _first_weights(config, directory, tokenizer, teacher)
     trunk = _trunk(config, directory, tokenizer)

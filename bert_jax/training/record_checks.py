@@ -1,9 +1,11 @@
 """What records must be like for a run: complaints, each with its remedy, before anything is computed."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from absl import logging
 from etils import epath
 
 from bert_jax.config import ModelConfig, PhaseConfig
@@ -70,6 +72,17 @@ def are_trained_on(held_out: Made, trained_on: Made) -> bool:
         [made.options.get(name, default) for name, default in _CHOICE.items()] for made in (held_out, trained_on)
     )
     return held_out.inputs == trained_on.inputs and (how != trained_how or share > trained_share)
+
+
+def warn_of_trained(held_out: Sequence[RecordSource | None], trained_on: Sequence[RecordSource]) -> None:
+    """Of phases whose held-out documents another phase is trained on; of its own ones, `check_evaluated` refuses."""
+    for (phase, source), (other, trained) in itertools.product(enumerate(held_out), enumerate(trained_on)):
+        if source and phase != other and are_trained_on(source.manifest, trained.manifest):
+            logging.warning(
+                "%s %s in %s, where another phase is trained on some of them: held-out losses are too good; build both "
+                "with the same --random_seed, --holdout and --split_sentences",
+                *(source.directory, OTHERS_HELD_OUT, trained.directory),
+            )
 
 
 def check_segments(batch: Mapping[str, np.ndarray], source: RecordSource, type_vocab_size: int) -> None:

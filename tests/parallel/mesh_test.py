@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import pytest
 
-from bert_jax.config import MeshConfig, PhaseConfig
+from bert_jax.config import MeshConfig, ModelConfig, PhaseConfig
 from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import batch_shards, check_batch, check_clip_pieces, groups_line, make_mesh, most_shards
 
@@ -43,7 +43,7 @@ def test_the_devices_are_laid_out_as_asked(config, sizes):
     ids=str,
 )
 def test_weights_are_cut_over_as_many_as_divide_them_unless_the_config_says(config, hidden_size, replica):
-    assert make_mesh(config, hidden_size=hidden_size).shape["replica"] == replica
+    assert make_mesh(config, model=ModelConfig(hidden_size=hidden_size)).shape["replica"] == replica
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_groups_are_told_of_with_all_devices_that_weights_are_cut_over(config, w
 def test_groups_on_a_network_that_jax_cannot_cut():
     """An axis of 28 chips, whose factors of 2 it overlooks."""
     chips = [Chip((x, y, z)) for z in range(28) for y in range(4) for x in range(4)]
-    mesh = make_mesh(MeshConfig(), chips, hidden_size=1024)
+    mesh = make_mesh(MeshConfig(), chips, ModelConfig(hidden_size=1024))
     assert dict(mesh.shape) == {"replica": 7, "data": 64, "fsdp": 1, "tensor": 1}
     assert set(mesh.devices.flat) == set(chips)
 
@@ -149,3 +149,10 @@ def test_pieces_divide_over_the_shards():
         check_clip_pieces(mesh, pieces)
     with pytest.raises(UserError, match=r"clip_pieces=6 .* 4 batch shards; use a multiple of 4"):
         check_clip_pieces(mesh, 6)
+
+
+def test_layers_that_share_their_weights_have_no_fsdp():
+    shared = ModelConfig(num_hidden_layers=4, num_hidden_groups=2)
+    for model, sizes in ((shared, (1, 4, 1, 2)), (ModelConfig(num_hidden_layers=4), (1, 2, 2, 2))):
+        assert tuple(make_mesh(MeshConfig(data=2, fsdp=2, tensor=2), model=model).shape.values()) == sizes
+    assert tuple(make_mesh(MeshConfig(fsdp=4), model=shared).shape.values()) == (1, 8, 1, 1)

@@ -18,9 +18,9 @@ ROWS = 16
 
 @pytest.fixture
 def lowered(make_batch):
-    """lowered(layers, groups, dtype) -> the step on eight replicas, traced and lowered."""
+    """lowered(layers, groups, dtype, fsdp) -> the step on eight replicas, traced and lowered."""
 
-    def lower(layers, groups=1, dtype="float32"):
+    def lower(layers, groups=1, dtype="float32", fsdp=1):
         model = ModelConfig(
             vocab_size=104,
             hidden_size=64,
@@ -36,9 +36,9 @@ def lowered(make_batch):
             phases=(PhaseConfig(steps=100, global_batch_size=ROWS, max_seq_length=16),),
             optimizer=OptimizerConfig(warmup_steps=0),
             train=TrainConfig(dtype=dtype),
-            mesh=MeshConfig(data=8),
+            mesh=MeshConfig(data=8 // fsdp, fsdp=fsdp),
         )
-        mesh = make_mesh(config.mesh)
+        mesh = make_mesh(config.mesh, model=model)
         program = pretraining_program(config, mesh)
         rows = batch_sharding(mesh)
         batch = {
@@ -67,7 +67,7 @@ def collectives(lowered):
 def test_a_shared_gradient_is_summed_and_sent_once(lowered):
     shared = collectives(lowered(layers=2))
     assert shared["reduce-scatter"] > 6  # a layer's kernels, and the tables
-    assert shared == collectives(lowered(layers=4))
+    assert shared == collectives(lowered(layers=4)) == collectives(lowered(layers=4, fsdp=2))
     assert collectives(lowered(layers=2, groups=2))["bytes of reduce-scatter"] > shared["bytes of reduce-scatter"]
 
 

@@ -170,7 +170,7 @@ def test_what_is_in_many_copies_is_told(model_config):
     optimizer = make_optimizer(OptimizerConfig(), [PhaseConfig()])
 
     def lines(config, mesh_config):
-        model, mesh = pretraining_model(config), make_mesh(mesh_config, hidden_size=config.hidden_size)
+        model, mesh = pretraining_model(config), make_mesh(mesh_config, model=config)
         return layout_lines(model, state_shardings(model, optimizer, mesh, shard_over_data=True))
 
     groups, table = lines(config, MeshConfig())
