@@ -136,7 +136,7 @@ def _lowers_more_than_tokenizer(model: epath.Path) -> bool:
 def _pooling_file(model: epath.Path, modules: Sequence[_Module]) -> epath.Path:
     """Where it says how it pools, if it does."""
     folders = [module.path.rstrip("/") for module in modules if module.name == "Pooling"]
-    inside = [folder for folder in folders if epath.Path(folder).name == folder]
+    inside = [folder for folder in folders if folder and epath.Path(folder).name == folder]
     return model / inside[0] / "config.json" if inside else model / _POOLING
 
 

@@ -195,20 +195,19 @@ def test_sizes_of_another_kind_are_made_anew_and_logged(tmp_path, records, caplo
     assert source.skipped == set()
 
 
-def test_sizes_that_nobody_has_counted_are_seen_to_be_wrong_when_their_record_is_read(tmp_path, records):
+@pytest.mark.parametrize("wrong", [11, 13])
+def test_sizes_that_nobody_has_counted_are_seen_to_be_wrong_when_their_record_is_read(tmp_path, records, wrong):
     """As of shards of another program."""
     records.write_records(tmp_path, train=[30])
     file = tmp_path / "index" / "bert-train-00000-of-00001.sizes.npy"
-    for wrong in (11, 13):
-        sizes = np.array([[12, 2]] * 30, np.int32)
-        sizes[7, 0] = wrong
-        np.save(file, sizes)
-        packing = Packing(4, 8, sequences_per_row=2, predictions_per_row=4, max_seq_length=32)
-        source = RecordSource(tmp_path, "train")
-        with pytest.raises(UserError, match=r"sizes\.npy did not agree with record 7 of its shard and is removed"):
-            list(packed_batches(source, packing, rows=range(4), seed=0, first_step=0, last_step=packing.window_steps))
-        assert RecordSource(tmp_path, "train").sizes().tolist() == [[12, 2]] * 30
-        assert np.load(file).tolist() == [[12, 2]] * 30
+    sizes = np.array([[12, 2]] * 30, np.int32)
+    sizes[7, 0] = wrong
+    np.save(file, sizes)
+    packing = Packing(4, 8, sequences_per_row=2, predictions_per_row=4, max_seq_length=32)
+    source = RecordSource(tmp_path, "train")
+    with pytest.raises(UserError, match=r"sizes\.npy did not agree with record 7 of its shard and is removed"):
+        list(packed_batches(source, packing, rows=range(4), seed=0, first_step=0, last_step=packing.window_steps))
+    assert RecordSource(tmp_path, "train").sizes().tolist() == [[12, 2]] * 30
 
 
 def test_a_skipped_record_has_other_sizes_and_nothing_is_wrong(tmp_path, records):
