@@ -103,9 +103,10 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     others += (
         [f"pooling by {pooling_file}, which is missing,"] if "Pooling" in names and not pooling_file.exists() else []
     )
-    others += ["lower case (do_lower_case)"] if _lowers_more_than_tokenizer(model) else []
+    sentence_bert = _sentence_bert(model)
+    others += ["lower case (do_lower_case)"] if _lowers_more_than_tokenizer(model, sentence_bert) else []
     others += [] if pooling or not modes else [f"pooling by {' and '.join(modes)}"]
-    own = OwnSettings(_own_length(model, bool(modules)), pooling, "Normalize" in names, tuple(others))
+    own = OwnSettings(_own_length(model, sentence_bert, bool(modules)), pooling, "Normalize" in names, tuple(others))
     if own != NOTHING_SAID:
         logging.info("%s says of itself: %s", model, own)
     if others:
@@ -114,9 +115,9 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     return own
 
 
-def _own_length(model: epath.Path, has_modules: bool) -> int | None:
+def _own_length(model: epath.Path, said: _SentenceBert, has_modules: bool) -> int | None:
     """The tokenizer's own where the directory is of a newer sentence-transformers, which writes no other."""
-    length, beside = _sentence_bert(model).max_seq_length, model / _TOKENIZER
+    length, beside = said.max_seq_length, model / _TOKENIZER
     if length is None and has_modules and beside.exists():
         most = read_json(beside, _TokenizerConfig, _REMEDY).model_max_length
         return int(most) if most is not None and most < 1e9 else None
@@ -128,9 +129,9 @@ def _sentence_bert(model: epath.Path) -> _SentenceBert:
     return read_json(path, _SentenceBert, _REMEDY) if path.exists() else _SentenceBert()
 
 
-def _lowers_more_than_tokenizer(model: epath.Path) -> bool:
+def _lowers_more_than_tokenizer(model: epath.Path, said: _SentenceBert) -> bool:
     """Whether texts are to be lower-cased that the tokenizer leaves as they are."""
-    return _sentence_bert(model).do_lower_case and has_vocabulary(model) and not load_tokenizer(model).lowercase
+    return said.do_lower_case and has_vocabulary(model) and not load_tokenizer(model).lowercase
 
 
 def _pooling_file(model: epath.Path, modules: Sequence[_Module]) -> epath.Path:

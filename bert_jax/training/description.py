@@ -78,13 +78,13 @@ def versions() -> dict[str, str]:
 
 def restore_description(checkpoints: Checkpoints, step: int) -> Description:
     """That of the checkpoint of `step`; UserError if it is damaged."""
-    return _checked(checkpoints.description(step), checkpoints.directory / str(step))
+    return description_of(checkpoints.description(step), checkpoints.directory / str(step))
 
 
 def description_at(workdir: epath.PathLike, step: int) -> Description:
     """That of the checkpoint of `step`, which is there; UserError if it is damaged."""
     directory = epath.Path(workdir) / "checkpoints" / str(step)
-    return _checked(read_description(directory), directory)
+    return description_of(read_description(directory), directory)
 
 
 def newest_description(workdir: epath.PathLike) -> Description:
@@ -92,9 +92,10 @@ def newest_description(workdir: epath.PathLike) -> Description:
     directory = epath.Path(workdir) / "checkpoints"
     for step in reversed(steps_in(directory)):
         with contextlib.suppress(OSError, UserError):  # a damaged checkpoint, which is seen to later
-            return _checked(read_description(directory / str(step)), directory / str(step))
+            return description_of(read_description(directory / str(step)), directory / str(step))
     return Description()
 
 
-def _checked(content: dict[str, Any], checkpoint: epath.Path) -> Description:
+def description_of(content: dict[str, Any], checkpoint: epath.PathLike) -> Description:
+    """What the JSON beside the checkpoint says; UserError if it is damaged."""
     return check_schema(content, Description, f"the description in {checkpoint}", "move that checkpoint away")

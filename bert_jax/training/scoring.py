@@ -1,7 +1,6 @@
 """Held-out scores of a finished or stopped run, read back from its workdir."""
 
 import dataclasses
-from typing import Any
 
 from absl import logging
 from etils import epath
@@ -13,9 +12,8 @@ from bert_jax.errors import UserError
 from bert_jax.model.functional import param_shardings, with_shardings
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.storage.json_file import check_schema
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.description import Description
+from bert_jax.training.description import Description, description_of
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.inputs import dynamic_masks, held_out_batches
 from bert_jax.training.open_records import counts_for_all, open_split, records_directory
@@ -38,7 +36,7 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     model = objective.model(config.train.dtype)
     shardings = param_shardings(model, mesh)
     step, params, described = read_params(workdir, with_shardings(model.abstract_params, shardings))
-    _warn_of_trained(source, described)
+    _warn_of_trained(source, description_of(described, f"{workdir}/checkpoints/{step}"))
     run = jit_evaluation_step(objective, model, mesh, shardings)
     has_own_masks = config.evaluation.records and not records
     masks = None if has_own_masks else dynamic_masks(config.data, source.directory, source.manifest)
@@ -55,9 +53,8 @@ def _trained_on(source: RecordSource, data: DataConfig) -> RecordSource:
     return open_split(source.directory, manifest, "train", data) if "train" in manifest.splits else source
 
 
-def _warn_of_trained(source: RecordSource, described: dict[str, Any]) -> None:
-    """Where documents that are scored were trained on; `described` is the checkpoint's JSON."""
-    known = check_schema(described, Description, "the checkpoint's description", "restore it")
+def _warn_of_trained(source: RecordSource, known: Description) -> None:
+    """Where documents that are scored were trained on; `known` is of the checkpoint."""
     phases = known.records or ([known.data] if known.data else [])
     if any(are_trained_on(source.manifest, phase) for phase in phases):
         logging.warning(
