@@ -3,7 +3,8 @@
 On TPUs and GPUs they are einsums, which the compilers lay out as they like. XLA's CPU compiler has fast programs for
 one form: the sums stay float32, the left operand is summed over its last dimension, and the result is not transposed.
 Where the processor has a matrix unit, bfloat16 is several times as fast as float32 in that form, and slower in others;
-stacks of small products, attention's, gain in float32, too. So on CPUs operands are brought into that form.
+in float32, stacks of small products (attention's) and gradients of kernels gain, too. So on CPUs operands are brought
+into that form.
 """
 
 import functools
@@ -63,7 +64,8 @@ def contract(subscripts: str, left: jax.Array, right: jax.Array, dtype: DTypeLik
     plain = functools.partial(jnp.einsum, subscripts, preferred_element_type=dtype)
     of_left, of_right, of_result = _letters(subscripts)
     is_stack = any(letter in of_right and letter in of_result for letter in of_left)
-    if left.dtype == jnp.float32 and not is_stack:
+    ends_in_rows = of_left[-1] in of_result  # of a matrix: what it is summed over is not its last dimension
+    if left.dtype == jnp.float32 and not is_stack and not ends_in_rows:
         return plain(left, right)
     on_cpu = functools.partial(_on_cpu, subscripts, dtype)
     return jax.lax.platform_dependent(left, right, cpu=on_cpu, default=plain)
