@@ -1,6 +1,7 @@
 """How every verb starts: flags are parsed, and a user's mistake ends as one line, not as a traceback."""
 
 import errno
+import gc
 import inspect
 import logging as python_logging
 import math
@@ -30,6 +31,9 @@ def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | No
     directory that is made: refused at once where none can be, and named when its disk is full.
     """
     ctrl_c.install()  # where the verb was not started as a module
+    # Tracing a model leaves half a million objects, and by its defaults Python looks through all of them ten times
+    # meanwhile: a twentieth of a start whose programs are compiled already.
+    gc.set_threshold(20_000, 50, 10)
     _log_our_lines_only()
     app.run(lambda argv: _guarded(main, argv, output), flags_parser=_parse_flags)
 
