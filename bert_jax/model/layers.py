@@ -24,13 +24,38 @@ from bert_jax.model.rotary import Rotations, rotate
 from bert_jax.parallel.axes import logical
 
 
+@jax.custom_vjp
 def gelu(array: jax.Array) -> jax.Array:
     """Multiply x by the normal distribution function of x, in float32 (modeling.py as released with the paper).
 
     jax.nn.gelu has the same through erfc, which is exact to the last digit at -5 and costs twice as much.
     """
     wide = array.astype(jnp.float32)
-    return (0.5 * wide * (1.0 + jax.lax.erf(wide * math.sqrt(0.5)))).astype(array.dtype)
+    return (wide * _normal_cdf(wide)).astype(array.dtype)
+
+
+def _gelu_forward(array: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What `gelu` gives, and its slope: the distribution function, and x times the density.
+
+    The slope is kept in the place of x, so that the backward pass has a multiplication left. TPUs compute it anew from
+    x unless both are held together, which takes longer: the product before it waits for its results to be written.
+    """
+    wide = array.astype(jnp.float32)
+    cdf = _normal_cdf(wide)
+    slope = cdf + wide * jnp.exp(-0.5 * wide * wide) * (1.0 / math.sqrt(2.0 * math.pi))
+    value, slope = (wide * cdf).astype(array.dtype), slope.astype(array.dtype)
+    return jax.lax.optimization_barrier((value, slope))
+
+
+def _gelu_backward(slope: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    return ((slope.astype(jnp.float32) * gradient.astype(jnp.float32)).astype(slope.dtype),)
+
+
+def _normal_cdf(wide: jax.Array) -> jax.Array:
+    return 0.5 * (1.0 + jax.lax.erf(wide * math.sqrt(0.5)))
+
+
+gelu.defvjp(_gelu_forward, _gelu_backward)
 
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
