@@ -42,7 +42,7 @@ def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int
         return
     (directory / DESCRIPTION).unlink()  # it vouches for the files as they were before tokenizer.json is rewritten
     write = {"wordpiece": _write_wordpiece, "bpe": _write_bpe, "sentencepiece": _write_unigram}[tokenizer.kind]
-    write(tokenizer, directory)
+    write(tokenizer, directory, _template(tokenizer, has_token_types))
     _write_json(directory / "tokenizer_config.json", _settings(tokenizer, max_length, has_token_types))
 
 
@@ -74,7 +74,7 @@ def _special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
     return {name: tokenizer.tokens[getattr(tokenizer, f"{name}_id")] for name in ("pad", "unk", "cls", "sep", "mask")}
 
 
-def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
+def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path, template: processors.TemplateProcessing) -> None:
     special = _special_tokens(tokenizer)
     library = tokenizers.Tokenizer(
         models.WordPiece(
@@ -92,7 +92,7 @@ def _write_wordpiece(tokenizer: Tokenizer, directory: epath.Path) -> None:
     library.normalizer = normalizers.Sequence([sigma, cleaning]) if tokenizer.lowercase else cleaning
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     library.decoder = decoders.WordPiece()
-    _finish(library, tokenizer, directory)
+    _finish(library, tokenizer, directory, template)
 
 
 def _vocab(tokenizer: Tokenizer) -> dict[str, int]:
@@ -105,7 +105,7 @@ def _vocab(tokenizer: Tokenizer) -> dict[str, int]:
     return {token if last[token] == token_id else f"[row {token_id}]": token_id for token_id, token in enumerate(own)}
 
 
-def _write_bpe(tokenizer: Tokenizer, directory: epath.Path) -> None:
+def _write_bpe(tokenizer: Tokenizer, directory: epath.Path, template: processors.TemplateProcessing) -> None:
     file = directory / "tokenizer.json"
     library = tokenizers.Tokenizer.from_str(file.read_text())
     library.no_truncation()
@@ -113,10 +113,10 @@ def _write_bpe(tokenizer: Tokenizer, directory: epath.Path) -> None:
     steps = [library.normalizer] if library.normalizer else []
     if tokenizer.lowercase and _keeps_case(steps):
         library.normalizer = normalizers.Sequence([_final_sigma(_IGNORED), normalizers.Lowercase(), *steps])
-    _finish(library, tokenizer, directory)
+    _finish(library, tokenizer, directory, template)
 
 
-def _write_unigram(tokenizer: Tokenizer, directory: epath.Path) -> None:
+def _write_unigram(tokenizer: Tokenizer, directory: epath.Path, template: processors.TemplateProcessing) -> None:
     model = read_model((directory / "tokenizer.model").read_bytes())
     if model.trainer_spec.model_type != UNIGRAM:
         logging.warning("transformers gets no tokenizer.json: the SentencePiece model is not a unigram model")
@@ -133,7 +133,7 @@ def _write_unigram(tokenizer: Tokenizer, directory: epath.Path) -> None:
     # One character is found by the model itself; behind an added token the library would put a space.
     defined = [piece.piece for piece in model.pieces if piece.type == USER_DEFINED and len(piece.piece) > 1]
     library.add_tokens([AddedToken(piece, normalized=False) for piece in defined])
-    _finish(library, tokenizer, directory, strip=model.normalizer_spec.remove_extra_whitespaces)
+    _finish(library, tokenizer, directory, template, strip=model.normalizer_spec.remove_extra_whitespaces)
 
 
 def _score(piece: Any) -> float:
@@ -181,8 +181,14 @@ def _final_sigma(passed_over: str) -> normalizers.Normalizer:
     return normalizers.Replace(Regex(rf"(?<={_CASED}{passed_over}*)Σ(?!{passed_over}*+{_CASED})"), "ς")
 
 
-def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epath.Path, strip: bool = False) -> None:
-    """Write tokenizer.json, which puts [CLS] and [SEP] around one text or two and numbers their segments 0 and 1.
+def _finish(
+    library: tokenizers.Tokenizer,
+    tokenizer: Tokenizer,
+    directory: epath.Path,
+    template: processors.TemplateProcessing,
+    strip: bool = False,
+) -> None:
+    """Write tokenizer.json, which puts [CLS] and [SEP] around one text or two by `template`.
 
     `strip`: added tokens take the white space about them along, as where each text between them is one by itself.
     """
@@ -198,13 +204,15 @@ def _finish(library: tokenizers.Tokenizer, tokenizer: Tokenizer, directory: epat
         flags = {name: getattr(token, name) for name in ("single_word", "normalized", "special")}
         stripped = {"lstrip": strip or token.lstrip, "rstrip": strip or token.rstrip}
         add([AddedToken(token.content, **flags, **stripped)])
-    library.post_processor = _template(tokenizer, special["cls"], special["sep"])
+    library.post_processor = template
     (directory / "tokenizer.json").write_text(library.to_str(pretty=True) + "\n")
 
 
-def _template(tokenizer: Tokenizer, cls: str, sep: str) -> processors.TemplateProcessing:
+def _template(tokenizer: Tokenizer, has_token_types: bool) -> processors.TemplateProcessing:
+    cls, sep = (tokenizer.tokens[one] for one in (tokenizer.cls_id, tokenizer.sep_id))
     between = " ".join([f"{sep}:0"] * tokenizer.separators_between)
-    second = 1 if tokenizer.separators_between == 1 else 0  # whoever has two separators has no segments
+    # RoBERTa's classes have a table of one type, in which a second one is not found, and are given types if asked.
+    second = tokenizer.second_segment if has_token_types or tokenizer.separators_between == 1 else 0
     return processors.TemplateProcessing(
         single=f"{cls}:0 $A:0 {sep}:0",
         pair=f"{cls}:0 $A:0 {between} $B:{second} {sep}:{second}",

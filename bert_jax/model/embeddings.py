@@ -39,6 +39,7 @@ class Embeddings(nnx.Module):
             self.projection = linear(config, sizes, ("embed", "embed_out"), dtype, rngs, config.use_bias)
         self.rate = config.hidden_dropout_prob
         self.has_token_types, self.has_projection = config.type_vocab_size > 0, config.embedding_size > 0
+        self.has_one_type = config.type_vocab_size == 1
 
     @jax.named_scope(scopes.EMBEDDINGS)
     def __call__(
@@ -50,8 +51,11 @@ class Embeddings(nnx.Module):
     ) -> jax.Array:
         """input_ids, segment_ids, position_ids (default: 0, 1, ...) int32 [batch, length] -> [batch, length, embed].
 
-        Without token types, segment_ids are not read, nor position_ids without a table of positions.
+        Without token types, segment_ids are not read, nor position_ids without a table of positions; where there is one
+        type, all tokens are of it, those of a pair's second text too.
         """
+        if self.has_one_type:
+            segment_ids = jnp.zeros_like(segment_ids)
         embedded = jnp.take(whole_table(self.word), input_ids, axis=0)
         if self.has_token_types:
             embedded = embedded + jnp.take(whole_table(self.token_type), segment_ids, axis=0)

@@ -74,7 +74,7 @@ class TextEncoder:
         if second is None:
             return EncodedText([cls, *first, sep], len(first) + 2)
         ids = [cls, *first, *[sep] * self.tokenizer.separators_between]
-        return EncodedText([*ids, *second, sep], len(ids))
+        return EncodedText([*ids, *second, sep], len(ids), self.tokenizer.second_segment)
 
     def _cut(self, first: list[int], second: list[int] | None, room: int) -> EncodedText:
         if second is None:

@@ -13,7 +13,8 @@ class EncodedText(NamedTuple):
     """One sequence of tokens, special ones included."""
 
     ids: Sequence[int]
-    first_segment: int  # so many tokens are of segment 0, the others of segment 1
+    first_segment: int  # so many tokens are of the first text
+    second_segment: int = 1  # of the others: the segment of all texts of a tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +26,13 @@ class Rows:
 
     ids: np.ndarray  # int32 [tokens], of all texts one after the other
     starts: np.ndarray  # int64 [texts + 1], where each begins
-    first_segment: np.ndarray  # int32 [texts]
+    first_segment: np.ndarray  # int32 [texts]: so many tokens are of segment 0
     texts_per_row: int  # 0: one, and arrays have no axis for it
     example: np.ndarray  # int64 [rows], ascending: the number of the example that a row is of
     labels: Mapping[str, np.ndarray]  # [rows, ...]; empty where labels are not known
     token_labels: np.ndarray | None = None  # int32 [tokens]
     windows: Sequence[Any] = ()  # of each row, what the task needs to combine windows
+    second_segment: int = 1  # of the tokens behind them
 
     def __len__(self) -> int:
         return len(self.example)
@@ -68,7 +70,7 @@ class Rows:
         start, stop = self.starts[text], self.starts[text + 1]
         ids[place, : stop - start] = self.ids[start:stop]
         mask[place, : stop - start] = 1
-        segments[place, self.first_segment[text] : stop - start] = 1
+        segments[place, self.first_segment[text] : stop - start] = self.second_segment
         if self.token_labels is not None:
             tokens[place, : stop - start] = self.token_labels[start:stop]
 
@@ -100,6 +102,7 @@ def make_rows(
         labels=labels or {},
         token_labels=None if token_labels is None else _joined(token_labels),
         windows=windows,
+        second_segment=min((text.second_segment for text in texts), default=1),
     )
 
 

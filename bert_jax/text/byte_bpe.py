@@ -15,7 +15,7 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, decode_json
 from bert_jax.text.added_tokens import AddedToken, AddedTokens
-from bert_jax.text.bpe_files import separators_between
+from bert_jax.text.bpe_files import pair_template
 from bert_jax.text.offsets import Encoding, Span, as_given, lowercased, trimmed
 from bert_jax.text.special_tokens import find_special_ids
 
@@ -54,7 +54,7 @@ class ByteBPE:
         self.tokens = _tokens(self._library, source)
         self.special_ids = find_special_ids(self.tokens, source)
         template = decode_json(content, _Template, source, _REMEDY).post_processor
-        self.separators_between = separators_between(template, self.tokens[self.special_ids.sep])
+        self.pair_template = pair_template(template, self.tokens[self.special_ids.sep])
         five = {self.tokens[token_id] for token_id in dataclasses.astuple(self.special_ids)}
         added = [check_schema(token, AddedToken, source, _REMEDY) for token in self._file.added_tokens]
         others = [token for token in added if token.content not in five]

@@ -21,6 +21,7 @@ from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.text import token_ids
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
+from bert_jax.text.bpe_files import PairTemplate
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.model_files import Model, as_transformers, candidates, model_file, read_model
 from bert_jax.text.offsets import Encoding
@@ -46,6 +47,7 @@ class _Description:
     strip_accents: bool | None = None  # None: as lowercase
     tokenize_chinese_chars: bool = True
     separators_between: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
+    second_segment: Annotated[int, msgspec.Meta(ge=0, le=1)] = 1
     keep_accents: bool | None = None  # not None: SentencePiece's text is prepared as ALBERT's
     max_input_chars_per_word: Annotated[int, msgspec.Meta(ge=1)] = LONGEST_WORD
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
@@ -63,6 +65,7 @@ class Tokenizer:
         pad_id, unk_id, cls_id, sep_id, mask_id: the special tokens.
         puts_space_first: whether a space is put before every text, to make its first word a word like others (BPE).
         separators_between: how many sep_id stand between the two texts of a pair; 1, and in RoBERTa's vocabularies 2.
+        second_segment: the token type of the second text of a pair; 1, and with RoBERTa's own files 0.
         continues_word: per id, whether its token continues the word before it ("##..." in WordPiece).
         continues_ngram_word: the same by ALBERT's rule, which has more words in a SentencePiece model.
         lowercase: whether text is lower-cased.
@@ -79,11 +82,11 @@ class Tokenizer:
         model: Model,
         made_by: Mapping[str, Any] | None = None,
         added_tokens: Sequence[AddedToken] = (),
-        separators_between: int | None = None,
+        pairs: PairTemplate | None = None,
     ) -> None:
         """Wrap one kind's model, to which tokens may have been added, as check_added gives them.
 
-        `separators_between` None: as the model's file has it.
+        `pairs` None: as the model's file has it.
         """
         self._model = model
         self._added: AddedTokens | None = None
@@ -101,8 +104,10 @@ class Tokenizer:
         self.sep_id: int = model.special_ids.sep
         self.mask_id: int = model.special_ids.mask
         self.puts_space_first: bool = isinstance(model, ByteBPE) and model.puts_space_first
-        of_file = model.separators_between if isinstance(model, ByteBPE) else 1
-        self.separators_between: int = of_file if separators_between is None else separators_between
+        of_file = model.pair_template if isinstance(model, ByteBPE) else PairTemplate()
+        self.pairs: PairTemplate = pairs or of_file
+        self.separators_between: int = self.pairs.separators_between
+        self.second_segment: int = self.pairs.second_segment
         self.continues_word: list[bool] = [*model.continues_word, *(False for _ in new)]
         continues = model.continues_ngram_word if isinstance(model, Unigram) else model.continues_word
         self.continues_ngram_word: list[bool] = [*continues, *(False for _ in new)]
@@ -117,8 +122,8 @@ class Tokenizer:
     def with_added(self, tokens: Sequence[AddedToken]) -> "Tokenizer":
         """The same with `tokens` more, whose ids are the next."""
         if isinstance(self._model, ByteBPE):
-            return Tokenizer(self._model.with_added(tokens), self.made_by, separators_between=self.separators_between)
-        return Tokenizer(self._model, self.made_by, [*self.added_tokens, *tokens], self.separators_between)
+            return Tokenizer(self._model.with_added(tokens), self.made_by, pairs=self.pairs)
+        return Tokenizer(self._model, self.made_by, [*self.added_tokens, *tokens], self.pairs)
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`. No special tokens are added, and their spelling in `text` is ordinary text."""
@@ -167,8 +172,8 @@ class Tokenizer:
             description |= self._model.unusual_settings()
         if self.max_input_chars_per_word not in (0, LONGEST_WORD):
             description["max_input_chars_per_word"] = self.max_input_chars_per_word
-        if self.separators_between != 1:
-            description["separators_between"] = self.separators_between
+        usual = PairTemplate()._asdict()
+        description |= {name: value for name, value in self.pairs._asdict().items() if value != usual[name]}
         if self.added_tokens:
             description["added_tokens"] = [dataclasses.asdict(token) for token in self.added_tokens]
         for name, content in self._model.files().items():
@@ -226,9 +231,8 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
     config = TokenizerConfig(description.lowercase, *settings, max_input_chars_per_word=longest)
     model = read_model(model_file(directory), config)
     source = f"{directory / DESCRIPTION}"
-    tokenizer = _with_added_tokens(
-        model, description.added_tokens, source, description.made_by, description.separators_between
-    )
+    pairs = PairTemplate(description.separators_between, description.second_segment)
+    tokenizer = _with_added_tokens(model, description.added_tokens, source, description.made_by, pairs)
     if tokenizer.fingerprint != description.fingerprint:
         raise UserError(
             f"the files in {directory} were changed after its {DESCRIPTION} was written; "
@@ -242,18 +246,18 @@ def _with_added_tokens(
     found: Sequence[AddedToken],
     source: str,
     made_by: Mapping[str, Any] | None = None,
-    separators_between: int | None = None,
+    pairs: PairTemplate | None = None,
 ) -> Tokenizer:
     added = check_added(found, model.tokens, dataclasses.astuple(model.special_ids), source)
     if isinstance(model, Unigram):  # which finds the tokens in its own file, user-defined ones first
         added = [token for token in added if token.id >= len(model.tokens)]
     if not isinstance(model, ByteBPE):
-        return Tokenizer(model, made_by, added, separators_between)
+        return Tokenizer(model, made_by, added, pairs)
     if added and added[-1].id >= len(model.tokens):  # what is in tokenizer.json is among the tokens
         raise UserError(
             f"{source} adds {added[-1].content!r}, of which its tokenizer.json does not know; save it again"
         )
-    return Tokenizer(model, made_by, separators_between=separators_between)
+    return Tokenizer(model, made_by, pairs=pairs)
 
 
 def _fingerprint(model: Model, tokens: Sequence[str], added_tokens: Sequence[AddedToken]) -> str:

@@ -5,12 +5,14 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
+import tokenizers
 import transformers
 
 from bert_jax.config import TextConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.tasks.encoding import TextEncoder
+from bert_jax.tasks.rows import make_rows
 from bert_jax.tasks.text_tokens import tokens_of
 from bert_jax.text.masked_text import encode_with_masks
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
@@ -93,13 +95,62 @@ def tokenizer(request):
     return Tokenizer(train_bpe([line for text in topics.values() for line in text.splitlines()], 900, lowercase=False))
 
 
+def segments_and_ids(encoder):
+    """Of a pair, as a model reads them."""
+    rows = make_rows(encoder.rows("the text", "and another"), [0])
+    batch = rows.batch([0], 1, int(rows.lengths[0]))
+    return batch["segment_ids"][0].tolist(), batch["input_ids"][0].tolist()
+
+
+def _theirs(tokenizer):
+    pair = tokenizer("the text", "and another", return_token_type_ids=True)
+    return pair["token_type_ids"], pair["input_ids"]
+
+
+def of_roberta(tokenizer, directory):
+    """The files of its class in transformers, with the same tokens."""
+    tokenizer.save(directory)
+    (directory / "vocabulary.json").unlink()
+    special = {f"{name}_token": tokenizer.tokens[getattr(tokenizer, f"{name}_id")] for name in ("cls", "sep", "mask")}
+    special |= {f"{name}_token": tokenizer.tokens[getattr(tokenizer, f"{name}_id")] for name in ("pad", "unk")}
+    special |= {"bos_token": special["cls_token"], "eos_token": special["sep_token"]}
+    library = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
+    sep, cls = ((tokenizer.tokens[one], one) for one in (tokenizer.sep_id, tokenizer.cls_id))
+    library.post_processor = tokenizers.processors.RobertaProcessing(sep, cls, add_prefix_space=False)
+    library.save(str(directory / "tokenizer.json"))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=library, **special).save_pretrained(directory)
+    return load_tokenizer(directory), transformers.AutoTokenizer.from_pretrained(directory)
+
+
+def test_a_second_text_has_the_token_type_that_the_file_gives_it(tmp_path):
+    """As transformers gives it, and our export to others; a model fine-tuned before keeps what it was trained with."""
+    lines = [line for text in topics.values() for line in text.splitlines()]
+    ours, theirs = of_roberta(Tokenizer(train_bpe(lines[:2000], 400, lowercase=False)), tmp_path / "roberta")
+    ours.save(tmp_path / "saved")
+    for number, tokenizer in enumerate((ours, load_tokenizer(tmp_path / "saved"))):
+        encoder = TextEncoder(tokenizer, TextConfig(max_length=64), windows=False)
+        assert segments_and_ids(encoder) == _theirs(theirs)
+        assert set(segments_and_ids(encoder)[0]) == {0}
+        write_tokenizer(tokenizer, tmp_path / f"export{number}", 64)
+        assert _theirs(transformers.AutoTokenizer.from_pretrained(tmp_path / f"export{number}")) == _theirs(theirs)
+    description = json.loads((tmp_path / "saved" / "vocabulary.json").read_text())
+    del description["second_segment"]
+    (tmp_path / "saved" / "vocabulary.json").write_text(json.dumps(description))
+    before = load_tokenizer(tmp_path / "saved")
+    encoder = TextEncoder(before, TextConfig(max_length=64), windows=False)
+    assert set(segments_and_ids(encoder)[0]) == {0, 1}
+    write_tokenizer(before, tmp_path / "export", 64)
+    assert _theirs(transformers.AutoTokenizer.from_pretrained(tmp_path / "export")) == segments_and_ids(encoder)
+    write_tokenizer(before, tmp_path / "without", 64, has_token_types=False)
+    assert not any(_theirs(transformers.AutoTokenizer.from_pretrained(tmp_path / "without"))[0])
+
+
 def test_an_exported_tokenizer_gives_the_same_with_pairs_and_masks(tokenizer, tmp_path):
     write_tokenizer(tokenizer, tmp_path, 64)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     encoder = TextEncoder(tokenizer, TextConfig(max_length=64), windows=False)
-    assert theirs("the text", "and another")["input_ids"] == encoder.rows("the text", "and another")[0].ids
-    has_segments = any(theirs("the text", "and another")["token_type_ids"])
-    assert has_segments == (tokenizer.separators_between == 1)
+    assert segments_and_ids(encoder) == _theirs(theirs)
+    assert any(_theirs(theirs)[0]) == (tokenizer.separators_between == 1)
     mask = tokenizer.tokens[tokenizer.mask_id]
     for text in (f"the {mask} statement", f"{mask} first", f"last  {mask}", f"the {mask} {mask} two", f"un{mask}able"):
         assert theirs.encode(text, add_special_tokens=False) == encode_with_masks(text, tokenizer)
