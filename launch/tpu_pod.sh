@@ -204,6 +204,10 @@ case $action in
   *) fail "give one of create, run, status, logs, resume, delete; see the head of launch/tpu_pod.sh" ;;
 esac
 read_flags "${@:2}"
+for flag in worker retries poll_seconds; do # else a run of days finds out, at its first preemption
+  [[ ${!flag} =~ ^(0|[1-9][0-9]{0,5})$ || ($flag == worker && ${!flag} == all) ]] ||
+    fail "--$flag=${!flag} is not a whole number; give one"
+done
 [[ -n $dry_run ]] || command -v gcloud >/dev/null || fail "gcloud is not on PATH; install the Google Cloud CLI and log in with it"
 [[ $action == resume ]] && action=run
 "$action"

@@ -13,6 +13,7 @@ unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 setup() {
+  runs || rm -f pretrain.status # of an earlier life: where this one cannot even be started, it would be taken for its end
   launch/setup.sh && return
   # TPU images come with another Python, or with one that lacks venv.
   echo "Installing a Python with venv" >&2

@@ -191,6 +191,10 @@ def test_a_dry_run_prints_commands_and_runs_none(cloud, action):
         (["create", "--name=pod"], "--zone is missing"),
         (["run", *SLICE], "nothing to run"),
         (["run", *SLICE, "--sopt"], "unknown flag --sopt"),
+        (["run", *SLICE, "--poll_seconds=30s", *RUN], "--poll_seconds=30s is not a whole number"),
+        (["run", *SLICE, "--retries=", *RUN], "--retries= is not a whole number"),
+        (["run", *SLICE, "--retries=08", *RUN], "--retries=08 is not a whole number"),
+        (["logs", *NAMED, "--worker=two"], "--worker=two is not a whole number"),
     ],
 )
 def test_wrong_words_are_one_line(cloud, arguments, complaint):
@@ -238,6 +242,17 @@ def test_a_worker_ends_as_its_run_ends(worker):
     assert first.returncode == 75
     assert "ended\n" in stdout
     assert ended(worker) == "pretraining ended with 75\n"
+
+
+def test_how_a_life_ended_is_not_told_of_the_next_one(worker):
+    """Where the connection breaks before that begins; but of one that goes on, nothing is forgotten."""
+    (worker / "launch" / "setup.sh").write_text("#!/bin/bash\n")
+    (worker / "launch" / "setup.sh").chmod(0o755)
+    (worker / "end").write_text("1")
+    start_worker(worker).communicate(timeout=60)
+    assert ended(worker) == "pretraining ended with 1\n"
+    subprocess.run([worker / "launch" / "tpu_worker.sh", "setup"], check=True)
+    assert ended(worker) == "pretraining ended with a kill\n"
 
 
 def test_a_run_outlives_the_connection_and_is_joined_again(worker):

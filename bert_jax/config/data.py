@@ -35,7 +35,8 @@ class DataConfig:
     kept_share: Part = 0.1  # and those that are seen as they are
     whole_word_mask: bool = False  # all pieces of a word together; with masking=bert
     allow_other_records: bool = False  # go on with other records than those that the run was trained on so far
-    # damaged records that may be skipped, in each split of each phase; one more stops the run
+    # damaged records that may be skipped, in each split of each phase, by each process from its start on; one more
+    # stops the run
     skip_corrupt: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
 
     def check(self, source: str = "--config.data.") -> None:
