@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import functools
-import math
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,9 +15,10 @@ from bert_jax.config.file import deciding_settings
 from bert_jax.errors import UserError
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS
 from bert_jax.reporting.course import Over, Spent, course, points
+from bert_jax.reporting.evaluated_words import Words, words_of
 from bert_jax.reporting.fine_tuning_files import is_fine_tuning
 from bert_jax.reporting.run_history import Run, read_run
-from bert_jax.reporting.run_records import PhaseRecords, SplitDigest, read_fingerprint, read_records
+from bert_jax.reporting.run_records import PhaseRecords, read_fingerprint, read_records
 from bert_jax.storage.cloud import absolute
 from bert_jax.workdir.run_directory import read_config
 
@@ -73,9 +74,10 @@ class Compared:
             before = step, value
         return None
 
-    def validation(self) -> SplitDigest | None:
-        """The records on which its last phase is evaluated; None if they are not known, or there are none."""
-        return self.records[-1].get("validation") if self.records else None
+    @property
+    def words(self) -> Words:
+        """Those on which its last phase is evaluated."""
+        return words_of(self.config, self.records, len(self.config.phases) - 1)
 
 
 def read_compared(workdirs: Sequence[str]) -> list[Compared]:
@@ -128,14 +130,15 @@ def not_comparable(runs: Sequence[Compared]) -> list[str]:
             "The runs have different vocabularies: a loss is of a token, and tokens of another vocabulary are longer "
             "or shorter."
         )
-    if _differ([run.validation() for run in runs]):
+    pairs = list(itertools.combinations([run.words for run in runs], 2))
+    if not all(one.same_records(other) for one, other in pairs):
         found.append("The held-out records are not the same in all runs.")
     if len({_masks(run.config) for run in runs}) > 1:
         found.append(
             "The runs draw their masks by different rules, also of held-out text: with more of it masked, there is "
             "less to guess a word by (evaluation.records gives all the same)."
         )
-    if _differ([_rows(run) for run in runs]):
+    if any(one.same_records(other) and not one.same_rows(other) for one, other in pairs):
         found.append("The runs are evaluated on different parts of the held-out records (evaluation.max_batches).")
     return found
 
@@ -151,15 +154,6 @@ def _masks(config: Config) -> tuple[Any, ...]:
     if config.data.masking == "static" or config.evaluation.records:
         return ()
     return tuple(getattr(config.data, name) for name in _MASKS)
-
-
-def _rows(run: Compared) -> float:
-    """Of held-out records that are evaluated in the last phase; infinity: all; 0: not known, as they are not."""
-    held_out, others = run.validation(), run.config.evaluation.records  # of others the size is not kept
-    if not held_out and not others:
-        return 0
-    wanted = run.config.evaluation.max_batches * run.config.phases[-1].global_batch_size
-    return wanted if wanted and (not held_out or wanted < held_out.num_records) else math.inf
 
 
 def differing_settings(runs: Sequence[Compared]) -> list[tuple[str, list[Any]]]:

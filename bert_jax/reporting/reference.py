@@ -1,7 +1,8 @@
 """Reference curves: what runs of a config came to on the same records, so that a run can be held against them.
 
 They lie in curves/, a JSON file each, made of finished runs with several seeds by benchmarks/curves.py. A run has one
-if all settings that decide its result are the same but the seed, and so are the digests of its records.
+if all settings that decide its result are the same but the seed, and so are the digests of its records, those that it
+is evaluated on among them.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from bert_jax.errors import UserError
 from bert_jax.objectives.metrics import Metric
 from bert_jax.reporting.run_files import Count, Number
 from bert_jax.reporting.run_history import Run
-from bert_jax.reporting.run_records import PhaseRecords, read_records
+from bert_jax.reporting.run_records import PhaseRecords, evaluated, read_records
 from bert_jax.storage.json_file import read_json
 
 DIRECTORY = epath.Path(__file__).parent / "curves"
@@ -61,8 +62,8 @@ class Band:
 def reference_of(run: Run, workdir: epath.PathLike, directory: epath.PathLike | None = None) -> Reference | None:
     """The reference of the run in `workdir`, which has checkpoints so that its records are known; None without one."""
     config, records = run_config(run), read_records(workdir)
-    if config is None or not records:
-        return None
+    if config is None or not records or not all(evaluated(phase) for phase in records):
+        return None  # of an earlier version, what evaluation.records held is not known
     settings = settings_of(config)
     found = (read_reference(path) for path in sorted(epath.Path(directory or DIRECTORY).glob("*.json")))
     return next((each for each in found if each.records == records and _settings(each) == settings), None)

@@ -13,18 +13,19 @@ from bert_jax.workdir.checkpoint_files import read_description, steps_in
 
 @dataclasses.dataclass(frozen=True)
 class SplitDigest:
-    """Of "train" or "validation": a digest of its records in their order (data/source.py)."""
+    """Of "train", "validation" or "evaluated": a digest of its records in their order (data/source.py)."""
 
     num_records: Count
     digest: str
 
 
-PhaseRecords = dict[str, SplitDigest]  # by split
+PhaseRecords = dict[str, SplitDigest]  # by split; "evaluated": what is held out of evaluation.records
 
 
 @dataclasses.dataclass(frozen=True)
 class _Phase:
     splits: PhaseRecords = dataclasses.field(default_factory=dict)
+    evaluated: SplitDigest | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +49,17 @@ def read_records(workdir: epath.PathLike) -> list[PhaseRecords]:
         path = directory / str(step)
         with contextlib.suppress(OSError, UserError):  # damaged, or just being deleted by the run
             description = check_schema(read_description(path), _Description, str(path), REMEDY)
-            return [phase.splits for phase in description.records if phase.splits]
+            return [_digests(phase) for phase in description.records if phase.splits]
     return []
+
+
+def evaluated(phase: PhaseRecords) -> SplitDigest | None:
+    """The split that evaluations in the phase are of; None if there is none, or it is not known."""
+    return phase.get("evaluated") or phase.get("validation")
+
+
+def _digests(phase: _Phase) -> PhaseRecords:
+    return phase.splits | ({"evaluated": phase.evaluated} if phase.evaluated else {})
 
 
 def read_fingerprint(workdir: epath.PathLike) -> str:

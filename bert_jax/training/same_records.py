@@ -32,6 +32,7 @@ class PhaseRecords:
     options: Mapping[str, Any]
     inputs: Any
     splits: Mapping[str, SplitRecords] = dataclasses.field(default_factory=dict)  # {}: an earlier version, unknown
+    evaluated: SplitRecords | None = None  # of evaluation.records, which are free to change; reports compare them
 
 
 def records_of(opened: PhaseInput) -> PhaseRecords:
@@ -40,10 +41,12 @@ def records_of(opened: PhaseInput) -> PhaseRecords:
     def split(source: RecordSource) -> SplitRecords:
         return SplitRecords(len(source), told_by_first(source.digest))
 
-    splits, held_out = {"train": split(opened.train)}, opened.validation
-    if held_out and held_out.directory == opened.train.directory:  # evaluation.records are free to change
+    splits, evaluated, held_out = {"train": split(opened.train)}, None, opened.validation
+    if held_out and held_out.directory == opened.train.directory:
         splits["validation"] = split(held_out)
-    return PhaseRecords(opened.manifest.options, opened.manifest.inputs, splits)
+    elif held_out:
+        evaluated = split(held_out)
+    return PhaseRecords(opened.manifest.options, opened.manifest.inputs, splits, evaluated)
 
 
 def check_same_records(

@@ -101,6 +101,30 @@ def test_losses_of_other_words_are_told_apart():
         assert not_comparable([SLOW, same]) == []
 
 
+def test_held_out_records_of_their_own_are_told_apart():
+    """By their digests; by the setting where a digest is not known."""
+
+    def evaluated_on(directory, digest=""):
+        config = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(records=directory))
+        evaluated = {"evaluated": SplitDigest(100, digest)} if digest else {}
+        return compared("b", (20, 5.0), config=config, records=({"train": RECORDS[0]["train"]} | evaluated,))
+
+    for one, other, is_same in (
+        (SLOW, evaluated_on("pairs", "b"), True),
+        (SLOW, evaluated_on("pairs", "c"), False),
+        (evaluated_on("pairs", "b"), evaluated_on("moved", "b"), True),
+        (evaluated_on("pairs", "b"), evaluated_on("pairs", "c"), False),
+        (SLOW, evaluated_on("pairs"), False),
+        (evaluated_on("pairs"), evaluated_on("pairs", "b"), True),
+        (evaluated_on("pairs"), evaluated_on("others", "b"), False),
+        (evaluated_on("pairs"), evaluated_on("others"), False),
+    ):
+        assert [("held-out records" in remark) for remark in not_comparable([one, other])] == [True] * (not is_same)
+    run = compared("b", config=dataclasses.replace(CONFIG, data=DataConfig(records="r")), records=())
+    named = dataclasses.replace(run.config, evaluation=EvaluationConfig(records="r"))  # its own, by name
+    assert not_comparable([run, dataclasses.replace(run, config=named)]) == []
+
+
 def test_settings_that_differ():
     steps = (PhaseConfig(steps=50, global_batch_size=8, max_seq_length=128),)
     other = Config(phases=steps, optimizer=OptimizerConfig(muon=True), train=TrainConfig(log_every_steps=7))

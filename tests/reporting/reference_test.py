@@ -81,6 +81,32 @@ def test_other_settings_and_other_records_have_no_reference(directory, finished_
     assert found() is None
 
 
+def test_a_reference_on_held_out_records_of_their_own_is_of_these(directory, finished_run, tmp_path):
+    """One such run and one such reference, both made of runs on the records' own split."""
+    workdir, curve = shutil.copytree(finished_run, tmp_path / "train"), tmp_path / "small.json"
+    config = json.loads((workdir / "config.json").read_text())
+    config["evaluation"]["records"] = "elsewhere"
+    (workdir / "config.json").write_text(json.dumps(config))
+    content = json.loads((directory / "small.json").read_text())
+    content["config"]["evaluation"]["records"] = "of its own"
+    description = next((workdir / "checkpoints").glob("20/description/metadata"))
+    beside = json.loads(description.read_text())
+    del beside["records"][0]["splits"]["validation"], content["records"][0]["validation"]
+
+    def found(of_run, of_reference):
+        beside["records"][0]["evaluated"] = of_run
+        content["records"][0] |= {"evaluated": of_reference} if of_reference else {}
+        description.write_text(json.dumps(beside))
+        curve.write_text(json.dumps(content))
+        return reference_of(read_run(workdir), workdir, tmp_path)
+
+    one, other = ({"num_records": 100, "digest": digest * 16} for digest in "ab")
+    assert found(None, None) is None  # which they were is not known
+    assert found(one, None) is None
+    assert found(one, one) is not None
+    assert found(other, one) is None
+
+
 def test_runs_that_make_no_reference_are_refused(seeds, finished_run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(finished_run, other)

@@ -1,8 +1,11 @@
 """Runs on other masks or records, evaluated on the same held-out words (evaluation.records)."""
 
 import json
+import shutil
 
 import pytest
+
+from bert_jax.reporting.run_records import read_records
 
 
 def last_validation(workdir):
@@ -24,6 +27,11 @@ def test_the_words_are_those_of_the_records_that_are_given(chain, finished_run, 
         evaluated(chain, tmp_path / "theirs", *flags) for flags in ((), (f"--records={chain.records(32)}",))
     )
     assert as_trained == own_masks == evaluated(chain, finished_run) != drawn
+    (theirs,), (own,) = read_records(tmp_path / "theirs"), read_records(finished_run)
+    assert theirs == {"train": own["train"], "validation": own["validation"]}  # they are its own
+    moved = shutil.copytree(chain.records(32), tmp_path / "moved")
+    chain.pretrain(tmp_path / "others", *FEW, *OTHERS, f"--config.evaluation.records={moved}")
+    assert read_records(tmp_path / "others") == [{"train": own["train"], "evaluated": own["validation"]}]
 
 
 @pytest.mark.slow

@@ -75,8 +75,12 @@ def test_held_out_records_of_their_own_are_not_those_of_the_run():
 
     assert set(records_of(opened(Records("a"))).splits) == {"train", "validation"}
     assert set(records_of(opened(Records("b"))).splits) == set(records_of(opened(None)).splits) == {"train"}
+    found = [records_of(opened(held_out)).evaluated for held_out in (Records("a"), Records("b"), None)]
+    assert found == [None, SplitRecords(1, "b"), None]  # for reports: what a run's losses are of
     both = dataclasses.replace(THESE, splits=THESE.splits | {"validation": SplitRecords(3, "vv")})
     check([both, both], [THESE, both])
+    elsewhere = [dataclasses.replace(THESE, evaluated=SplitRecords(3, digest)) for digest in "bc"]
+    check([elsewhere[0]] * 2, [elsewhere[1]] * 2)
 
 
 def test_of_an_earlier_version_what_is_known_is_compared():
