@@ -43,7 +43,7 @@ class Compared:
 
     @property
     def held_out(self) -> list[tuple[int, float]]:
-        """(step, loss)."""
+        """(step, loss), in all phases."""
         return self.run.points("validation", HEADLINE.name)
 
     @property
@@ -65,10 +65,14 @@ class Compared:
         """(what was spent, loss) of a split; [] where that is not known."""
         return points(self.run, split, HEADLINE.name, over)
 
-    def reached(self, loss: float) -> Spent | None:
-        """What it had spent when its held-out loss was first this low, on a straight line between two evaluations."""
+    def reached(self, loss: float, words: Words) -> Spent | None:
+        """What it had spent when its loss of these held-out words was first this low, on a straight line between two
+        evaluations; those of other words, as in another phase, do not count.
+        """
         before: tuple[int, float] | None = None
         for step, value in self.held_out:
+            if not self.words_at(step).same(words):
+                continue
             if value <= loss:
                 return self.spent(round(_crossing(before, (step, value), loss)))
             before = step, value
@@ -76,8 +80,12 @@ class Compared:
 
     @property
     def words(self) -> Words:
-        """Those on which its last phase is evaluated."""
-        return words_of(self.config, self.records, len(self.config.phases) - 1)
+        """Those of its newest evaluation; before there is one, of the phase that it is in."""
+        return self.words_at(self.held_out[-1][0] if self.held_out else self.run.last_step())
+
+    def words_at(self, step: int) -> Words:
+        """Those of an evaluation at a step."""
+        return words_of(self.config, self.records, step)
 
 
 def read_compared(workdirs: Sequence[str]) -> list[Compared]:
@@ -132,7 +140,7 @@ def not_comparable(runs: Sequence[Compared]) -> list[str]:
         )
     pairs = list(itertools.combinations([run.words for run in runs], 2))
     if not all(one.same_records(other) for one, other in pairs):
-        found.append("The held-out records are not the same in all runs.")
+        found.append("The newest evaluations are not of the same held-out records in all runs.")
     if len({_masks(run.config) for run in runs}) > 1:
         found.append(
             "The runs draw their masks by different rules, also of held-out text: with more of it masked, there is "

@@ -49,7 +49,7 @@ def _quickest(runs: Sequence[Compared], which: str) -> str:
     if last is None or last.loss is None:
         return f"Fewer than two {which} runs have been evaluated on held-out text yet."
     seconds = last.spent(last.held_out[-1][0]).seconds
-    times = {run.name: spent.seconds for run in runs if (spent := run.reached(last.loss)) and spent.seconds}
+    times = {run.name: spent.seconds for run in runs if (spent := run.reached(last.loss, last.words)) and spent.seconds}
     quickest = min(times, key=lambda name: times[name]) if times else last.name
     where = f"held-out loss {last.loss:.2f}, where {last.name} {'ended' if last.has_ended else 'is'}"
     if not seconds:
@@ -105,7 +105,7 @@ def _reached(runs: Sequence[Compared], last: Compared) -> list[tuple[str, str, l
     assert last.loss is not None
     whole, rows = last.spent(last.held_out[-1][0]), []
     for number, run in enumerate(runs):
-        spent = run.reached(last.loss)
+        spent = run.reached(last.loss, last.words)
         cells = [(_NONE, "")] * 4
         if spent:
             pairs = [(getattr(spent, name), getattr(whole, name)) for name in ("step", "tokens", "seconds", "flops")]

@@ -1,6 +1,7 @@
 """Which words a held-out evaluation is of, as far as a workdir tells: only losses of the same words compare."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -33,14 +34,25 @@ class Words:
         """Whether they are as many of the records, as far as is known."""
         return not (self.rows and other.rows) or self.rows == other.rows
 
+    def same(self, other: "Words") -> bool:
+        """Whether a loss of the ones compares with a loss of the others, as far as is known."""
+        return self.same_records(other) and self.same_rows(other)
 
-def words_of(config: Config, records: Sequence[PhaseRecords], phase: int) -> Words:
-    """Those that the run's phase of that number is evaluated on; `records` of each phase, as far as they are known."""
+
+def words_of(config: Config, records: Sequence[PhaseRecords], step: int) -> Words:
+    """Those that the run is evaluated on at a step; `records` of each phase, as far as they are known."""
+    phase = _phase_at(config, step)
     settings, own = config.phases[phase], config.evaluation
     split = evaluated(records[phase]) if phase < len(records) else None
     directory = own.records if own.records != config.data.records else ""
     wanted = own.max_batches * settings.global_batch_size
     return Words(split, directory, settings.max_seq_length, _rows(wanted, split, is_known=bool(split or directory)))
+
+
+def _phase_at(config: Config, step: int) -> int:
+    """The number of the phase that the step is of; beyond all steps, of the last one."""
+    ends = itertools.accumulate(phase.steps for phase in config.phases)
+    return next((number for number, end in enumerate(ends) if step <= end), len(config.phases) - 1)
 
 
 def _rows(wanted: int, split: SplitDigest | None, is_known: bool) -> float:

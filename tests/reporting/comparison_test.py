@@ -37,11 +37,11 @@ QUICK = compared("quick", (20, 5.0), (40, 3.0), rate=512)
 
 
 def test_when_a_loss_is_reached():
-    assert SLOW.reached(6.5).step == 20
-    assert SLOW.reached(5.0).step == 60
-    spent = QUICK.reached(4.0)  # half way from 5 to 3
+    assert SLOW.reached(6.5, SLOW.words).step == 20
+    assert SLOW.reached(5.0, SLOW.words).step == 60
+    spent = QUICK.reached(4.0, SLOW.words)  # half way from 5 to 3
     assert (spent.step, spent.tokens, spent.seconds, spent.flops) == (30, 30 * 1024, 60, 30 * 10240)
-    assert SLOW.reached(3.9) is None
+    assert SLOW.reached(3.9, SLOW.words) is None
 
 
 def test_the_verdict_goes_by_training_time():
@@ -123,6 +123,35 @@ def test_held_out_records_of_their_own_are_told_apart():
     run = compared("b", config=dataclasses.replace(CONFIG, data=DataConfig(records="r")), records=())
     named = dataclasses.replace(run.config, evaluation=EvaluationConfig(records="r"))  # its own, by name
     assert not_comparable([run, dataclasses.replace(run, config=named)]) == []
+
+
+TWO_PHASES = Config(phases=(PhaseConfig(50, 8, 128), PhaseConfig(50, 2, 512)))
+OF_TWO = ({"validation": SplitDigest(100, "short")}, {"validation": SplitDigest(30, "long")})
+
+
+@pytest.mark.parametrize("records", [OF_TWO, ()])
+def test_an_evaluation_of_another_phase_is_of_other_words(records):
+    """Also by the lengths alone, before a checkpoint has the digests."""
+    how = {"config": TWO_PHASES, "records": records}
+    slow = compared("slow", (20, 3.0), (50, 2.0), (60, 5.0), (100, 4.0), **how)
+    quick = compared("quick", (20, 2.5), (50, 1.5), (60, 4.5), (80, 3.5), (100, 3.0), **how)
+    assert quick.reached(4.0, slow.words).step == 70  # not 20, whose 2.5 is of short records
+    assert slow.reached(2.5, quick.words_at(50)).step == 35
+    assert not_comparable([slow, quick]) == []
+    (_, _, ((steps, share), *_)) = values([slow, quick])["reached"][1]
+    assert (steps, share) == ("70", "70%")
+    at_first = compared("new", (20, 2.5), (50, 1.5), **how)
+    (remark,) = not_comparable([slow, at_first])
+    assert "newest evaluations" in remark
+    assert "held-out records" in remark
+
+
+def test_phases_of_the_same_records_may_be_of_other_parts_of_them():
+    """In batches of 8 and of 2, three of each."""
+    settings = (PhaseConfig(50, 8, 128), PhaseConfig(50, 2, 128))
+    config = Config(phases=settings, evaluation=EvaluationConfig(max_batches=3))
+    run = compared("a", (50, 2.0), (60, 5.0), (100, 4.0), config=config, records=RECORDS * 2)
+    assert run.reached(4.5, run.words).step == 80
 
 
 def test_settings_that_differ():
