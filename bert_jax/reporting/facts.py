@@ -6,6 +6,7 @@ from statistics import median
 
 from bert_jax.objectives.metrics import Metric
 from bert_jax.reporting.run_history import Run
+from bert_jax.reporting.training_time import training_time
 from bert_jax.workdir.goodput import STEPS, goodput
 
 
@@ -43,7 +44,8 @@ def work(run: Run) -> list[Fact]:
 
 def speed(run: Run) -> list[Fact]:
     """How long it took and how fast it went."""
-    facts = [Fact("Training time", duration(run.seconds()), "evaluation included")]
+    seconds, what = training_time(run)
+    facts = [Fact("Training time", duration(seconds), what)]
     rates = [value for _, value in run.points("train", "tokens_per_second")]
     if rates:
         facts.append(Fact("Tokens a second", f"{median(rates):,.0f}", "median"))

@@ -64,7 +64,10 @@ class Run:
         )
 
     def seconds(self) -> float:
-        """Time from the first line to the last one, without the time between being stopped and going on."""
+        """Time from the first line to the last one, without intervals in which it was stopped and went on.
+
+        For where nothing better is known (training_time.py): steps before the first line are not in it.
+        """
         gaps = [after["time"] - before["time"] for before, after in pairwise(self.lines)]
         longest = _PAUSE * max(1.0, median(gaps)) if gaps else 0.0
         stops = (self._is_stop(before, after, longest) for before, after in pairwise(self.lines))

@@ -92,6 +92,29 @@ def test_goodput_stands_beside_where_the_rest_went():
     assert "Goodput" not in {fact.name for fact in work(Run("run", {}, [], []))}
 
 
+def training_time_of(run):
+    return next((fact.value, fact.beside) for fact in work(run) if fact.name == "Training time")
+
+
+def test_training_time_is_that_of_all_starts():
+    """100 steps before the first line, and a restart between the two lines."""
+    phases = {"phases": [{"steps": 300, "global_batch_size": 8, "max_seq_length": 128}]}
+    lines = [
+        {"split": "train", "step": step, "time": time, "tokens_per_second": 1024.0}
+        for step, time in ((100, 150.0), (200, 400.0))
+    ]
+    starts = [
+        Start(0.0, 170.0, 0, 115, {"start": 40.0, "steps": 115.0, "compilation": 10.0, "waiting for input": 5.0}),
+        Start(270.0, 420.0, 110, 210, {"start": 30.0, "steps": 98.0, "evaluation": 20.0, "waiting for the host": 2.0}),
+    ]
+    assert training_time_of(Run("run", phases, lines, [], starts)) == ("4 min 0 s", "evaluation included")
+    in_steps = ("3 min 20 s", "evaluation not included")  # 200 steps, of a second by the lines' rate
+    assert training_time_of(Run("run", phases, lines, [], starts[1:])) == in_steps  # the log has not the first start
+    assert training_time_of(Run("run", phases, lines, [])) == in_steps
+    no_rates = [{name: line[name] for name in ("split", "step", "time")} for line in lines]
+    assert training_time_of(Run("run", phases, no_rates, [])) == ("4 min 10 s", "evaluation included")
+
+
 def test_skipped_steps_are_shown_where_there_are_some():
     def shown(*skipped):
         lines = [{"split": "train", "step": 1, "time": 0.0, "skipped_steps": number} for number in skipped]
