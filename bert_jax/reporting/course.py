@@ -15,7 +15,7 @@ Over = Literal["step", "tokens", "seconds", "flops"]
 
 @dataclasses.dataclass(frozen=True)
 class Spent:
-    """Up to a step. Steps that were repeated after a kill are in it once.
+    """Up to a step. Steps that were repeated after a kill are in it once, and a branch has its trunk's in it.
 
     tokens: Of all rows, padding included.
     seconds: In steps alone, waiting for input included: no compilation, evaluation, checkpoint, nor while no process
@@ -70,8 +70,11 @@ class _Stretch:
 
 
 def _stretches(run: Run) -> list[_Stretch]:
-    """The steps of all phases, in order, cut at the train lines; beyond the last line they are as those before it."""
-    lines = sorted((line for line in run.lines if line["split"] == "train"), key=lambda line: line["step"])
+    """The steps of all phases, in order, cut at the train lines; beyond a phase's last line they are as those before
+    it, and those of a phase without lines as the next ones that are known.
+    """
+    lines = [*(run.trunk.lines if run.trunk else []), *run.lines]
+    lines = sorted((line for line in lines if line["split"] == "train"), key=lambda line: line["step"])
     found = []
     for begun, phase in run.phases():
         end = begun + phase["steps"]
@@ -83,7 +86,17 @@ def _stretches(run: Run) -> list[_Stretch]:
         tokens = (phase.get("packed_rows") or phase["global_batch_size"]) * phase["max_seq_length"]
         of_lines = zip(ends, rates or [None], flops or [None], strict=True)
         found += [_Stretch(last, tokens, rate, of_token) for last, rate, of_token in of_lines]
-    return found
+    return _known_from_after(found)
+
+
+def _known_from_after(stretches: Sequence[_Stretch]) -> list[_Stretch]:
+    """The stretches, of which those with nothing known, as of a trunk that is gone, are taken to be as the next."""
+    found: list[_Stretch] = []
+    rate = flops = None
+    for stretch in reversed(stretches):
+        rate, flops = stretch.tokens_per_second or rate, stretch.flops_per_token or flops
+        found.append(dataclasses.replace(stretch, tokens_per_second=rate, flops_per_token=flops))
+    return found[::-1]
 
 
 def _filled(lines: Sequence[dict[str, Any]], name: str) -> list[float | None]:

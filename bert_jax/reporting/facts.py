@@ -35,8 +35,9 @@ def results(run: Run, metrics: Sequence[Metric]) -> list[Fact]:
 def work(run: Run) -> list[Fact]:
     """How much was done, how long it took and how fast it went."""
     total = sum(phase["steps"] for _, phase in run.phases())
+    done = f"of {total:,}" if run.last_step() < total else "all of them"
     facts = [
-        Fact("Steps", f"{run.last_step():,}", f"of {total:,}" if run.last_step() < total else "all of them"),
+        Fact("Steps", f"{run.last_step():,}", f"{done}; {run.trunk.sentence}" if run.trunk else done),
         Fact("Tokens", compact(run.tokens()), "padding included"),
     ]
     return facts + speed(run)
@@ -45,7 +46,8 @@ def work(run: Run) -> list[Fact]:
 def speed(run: Run) -> list[Fact]:
     """How long it took and how fast it went."""
     seconds, what = training_time(run)
-    facts = [Fact("Training time", duration(seconds), what)]
+    since = f"since step {run.trunk.step:,}, " if run.trunk else ""
+    facts = [Fact("Training time", duration(seconds), since + what)]
     rates = [value for _, value in run.points("train", "tokens_per_second")]
     if rates:
         facts.append(Fact("Tokens a second", f"{median(rates):,.0f}", "median"))

@@ -10,6 +10,7 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.reporting.run_files import Filled, read_filled, read_metrics, read_run_config
 from bert_jax.reporting.sentences import read_samples
+from bert_jax.reporting.trunk import Trunk, trunk_of
 from bert_jax.storage.cloud import absolute
 from bert_jax.workdir.goodput import Start, read_starts
 
@@ -27,6 +28,7 @@ class Run:
     samples: list[dict[str, Any]]
     starts: list[Start] = dataclasses.field(default_factory=list)  # as in runs.jsonl
     filled: list[Filled] = dataclasses.field(default_factory=list)  # as in filled.jsonl
+    trunk: Trunk | None = None  # of a branch, whose lines begin after its step
 
     def points(self, split: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) wherever the metric was logged and was a number."""
@@ -94,11 +96,13 @@ def read_run(workdir: epath.PathLike) -> Run:
     for name in ("config.json", "metrics.jsonl"):
         if not (workdir / name).exists():
             raise UserError(f"{workdir} has no {name}; give the --workdir of a run of bert_jax.pretrain")
+    config, starts = read_run_config(workdir / "config.json"), read_starts(workdir)
     return Run(
         name="/".join(absolute(workdir).parts[-2:]),  # a workdir is often just called "train"
-        config=read_run_config(workdir / "config.json"),
+        config=config,
         lines=read_metrics(workdir / "metrics.jsonl"),
         samples=read_samples(workdir / "samples.json"),
-        starts=read_starts(workdir),
+        starts=starts,
         filled=read_filled(workdir / "filled.jsonl"),
+        trunk=trunk_of(config, starts),
     )

@@ -1,4 +1,4 @@
-"""How long a run trained: by the log of its starts, or else by the lines of its metrics."""
+"""How long a run trained itself, without a trunk: by the log of its starts, or else by the lines of its metrics."""
 
 from bert_jax.reporting.course import course
 from bert_jax.reporting.run_history import Run
@@ -12,8 +12,11 @@ def training_time(run: Run) -> tuple[float, str]:
     counted = sum(start.seconds.get(kind, 0.0) for start in run.starts for kind in _COUNTED)
     if counted > 0 and _all_starts_are_known(run):
         return counted, "evaluation included"
-    in_steps = course(run)(run.last_step()).seconds
-    return (run.seconds(), "evaluation included") if in_steps is None else (in_steps, "evaluation not included")
+    spent = course(run)
+    in_steps, before = spent(run.last_step()).seconds, spent(run.trunk.step if run.trunk else 0).seconds
+    if in_steps is None or before is None:
+        return run.seconds(), "evaluation included"
+    return in_steps - before, "evaluation not included"
 
 
 def _all_starts_are_known(run: Run) -> bool:

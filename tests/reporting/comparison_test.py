@@ -17,6 +17,7 @@ from bert_jax.reporting.comparison_figures import save_comparison, style
 from bert_jax.reporting.comparison_page import values, verdict
 from bert_jax.reporting.run_history import Run
 from bert_jax.reporting.run_records import SplitDigest
+from bert_jax.reporting.trunk import Trunk
 
 CONFIG = Config(phases=(PhaseConfig(steps=100, global_batch_size=8, max_seq_length=128),))
 RECORDS = ({"train": SplitDigest(900, "a"), "validation": SplitDigest(100, "b")},)
@@ -167,6 +168,20 @@ def test_flops_that_are_not_known():
     assert shown["no_flops"] == ["old"]
     assert [title for title, _ in shown["charts"]] == ["By steps", "By tokens", "By training time"]
     assert shown["reached"][1][2][3] == ("–", "")
+
+
+def test_a_branch_is_told_with_what_is_in_its_amounts():
+    line = {"split": "train", "step": 10, "time": 0.0, "tokens_per_second": 512, "flops_per_token": 10}
+    for lines, seconds in (([line], "40 s"), ([], "30 s")):  # of 30 steps, the first 10 at half the rate, or as all
+        branch = compared("other", (20, 5.0), (40, 3.0))
+        branch = dataclasses.replace(branch, run=dataclasses.replace(branch.run, trunk=Trunk("runs/a", 15, lines)))
+        shown = values([SLOW, branch])
+        (told,) = shown["branches"]
+        assert told.startswith("other is a branch of runs/a at step 15: what it took up to there is in its amounts")
+        assert ("the log of that run is not there" in told) == (not lines)
+        assert shown["no_flops"] == []
+        assert shown["reached"][1][2][2][0] == seconds
+    assert values([SLOW, QUICK])["branches"] == []
 
 
 def test_many_runs_have_looks_of_their_own(tmp_path):

@@ -1,5 +1,6 @@
 """What a run had spent, against sums by hand and against a real run's clock."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from bert_jax.config.file import from_dict
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.reporting.course import course, points
 from bert_jax.reporting.run_history import Run, read_run
+from bert_jax.reporting.trunk import Trunk
 
 PHASES = [
     {"steps": 100, "global_batch_size": 8, "max_seq_length": 128},
@@ -45,6 +47,19 @@ def test_between_lines_and_beyond_the_last():
     assert spent(100).seconds == 50 + 25  # as fast as the last line
     assert spent(110).tokens == 110 * 1024
     assert spent(110).seconds is None  # of the second phase nothing is known
+
+
+def test_a_branch_has_spent_what_its_trunk_had():
+    """Of 120 steps, 20 of them in the second phase; before its first line it is as fast as that."""
+    branch = dataclasses.replace(run_of(train(140, 512, 30), held_out(140, 3)), trunk=Trunk("trunk", 120))
+    known = dataclasses.replace(branch.trunk, lines=[train(50, 2048, 10), train(100, 1024, 10), train(110, 256, 30)])
+    spent = course(dataclasses.replace(branch, trunk=known))(140)
+    assert spent.tokens == 100 * 1024 + 40 * 1024
+    assert spent.seconds == 25 + 50 + 10 * 4 + 30 * 2
+    assert spent.flops == 100 * 10240 + 40 * 30720
+    gone = course(branch)(140)  # all as the only line
+    assert (gone.tokens, gone.seconds, gone.flops) == (140 * 1024, 140 * 2, 140 * 30720)
+    assert points(branch, "validation", "loss", over="seconds") == [(280, 3)]
 
 
 def test_a_line_without_a_rate_is_as_fast_as_its_neighbour():

@@ -1,11 +1,14 @@
 """What the numbers are said to mean."""
 
+import dataclasses
+
 import pytest
 
 from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.facts import compact, duration, results, work
 from bert_jax.reporting.pretraining_page import verdict
 from bert_jax.reporting.run_history import Run
+from bert_jax.reporting.trunk import Trunk
 from bert_jax.workdir.goodput import Start
 
 
@@ -113,6 +116,18 @@ def test_training_time_is_that_of_all_starts():
     assert training_time_of(Run("run", phases, lines, [])) == in_steps
     no_rates = [{name: line[name] for name in ("split", "step", "time")} for line in lines]
     assert training_time_of(Run("run", phases, no_rates, [])) == ("4 min 10 s", "evaluation included")
+
+
+def test_a_branch_is_said_to_be_one():
+    """Its own time is that from the trunk's step on, steps and tokens are from the beginning."""
+    phases = {"phases": [{"steps": 300, "global_batch_size": 8, "max_seq_length": 128}]}
+    line = {"split": "train", "step": 200, "time": 100.0, "tokens_per_second": 1024.0}
+    run = Run("run", phases, [line], [], trunk=Trunk("runs/trunk", 120))
+    facts = {fact.name: (fact.value, fact.beside) for fact in work(run)}
+    assert facts["Steps"] == ("200", "of 300; branch of runs/trunk at step 120")
+    assert facts["Training time"] == ("1 min 20 s", "since step 120, evaluation not included")
+    starts = [Start(0.0, 100.0, 120, 200, {"steps": 90.0})]
+    assert training_time_of(dataclasses.replace(run, starts=starts))[0] == "1 min 30 s"
 
 
 def test_skipped_steps_are_shown_where_there_are_some():
