@@ -8,6 +8,7 @@ from etils import epath
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bert_jax.reporting.charts import Points
@@ -38,13 +39,23 @@ def save_comparison(runs: Sequence[Compared], path: epath.PathLike) -> None:
         axes = figure.add_subplot(-(-len(known) // 2), min(2, len(known)), number + 1)
         draw(axes, runs, over)
         axes.set_title(f"{HEADLINE.title} by {_title(over)}", loc="left", color=COLOURS["ink"], fontsize=11)
-    handles, labels = figure.axes[0].get_legend_handles_labels() if figure.axes else ([], [])
-    figure.legend(
-        handles, labels, loc="outside upper left", ncols=4, frameon=False, labelcolor=COLOURS["ink"], fontsize=9
-    )
+    _legend(figure, runs)
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix.removeprefix("."), dpi=200)
     path.write_bytes(content.getvalue())
+
+
+def _legend(figure: Figure, runs: Sequence[Compared]) -> None:
+    """Every run, also one whose curve is in no chart."""
+    looks = [style(number) for number in range(len(runs))]
+    handles = [Line2D([], [], color=colour, linestyle=dashes, linewidth=1.8) for colour, dashes in looks]
+    places = [str(number) for number in range(len(runs))]
+    legend = figure.legend(
+        handles, places, loc="outside upper left", ncols=4, frameon=False, labelcolor=COLOURS["ink"], fontsize=9
+    )
+    for text, run in zip(legend.get_texts(), runs, strict=True):
+        text.set_parse_math(False)  # a name is no formula, whatever it begins with or holds
+        text.set_text(run.name)
 
 
 def draw(axes: Axes, runs: Sequence[Compared], over: Over) -> None:
@@ -57,12 +68,12 @@ def draw(axes: Axes, runs: Sequence[Compared], over: Over) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     for number, run in enumerate(runs):
         for split in ("train", "validation"):
-            _curve(axes, [(at / unit, loss) for at, loss in run.curve(split, over)], split, number, run.name)
+            _curve(axes, [(at / unit, loss) for at, loss in run.curve(split, over)], split, number)
     axes.set_xlim(0, end / unit or 1)
     _vertical_range(axes, runs, over)
 
 
-def _curve(axes: Axes, points: Points, split: str, number: int, name: str) -> None:
+def _curve(axes: Axes, points: Points, split: str, number: int) -> None:
     found, (colour, dashes) = thin(points), style(number)
     if not found:
         return
@@ -75,7 +86,6 @@ def _curve(axes: Axes, points: Points, split: str, number: int, name: str) -> No
         marker="o" if split == "validation" else "",
         markersize=3 if len(found) < 40 else 0,
         clip_on=split == "train",  # the last dot is on the edge
-        label=name if split == "validation" else "",
         zorder=3 if split == "train" else 4,
     )
 

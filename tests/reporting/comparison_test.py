@@ -1,6 +1,7 @@
 """Runs over each other: who spent how much to get where, what does not compare, and the page of real runs."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -189,6 +190,15 @@ def test_many_runs_have_looks_of_their_own(tmp_path):
     save_comparison([SLOW, QUICK], tmp_path / "runs.png")
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
     save_comparison([compared("new"), compared("newer")], tmp_path / "runs.svg")
+
+
+def test_a_picture_names_every_run_as_it_is(tmp_path):
+    """Not as a formula, nor are names left out that matplotlib takes for its own; and one without held-out losses."""
+    names = ["$a$b_$", "_hidden", r"\foo$x", "plain"]
+    runs = [compared(name, (20, 5.0), (40, 3.0)) for name in names]
+    save_comparison([*runs, compared("new")], tmp_path / "runs.svg")
+    drawn = re.findall(r"<!-- (.*?) -->", (tmp_path / "runs.svg").read_text())
+    assert [text for text in drawn if text in [*names, "new"]] == [*names, "new"]
 
 
 @pytest.mark.slow
