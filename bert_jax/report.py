@@ -21,7 +21,7 @@ _WORKDIR = flags.DEFINE_string(
 )
 _COMPARE = flags.DEFINE_list("compare", None, "Directories of pretraining runs whose curves are laid over each other.")
 _OUTPUT = flags.DEFINE_string("output", None, "HTML file to write; the workdir's report.html if not given.")
-_PICTURE = flags.DEFINE_string("picture", None, "Where to draw the curves too: a .svg or .png file.")
+_PICTURE = flags.DEFINE_string("picture", None, "Where to draw the curves too: a .svg, .png or .pdf file.")
 flags.mark_flags_as_mutual_exclusive(["workdir", "compare"], required=True)
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from bert_jax.errors import UserError
 from bert_jax.reporting.charts import Points
 from bert_jax.reporting.comparison import HEADLINE, Compared
 from bert_jax.reporting.course import Over
@@ -31,9 +32,17 @@ def drawings(runs: Sequence[Compared]) -> list[tuple[str, Markup]]:
 
 
 def save_comparison(runs: Sequence[Compared], path: epath.PathLike) -> None:
-    """All of them in one picture, of the kind that the name ends in (.png, .svg)."""
+    """All of them in one picture, of the kind that the name ends in.
+
+    Raises:
+      UserError: fewer than two runs have logged a loss yet.
+    """
     path, known = epath.Path(path), _known(runs)
-    figure = Figure(figsize=(9.4, 3.5 * max(1, -(-len(known) // 2)) + 0.4), facecolor=COLOURS["paper"])
+    if not known:
+        raise UserError(
+            f"--picture={path}: fewer than two of the runs have logged a loss yet; leave it out until they have"
+        )
+    figure = Figure(figsize=(9.4, 3.5 * -(-len(known) // 2) + 0.4), facecolor=COLOURS["paper"])
     figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.15)
     for number, over in enumerate(known):
         axes = figure.add_subplot(-(-len(known) // 2), min(2, len(known)), number + 1)

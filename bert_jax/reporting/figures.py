@@ -48,6 +48,7 @@ RUN_COLOURS = MappingProxyType(  # of several runs in one drawing
 WIDE, NARROW, HALF = (9.0, 3.4), (4.6, 3.4), (4.6, 2.7)  # inches; a page's column is about 9 of them
 _MOST_POINTS = 300  # of a curve; more cannot be seen and only make the page heavy
 _MOST_SEEDS = 20  # likewise
+_PICTURES = ("svg", "png", "pdf")  # matplotlib lists more, some of which need LaTeX
 
 
 def drawing(chart: Chart, size: tuple[float, float]) -> Markup:
@@ -87,16 +88,22 @@ def as_svg(title: str, draw_into: Callable[[Axes], None], width: float, height: 
 def check_picture(path: epath.PathLike) -> None:
     """Raise UserError on a --picture whose name does not end in its kind, or that is no file."""
     kind = epath.Path(path).suffix.removeprefix(".")
-    if kind not in Figure().canvas.get_supported_filetypes():
-        raise UserError(f"--picture={path} does not say what to draw; give a name that ends in .svg or .png")
+    if kind not in _PICTURES:
+        raise UserError(f"--picture={path} does not say what to draw; give a name that ends in .svg, .png or .pdf")
     if epath.Path(path).is_dir():
         raise UserError(f"--picture={path} is a directory; give a file")
 
 
 def save_picture(run: Run, metrics: Sequence[Metric], path: epath.PathLike) -> None:
-    """The metrics that have a floor side by side, as the kind of file that the name ends in (.png, .svg)."""
+    """The metrics that have a floor side by side, as the kind of file that the name ends in.
+
+    Raises:
+      UserError: the run has logged none yet.
+    """
     path = epath.Path(path)
     found = charts(run, metrics)
+    if not found:
+        raise UserError(f"--picture={path}: {run.name} has logged nothing to draw yet; leave it out until it has")
     drawn = [chart for chart in found if chart.curve.floor] or found
     figure = Figure(figsize=(4.4 * len(drawn), 3.4), facecolor=COLOURS["paper"])
     figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.15, wspace=0.05)

@@ -201,6 +201,13 @@ def test_a_picture_names_every_run_as_it_is(tmp_path):
     assert [text for text in drawn if text in [*names, "new"]] == [*names, "new"]
 
 
+def test_a_picture_of_runs_that_have_logged_nothing_is_one_line(tmp_path):
+    empty = dataclasses.replace(SLOW, run=Run("empty", {"phases": []}, [], []))
+    with pytest.raises(UserError, match=r"--picture=.*x\.svg: fewer than two of the runs have logged a loss"):
+        save_comparison([SLOW, empty], tmp_path / "x.svg")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_the_page_of_two_real_runs(chain, finished_run, seeds, tmp_path, parsed):
     output, picture = tmp_path / "page.html", tmp_path / "picture.svg"
