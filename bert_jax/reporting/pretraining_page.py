@@ -1,7 +1,6 @@
 """What only the page of a pretraining run shows; and what the run came to, for a reader who has never seen one."""
 
 import dataclasses
-import re
 from typing import Any
 
 from etils import epath
@@ -14,7 +13,7 @@ from bert_jax.reporting.published import anchor_of
 from bert_jax.reporting.reference import Reference, band, reference_of, run_config, sentence
 from bert_jax.reporting.run_files import Filled
 from bert_jax.reporting.run_history import Run
-from bert_jax.reporting.sentences import MASKS, Guess, readable
+from bert_jax.reporting.sentences import guesses_of, readable, split_at_masks
 
 HEADLINE = ALL_METRICS[0]
 _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
@@ -50,8 +49,8 @@ def _beside(chart: Chart, reference: Reference | None) -> Chart:
 
 def _filled(one: Filled) -> dict[str, Any]:
     """The parts of the text between its masks, and the words for each mask."""
-    words = [[Guess(word.token, word.probability, right=False) for word in words] for words in one.masks]
-    return {"parts": re.split("|".join(map(re.escape, MASKS)), one.text), "words": words}
+    words = guesses_of([[(word.token, word.probability) for word in words] for words in one.masks])
+    return {"parts": split_at_masks(one.text, len(one.masks)), "words": words}
 
 
 def verdict(run: Run) -> str:

@@ -1,6 +1,7 @@
 """Sample predictions as people read them: tokens joined to words, masked words marked, guesses beside them."""
 
 import dataclasses
+import re
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -132,6 +133,21 @@ def readable(sample: dict[str, Any]) -> Sample:
         of_order=bool(sample.get("sentence_order")),
         of_alignment=bool(sample.get("alignment")),
     )
+
+
+def split_at_masks(text: str, masks: int) -> list[str]:
+    """The parts of a text between its masks, of which it has so many.
+
+    [MASK] is one for every vocabulary, <mask> only for those that spell it so: for others it is text.
+    """
+    parts = text.split(MASKS[0])
+    return parts if len(parts) == masks + 1 else re.split("|".join(map(re.escape, MASKS)), text)
+
+
+def guesses_of(masks: Sequence[Sequence[tuple[str, float]]]) -> list[list[Guess]]:
+    """For each mask of a text (token, probability) of the words that a model puts there."""
+    marks_words = any(token.startswith(_WORD_STARTS) for words in masks for token, _ in words)
+    return [[Guess(_alone(token, marks_words), share, right=False) for token, share in words] for words in masks]
 
 
 def _pair(sample: dict[str, Any]) -> tuple[bool | None, float]:

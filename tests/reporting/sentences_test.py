@@ -2,7 +2,7 @@
 
 import pytest
 
-from bert_jax.reporting.sentences import readable
+from bert_jax.reporting.sentences import guesses_of, readable, split_at_masks
 
 
 def shown(sample):
@@ -83,3 +83,23 @@ def test_shares_as_people_say_them(share, said):
     sample = words("[CLS] [MASK] [SEP]")
     sample["predictions"] = [{"position": 1, "label": "a", "guesses": [["a", share]]}]
     assert readable(sample).masked[0].guesses[0].percent == said
+
+
+@pytest.mark.parametrize(
+    ("text", "masks", "parts"),
+    [
+        ("the [MASK] ran", 1, ["the ", " ran"]),
+        ("a <mask> tag and [MASK]", 1, ["a <mask> tag and ", ""]),  # of a vocabulary whose mask is [MASK]
+        ("a <mask> tag and [MASK]", 2, ["a ", " tag and ", ""]),  # of RoBERTa's
+        ("the <mask> ran", 1, ["the ", " ran"]),
+    ],
+)
+def test_a_text_is_split_at_its_own_masks(text, masks, parts):
+    assert split_at_masks(text, masks) == parts
+
+
+def test_guesses_for_the_users_text_are_written_as_those_below():
+    (words,) = guesses_of([[("hours", 0.25), ("##cy", 0.125), ("##", 0.0625)]])
+    assert [(guess.text, guess.share) for guess in words] == [("hours", 0.25), ("-cy", 0.125), ("##", 0.0625)]
+    first, second = guesses_of([[("\u0120the", 0.5), ("ing", 0.25)], [("ed", 0.5)]])
+    assert [guess.text for guess in first + second] == ["the", "-ing", "-ed"]
