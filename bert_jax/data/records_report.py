@@ -21,13 +21,9 @@ REPORT = "records_report.json"
 
 _BAR = 40  # characters of the longest bar
 _LOGGED_TEMPLATES = 5
-_MOST_RANDOM_NEXT = {
-    "nsp": 0.6,
-    "sop": 0.2,
-    "aligned": 0.6,
-    "none": 1.0,
-}  # of the instances; the originals mean a half and none
-_RANDOM_NEXT_MEANT = {"nsp": "half is", "sop": "none are", "aligned": "half are"}
+# Of the instances; the originals mean a half and none. What the warning advises is refused for aligned lines.
+_MOST_RANDOM_NEXT = {"nsp": 0.6, "sop": 0.2}
+_RANDOM_NEXT_MEANT = {"nsp": "half is", "sop": "none are"}
 
 _MUCH_UNUSED = 0.2  # of the tokens; python-docs in sequences of 128 loses 12 to 14 %
 _SHORTER_LINES = "shorter lines lose less, such as --split_sentences makes of paragraphs, and so do longer sequences"
@@ -110,7 +106,7 @@ def _warn(split: str, statistics: Statistics, pairs: Pairs) -> None:
     if unknown > SUSPICIOUS_SHARE:
         logging.warning("%s: %.1f%% of the tokens are [UNK]: the vocabulary is not of this text", split, 100 * unknown)
     random_next = statistics.random_next / max(1, statistics.instances)
-    if random_next > _MOST_RANDOM_NEXT[pairs]:
+    if random_next > _MOST_RANDOM_NEXT.get(pairs, 1.0):
         logging.warning(
             "%s: %.0f%% of the pairs are of two documents, where %s meant: most documents have one line, or most "
             "lines are as long as a sequence; --split_sentences cuts lines into sentences",

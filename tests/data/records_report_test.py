@@ -7,7 +7,7 @@ import pytest
 
 from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
-from bert_jax.data.records_report import REPORT, _chart
+from bert_jax.data.records_report import REPORT, _chart, _warn
 from bert_jax.data.statistics import FILL_BINS, Statistics
 
 
@@ -26,6 +26,14 @@ def test_bars_are_as_long_as_what_they_count():
     assert lines[1].split() == ["7-12", "tokens", "33.1%", 20 * "#"]
     assert lines[2].split() == ["13-19", "tokens", "0.0%"]
     assert lines[-1].split() == ["122-128", "tokens", "66.2%", 40 * "#"]
+
+
+@pytest.mark.parametrize(("pairs", "is_told"), [("nsp", True), ("sop", True), ("aligned", False), ("none", False)])
+def test_many_pairs_of_two_documents_are_told_where_sentences_may_be_split(caplog, pairs, is_told):
+    """70 of 100."""
+    _warn("train", Statistics(instances=100, random_next=70), pairs)
+    assert ("train: 70% of the pairs are of two documents" in caplog.text) == is_told
+    assert ("--split_sentences" in caplog.text) == is_told
 
 
 @pytest.mark.parametrize(
