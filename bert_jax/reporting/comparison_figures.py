@@ -18,7 +18,8 @@ from bert_jax.reporting.course import Over
 from bert_jax.reporting.figures import COLOURS, NARROW, RUN_COLOURS, as_svg, plain_frame, step_label, thin
 
 AXES: dict[Over, str] = {"step": "Steps", "tokens": "Tokens", "seconds": "Training time", "flops": "FLOPs"}
-_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # of the first runs, of as many more, and so on
+# Of the first runs, of as many more, and so on; beside each, how a page draws such a line (CSS's border-style).
+_DASHES = (("-", "solid"), ((0, (5, 2)), "dashed"), ((0, (1, 1.5)), "dotted"))
 _SIZES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
@@ -101,8 +102,16 @@ def _curve(axes: Axes, points: Points, split: str, number: int) -> None:
 
 def style(number: int) -> tuple[str, Any]:
     """Colour and dashes of a run."""
-    colours = list(RUN_COLOURS.values())
-    return colours[number % len(colours)], _DASHES[number // len(colours) % len(_DASHES)]
+    return list(RUN_COLOURS.values())[number % len(RUN_COLOURS)], _dashes(number)[0]
+
+
+def swatch(number: int) -> str:
+    """The same in CSS: a border's style and colour."""
+    return f"{_dashes(number)[1]} var(--{list(RUN_COLOURS)[number % len(RUN_COLOURS)]})"
+
+
+def _dashes(number: int) -> tuple[Any, str]:
+    return _DASHES[number // len(RUN_COLOURS) % len(_DASHES)]
 
 
 def _vertical_range(axes: Axes, runs: Sequence[Compared], over: Over) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS
 from bert_jax.reporting.comparison import Compared, differing_settings, not_comparable, worst
-from bert_jax.reporting.comparison_figures import drawings, style
+from bert_jax.reporting.comparison_figures import drawings, swatch
 from bert_jax.reporting.course import Spent
 from bert_jax.reporting.facts import compact, duration
 from bert_jax.reporting.figures import RUN_COLOURS
@@ -28,7 +28,7 @@ def values(runs: Sequence[Compared]) -> dict[str, Any]:
         "no_flops": [run.name for run in runs if run.spent(run.run.last_step()).flops is None],
         "columns": ["Parameters", "Steps", "Tokens", "Training time", "FLOPs", *_titles(runs)],
         "branches": [_branch(run) for run in runs if run.run.trunk],
-        "rows": [(run.name, _swatch(number), _row(run, runs)) for number, run in enumerate(runs)],
+        "rows": [(run.name, swatch(number), _row(run, runs)) for number, run in enumerate(runs)],
         "loss": f"{last.loss:.2f}" if last and not remarks else "",
         "worst": last.name if last else "",
         "some_diverged": any(run.has_diverged for run in runs),
@@ -121,14 +121,8 @@ def _reached(runs: Sequence[Compared], last: Compared) -> list[tuple[str, str, l
                 f"{of_run / of_worst:.0%}" if of_run is not None and of_worst else "" for of_run, of_worst in pairs
             ]
             cells = list(zip(_amounts(spent), shares, strict=True))
-        rows.append((run.name, _swatch(number), cells))
+        rows.append((run.name, swatch(number), cells))
     return rows
-
-
-def _swatch(number: int) -> str:
-    """The CSS variable of the run's colour."""
-    names = {colour: name for name, colour in RUN_COLOURS.items()}
-    return names[style(number)[0]]
 
 
 def _shown(value: Any) -> str:

@@ -187,6 +187,11 @@ def test_a_branch_is_told_with_what_is_in_its_amounts():
 
 def test_many_runs_have_looks_of_their_own(tmp_path):
     assert len({repr(style(number)) for number in range(20)}) == 20
+    shown = values([compared(f"run {number}", (20, 5.0), (40, 3.0)) for number in range(20)])
+    looks = [look for _, look, _ in shown["rows"]]
+    assert [look for _, look, _ in shown["reached"]] == looks
+    assert len(set(looks)) == 20
+    assert looks[::8] == ["solid var(--run-1)", "dashed var(--run-1)", "dotted var(--run-1)"]
     save_comparison([SLOW, QUICK], tmp_path / "runs.png")
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
     save_comparison([compared("new"), compared("newer")], tmp_path / "runs.svg")
