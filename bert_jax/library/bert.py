@@ -127,7 +127,7 @@ class Bert:
     def with_params(self, params: Params) -> Self:
         """The same model with other parameters, say those that you trained; nothing is compiled again.
 
-        Raises UserError for params of another structure or other shapes.
+        Raises UserError for params of another structure or other shapes, and for whole numbers.
         """
         check_params(params, self._model, self.name)
         other = copy.copy(self)

@@ -51,3 +51,5 @@ def check_params(params: Params, model: Model, name: str) -> None:
         there = jnp.shape(given[path]) if path in given else "not there"
         if there != needed:
             raise UserError(f"params: {path} is {there}, and {needed} in {name}; give a dict like its params")
+        if not jnp.issubdtype(jnp.result_type(given[path]), jnp.floating):
+            raise UserError(f"params: {path} is of {jnp.result_type(given[path])}; give floating-point numbers")

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import numpy as np
 from absl import logging
 from etils import epath
 
@@ -22,7 +23,9 @@ from bert_jax.workdir.trained import Trained
 
 def save(directory: epath.PathLike, model: Pretrained, described: Description) -> None:
     """See Bert.save."""
-    host = dataclasses.replace(model, arrays=jax.device_get(dict(model.arrays)))
+    # Whoever trained them in another precision has them in it: every format here has float32.
+    arrays = {path: np.asarray(array, np.float32) for path, array in jax.device_get(dict(model.arrays)).items()}
+    host = dataclasses.replace(model, arrays=arrays)
     with new_directory(directory, "directory") as aside:
         if described.fine_tuned:
             _write_fine_tuned(aside, host, described.fine_tuned)

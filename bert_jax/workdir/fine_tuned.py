@@ -88,7 +88,11 @@ def read_weights(path: epath.Path, crc32c: str) -> dict[str, np.ndarray]:
     content = path.read_bytes()
     if digest(content) != crc32c:
         raise UserError(f"{path} is not as it was written (its checksum differs); {_AGAIN}")
-    return safetensors.numpy.load(content)
+    try:
+        return safetensors.numpy.load(content)
+    except (safetensors.SafetensorError, KeyError) as error:  # the latter where NumPy has no such type
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} holds no arrays of float32 ({reason}); {_AGAIN}") from error
 
 
 def digest(content: bytes) -> str:

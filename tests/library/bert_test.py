@@ -177,6 +177,10 @@ ERRORS = {
         "params: head is (2,), and not there in a new model",
     ),
     "no params": (lambda model: model.apply({"bert": model.params}, model.encode(["a"])), "is not there, and (32,) in"),
+    "whole params": (
+        lambda model: model.with_params(jax.tree.map(lambda leaf: leaf.astype(np.int32), model.params)),
+        "is of int32; give floating-point numbers",
+    ),
     "no head of a task": (
         lambda model: model.predict(["a"]),
         "a new model, a pretrained encoder with a masked-LM head and a head for pairs, has no head of a task that "

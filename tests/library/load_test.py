@@ -18,6 +18,7 @@ from bert_jax.interchange.families import family_of
 from bert_jax.interchange.huggingface import to_huggingface, write_huggingface
 from bert_jax.interchange.renames import flatten
 from bert_jax.interchange.tensorflow import write_tensorflow
+from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.trained import Trained
 from tests.random_params import random_params
 
@@ -175,6 +176,30 @@ def test_what_was_trained_further_is_kept(workdirs, tmp_path):
     kept = bert_jax.load(tmp_path / "kept")
     assert kept.predict(given) == changed.predict(given) != before == model.predict(given)
     np.testing.assert_array_equal(kept.embed(given), changed.embed(given))
+
+
+@pytest.mark.parametrize("kind", ["classification", "similarity"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_other_precisions_are_saved_as_float32(workdirs, tmp_path, kind, dtype):
+    workdirs.write_workdir(tmp_path / "run", kind)
+    model = bert_jax.load(tmp_path / "run")
+    model.with_params(jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), model.params)).save(tmp_path / "kept")
+    kept = flatten(bert_jax.load(tmp_path / "kept").params)
+    for path, array in flatten(model.params).items():
+        assert kept[path].dtype == np.float32
+        rounded = torch.from_numpy(np.array(array)).to(getattr(torch, dtype)).float()
+        np.testing.assert_array_equal(kept[path], rounded.numpy(), err_msg=path)
+
+
+def test_weights_of_a_type_that_is_not_read_are_one_line(workdirs, tmp_path):
+    run = tmp_path / "run"
+    workdirs.write_workdir(run, "classification")
+    safetensors.torch.save_file({"head": torch.zeros(2, dtype=torch.bfloat16)}, run / "model.safetensors")
+    task = json.loads((run / "task.json").read_text())
+    digest = fine_tuned.digest((run / "model.safetensors").read_bytes())
+    (run / "task.json").write_text(json.dumps(task | {"weights_crc32c": digest}))
+    with pytest.raises(bert_jax.UserError, match=r"safetensors holds no arrays of float32 \('BF16'\); restore it"):
+        bert_jax.load(run)
 
 
 def assert_logits_are_those_of_the_answers(model, predictor, given):
