@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, get_args
 
 from absl import logging
 from etils import epath
@@ -18,11 +18,29 @@ from bert_jax.workdir import fine_tuned
 _REMEDY = "mend or remove it"
 # Of a sentence-transformers directory; in the last one stands the length since its release 5.
 _MODULES, _LENGTH, _POOLING = "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"
-_TOKENIZER, _PROMPTS = "tokenizer_config.json", "config_sentence_transformers.json"
-_MODE = "pooling_mode"  # since release 5 one or several of the names of TextPooling, before a yes or no for each
-MODES: Mapping[TextPooling, str] = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}  # their names there
+_TOKENIZER, _USAGE = "tokenizer_config.json", "config_sentence_transformers.json"
+_MODE = "pooling_mode"  # since release 5 one or several of these names, before a yes or no for each
+_MODES = {  # since release 5 -> before
+    "cls": "cls_token",
+    "max": "max_tokens",
+    "mean": "mean_tokens",
+    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "weightedmean": "weightedmean_tokens",
+    "lasttoken": "lasttoken",
+}
 _PACKAGE = "sentence_transformers.models"
+_POOLS_PROMPT = "include_prompt"
 _COMPUTED = ("Transformer", "Pooling", "Normalize", "Dropout")  # the last does nothing but in training
+Schema = TypeVar("Schema")
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """config_sentence_transformers.json: what is put before texts, and how vectors are compared."""
+
+    prompts: dict[str, str] = dataclasses.field(default_factory=dict)
+    default_prompt_name: str | None = None
+    similarity_fn_name: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +50,17 @@ class OwnSettings:
     max_length: int | None = None  # tokens of a text, special ones included
     pooling: TextPooling | None = None  # of model/tasks.py's POOLINGS
     normalized: bool = False  # its vectors have length 1
-    not_computed: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # here, of what makes its vectors
+    # Not used here, and handed on to what is written of the model.
+    usage: Usage = dataclasses.field(default=Usage(), compare=False)
+    other_pooling: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # where it is none of TextPooling
+    pools_prompt: bool = dataclasses.field(default=True, compare=False)  # and not only the tokens behind it
+    left_out: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # of what makes its vectors: not handed on
+
+    @property
+    def not_computed(self) -> tuple[str, ...]:
+        """Here, of what makes its vectors."""
+        pooling = [f"pooling by {' and '.join(self.other_pooling)}"] if self.other_pooling else []
+        return (*self.left_out, *pooling)
 
     def __str__(self) -> str:
         """For people."""
@@ -63,19 +91,6 @@ class _TokenizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Prompts:
-    """config_sentence_transformers.json."""
-
-    prompts: dict[str, str] = dataclasses.field(default_factory=dict)
-    default_prompt_name: str | None = None
-
-    @property
-    def default(self) -> str:
-        """What stands before each text."""
-        return self.prompts.get(self.default_prompt_name or "", "")
-
-
-@dataclasses.dataclass(frozen=True)
 class _Module:
     """One of modules.json."""
 
@@ -94,25 +109,39 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     if fine_tuned.is_fine_tuned(model):
         described = fine_tuned.read_description(model)
         return OwnSettings(described.text.max_length or None, described.settings.get("pooling"))
-    modules = _modules(model)
-    names, pooling_file = [module.name for module in modules], _pooling_file(model, modules)
-    modes = _pooling_modes(pooling_file)
-    kinds = [kind for kind in MODES if modes == [kind]]
-    pooling = kinds[0] if kinds else None
-    others = [name for name in names if name not in _COMPUTED]
-    others += (
-        [f"pooling by {pooling_file}, which is missing,"] if "Pooling" in names and not pooling_file.exists() else []
+    modules, sentence_bert = _modules(model), _sentence_bert(model)
+    pooling_file = _pooling_file(model, modules)
+    pooling = _read_if_there(pooling_file, dict[str, Any]) or {}
+    modes = _modes(pooling)
+    computed = [kind for kind in get_args(TextPooling) if modes == (kind,)]
+    own = OwnSettings(
+        _own_length(model, sentence_bert, bool(modules)),
+        computed[0] if computed else None,
+        any(module.name == "Normalize" for module in modules),
+        usage=_read_if_there(model / _USAGE, Usage) or Usage(),
+        other_pooling=() if computed else modes,
+        pools_prompt=pooling.get(_POOLS_PROMPT) is not False,
+        left_out=_left_out(model, modules, pooling_file, sentence_bert),
     )
-    sentence_bert = _sentence_bert(model)
-    others += ["lower case (do_lower_case)"] if _lowers_more_than_tokenizer(model, sentence_bert) else []
-    others += [] if pooling or not modes else [f"pooling by {' and '.join(modes)}"]
-    own = OwnSettings(_own_length(model, sentence_bert, bool(modules)), pooling, "Normalize" in names, tuple(others))
     if own != NOTHING_SAID:
         logging.info("%s says of itself: %s", model, own)
-    if others:
-        logging.warning("%s: %s is not computed here: vectors are others than its own", model, " and ".join(others))
-    _tell_prompt(model)
+    if own.not_computed:
+        reason = " and ".join(own.not_computed)
+        logging.warning("%s: %s is not computed here: vectors are others than its own", model, reason)
+    _tell_prompts(model / _USAGE, own)
     return own
+
+
+def _left_out(
+    model: epath.Path, modules: Sequence[_Module], pooling_file: epath.Path, said: _SentenceBert
+) -> tuple[str, ...]:
+    names = [module.name for module in modules]
+    others = [name for name in names if name not in _COMPUTED]
+    if "Pooling" in names and not pooling_file.exists():
+        others.append(f"pooling by {pooling_file}, which is missing,")
+    if _lowers_more_than_tokenizer(model, said):
+        others.append("lower case (do_lower_case)")
+    return tuple(others)
 
 
 def _own_length(model: epath.Path, said: _SentenceBert, has_modules: bool) -> int | None:
@@ -125,8 +154,11 @@ def _own_length(model: epath.Path, said: _SentenceBert, has_modules: bool) -> in
 
 
 def _sentence_bert(model: epath.Path) -> _SentenceBert:
-    path = model / _LENGTH
-    return read_json(path, _SentenceBert, _REMEDY) if path.exists() else _SentenceBert()
+    return _read_if_there(model / _LENGTH, _SentenceBert) or _SentenceBert()
+
+
+def _read_if_there(path: epath.Path, schema: type[Schema]) -> Schema | None:
+    return read_json(path, schema, _REMEDY) if path.exists() else None
 
 
 def _lowers_more_than_tokenizer(model: epath.Path, said: _SentenceBert) -> bool:
@@ -141,40 +173,64 @@ def _pooling_file(model: epath.Path, modules: Sequence[_Module]) -> epath.Path:
     return model / inside[0] / "config.json" if inside else model / _POOLING
 
 
-def _pooling_modes(path: epath.Path) -> list[str]:
-    """By the names of TextPooling, where they have one."""
-    content = read_json(path, dict[str, Any], _REMEDY) if path.exists() else {}
-    newer = content.get(_MODE)
+def _modes(pooling: Mapping[str, Any]) -> tuple[str, ...]:
+    """By the names of release 5, where they have one; `pooling` is the file's content."""
+    newer = pooling.get(_MODE)
     if isinstance(newer, (str, list)):
-        return [newer] if isinstance(newer, str) else list(map(str, newer))
-    names = {f"{_MODE}_{mode}": kind for kind, mode in MODES.items()}
-    modes = [name for name, value in content.items() if name.startswith(f"{_MODE}_") and value is True]
-    return [names.get(name, name.removeprefix(f"{_MODE}_")) for name in modes]
+        return (newer,) if isinstance(newer, str) else tuple(map(str, newer))
+    names = {f"{_MODE}_{older}": name for name, older in _MODES.items()}
+    modes = [name for name, value in pooling.items() if name.startswith(f"{_MODE}_") and value is True]
+    return tuple(names.get(name, name.removeprefix(f"{_MODE}_")) for name in modes)
 
 
 def _modules(model: epath.Path) -> list[_Module]:
     """What makes its vectors."""
-    path = model / _MODULES
-    return read_json(path, list[_Module], _REMEDY) if path.exists() else []
+    return _read_if_there(model / _MODULES, list[_Module]) or []
 
 
-def _tell_prompt(model: epath.Path) -> None:
-    path = model / _PROMPTS
-    if path.exists() and (prompt := read_json(path, _Prompts, _REMEDY).default):
-        logging.warning("%s: its prompt %r stands before each text there; here put it into the texts", path, prompt)
+def _tell_prompts(path: epath.Path, own: OwnSettings) -> None:
+    """Log what would stand before texts there, which is for whoever calls us to put there."""
+    default = own.usage.default_prompt_name or ""
+    pooled = "" if own.pools_prompt else "; its tokens are part of the vector here, and not there"
+    if prompt := own.usage.prompts.get(default):
+        logging.warning(
+            "%s: its prompt %r stands before each text there; here put it into the texts%s", path, prompt, pooled
+        )
+    if named := [name for name, prompt in own.usage.prompts.items() if prompt and name != default]:
+        logging.info("%s has prompts (%s); here put the one you need into the texts%s", path, ", ".join(named), pooled)
 
 
 def write_own_settings(directory: epath.Path, own: OwnSettings, hidden_size: int) -> None:
     """Put what `own_settings` reads beside the files of a model of this width in `directory`."""
     if own.max_length is not None:
-        replace_text(directory / _LENGTH, json.dumps({"max_seq_length": own.max_length}) + "\n")
-    normalizes = own.normalized and not own.not_computed  # modules.json would be of all that makes its vectors
-    if normalizes:
-        replace_text(directory / _MODULES, json.dumps(modules_of(normalized=True), indent=2) + "\n")
-    if own.pooling is not None or normalizes:
-        modes = {f"{_MODE}_{name}": kind == (own.pooling or "mean") for kind, name in MODES.items()}
-        (directory / _POOLING).parent.mkdir()
-        replace_text(directory / _POOLING, json.dumps({"word_embedding_dimension": hidden_size, **modes}) + "\n")
+        _write_json(directory / _LENGTH, {"max_seq_length": own.max_length})
+    if own.usage != Usage():
+        _write_json(directory / _USAGE, dataclasses.asdict(own.usage))
+    is_whole = not own.left_out  # modules.json is of all that makes its vectors
+    pools = own.pooling is not None or bool(own.other_pooling)
+    if is_whole and own.normalized:
+        _write_json(directory / _MODULES, modules_of(own.normalized))
+    if pools or (is_whole and own.normalized):
+        write_pooling(directory, own, hidden_size)
+
+
+def write_pooling(directory: epath.Path, own: OwnSettings, hidden_size: int) -> None:
+    """Write how vectors of this width are made of tokens' states: by their mean where `own` does not say."""
+    chosen = own.other_pooling or (own.pooling or "mean",)
+    modes = {f"{_MODE}_{_MODES.get(name, name)}": name in chosen for name in [*_MODES, *chosen]}
+    content = {"word_embedding_dimension": hidden_size, **modes}
+    (directory / _POOLING).parent.mkdir()
+    _write_json(directory / _POOLING, content if own.pools_prompt else content | {_POOLS_PROMPT: False})
+
+
+def write_usage(directory: epath.Path, usage: Usage) -> None:
+    """Write what stands before texts there, and how vectors are compared: by cosines where `usage` does not say."""
+    said = dataclasses.replace(usage, similarity_fn_name=usage.similarity_fn_name or "cosine")
+    _write_json(directory / _USAGE, dataclasses.asdict(said))
+
+
+def _write_json(path: epath.Path, content: Any) -> None:
+    replace_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def modules_of(normalized: bool) -> list[dict[str, Any]]:

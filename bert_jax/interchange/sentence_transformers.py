@@ -12,12 +12,10 @@ from bert_jax.config import ModelConfig
 from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tasks import write_encoder
-from bert_jax.interchange.own_settings import MODES, OwnSettings, modules_of
+from bert_jax.interchange.own_settings import OwnSettings, modules_of, write_pooling, write_usage
 from bert_jax.interchange.renames import has_module
 from bert_jax.model.functional import Params
 from bert_jax.text.tokenizer import Tokenizer
-
-_POOLINGS = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
 def write_sentence_transformers(
@@ -30,20 +28,18 @@ def write_sentence_transformers(
 ) -> None:
     """Write the encoder of `params` (nested dicts of host arrays), tokenizer and modules.
 
-    Length and pooling are those of `own`, else as many tokens as the model reads, and their mean.
+    Length and pooling are those of `own`, else as many tokens as the model reads, and their mean; prompts and
+    how vectors are compared are those of `own`, else none, and cosines.
     """
-    max_length, mode = own.length(config.max_position_embeddings), MODES[own.pooling or "mean"]
+    max_length = own.length(config.max_position_embeddings)
     write_encoder(directory, params, config, tokenizer, max_length, family)
     _write_json(directory / "modules.json", modules_of(own.normalized))
     transformer: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does it
     if "pooler" not in params["encoder"] and has_module(family.names, "encoder/pooler"):
         transformer["model_args"] = {"add_pooling_layer": False}  # else it makes one afresh, and warns
     _write_json(directory / "sentence_bert_config.json", transformer)
-    (directory / "1_Pooling").mkdir()
-    pooling = {f"pooling_mode_{name}": name == mode for name in _POOLINGS}
-    _write_json(directory / "1_Pooling" / "config.json", {"word_embedding_dimension": config.hidden_size, **pooling})
-    similarity: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
-    _write_json(directory / "config_sentence_transformers.json", similarity)
+    write_pooling(directory, own, config.hidden_size)
+    write_usage(directory, own.usage)
 
 
 def _write_json(path: epath.Path, content: Any) -> None:

@@ -167,7 +167,7 @@ class Bert:
         Raises UserError for what is no text and for a layer that there is not. Vectors of tokens are
         `apply(params, batch).hidden_states`.
         """
-        kind = pooling or self._described.pooling or "mean"
+        kind = pooling or self._described.own.pooling or "mean"
         remedy = f"give {', '.join(OF_TEXTS)}; states of tokens are apply(params, batch).hidden_states"
         require(kind in OF_TEXTS, "pooling", kind, remedy)
         remedy = "give a tuple of whole numbers, as in (-1, -2)"

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bert_jax.config import ModelConfig
-from bert_jax.config.finetuning import TextPooling
 from bert_jax.interchange.foreign import listed
+from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.pretraining import MASKED_LM, NEXT_SENTENCE, parts_of
 from bert_jax.tasks.task import Task
@@ -22,8 +22,7 @@ class Description:
     max_length: int  # tokens of a text
     task: Task | None = None
     fine_tuned: FineTuned | None = None  # where there is a task
-    pooling: TextPooling | None = None  # of its vectors, where it says so
-    normalized: bool = False  # whether it says that they have length 1
+    own: OwnSettings = NOTHING_SAID  # what it says of its vectors
     heads: Sequence[str] = ()  # others' names of what is in the file of another task's head, and not read
     dtype: str = "float32"  # of activations and products
 

@@ -89,7 +89,7 @@ def _fine_tuned(path: epath.Path, dtype: str) -> Bert:
     task, config = found.task, found.description.model
     model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=_by_sequence())
     length = own.length(config.max_position_embeddings)
-    description = Description(str(path), config, length, task, found.description, own.pooling, dtype=dtype)
+    description = Description(str(path), config, length, task, found.description, own, dtype=dtype)
     return Bert(jax.device_put(nest(found.arrays)), found.tokenizer, model, description)
 
 
@@ -99,15 +99,7 @@ def _pretrained(path: epath.Path, dtype: str, defaults: ModelConfig) -> Bert:
     parts = parts_of(found.arrays)
     model = _pretraining(config, dtype, parts)
     length = own.length(config.max_position_embeddings)
-    description = Description(
-        str(path),
-        config,
-        length,
-        pooling=own.pooling,
-        normalized=own.normalized and not own.not_computed,
-        heads=found.heads,
-        dtype=dtype,
-    )
+    description = Description(str(path), config, length, own=own, heads=found.heads, dtype=dtype)
     there = {path: found.arrays[path] for path in flatten(model.abstract_params)}  # no head of pairs without a pooler
     return Bert(jax.device_put(nest(there)), found.tokenizer, model, description)
 

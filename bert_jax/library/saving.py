@@ -11,7 +11,7 @@ from bert_jax.interchange.exports import Wanted
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.own_settings import OwnSettings, write_own_settings
+from bert_jax.interchange.own_settings import write_own_settings
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.interchange.renames import nest
 from bert_jax.library.described import Description
@@ -33,7 +33,7 @@ def save(directory: epath.PathLike, model: Pretrained, described: Description) -
             _write_pretrained(aside, host, described.name, directory)
             is_shorter = described.max_length < model.config.max_position_embeddings
             length = described.max_length if is_shorter else None
-            own = OwnSettings(length, described.pooling, described.normalized)
+            own = dataclasses.replace(described.own, max_length=length)
             write_own_settings(aside, own, model.config.hidden_size)
 
 

@@ -1,5 +1,6 @@
 """Encoders as sentence-transformers loads them: the same vectors, from files that hold what it looks for."""
 
+import dataclasses
 import json
 
 import jax
@@ -15,7 +16,7 @@ from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.interchange.exports import Wanted, export_fine_tuned
 from bert_jax.interchange.foreign_exports import export
-from bert_jax.interchange.own_settings import OwnSettings, own_settings
+from bert_jax.interchange.own_settings import OwnSettings, Usage, own_settings
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.model.tasks import task_model
@@ -126,6 +127,47 @@ def test_other_formats_of_ours_keep_what_it_says_of_itself(workdirs, exported, t
         assert own_settings(tmp_path / "saved") == own_settings(tmp_path)
 
 
+FORMS = ["huggingface", "numpy", "saved"]
+
+
+def written(model, directory, form):
+    """The model of a directory, written anew: exported, or saved by the library."""
+    if form == "saved":
+        bert_jax.load(model).save(directory)
+    else:
+        directory.mkdir()
+        export(epath.Path(directory), None, str(model), Wanted(form))
+    return directory
+
+
+@pytest.mark.parametrize("form", ["sentence-transformers", *FORMS])
+def test_prompts_and_how_vectors_are_compared_are_handed_on(exported, tmp_path, caplog, form):
+    directory = exported("pretraining")
+    usage = Usage({"query": "about: ", "passage": "of: ", "none": ""}, "query", "dot")
+    (directory / "config_sentence_transformers.json").write_text(json.dumps(dataclasses.asdict(usage)))
+    (directory / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean", "include_prompt": false}')
+    again = written(directory, tmp_path / form, form)
+    caplog.clear()
+    caplog.set_level("INFO")
+    found = own_settings(again)
+    assert (found.usage, found.pooling, found.pools_prompt) == (usage, "mean", False)
+    of_vector = "; its tokens are part of the vector here, and not there"
+    assert f"its prompt 'about: ' stands before each text there; here put it into the texts{of_vector}" in caplog.text
+    assert "has prompts (passage); here put the one you need into the texts" in caplog.text
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("mode", ['{"pooling_mode": "weightedmean"}', '{"pooling_mode_weightedmean_tokens": true}'])
+def test_a_pooling_that_is_not_computed_here_stays_and_is_told_again(exported, tmp_path, caplog, form, mode):
+    directory = exported("pretraining", normalize=True)
+    (directory / "1_Pooling" / "config.json").write_text(mode)
+    again = written(directory, tmp_path / form, form)
+    caplog.clear()
+    found = own_settings(again)
+    assert (found.pooling, found.other_pooling, found.normalized) == (None, ("weightedmean",), True)
+    assert "pooling by weightedmean is not computed here: vectors are others than its own" in caplog.text
+
+
 def test_the_pooling_is_where_the_modules_say(workdirs, exported, caplog):
     directory = exported("pretraining", pooling="cls")
     modules = read(directory / "modules.json")
@@ -221,6 +263,23 @@ def test_sentence_transformers_gives_our_vectors(
     if normalize:
         expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["sentence-transformers"])
+def test_its_vectors_stay_where_we_do_not_compute_them(workdirs, exported, sentence_transformers, tmp_path, form):
+    """With a prompt and other cosines, and saved a pooling that is none of ours, too."""
+    directory, texts = exported("pretraining"), json.dumps(workdirs.TEXTS)
+    usage = Usage({"query": "where is: "}, "query", "dot")
+    (directory / "config_sentence_transformers.json").write_text(json.dumps(dataclasses.asdict(usage)))
+    if form == "saved":
+        (directory / "1_Pooling" / "config.json").write_text(
+            json.dumps({"word_embedding_dimension": 32, "pooling_mode_weightedmean_tokens": True})
+        )
+    again = written(directory, tmp_path / form, form)
+    before, after = (sentence_transformers.run(ENCODE, one, texts) for one in (directory, again))
+    np.testing.assert_allclose(after[0], before[0], rtol=0, atol=1e-6)
+    assert before[1:3] == after[1:3] == [workdirs.MAX_LENGTH, "dot"]
 
 
 SAVE = """
