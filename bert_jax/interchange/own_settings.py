@@ -208,7 +208,7 @@ def write_own_settings(directory: epath.Path, own: OwnSettings, hidden_size: int
         _write_json(directory / _USAGE, dataclasses.asdict(own.usage))
     is_whole = not own.left_out  # modules.json is of all that makes its vectors
     pools = own.pooling is not None or bool(own.other_pooling)
-    if is_whole and own.normalized:
+    if is_whole and (pools or own.normalized):  # without it sentence-transformers takes the mean, whatever the pooling
         _write_json(directory / _MODULES, modules_of(own.normalized))
     if pools or (is_whole and own.normalized):
         write_pooling(directory, own, hidden_size)

@@ -266,7 +266,21 @@ def test_sentence_transformers_gives_our_vectors(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["sentence-transformers"])
+@pytest.mark.parametrize("form", ["huggingface", "saved"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
+def test_what_other_writers_of_ours_leave_is_pooled_there_as_here(
+    workdirs, exported, ours, sentence_transformers, tmp_path, form, pooling
+):
+    """Without modules.json it would be the mean, whatever is in 1_Pooling."""
+    directory = written(exported("pretraining", False, pooling), tmp_path / form, form)
+    vectors, length, *_ = sentence_transformers.run(ENCODE, directory, json.dumps(workdirs.TEXTS))
+    assert length == workdirs.MAX_LENGTH
+    expected = ours("pretraining", "embedding" if pooling == "mean" else f"embedding_{pooling}")
+    np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["sentence-transformers", "saved"])
 def test_its_vectors_stay_where_we_do_not_compute_them(workdirs, exported, sentence_transformers, tmp_path, form):
     """With a prompt and other cosines, and saved a pooling that is none of ours, too."""
     directory, texts = exported("pretraining"), json.dumps(workdirs.TEXTS)
