@@ -1,6 +1,8 @@
 """The tokenizer_config.json of a Hugging Face directory: what in it decides the ids of a text."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from absl import logging
 from etils import epath
@@ -8,6 +10,8 @@ from etils import epath
 from bert_jax.storage.json_file import read_json
 
 NAME = "tokenizer_config.json"
+# Classes that split Chinese by jieba, and Japanese by MeCab or another program.
+_OF_A_LANGUAGE = ("RoFormerTokenizer", "RoFormerTokenizerFast", "BertJapaneseTokenizer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +30,19 @@ class TokenizerConfig:
     subword_tokenizer_type: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Model:
+    """config.json."""
+
+    model_type: Any = None
+
+
 def read_tokenizer_config(directory: epath.Path, do_lower_case: bool | None) -> TokenizerConfig:
     """What the directory's file says, unless `do_lower_case` says otherwise; warn of words that are cut otherwise."""
     file = directory / NAME
-    if not file.exists():
-        return TokenizerConfig(do_lower_case)
-    config = read_json(file, TokenizerConfig, "mend it, or give the vocabulary's own file and --do_lower_case")
-    _warn_of_other_words(config, file)
+    remedy = "mend it, or give the vocabulary's own file and --do_lower_case"
+    config = read_json(file, TokenizerConfig, remedy) if file.exists() else TokenizerConfig()
+    _warn_of_other_words(config, directory)
     config = config if do_lower_case is None else dataclasses.replace(config, do_lower_case=do_lower_case)
     if config.tokenizer_class in ("AlbertTokenizer", "AlbertTokenizerFast"):  # whose defaults these are
         config = dataclasses.replace(
@@ -41,15 +51,26 @@ def read_tokenizer_config(directory: epath.Path, do_lower_case: bool | None) -> 
     return config
 
 
-def _warn_of_other_words(config: TokenizerConfig, file: epath.Path) -> None:
+def _warn_of_other_words(config: TokenizerConfig, directory: epath.Path) -> None:
     """Warn if a BERT's text was split into words by a program of its language (Japanese by MeCab), or not at all."""
     settings = {
-        "do_basic_tokenize": (config.do_basic_tokenize, (True,)),
-        "word_tokenizer_type": (config.word_tokenizer_type, (None, "basic")),
-        "subword_tokenizer_type": (config.subword_tokenizer_type, (None, "wordpiece")),
+        "do_basic_tokenize": (config.do_basic_tokenize, config.do_basic_tokenize),
+        "word_tokenizer_type": (config.word_tokenizer_type, config.word_tokenizer_type in (None, "basic")),
+        "subword_tokenizer_type": (config.subword_tokenizer_type, config.subword_tokenizer_type in (None, "wordpiece")),
+        "tokenizer_class": (config.tokenizer_class, config.tokenizer_class not in _OF_A_LANGUAGE),
     }
-    if others := [f"{name}={value}" for name, (value, ours) in settings.items() if value not in ours]:
+    _tell_other_words(
+        directory / NAME, [f"{name}={value}" for name, (value, as_ours) in settings.items() if not as_ours]
+    )
+    model = directory / "config.json"
+    if config.tokenizer_class is None and model.exists():  # then transformers takes the class of the model's type
+        is_roformer = read_json(model, _Model, "fetch it again").model_type == "roformer"
+        _tell_other_words(model, ["model_type=roformer"] if is_roformer else [])
+
+
+def _tell_other_words(file: epath.Path, said: Sequence[str]) -> None:
+    if said:
         logging.warning(
             "%s says %s; text is cut here as the original BERT does, so its words and ids may be others",
-            *(file, ", ".join(others)),
+            *(file, ", ".join(said)),
         )

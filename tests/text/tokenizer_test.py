@@ -165,6 +165,9 @@ def test_a_hugging_face_directory_says_what_becomes_of_accents_and_ideographs(
             {"word_tokenizer_type": "mecab", "subword_tokenizer_type": "character"},
             "word_tokenizer_type=mecab, subword_",
         ),
+        ({"tokenizer_class": "RoFormerTokenizer"}, "tokenizer_class=RoFormerTokenizer; text is cut here as"),
+        ({"tokenizer_class": "BertJapaneseTokenizer"}, "tokenizer_class=BertJapaneseTokenizer; text is cut here as"),
+        ({"tokenizer_class": "BertTokenizerFast"}, ""),
         ({"do_basic_tokenize": False}, "do_basic_tokenize=False; text is cut here as the original BERT does"),
         ({"word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece", "do_basic_tokenize": True}, ""),
     ],
@@ -175,6 +178,25 @@ def test_a_hugging_face_directory_whose_words_are_cut_otherwise_is_named(tmp_pat
     load_tokenizer(tmp_path)
     assert (f"{tmp_path}/tokenizer_config.json says {warned}" in caplog.text) == bool(warned)
     assert len(caplog.records) == bool(warned)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "config", "warns"),
+    [
+        ("roformer", None, True),
+        ("roformer", {"do_lower_case": True}, True),
+        ("roformer", {"tokenizer_class": "BertTokenizer"}, False),
+        ("bert", None, False),
+    ],
+)
+def test_a_roformer_whose_words_are_those_of_its_class_is_named(tmp_path, caplog, model_type, config, warns):
+    (tmp_path / "vocab.txt").write_text("\n".join(SPECIAL_TOKENS) + "\n")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    if config is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    load_tokenizer(tmp_path)
+    assert (f"{tmp_path}/config.json says model_type=roformer; text is cut here as" in caplog.text) == warns
+    assert len(caplog.records) == warns
 
 
 def test_fingerprints_of_vocabularies_made_before_stay(tmp_path):
