@@ -14,6 +14,7 @@ from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import EVERYTHING, flatten, nest
 from bert_jax.library.bert import Bert
 from bert_jax.library.described import Description
+from bert_jax.library.given import check_config, check_path, refusals_on_one_line
 from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import PARTS, parts_of, pretraining_model
 from bert_jax.model.tasks import task_model
@@ -50,8 +51,12 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
         four, or has no vocabulary beside it.
     """
     _check_dtype(dtype)
-    path = epath.Path(model)
-    return _fine_tuned(path, dtype) if is_fine_tuned(path) else _pretrained(path, dtype, config or ModelConfig())
+    check_path("model", model)
+    defaults = ModelConfig() if config is None else config
+    check_config(defaults)
+    with refusals_on_one_line():
+        path = epath.Path(model)
+        return _fine_tuned(path, dtype) if is_fine_tuned(path) else _pretrained(path, dtype, defaults)
 
 
 def from_config(
@@ -69,7 +74,8 @@ def from_config(
     """
     _check_dtype(dtype)
     require(is_whole(seed, 0, 2**63 - 1), "seed", seed, f"give a whole number from 0 to {2**63 - 1}")
-    tokenizer = vocabulary if isinstance(vocabulary, Tokenizer) else load_tokenizer(vocabulary)
+    check_config(config)
+    tokenizer = vocabulary if isinstance(vocabulary, Tokenizer) else _vocabulary(vocabulary)
     config = dataclasses.replace(config, vocab_size=config.vocab_size or tokenizer.vocab_size)
     config.check("config.")
     remedy = f"the vocabulary has {tokenizer.vocab_size} tokens; give 0, or as many"
@@ -78,6 +84,12 @@ def from_config(
     description = Description("a new model", config, config.max_position_embeddings, dtype=dtype)
     params = jax.jit(model.init)(jax.random.key(seed, impl="threefry2x32"))
     return Bert(params, tokenizer, model, description)
+
+
+def _vocabulary(path: epath.PathLike) -> Tokenizer:
+    check_path("vocabulary", path)
+    with refusals_on_one_line():
+        return load_tokenizer(path)
 
 
 def _check_dtype(dtype: str) -> None:

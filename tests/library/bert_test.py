@@ -181,6 +181,35 @@ ERRORS = {
         lambda model: model.with_params(jax.tree.map(lambda leaf: leaf.astype(np.int32), model.params)),
         "is of int32; give floating-point numbers",
     ),
+    "no params at all": (lambda model: model.with_params(None), "params is None; give a nested dict of arrays"),
+    "params in lists": (
+        lambda model: model.with_params(jax.tree.map(lambda leaf: leaf.tolist(), model.params)),
+        "is no array, and (32,) in a new model; give a dict like its params",
+    ),
+    "a batch in lists": (
+        lambda model: model.apply(model.params, {name: array.tolist() for name, array in model.encode(["a"]).items()}),
+        "the batch's input_ids is a list; give an array, as encode does",
+    ),
+    "no batch": (lambda model: model.apply(model.params, None), "batch is None; give a dict of arrays"),
+    "a number for a key": (
+        lambda model: model.apply(model.params, model.encode(["a"]), training=True, rng=3),
+        "rng is 3, and no key; give rng=jax.random.key(step)",
+    ),
+    "no directory": (lambda model: model.save(None), "directory=None cannot be used; give a path"),
+    "where none can be made": (lambda model: model.save("/proc/x/y"), "/proc/x: no such file or directory; correct"),
+    "nothing to load": (lambda model: bert_jax.load(None), "model=None cannot be used; give a path"),
+    "settings that are none": (
+        lambda model: bert_jax.load(ROOT, config={"num_attention_heads": 4}),
+        "config={'num_attention_heads': 4} cannot be used; give a bert_jax.ModelConfig",
+    ),
+    "a new model of a dict": (
+        lambda model: bert_jax.from_config({"hidden_size": 32}, model.tokenizer),
+        "config={'hidden_size': 32} cannot be used; give a bert_jax.ModelConfig",
+    ),
+    "a new model of no words": (
+        lambda model: bert_jax.from_config(model.config, None),
+        "vocabulary=None cannot be used; give a path",
+    ),
     "no head of a task": (
         lambda model: model.predict(["a"]),
         "a new model, a pretrained encoder with a masked-LM head and a head for pairs, has no head of a task that "
@@ -255,6 +284,15 @@ def test_what_a_model_lacks_is_said(tuned, workdirs, tmp_path):
         bert_jax.lode  # noqa: B018
     assert set(bert_jax.__all__) <= set(dir(bert_jax))
     assert all(getattr(bert_jax, name).__doc__ for name in bert_jax.__all__)
+
+
+def test_what_the_system_refuses_is_one_line(tmp_path):
+    (tmp_path / "task.json").mkdir()
+    with pytest.raises(bert_jax.UserError, match=r"task.json: is a directory; give a file$"):
+        bert_jax.load(tmp_path)
+    (tmp_path / "vocab.txt").mkdir()
+    with pytest.raises(bert_jax.UserError, match=r"vocab.txt: is a directory; give a file$"):
+        bert_jax.from_config(bert_jax.ModelConfig(), tmp_path)
 
 
 def settings_of_the_process():
