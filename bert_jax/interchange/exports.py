@@ -15,7 +15,7 @@ from bert_jax.interchange.huggingface import write_huggingface
 from bert_jax.interchange.huggingface_tasks import CLASSES, write_encoder, write_task_model
 from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, write_own_settings
+from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, own_settings, write_own_settings
 from bert_jax.interchange.programs import Servable
 from bert_jax.interchange.renames import nest
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
@@ -160,7 +160,7 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
         case "huggingface":
             write_task_model(directory, model, params, tokenizer, family)
         case "sentence-transformers":
-            own = OwnSettings(model.text.max_length, model.pooling, wanted.normalize)
+            own = dataclasses.replace(own_settings(workdir), pooling=model.pooling, normalized=wanted.normalize)
             write_sentence_transformers(directory, params, model.model, tokenizer, own, family)
         case "numpy":
             write_numpy(directory, Trained(model.step, params, {}, {}), model.model, tokenizer)
@@ -172,7 +172,7 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
             servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling)
             of_program = wanted.write_program(directory, servable)
     if wanted.kind in ("huggingface", "numpy") and "pooling" in model.settings:
-        write_own_settings(directory, OwnSettings(model.text.max_length, model.pooling), model.model.hidden_size)
+        write_own_settings(directory, own_settings(workdir), model.model.hidden_size)
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
     card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, wanted.is_encoder)
     (directory / "README.md").write_text(card + of_program)

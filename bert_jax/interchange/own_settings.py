@@ -108,7 +108,8 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     model = epath.Path(model)
     if fine_tuned.is_fine_tuned(model):
         described = fine_tuned.read_description(model)
-        return OwnSettings(described.text.max_length or None, described.settings.get("pooling"))
+        length = _sentence_bert(model).max_seq_length or described.text.max_length  # the former where it was set anew
+        return OwnSettings(length or None, described.settings.get("pooling"))
     modules, sentence_bert = _modules(model), _sentence_bert(model)
     pooling_file = _pooling_file(model, modules)
     pooling = _read_if_there(pooling_file, dict[str, Any]) or {}

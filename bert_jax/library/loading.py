@@ -16,7 +16,7 @@ from bert_jax.library.bert import Bert
 from bert_jax.library.described import Description
 from bert_jax.library.given import check_config, check_path, refusals_on_one_line
 from bert_jax.model.functional import Model
-from bert_jax.model.pretraining import PARTS, parts_of, pretraining_model
+from bert_jax.model.pretraining import PARTS, POOLER, parts_of, pretraining_model
 from bert_jax.model.tasks import task_model
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir.fine_tuned import is_fine_tuned
@@ -109,6 +109,8 @@ def _pretrained(path: epath.Path, dtype: str, defaults: ModelConfig) -> Bert:
     found = read_pretrained(path, defaults, EVERYTHING, absent="left out")
     config, own = found.config, own_settings(path)
     parts = parts_of(found.arrays)
+    if POOLER not in parts:  # of what reads no pairs; no config.json of others' says it
+        config = dataclasses.replace(config, next_sentence=False)
     model = _pretraining(config, dtype, parts)
     length = own.length(config.max_position_embeddings)
     description = Description(str(path), config, length, own=own, heads=found.heads, dtype=dtype)

@@ -11,7 +11,7 @@ from bert_jax.interchange.exports import Wanted
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.own_settings import write_own_settings
+from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, write_own_settings
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.interchange.renames import nest
 from bert_jax.library.described import Description
@@ -29,14 +29,15 @@ def save(directory: epath.PathLike, model: Pretrained, described: Description) -
     arrays = {path: np.asarray(array, np.float32) for path, array in jax.device_get(dict(model.arrays)).items()}
     host = dataclasses.replace(model, arrays=arrays)
     with refusals_on_one_line(), new_directory(directory, "directory") as aside:
-        if described.fine_tuned:
-            _write_fine_tuned(aside, host, described.fine_tuned)
+        if trained := described.fine_tuned:
+            _write_fine_tuned(aside, host, trained)
+            own, said = NOTHING_SAID, trained.text.max_length  # which stays: predict reads as many
         else:
             _write_pretrained(aside, host, described.name, directory)
-            is_shorter = described.max_length < model.config.max_position_embeddings
-            length = described.max_length if is_shorter else None
-            own = dataclasses.replace(described.own, max_length=length)
-            write_own_settings(aside, own, model.config.hidden_size)
+            own, said = described.own, 0
+        is_said = described.max_length == OwnSettings(said).length(model.config.max_position_embeddings)
+        own = dataclasses.replace(own, max_length=None if is_said else described.max_length)
+        write_own_settings(aside, own, model.config.hidden_size)
 
 
 def _write_pretrained(aside: epath.Path, model: Pretrained, name: str, directory: epath.PathLike) -> None:

@@ -3,6 +3,7 @@
 task.json            what the task is, its label names and thresholds, the architecture, scores
 model.safetensors    the best step's weights, float32, by our names
 tokenizer/           as in a pretraining workdir
+sentence_bert_config.json    the length that texts are embedded with, if that was set to another in the library
 """
 
 import dataclasses

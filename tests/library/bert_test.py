@@ -14,11 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
 import bert_jax
 from bert_jax.config import Config
 from bert_jax.data.batches import record_ids
 from bert_jax.data.source import RecordSource
+from bert_jax.interchange.exports import Wanted
+from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.renames import flatten
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
@@ -267,6 +270,38 @@ def test_a_length_that_is_set_is_read_from_then_on(model, tmp_path):
     np.testing.assert_array_equal(model.embed([text]), before)
     other.save(tmp_path / "kept")
     assert bert_jax.load(tmp_path / "kept").max_length == 8
+
+
+def test_a_length_of_a_fine_tuned_model_is_kept_and_its_answers_are_the_same(workdirs, tmp_path):
+    workdirs.write_workdir(tmp_path / "run", "similarity")
+    text = "home good cat sat where is paris " * 3
+    model = bert_jax.load(tmp_path / "run")
+    answers = model.predict([(text, "good")])
+    for number, length in enumerate([8, 8, 40, 24]):
+        model.max_length = length
+        model.save(tmp_path / str(number))
+        model = bert_jax.load(tmp_path / str(number))
+        assert model.max_length == length
+        assert (tmp_path / str(number) / "sentence_bert_config.json").exists() == (length != 24)
+        assert model.predict([(text, "good")]) == answers
+    export(epath.Path(tmp_path), None, str(tmp_path / "0"), Wanted("sentence-transformers"))
+    assert bert_jax.load(tmp_path / "0").max_length == bert_jax.load(tmp_path).max_length == 8
+
+
+@pytest.mark.parametrize("types", [2, 1, 0])
+@pytest.mark.parametrize("pairs", [True, False])
+def test_whether_it_reads_pairs_is_kept(workdirs, tmp_path, types, pairs):
+    config = dataclasses.replace(workdirs.MODEL, type_vocab_size=types, next_sentence=pairs)
+    model = bert_jax.from_config(config, workdirs.TOKENIZER)
+    model.save(tmp_path / "saved")
+    kept = bert_jax.load(tmp_path / "saved")
+    assert kept.config.next_sentence == pairs
+    batch = model.encode(["a [MASK]", "good"], masks=True)
+    ours, theirs = model.apply(model.params, batch), kept.apply(kept.params, batch)
+    assert (theirs.pooled is None) == (theirs.pair_logits is None) == (not pairs)
+    np.testing.assert_allclose(theirs.logits, ours.logits, atol=1e-6)
+    assert kept.fill_mask("a [MASK]") == model.fill_mask("a [MASK]")
+    np.testing.assert_allclose(kept.embed(["good"]), model.embed(["good"]), atol=1e-6)
 
 
 def test_what_a_model_lacks_is_said(tuned, workdirs, tmp_path):
