@@ -42,7 +42,7 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
     Gives a `bert_jax.Bert`: encode, apply, embed, fill_mask, predict, and params, config, tokenizer as attributes. It
     has the heads that the file has: those of a pretraining run, or the head of a fine-tuned workdir's task. What a file
     lacks, such as a pooler, is not made up: `apply` gives None for it. What somebody's file has of another task's head
-    is not read, and logged.
+    is not read, and logged; nor is a RobertaModel's pooler, since RoBERTa is pretrained without one.
 
     Process-wide settings (signals, JAX's configuration, logging) stay as they are.
 

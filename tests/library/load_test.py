@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import numpy as np
@@ -66,6 +67,15 @@ def test_states_and_logits_are_those_of_transformers(published):
         pairs = theirs.sop_logits if "sop_logits" in theirs else theirs.seq_relationship_logits
         np.testing.assert_allclose(ours.pair_logits, pairs.numpy(), rtol=0, atol=1e-5)
         np.testing.assert_allclose(ours.pooled, pooled.numpy(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("published", ["RobertaForMaskedLM"], indirect=True)
+def test_a_pooler_of_roberta_is_told_and_not_read(published, workdirs, tmp_path, caplog):
+    transformers.RobertaModel.from_pretrained(published[-1]).save_pretrained(tmp_path)
+    workdirs.TOKENIZER.save(tmp_path)
+    model = bert_jax.load(tmp_path)
+    assert re.search(r"holds roberta\.pooler\.dense\.\w+, roberta\S+, which have no place here: not used", caplog.text)
+    assert model.apply(model.params, model.encode(TEXTS)).pooled is None
 
 
 @pytest.mark.parametrize("published", ["BertForPreTraining"], indirect=True)
