@@ -10,6 +10,7 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.reporting.run_files import read_metrics, read_run_config
 from bert_jax.storage.cloud import absolute
+from bert_jax.workdir.checkpoint_files import split_checkpoint_path
 from bert_jax.workdir.goodput import Start, read_starts
 
 
@@ -35,7 +36,7 @@ def trunk_of(config: Mapping[str, Any], starts: Sequence[Start], before: int | N
     given = config.get("branch_from")
     if not isinstance(given, str) or not given or (starts and starts[0].from_step == 0):
         return None
-    workdir, step = _place(given)
+    workdir, step = split_checkpoint_path(given)
     step = starts[0].from_step if step is None and starts else step
     if step is None or (before is not None and step >= before):  # None: of what was the newest checkpoint then
         return None
@@ -49,11 +50,3 @@ def _lines(workdir: epath.Path, last_step: int) -> list[dict[str, Any]]:
         lines = [line for line in read_metrics(workdir / "metrics.jsonl") if line["step"] <= last_step]
         return [*(own_trunk.lines if own_trunk else []), *lines]
     return []
-
-
-def _place(branch_from: str) -> tuple[epath.Path, int | None]:
-    """Workdir and step of WORKDIR/checkpoints/STEP; None of a WORKDIR alone."""
-    path = epath.Path(branch_from)
-    if path.name.isdecimal() and path.parent.name == "checkpoints":
-        return path.parent.parent, int(path.name)
-    return path, None

@@ -18,7 +18,7 @@ from bert_jax.errors import UserError
 from bert_jax.parallel.first_process import told_by_first
 from bert_jax.training.program import Program
 from bert_jax.training.state import State, abstract_state
-from bert_jax.workdir.checkpoint_files import damage, steps_in
+from bert_jax.workdir.checkpoint_files import damage, split_checkpoint_path, steps_in
 from bert_jax.workdir.checkpoints import Checkpoints
 from bert_jax.workdir.read_checkpoint import find_step, read_checkpoint
 from bert_jax.workdir.run_directory import check_same_vocabulary, read_config
@@ -47,7 +47,7 @@ def find_trunk(config: Config, fingerprint: str) -> Trunk:
       UserError: there is none, it is damaged, its run differs in what such a run may not change (config/going_on.py),
         or the branch has no step after it.
     """
-    workdir, step = _place(config.branch_from)
+    workdir, step = split_checkpoint_path(config.branch_from)
     flag = f"--config.branch_from={config.branch_from}"
     try:
         theirs = read_config(workdir)
@@ -59,14 +59,6 @@ def find_trunk(config: Config, fingerprint: str) -> Trunk:
     check_same_vocabulary(workdir, fingerprint)
     _check_settings(trunk, theirs, config)
     return trunk
-
-
-def _place(branch_from: str) -> tuple[epath.Path, int | None]:
-    """Workdir and step of WORKDIR/checkpoints/STEP; None of a WORKDIR alone."""
-    path = epath.Path(branch_from)
-    if path.name.isdecimal() and path.parent.name == "checkpoints":
-        return path.parent.parent, int(path.name)
-    return path, None
 
 
 def _check_settings(trunk: Trunk, theirs: Config, config: Config) -> None:

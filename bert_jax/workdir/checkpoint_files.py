@@ -28,6 +28,14 @@ _CHUNK = 1 << 22  # bytes read at a time
 _THREADS = 4
 
 
+def split_checkpoint_path(path: epath.PathLike) -> tuple[epath.Path, int | None]:
+    """Workdir and step of WORKDIR/checkpoints/STEP; None of a WORKDIR alone."""
+    path = epath.Path(path)
+    if path.name.isdecimal() and path.parent.name == "checkpoints":
+        return path.parent.parent, int(path.name)
+    return path, None
+
+
 def steps_in(directory: epath.Path) -> list[int]:
     """The steps of the checkpoints that are written to their end, oldest first."""
     return sorted(int(path.name) for path in _entries(directory, str.isdecimal) if not is_torn(path))
