@@ -53,13 +53,17 @@ SETS = {
         flags=("--config.fit.epochs=3", "--config.fit.global_batch_size=16", "--config.optimizer.learning_rate=1e-4"),
         also=("other articles", "squad2/test_other_articles.json"),
     ),
-    "covidqa_long": Set("qa", "covidqa_long/train.json.xz", test="covidqa_long/test.json.xz"),
+    "covidqa_long": Set(
+        *("qa", "covidqa_long/train.json.xz"),
+        test="covidqa_long/test.json.xz",
+        flags=(*OWN_LENGTH, "--config.fit.epochs=1", "--config.optimizer.learning_rate=1e-4"),
+    ),
     "squad2 paragraphs": Set(
         *("similarity", "made/paragraphs/train.jsonl", "made/paragraphs/dev.jsonl"), flags=OWN_LENGTH, search=PARAGRAPHS
     ),
     "cranfield as it is": Set("similarity", "sts/train.tsv", flags=OWN_LENGTH, search=CRANFIELD, fit=False),
     "hoc": Set("multilabel", *HALLMARKS, flags=("--config.fit.epochs=10", "--config.task.class_weights=balanced")),
-    "movie_reviews": Set("classification", *REVIEWS, flags=("--long=windows",)),
+    "movie_reviews": Set("classification", *REVIEWS, flags=(*OWN_LENGTH, "--long=windows", "--config.fit.epochs=2")),
 }
 
 
