@@ -12,7 +12,7 @@ from bert_jax import cli
 from bert_jax.config import Config
 from bert_jax.config.command_line import define_config
 from bert_jax.planning.phases import plan_phase, requests
-from bert_jax.planning.run_plan import RunPlan, known_sizes, packings, write_json, write_texts
+from bert_jax.planning.run_plan import RunPlan, known_sizes, packings, write_plans, write_texts
 from bert_jax.planning.table import comparison_table, run_table
 from bert_jax.planning.topologies import KNOWN, check_compiler, parse_topology
 from bert_jax.storage.paths import check_file, check_place
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     if len(plans) > 1:
         print(comparison_table(plans))
     if _JSON.value:
-        write_json(plans, _JSON.value)
+        write_plans(plans, _JSON.value)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ it, so that tfds.builder_from_directory opens the same shards.
 """
 
 import dataclasses
-import json
 from typing import Annotated, Any
 
 import msgspec
@@ -17,8 +16,7 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.data.original_shards import ForeignRecords, is_foreign, read_foreign
 from bert_jax.data.schema import record_features
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import check_schema, read_json
-from bert_jax.storage.whole_file import whole_file
+from bert_jax.storage.json_file import check_schema, read_json, write_json
 from bert_jax.text.tokenizer import load_tokenizer
 
 MANIFEST = "records.json"
@@ -85,9 +83,7 @@ def write_manifest(directory: epath.PathLike, manifest: Manifest) -> None:
     """Write the TFDS metadata and then records.json, which makes the directory complete."""
     directory = epath.Path(directory)
     _write_tfds_metadata(directory, manifest)
-    content = json.dumps(dataclasses.asdict(manifest), indent=2, sort_keys=True) + "\n"
-    with whole_file(directory / MANIFEST) as file:
-        file.write(content.encode())
+    write_json(directory / MANIFEST, manifest, sort_keys=True)
 
 
 def read_manifest(directory: epath.PathLike) -> Manifest:

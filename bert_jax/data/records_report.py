@@ -1,7 +1,6 @@
 """What build_records reports at its end: in the log, and as records_report.json beside the shards."""
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,8 +11,7 @@ from bert_jax.config.data import Pairs
 from bert_jax.data.manifest import Manifest
 from bert_jax.data.parts import Part
 from bert_jax.data.statistics import FILL_BINS, Statistics
-from bert_jax.storage.json_file import read_json
-from bert_jax.storage.whole_file import whole_file
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.findings import InputReport, as_json
 from bert_jax.text.unknown_words import SUSPICIOUS_SHARE
 
@@ -65,8 +63,7 @@ def make_report(manifest: Manifest, parts: Iterable[Part], input_report: InputRe
 
 def write_report(output: epath.Path, report: dict[str, Any]) -> None:
     """Write records_report.json; equal records give equal bytes."""
-    with whole_file(output / REPORT) as file:
-        file.write((json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    write_json(output / REPORT, report, sort_keys=True)
 
 
 def read_input_report(output: epath.Path) -> InputReport | None:

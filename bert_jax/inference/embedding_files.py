@@ -20,7 +20,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import is_remote, objects_in
-from bert_jax.storage.json_file import read_json
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.storage.whole_file import replace_text, whole_file
 from bert_jax.tasks.examples import TextExample
 
@@ -158,8 +158,7 @@ def with_sizes(directory: epath.Path, shard: Shard) -> Shard:
 
 def write_made(directory: epath.Path, made: Made, is_complete: bool) -> None:
     """Write progress.json, or embeddings.json in its place."""
-    text = json.dumps(dataclasses.asdict(made), indent=2, ensure_ascii=False) + "\n"
-    replace_text(directory / (DESCRIPTION if is_complete else PROGRESS), text)
+    write_json(directory / (DESCRIPTION if is_complete else PROGRESS), made)
     if is_complete:
         (directory / PROGRESS).unlink(missing_ok=True)
 

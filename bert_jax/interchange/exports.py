@@ -1,7 +1,6 @@
 """What can be written of a workdir, and in which formats."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,7 @@ from bert_jax.interchange.task_card import task_card
 from bert_jax.interchange.tensorflow import write_tensorflow
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import MASKED_LM, pretraining_model
-from bert_jax.storage.json_file import read_json
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.run_directory import read_config
@@ -166,7 +165,7 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
             write_numpy(directory, Trained(model.step, params, {}, {}), model.model, tokenizer)
             if not wanted.is_encoder:
                 task = {"task": model.kind, **model.settings}
-                (directory / "task_settings.json").write_text(json.dumps(task, indent=2, ensure_ascii=False) + "\n")
+                write_json(directory / "task_settings.json", task)
         case "onnx" | "stablehlo" if wanted.write_program:
             length = model.text.max_length
             servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling)

@@ -4,7 +4,6 @@ Its decoder's matrix and bias are the word embedding and cls.predictions.bias: t
 just as transformers itself does not. Reading files that others wrote is in huggingface_reader.py.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from bert_jax.interchange.renames import ModelOf, Names, flatten, nest, to_ours,
 from bert_jax.interchange.settings import ACTIVATIONS, our_activation
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.storage.json_file import check_schema
+from bert_jax.storage.json_file import check_schema, write_json
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
 
@@ -39,7 +38,7 @@ def write_huggingface(
 
 def write_model(directory: epath.Path, state_dict: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> None:
     """Write model.safetensors and config.json."""
-    (directory / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    write_json(directory / "config.json", settings, sort_keys=True)
     weights = safetensors.numpy.save(dict(state_dict), metadata={"format": "pt"})
     (directory / "model.safetensors").write_bytes(weights)
 

@@ -11,7 +11,6 @@ Where it must differ, the text being ordinary for us and not for transformers:
     vocabulary: words over 100 characters are unknown there, and Σ is always σ. AutoTokenizer takes all of it.
 """
 
-import json
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from etils import epath
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from bert_jax.interchange.sentencepiece_model import UNIGRAM, USER_DEFINED, read_model
+from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
 
 # Characters as Unicode's rule for the final sigma sees them. BertNormalizer drops control characters, but later.
@@ -43,7 +43,8 @@ def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int
     (directory / DESCRIPTION).unlink()  # it vouches for the files as they were before tokenizer.json is rewritten
     write = {"wordpiece": _write_wordpiece, "bpe": _write_bpe, "sentencepiece": _write_unigram}[tokenizer.kind]
     write(tokenizer, directory, _template(tokenizer, has_token_types))
-    _write_json(directory / "tokenizer_config.json", _settings(tokenizer, max_length, has_token_types))
+    settings = _settings(tokenizer, max_length, has_token_types)
+    write_json(directory / "tokenizer_config.json", settings, sort_keys=True)
 
 
 def _settings(tokenizer: Tokenizer, max_length: int, has_token_types: bool) -> dict[str, Any]:
@@ -218,7 +219,3 @@ def _template(tokenizer: Tokenizer, has_token_types: bool) -> processors.Templat
         pair=f"{cls}:0 $A:0 {between} $B:{second} {sep}:{second}",
         special_tokens=[(cls, tokenizer.cls_id), (sep, tokenizer.sep_id)],
     )
-
-
-def _write_json(path: epath.Path, values: dict[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import io
-import json
 
 import numpy as np
 from absl import logging
@@ -16,7 +15,7 @@ from bert_jax.interchange.family import OPTIONAL
 from bert_jax.interchange.foreign import FRESH, ForeignWeights, Stored, take_weights
 from bert_jax.interchange.renames import EVERYTHING, Module, Names, flatten
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.storage.json_file import read_json
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
 
@@ -31,7 +30,7 @@ def write_numpy(directory: epath.Path, trained: Trained, config: ModelConfig, to
     """
     arrays = {path: np.asarray(array, np.float32) for path, array in flatten(trained.params).items()}
     tokenizer.save(directory)
-    (directory / CONFIG).write_text(json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True) + "\n")
+    write_json(directory / CONFIG, config, sort_keys=True)
     with (directory / WEIGHTS).open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 

@@ -1,7 +1,6 @@
 """How a model was trained to be used, where it says so: its length and its vectors, which flags may change."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -10,8 +9,7 @@ from etils import epath
 from msgspec import Meta
 
 from bert_jax.config.finetuning import TextPooling
-from bert_jax.storage.json_file import read_json
-from bert_jax.storage.whole_file import replace_text
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
 from bert_jax.workdir import fine_tuned
 
@@ -204,13 +202,13 @@ def _tell_prompts(path: epath.Path, own: OwnSettings) -> None:
 def write_own_settings(directory: epath.Path, own: OwnSettings, hidden_size: int) -> None:
     """Put what `own_settings` reads beside the files of a model of this width in `directory`."""
     if own.max_length is not None:
-        _write_json(directory / _LENGTH, {"max_seq_length": own.max_length})
+        write_json(directory / _LENGTH, {"max_seq_length": own.max_length})
     if own.usage != Usage():
-        _write_json(directory / _USAGE, dataclasses.asdict(own.usage))
+        write_json(directory / _USAGE, own.usage)
     is_whole = not own.left_out  # modules.json is of all that makes its vectors
     pools = own.pooling is not None or bool(own.other_pooling)
     if is_whole and (pools or own.normalized):  # without it sentence-transformers takes the mean, whatever the pooling
-        _write_json(directory / _MODULES, modules_of(own.normalized))
+        write_json(directory / _MODULES, modules_of(own.normalized))
     if pools or (is_whole and own.normalized):
         write_pooling(directory, own, hidden_size)
 
@@ -220,18 +218,13 @@ def write_pooling(directory: epath.Path, own: OwnSettings, hidden_size: int) -> 
     chosen = own.other_pooling or (own.pooling or "mean",)
     modes = {f"{_MODE}_{_MODES.get(name, name)}": name in chosen for name in [*_MODES, *chosen]}
     content = {"word_embedding_dimension": hidden_size, **modes}
-    (directory / _POOLING).parent.mkdir()
-    _write_json(directory / _POOLING, content if own.pools_prompt else content | {_POOLS_PROMPT: False})
+    write_json(directory / _POOLING, content if own.pools_prompt else content | {_POOLS_PROMPT: False})
 
 
 def write_usage(directory: epath.Path, usage: Usage) -> None:
     """Write what stands before texts there, and how vectors are compared: by cosines where `usage` does not say."""
     said = dataclasses.replace(usage, similarity_fn_name=usage.similarity_fn_name or "cosine")
-    _write_json(directory / _USAGE, dataclasses.asdict(said))
-
-
-def _write_json(path: epath.Path, content: Any) -> None:
-    replace_text(path, json.dumps(content, indent=2) + "\n")
+    write_json(directory / _USAGE, said)
 
 
 def modules_of(normalized: bool) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ model that is none of transformers', the settings are our own, without a model_t
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import MASKED_LM
+from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.fine_tuned import FineTuned
 
@@ -72,7 +72,7 @@ class Servable:
 def write_settings(directory: epath.Path, model: Servable) -> None:
     """Write config.json and the tokenizer's files."""
     settings = {**_settings(model), **(ends_of_text(model.tokenizer, model.family) if model.is_of_transformers else {})}
-    (directory / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    write_json(directory / "config.json", settings, sort_keys=True)
     write_tokenizer(model.tokenizer, directory, model.max_length, model.has_types)
 
 

@@ -3,7 +3,6 @@
 Files and keys are those that release 2 to 5 of it read; they lie beside Hugging Face's.
 """
 
-import json
 from typing import Any
 
 from etils import epath
@@ -15,6 +14,7 @@ from bert_jax.interchange.huggingface_tasks import write_encoder
 from bert_jax.interchange.own_settings import OwnSettings, modules_of, write_pooling, write_usage
 from bert_jax.interchange.renames import has_module
 from bert_jax.model.functional import Params
+from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer
 
 
@@ -33,14 +33,10 @@ def write_sentence_transformers(
     """
     max_length = own.length(config.max_position_embeddings)
     write_encoder(directory, params, config, tokenizer, max_length, family)
-    _write_json(directory / "modules.json", modules_of(own.normalized))
+    write_json(directory / "modules.json", modules_of(own.normalized))
     transformer: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does it
     if "pooler" not in params["encoder"] and has_module(family.names, "encoder/pooler"):
         transformer["model_args"] = {"add_pooling_layer": False}  # else it makes one afresh, and warns
-    _write_json(directory / "sentence_bert_config.json", transformer)
+    write_json(directory / "sentence_bert_config.json", transformer)
     write_pooling(directory, own, config.hidden_size)
     write_usage(directory, own.usage)
-
-
-def _write_json(path: epath.Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -8,7 +8,6 @@ not needed.
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +35,7 @@ from bert_jax.interchange.renames import EVERYTHING, Names, nest, parameters, to
 from bert_jax.interchange.settings import ForeignSettings, Size
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.model.functional import Params
-from bert_jax.storage.json_file import check_schema, read_json
+from bert_jax.storage.json_file import check_schema, read_json, write_json
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
 
@@ -58,8 +57,7 @@ def write_tensorflow(directory: epath.Path, trained: Trained, config: ModelConfi
     arrays = to_theirs(trained.params, TENSORFLOW, config)
     variables = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
     tokenizer.save(directory)
-    settings = json.dumps(to_original_config(config), indent=2, sort_keys=True)
-    (directory / SETTINGS).write_text(settings + "\n")
+    write_json(directory / SETTINGS, to_original_config(config), sort_keys=True)
     write_bundle(directory / CHECKPOINT, {**variables, GLOBAL_STEP: np.array(trained.step, np.int64)})
     _warn_of_differences(config, tokenizer)
 

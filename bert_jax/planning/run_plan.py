@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import json
 import math
 from importlib import metadata
 from typing import Any
@@ -17,6 +16,7 @@ from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.phases import PhasePlan
 from bert_jax.planning.topologies import Topology
+from bert_jax.storage.json_file import write_json
 from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.training.inputs import open_phases, with_records
@@ -117,11 +117,11 @@ def papers_predictions(length: int) -> int:
     return PAPERS_PREDICTIONS.get(length, math.ceil(0.15 * length))
 
 
-def write_json(plans: list[RunPlan], path: epath.PathLike) -> None:
+def write_plans(plans: list[RunPlan], path: epath.PathLike) -> None:
     """Write the plans, and which compiler they are of."""
     versions = {name: metadata.version(name) for name in ("jax", "libtpu") if importlib.util.find_spec(name)}
     content = {"versions": versions, "plans": [to_json(plan) for plan in plans]}
-    replace_text(path, json.dumps(content, indent=2) + "\n")
+    write_json(path, content)
 
 
 def write_texts(plan: RunPlan, directory: epath.PathLike) -> None:

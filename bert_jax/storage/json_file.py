@@ -1,9 +1,10 @@
-"""JSON files, ours and others', read against a schema: what a file must hold is a type, checked once, when it is read.
+"""JSON files, ours and others', written whole and read against a schema: what a file must hold is a type, checked once.
 
 A schema is a dataclass, or any type that msgspec converts to; `Annotated[int, msgspec.Meta(ge=0)]` is a number with its
 range. Keys that the schema does not have are passed over.
 """
 
+import dataclasses
 import json
 from typing import Any, TypeVar
 
@@ -11,8 +12,15 @@ import msgspec
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.whole_file import replace_text
 
 Schema = TypeVar("Schema")
+
+
+def write_json(path: epath.PathLike, content: Any, *, sort_keys: bool = False) -> None:
+    """Write a value, or a dataclass, in place of the file that may be there; letters stay letters."""
+    value = dataclasses.asdict(content) if dataclasses.is_dataclass(content) else content  # type: ignore[arg-type]
+    replace_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=sort_keys) + "\n")
 
 
 def read_json(path: epath.PathLike, schema: type[Schema], remedy: str) -> Schema:

@@ -16,9 +16,9 @@ import msgspec
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import read_json
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.storage.paths import check_readable
-from bert_jax.storage.whole_file import replace_text, whole_file
+from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import token_ids
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
 from bert_jax.text.bpe_files import PairTemplate
@@ -179,7 +179,7 @@ class Tokenizer:
         for name, content in self._model.files().items():
             with whole_file(directory / name) as file:
                 file.write(content)
-        replace_text(directory / DESCRIPTION, json.dumps(description, indent=2, sort_keys=True) + "\n")
+        write_json(directory / DESCRIPTION, description, sort_keys=True)
 
 
 def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> Tokenizer:

@@ -1,7 +1,6 @@
 """The best step of a run by the headline score on the dev file, and its weights; and whether to hope for a better."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 
@@ -14,8 +13,7 @@ from jax.experimental import multihost_utils
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.functional import Params
 from bert_jax.objectives.metrics import Metric
-from bert_jax.storage.json_file import read_json
-from bert_jax.storage.whole_file import replace_text
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.workdir.fine_tuned import WEIGHTS, write_weights
 
 FILE = "best.json"
@@ -73,7 +71,7 @@ class BestStep:
         return over
 
     def _write(self) -> None:
-        replace_text(self._directory / FILE, json.dumps(dataclasses.asdict(self.best)))
+        write_json(self._directory / FILE, self.best)
 
 
 def on_host(params: Params) -> Params:

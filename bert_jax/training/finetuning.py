@@ -1,7 +1,6 @@
 """Fine-tuning: labelled files and a pretrained model to a directory that predicts; several seeds in turn."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 
 import jax
@@ -12,8 +11,7 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.own_settings import OwnSettings, own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.storage.json_file import read_json
-from bert_jax.storage.whole_file import replace_text
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Task
@@ -62,9 +60,9 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
         if teacher:
             keep_teacher(workdir, teacher)
         run_directory.claim(workdir, config, pretrained.tokenizer)
-        replace_text(workdir / ROWS, json.dumps(digests))
+        write_json(workdir / ROWS, digests)
         floors = {split: without_nan(each) for split, each in material.floors.items()}
-        replace_text(workdir / FLOORS, json.dumps(floors))
+        write_json(workdir / FLOORS, floors)
     of_workdir = (lambda _: report(workdir)) if report else None
     runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer) for number in range(seeds)]
     scores = [run.result(mesh, of_workdir) for run in runs]

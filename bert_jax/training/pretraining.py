@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Sequence
 
 import jax
@@ -18,7 +17,7 @@ from bert_jax.objectives.distillation import DistillationObjective, is_position
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import check_heads, make_mesh
 from bert_jax.parallel.peak import peak_flops
-from bert_jax.storage.whole_file import replace_text
+from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.training.branch import Trunk, find_trunk, plant, read_trunk
 from bert_jax.training.description import Description, describe, description_at, newest_description
@@ -217,4 +216,4 @@ def _write_samples(
     shown = phase.validation, tokens, phase.manifest.pairs, number, phase.held_out_masks
     samples = sample_predictions(program, params, *shown)
     if jax.process_index() == 0:
-        replace_text(directory / "samples.json", json.dumps(samples, ensure_ascii=False, indent=1))
+        write_json(directory / "samples.json", samples)

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from bert_jax.config import FineTuningConfig
 from bert_jax.inference.predictor import Predictor
-from bert_jax.storage.json_file import read_json
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Example, Prediction, Task
@@ -77,7 +77,7 @@ class SeedRun:
         _, test = self._predicted("test", predictor, task, files.test, self.material.test, tunes=False)
         scores = SeedScores(seed, best.step, best.weights_crc32c, task.settings(), dev, test)
         if jax.process_index() == 0:
-            replace_text(self.directory / SCORES, json.dumps(dataclasses.asdict(scores), indent=2))
+            write_json(self.directory / SCORES, scores)
         return scores
 
     def _predicted(

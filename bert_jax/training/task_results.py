@@ -1,7 +1,6 @@
 """What all seeds of a fine-tuning came to: the best one's model in the workdir, and a table of scores."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ from etils import epath
 
 from bert_jax.config import FineTuningConfig
 from bert_jax.objectives.metrics import Metric
-from bert_jax.storage.whole_file import replace_text, whole_file
+from bert_jax.storage.json_file import write_json
+from bert_jax.storage.whole_file import whole_file
 from bert_jax.tasks.scores.spread import over_seeds
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.description import versions
@@ -32,7 +32,7 @@ def write_results(
     place = best_seed(metrics[0], scores)
     best = scores[place]
     summary = _summary(metrics, material, scores, best.seed)
-    replace_text(workdir / SCORES, json.dumps(summary, indent=2))
+    write_json(workdir / SCORES, summary)
     with whole_file(workdir / fine_tuned.WEIGHTS) as file:
         file.write((workdir / f"seed_{place}" / fine_tuned.WEIGHTS).read_bytes())
     model = FineTuned(

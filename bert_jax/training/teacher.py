@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,8 +16,7 @@ from bert_jax.interchange.foreign import ForeignWeights
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.distillation import distillation_model
-from bert_jax.storage.json_file import read_json
-from bert_jax.storage.whole_file import replace_text
+from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import Tokenizer, has_vocabulary
 from bert_jax.training.surplus_rows import drop_surplus_rows
 from bert_jax.training.warm_start import FirstWeights, is_another, vocabulary_to_give
@@ -189,4 +187,4 @@ def check_same_teacher(workdir: epath.Path, teacher: Teacher | None) -> None:
 
 def keep_teacher(workdir: epath.Path, teacher: Teacher) -> None:
     """Write what the next start compares its teacher with."""
-    replace_text(workdir / FILE, json.dumps(dataclasses.asdict(_Known(teacher.path, teacher.digest))) + "\n")
+    write_json(workdir / FILE, _Known(teacher.path, teacher.digest))

@@ -7,7 +7,6 @@ sentence_bert_config.json    the length that texts are embedded with, if that wa
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +19,8 @@ from etils import epath
 from bert_jax.config import ModelConfig, TaskConfig, TextConfig
 from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import check_schema, read_json
-from bert_jax.storage.whole_file import replace_text, whole_file
+from bert_jax.storage.json_file import check_schema, read_json, write_json
+from bert_jax.storage.whole_file import whole_file
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 
 DESCRIPTION, WEIGHTS = "task.json", "model.safetensors"
@@ -103,7 +102,7 @@ def digest(content: bytes) -> str:
 
 def write_description(workdir: epath.Path, model: FineTuned) -> None:
     """Write task.json: it comes last, and says that all else is there."""
-    replace_text(workdir / DESCRIPTION, json.dumps(dataclasses.asdict(model), indent=2, ensure_ascii=False) + "\n")
+    write_json(workdir / DESCRIPTION, model)
 
 
 def read_description(workdir: epath.PathLike) -> FineTuned:
