@@ -1,7 +1,6 @@
 """Search by cosine among vectors that embed has written, and its scores beside BM25's."""
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
@@ -15,6 +14,7 @@ from bert_jax.inference.embedding_files import id_of, read_vectors
 from bert_jax.inference.embedding_options import EmbeddingOptions
 from bert_jax.inference.embedding_run import texts_of
 from bert_jax.inference.pooling import OF_TOKENS
+from bert_jax.storage.json_file import finite_or_none
 from bert_jax.tasks.encoding import Lengths
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.floors.retrieval import bm25
@@ -164,4 +164,4 @@ def nearest(queries: np.ndarray, blocks: Iterable[np.ndarray], depth: int) -> tu
 
 
 def _for_json(scores: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+    return {name: finite_or_none(value) for name, value in scores.items()}

@@ -6,9 +6,9 @@ from etils import epath
 
 from bert_jax.inference.predicting import options_of_input, read_inputs
 from bert_jax.inference.predictor import keep_compiled, load_predictor
+from bert_jax.storage.json_file import finite_or_none
 from bert_jax.tasks.chance import interval
 from bert_jax.workdir import fine_tuned
-from bert_jax.workdir.fine_tuned import finite_or_none
 
 
 def score_task(workdir: epath.PathLike, source: str, columns: str = "", header: str = "") -> dict[str, Any]:

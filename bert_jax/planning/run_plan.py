@@ -16,7 +16,7 @@ from bert_jax.data.packing import Packing
 from bert_jax.errors import UserError
 from bert_jax.planning.phases import PhasePlan
 from bert_jax.planning.topologies import Topology
-from bert_jax.storage.json_file import write_json
+from bert_jax.storage.json_file import finite_or_none, write_json
 from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.training.inputs import open_phases, with_records
@@ -139,7 +139,7 @@ def to_json(plan: RunPlan) -> dict[str, Any]:
         "chips": plan.topology.chips,
         "devices": plan.topology.devices,
         "phases": [_phase_to_json(phase) for phase in plan.phases],
-        **{name: _finite(value) for name, value in totals.items()},
+        **{name: finite_or_none(value) for name, value in totals.items()},
     }
 
 
@@ -156,8 +156,8 @@ def _phase_to_json(plan: PhasePlan) -> dict[str, Any]:
         "remedy": plan.remedy,
         "predictions_per_row": plan.request.predictions_per_row,
         "memory_bytes": plan.memory,
-        "memory_needed_bytes": _finite(plan.memory_needed),
-        "memory_limit_bytes": _finite(plan.memory_limit),
+        "memory_needed_bytes": finite_or_none(plan.memory_needed),
+        "memory_limit_bytes": finite_or_none(plan.memory_limit),
         "mesh": plan.mesh,
         "layout": plan.layout,
         "model_flops": plan.model_flops,
@@ -168,10 +168,6 @@ def _phase_to_json(plan: PhasePlan) -> dict[str, Any]:
         "seconds_by_bound": time and time.seconds_by_bound,
         "bound": time and time.bound,
         "collectives": [dataclasses.asdict(each) for each in time.collectives] if time else [],
-        "mfu": _finite(plan.mfu),
-        "compile_seconds": _finite(plan.compile_seconds),
+        "mfu": finite_or_none(plan.mfu),
+        "compile_seconds": finite_or_none(plan.compile_seconds),
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

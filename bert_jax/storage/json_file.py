@@ -6,6 +6,8 @@ range. Keys that the schema does not have are passed over.
 
 import dataclasses
 import json
+import math
+from numbers import Integral
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +23,13 @@ def write_json(path: epath.PathLike, content: Any, *, sort_keys: bool = False) -
     """Write a value, or a dataclass, in place of the file that may be there; letters stay letters."""
     value = dataclasses.asdict(content) if dataclasses.is_dataclass(content) else content  # type: ignore[arg-type]
     replace_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=sort_keys) + "\n")
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """A number as JSON can hold it, which has no NaN and no infinity; whole numbers stay whole."""
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def read_json(path: epath.PathLike, schema: type[Schema], remedy: str) -> Schema:

@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.functional import Params
 from bert_jax.objectives.metrics import Metric
-from bert_jax.storage.json_file import read_json, write_json
+from bert_jax.storage.json_file import finite_or_none, read_json, write_json
 from bert_jax.workdir.fine_tuned import WEIGHTS, write_weights
 
 FILE = "best.json"
@@ -44,7 +44,7 @@ class BestStep:
             return
         score = values[self._metric.name]
         is_better = self.best.score is None or self._metric.gain(score, self.best.score) > 0
-        self.best.history.append((step, _number(score)))
+        self.best.history.append((step, finite_or_none(score)))
         if math.isfinite(score) and is_better:
             self.keep(step, score, params)
         elif jax.process_index() == 0:
@@ -79,7 +79,3 @@ def on_host(params: Params) -> Params:
     if jax.process_count() > 1:
         return multihost_utils.process_allgather(params, tiled=True)
     return jax.device_get(params)
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -12,13 +12,13 @@ from bert_jax.errors import UserError
 from bert_jax.model.functional import param_shardings, with_shardings
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.storage.json_file import finite_or_none
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.description import Description, description_of
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.inputs import dynamic_masks, held_out_batches
 from bert_jax.training.open_records import counts_for_all, open_split, records_directory
 from bert_jax.training.record_checks import OTHERS_HELD_OUT, are_trained_on
-from bert_jax.workdir.fine_tuned import finite_or_none
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config
 

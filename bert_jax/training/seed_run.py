@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from bert_jax.config import FineTuningConfig
 from bert_jax.inference.predictor import Predictor
-from bert_jax.storage.json_file import read_json, write_json
+from bert_jax.storage.json_file import finite_or_none, read_json, write_json
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Example, Prediction, Task
@@ -92,9 +92,7 @@ class SeedRun:
         predictions = task.predictions(outputs, rows, examples)
         if jax.process_index() == 0:
             _write_predictions(self.directory / f"{split}_predictions.jsonl", examples, predictions)
-        return task, {
-            name: fine_tuned.finite_or_none(value) for name, value in task.scores(predictions, examples).items()
-        }
+        return task, {name: finite_or_none(value) for name, value in task.scores(predictions, examples).items()}
 
 
 def _write_predictions(path: epath.Path, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:

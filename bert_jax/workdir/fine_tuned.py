@@ -20,6 +20,7 @@ from bert_jax.config import ModelConfig, TaskConfig, TextConfig
 from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json, write_json
+from bert_jax.storage.json_file import finite_or_none as finite_or_none
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 
@@ -127,8 +128,3 @@ def read_tokenizer(workdir: epath.PathLike, model: FineTuned) -> Tokenizer:
             "restore that directory from the model of --init_from"
         )
     return tokenizer
-
-
-def finite_or_none(value: float) -> float | None:
-    """JSON has no NaN."""
-    return float(value) if abs(value) < float("inf") else None

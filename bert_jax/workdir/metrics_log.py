@@ -1,10 +1,8 @@
 """metrics.jsonl and TensorBoard event files. Plain numbers in, files out; knows no arrays, no model and no device."""
 
 import json
-import math
 import time
 from collections.abc import Mapping
-from numbers import Integral
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +11,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from bert_jax.storage.json_file import finite_or_none
 from bert_jax.storage.mirror import Mirror
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.workdir.step_log import lines_up_to
@@ -46,7 +45,7 @@ class MetricsLog:
         self._written.add((split, step))
         now = time.time()
         line = {"split": split, "step": step, "time": round(now, 3)}
-        self._lines.write(json.dumps(line | {name: _json_number(value) for name, value in values.items()}) + "\n")
+        self._lines.write(json.dumps(line | {name: finite_or_none(value) for name, value in values.items()}) + "\n")
         self._lines.flush()
         scalars = [Summary.Value(tag=f"{split}/{name}", simple_value=float(v)) for name, v in values.items()]
         self._events.write_event(Event(wall_time=now, step=step, summary=Summary(value=scalars)))
@@ -69,12 +68,6 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _json_number(value: float) -> float | int | None:
-    if isinstance(value, Integral):
-        return int(value)
-    return float(value) if math.isfinite(value) else None
 
 
 def _event_file(directory: epath.Path, resume_step: int) -> EventsWriter:

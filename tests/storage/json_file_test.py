@@ -1,13 +1,16 @@
 """What is read from JSON is what the schema says, or one line names file, place and remedy."""
 
 import dataclasses
+import json
+import math
 from typing import Annotated
 
 import msgspec
+import numpy as np
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import read_json, read_json_lines
+from bert_jax.storage.json_file import finite_or_none, read_json, read_json_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,3 +76,11 @@ def test_a_bad_line_is_named_by_its_number(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"file": "a", "num_records": 1}\n{"file": "b"}\n')
     with pytest.raises(UserError, match=r"a.jsonl, line 2 is damaged .* `num_records`; move it away"):
         read_json_lines(tmp_path / "a.jsonl", Shard, "move it away")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(np.float32(0.5), "0.5"), (3, "3"), (np.int64(3), "3"), (math.nan, "null"), (-math.inf, "null"), (None, "null")],
+)
+def test_numbers_that_json_has_not_are_null(value, written):
+    assert json.dumps(finite_or_none(value)) == written
