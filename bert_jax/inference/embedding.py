@@ -13,6 +13,7 @@ from bert_jax.inference.pooling import Pooling
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.model.functional import Params
 from bert_jax.model.tasks import task_model
+from bert_jax.parallel.mesh import by_sequence
 from bert_jax.tasks import whole_texts
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
@@ -45,8 +46,7 @@ class Embedder(OnDevices):
         """
         config = pretrained.config
         pooling.check(config.num_hidden_layers)
-        platform = mesh.devices.flat[0].platform
-        model = task_model("embedding", 0, config, dtype, by_sequence=platform == "tpu")
+        model = task_model("embedding", 0, config, dtype, by_sequence=by_sequence(mesh))
 
         def compute(params: Params, batch: dict[str, jax.Array]) -> jax.Array:
             encoder = model.module(params).encoder  # type: ignore[attr-defined]  # of any task model

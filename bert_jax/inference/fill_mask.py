@@ -16,7 +16,7 @@ from bert_jax.inference.forward import INPUTS, OnDevices
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
 from bert_jax.model.functional import Model, Params
 from bert_jax.model.pretraining import MASKED_LM, parts_of, pretraining_model
-from bert_jax.parallel.mesh import make_mesh
+from bert_jax.parallel.mesh import by_sequence, make_mesh
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.rows import EncodedText, make_rows
 from bert_jax.tasks.texts import read_texts
@@ -92,7 +92,7 @@ class MaskFiller(OnDevices):
         if MASKED_LM not in parts_of(pretrained.arrays):
             raise UserError(f"{name} has no masked-LM head; give a pretraining run, or weights with cls.predictions")
         mesh, self._tokenizer, self._config = make_mesh(MeshConfig()), pretrained.tokenizer, pretrained.config
-        model = pretraining_model(pretrained.config, dtype, parts=[MASKED_LM])
+        model = pretraining_model(pretrained.config, dtype, by_sequence=by_sequence(mesh), parts=[MASKED_LM])
         apply = _likeliest(model, min(best, self._tokenizer.vocab_size), self._tokenizer.vocab_size)
         longest, inputs = self._config.max_position_embeddings, (*INPUTS, POSITIONS)
         super().__init__(model, longest, pretrained.arrays, mesh, apply, inputs=inputs, few_rows=few_rows)

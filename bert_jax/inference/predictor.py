@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
 from bert_jax.inference.forward import OnDevices
 from bert_jax.model.tasks import task_model
-from bert_jax.parallel.mesh import make_mesh
+from bert_jax.parallel.mesh import by_sequence, make_mesh
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.kinds import trained_task
 from bert_jax.tasks.rows import Rows
@@ -38,8 +38,7 @@ class Predictor(OnDevices):
         few_rows: bool = False,
     ) -> None:
         """`arrays` are the model's parameters by our paths, float32; `few_rows` as for Forward."""
-        platform = mesh.devices.flat[0].platform
-        model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=platform == "tpu")
+        model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=by_sequence(mesh))
         longest = config.max_position_embeddings
         super().__init__(model, longest, arrays, mesh, per_token=task.reads_all_tokens, few_rows=few_rows)
         self.task, self._text, self._tokenizer = task, text, tokenizer

@@ -18,6 +18,7 @@ from bert_jax.library.given import check_config, check_path, refusals_on_one_lin
 from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import PARTS, POOLER, parts_of, pretraining_model
 from bert_jax.model.tasks import task_model
+from bert_jax.parallel.mesh import by_sequence
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
@@ -99,7 +100,7 @@ def _check_dtype(dtype: str) -> None:
 def _fine_tuned(path: epath.Path, dtype: str) -> Bert:
     found, own = read_task_model(path), own_settings(path)
     task, config = found.task, found.description.model
-    model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=_by_sequence())
+    model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=by_sequence())
     length = own.length(config.max_position_embeddings)
     description = Description(str(path), config, length, task, found.description, own, dtype=dtype)
     return Bert(jax.device_put(nest(found.arrays)), found.tokenizer, model, description)
@@ -119,8 +120,4 @@ def _pretrained(path: epath.Path, dtype: str, defaults: ModelConfig) -> Bert:
 
 
 def _pretraining(config: ModelConfig, dtype: str, parts: tuple[str, ...]) -> Model:
-    return pretraining_model(config, dtype, by_sequence=_by_sequence(), parts=parts)
-
-
-def _by_sequence() -> bool:
-    return jax.default_backend() == "tpu"
+    return pretraining_model(config, dtype, by_sequence=by_sequence(), parts=parts)

@@ -66,6 +66,15 @@ def _filled(rows: int) -> float:
     return rows / (-(-rows // SUBLANES) * SUBLANES)
 
 
+def by_sequence(mesh: Mesh | None = None) -> bool:
+    """Whether layers of a model on the mesh (default: all devices) work on [batch, length, embed], as encoder.py says.
+
+    TPUs compute that form faster, all others rows of tokens (benchmarks/step_trials.md); the numbers are the same.
+    """
+    device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
+    return device.platform == "tpu"
+
+
 def groups_line(mesh: Mesh) -> str:
     """For people: that there are several groups of devices with all weights each; "" if there is one."""
     groups = mesh.shape["replica"]

@@ -18,7 +18,7 @@ from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.task import TaskObjective
 from bert_jax.objectives.task_distillation import TaskDistillationObjective
 from bert_jax.objectives.tasks import OBJECTIVES
-from bert_jax.parallel.mesh import check_heads
+from bert_jax.parallel.mesh import by_sequence, check_heads
 from bert_jax.parallel.peak import peak_flops
 from bert_jax.tasks.batching import TrainingOrder, choose_lengths
 from bert_jax.tasks.rows import Rows
@@ -92,7 +92,7 @@ def _with_teacher(
         return task, ()
     check_heads(mesh, teacher.config.num_attention_heads)
     objective = TaskDistillationObjective(task, teacher.config, config.distillation)
-    model = objective.teacher_model(config.train.dtype, by_sequence=mesh.devices.flat[0].platform == "tpu")
+    model = objective.teacher_model(config.train.dtype, by_sequence=by_sequence(mesh))
     targets = functools.partial(objective.targets, model)
     return objective, (frozen_model(model, targets, mesh, config.optimizer.shard_over_data),)
 

@@ -16,6 +16,7 @@ from bert_jax.errors import UserError
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Batch, Objective, Sums
 from bert_jax.parallel.axes import batch_sharding, replicated
+from bert_jax.parallel.mesh import by_sequence
 from bert_jax.training.program import Program
 from bert_jax.training.step import COMPILER_OPTIONS, batch_gradient, chunk_loss
 
@@ -68,9 +69,8 @@ def jit_search(program: Program) -> Callable[[int, Params, Batch], Search]:
     finite.
     """
     mesh, shardings, objective = program.mesh, program.shardings["params"], program.objective
-    platform = mesh.devices.flat[0].platform
     # Without remat, under which what a module computes does not get out.
-    model = objective.model(program.model.dtype.name, "none", by_sequence=platform == "tpu")
+    model = objective.model(program.model.dtype.name, "none", by_sequence=by_sequence(mesh))
     names: list[str] = []
     loss = functools.partial(_watched_loss, objective, model, names)
     options = dataclasses.replace(program.options, clip=optax.identity())
@@ -81,7 +81,7 @@ def jit_search(program: Program) -> Callable[[int, Params, Batch], Search]:
         jax.jit,
         in_shardings=(*layout, replicated(mesh), *(each.shardings for each in program.frozen)),
         out_shardings=replicated(mesh),
-        compiler_options=COMPILER_OPTIONS.get(platform),
+        compiler_options=COMPILER_OPTIONS.get(mesh.devices.flat[0].platform),
     )
     def compute(params: Params, batch: Batch, steps_before: jax.Array, *frozen: Params) -> tuple[Sums, Any, Any]:
         key = jax.random.fold_in(program.dropout_key, steps_before)

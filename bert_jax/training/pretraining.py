@@ -15,7 +15,7 @@ from bert_jax.config.going_on import decays_after
 from bert_jax.model.functional import Params, path_of
 from bert_jax.objectives.distillation import DistillationObjective, is_position
 from bert_jax.objectives.pretraining import PretrainingObjective
-from bert_jax.parallel.mesh import check_heads, make_mesh
+from bert_jax.parallel.mesh import by_sequence, check_heads, make_mesh
 from bert_jax.parallel.peak import peak_flops
 from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
@@ -183,7 +183,7 @@ def _frozen_positions(params: Params) -> Params:
 
 def _teacher_model(objective: DistillationObjective, config: Config, mesh: Mesh) -> FrozenModel:
     check_heads(mesh, objective.teacher.num_attention_heads)
-    model = objective.teacher_model(config.train.dtype, by_sequence=mesh.devices.flat[0].platform == "tpu")
+    model = objective.teacher_model(config.train.dtype, by_sequence=by_sequence(mesh))
     targets = functools.partial(objective.targets, model)
     return frozen_model(model, targets, mesh, config.optimizer.shard_over_data)
 
@@ -209,7 +209,8 @@ def _write_samples(
         return
     if config.teacher:  # a student's model gives more than logits
         objective = PretrainingObjective(config.model, config.data.pairs)
-        program = dataclasses.replace(program, objective=objective, model=objective.model(config.train.dtype))
+        model = objective.model(config.train.dtype, by_sequence=by_sequence(program.mesh))
+        program = dataclasses.replace(program, objective=objective, model=model)
     number = config.evaluation.report_sentences
     tokens = load_tokenizer(phase.train.directory / "tokenizer").tokens
     # Every process takes part in computing them.

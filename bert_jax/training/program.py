@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from bert_jax.config import OptimizerConfig, PhaseConfig, TrainConfig
 from bert_jax.model.functional import Model, Params, param_shardings
 from bert_jax.objectives.objective import Objective, Sums
-from bert_jax.parallel.mesh import check_batch, check_clip_pieces
+from bert_jax.parallel.mesh import by_sequence, check_batch, check_clip_pieces
 from bert_jax.training.frozen import FrozenModel, placed
 from bert_jax.training.muon import layer_matrices
 from bert_jax.training.optimizer import clip, make_optimizer
@@ -64,13 +64,12 @@ def make_program(
     for phase in phases:
         check_batch(mesh, phase, train.accumulation_steps)
     check_clip_pieces(mesh, optimizer.clip_pieces)
-    platform = mesh.devices.flat[0].platform
-    model = objective.model(train.dtype, train.remat, by_sequence=platform == "tpu")
+    model = objective.model(train.dtype, train.remat, by_sequence=by_sequence(mesh))
     matrices = layer_matrices(model, param_shardings(model, mesh, optimizer.shard_over_data))
     by_each = rates(model.abstract_params) if rates else None
     transformation = make_optimizer(optimizer, phases, by_each, matrices)
     shardings = state_shardings(model, transformation, mesh, optimizer.shard_over_data)
-    key = dropout_key(train.seed, train.dropout_bits, platform)
+    key = dropout_key(train.seed, train.dropout_bits, mesh.devices.flat[0].platform)
     options = StepOptions(train.accumulation_steps, optimizer.clip_pieces, clip(optimizer), train.log_every_steps)
     step = train_step(objective, model, transformation, shardings["params"], key, options, frozen)
     run_step = jit_train_step(step, mesh, shardings, frozen)

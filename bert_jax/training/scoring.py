@@ -11,7 +11,7 @@ from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.model.functional import param_shardings, with_shardings
 from bert_jax.objectives.pretraining import PretrainingObjective
-from bert_jax.parallel.mesh import make_mesh
+from bert_jax.parallel.mesh import by_sequence, make_mesh
 from bert_jax.storage.json_file import finite_or_none
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.description import Description, description_of
@@ -33,7 +33,7 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     source = _held_out(config, epath.Path(workdir), records)
     mesh = make_mesh(MeshConfig())
     objective = PretrainingObjective(config.model, source.manifest.pairs)
-    model = objective.model(config.train.dtype)
+    model = objective.model(config.train.dtype, by_sequence=by_sequence(mesh))
     shardings = param_shardings(model, mesh)
     step, params, described = read_params(workdir, with_shardings(model.abstract_params, shardings))
     _warn_of_trained(source, description_of(described, f"{workdir}/checkpoints/{step}"))
