@@ -208,6 +208,15 @@ def has_vocabulary(directory: epath.Path) -> bool:
     return directory.is_dir() and any(file.exists() for file in candidates(directory))
 
 
+def vocabulary_beside(weights: epath.Path) -> epath.Path | None:
+    """The directory of the vocabulary that lies with `weights`, a workdir or another directory of them, if one does.
+
+    A file has none, so what may lie beside it is not compared with a run's. interchange/pretrained.py has another
+    rule: it needs a vocabulary, knows what the weights are, and takes what is beside a file.
+    """
+    return next((directory for directory in (weights / "tokenizer", weights) if has_vocabulary(directory)), None)
+
+
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
     added = read_added_tokens(path)
     if file.name == WordPiece.file_name and file != path:

@@ -15,7 +15,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.interchange.foreign import AdamState, ForeignWeights
 from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
+from bert_jax.text.tokenizer import load_tokenizer, vocabulary_beside
 
 # Without a vocabulary beside the weights, no more is taken for padding: people pad to a multiple of 8 to 128.
 _MOST_PADDING = 127
@@ -53,7 +53,6 @@ def _first_rows(arrays: Mapping[str, np.ndarray], tables: set[str], rows: int) -
 
 
 def _is_padded(rows: int, vocab_size: int, path: epath.Path) -> bool:
-    for directory in (path / "tokenizer", path):
-        if has_vocabulary(directory):
-            return load_tokenizer(directory).vocab_size == vocab_size
+    if directory := vocabulary_beside(path):
+        return load_tokenizer(directory).vocab_size == vocab_size
     return rows % _LEAST_MULTIPLE == 0 and rows - vocab_size <= _MOST_PADDING

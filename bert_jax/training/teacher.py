@@ -17,7 +17,7 @@ from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pre
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.distillation import distillation_model
 from bert_jax.storage.json_file import read_json, write_json
-from bert_jax.text.tokenizer import Tokenizer, has_vocabulary
+from bert_jax.text.tokenizer import Tokenizer, vocabulary_beside
 from bert_jax.training.surplus_rows import drop_surplus_rows
 from bert_jax.training.warm_start import FirstWeights, is_another, vocabulary_to_give
 from bert_jax.workdir.run_directory import has_checkpoint
@@ -97,8 +97,7 @@ def _check_vocabulary(
     flag: str, path: epath.Path, found: Pretrained, rows: int, vocab_size: int, records: Tokenizer
 ) -> None:
     if is_another(records, [found.tokenizer]) or rows != vocab_size:
-        directory = next((each for each in (path / "tokenizer", path) if has_vocabulary(each)), None)
-        remedy = vocabulary_to_give(directory, [found.tokenizer], rows, records)
+        remedy = vocabulary_to_give(vocabulary_beside(path), [found.tokenizer], rows, records)
         raise UserError(
             f"{flag} has another vocabulary than the records; give another teacher, or records built with {remedy}"
         )

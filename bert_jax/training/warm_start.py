@@ -19,7 +19,7 @@ from bert_jax.interchange.renames import EVERYTHING, flatten, nest
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer, load_tokenizer, vocabulary_beside
 from bert_jax.training.state import State
 from bert_jax.training.surplus_rows import drop_surplus_moments, drop_surplus_rows
 from bert_jax.workdir.fine_tuned import is_fine_tuned
@@ -147,13 +147,13 @@ def _settings_that_differ(theirs: ModelConfig, ours: ModelConfig) -> dict[str, A
 
 
 def _vocabularies_in(path: epath.Path) -> tuple[epath.Path | None, list[Tokenizer]]:
-    """Where the vocabulary lies that is with the weights, if one is, and what it may be; a file alone has none."""
-    for directory in (path / "tokenizer", path):
-        if has_vocabulary(directory):
-            # In the original's directories nothing shows whether a vocab.txt is cased: it may be either.
-            has_case = any((directory / name).exists() for name in ("vocabulary.json", "tokenizer_config.json"))
-            return directory, [load_tokenizer(directory, case) for case in ((None,) if has_case else (True, False))]
-    return None, []
+    """Where the vocabulary lies that is with the weights, if one is, and what it may be."""
+    directory = vocabulary_beside(path)
+    if directory is None:
+        return None, []
+    # In the original's directories nothing shows whether a vocab.txt is cased: it may be either.
+    has_case = any((directory / name).exists() for name in ("vocabulary.json", "tokenizer_config.json"))
+    return directory, [load_tokenizer(directory, case) for case in ((None,) if has_case else (True, False))]
 
 
 def is_another(records: Tokenizer, vocabularies: list[Tokenizer]) -> bool:
