@@ -8,7 +8,6 @@ meant, write the new numbers with
 and say in the commit why they moved; if not, it is a bug.
 """
 
-import functools
 import importlib.util
 import json
 import os
@@ -22,7 +21,7 @@ from bert_jax.config import MeshConfig, PhaseConfig
 from bert_jax.interchange.renames import flatten
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.frozen import frozen_model, placed
+from bert_jax.training.frozen import frozen_teacher, placed
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.pretraining import pretraining_objective
 from bert_jax.training.state import init_state, state_shardings
@@ -95,9 +94,8 @@ def first_steps(name, dropout):
 
 def teacher_of(objective, mesh):
     """A student's teacher with weights of another seed."""
-    model = objective.teacher_model()
-    frozen = frozen_model(model, functools.partial(objective.targets, model), mesh, shard_over_data=True)
-    return (frozen,), (placed(frozen, flatten(jax.jit(model.init)(jax.random.key(1)))),)
+    frozen = frozen_teacher(objective, "float32", mesh, shard_over_data=True)
+    return (frozen,), (placed(frozen, flatten(jax.jit(frozen.model.init)(jax.random.key(1)))),)
 
 
 @pytest.mark.parametrize(("name", "dropout"), CASES)

@@ -57,10 +57,7 @@ class DistillationObjective:
     @jax.named_scope(scopes.TEACHER)
     def targets(self, teacher: Model, params: Params, batch: Batch) -> dict[str, jax.Array]:
         """What the `teacher`, a teacher_model with these parameters, makes of a batch, without dropout."""
-        inputs = self.inputs(batch)
-        if self.teacher.type_vocab_size:  # it may know fewer than the records have
-            inputs["segment_ids"] = jnp.minimum(inputs["segment_ids"], self.teacher.type_vocab_size - 1)
-        outputs: DistillationOutputs = teacher.apply(params, **inputs)
+        outputs: DistillationOutputs = teacher.apply(params, **known_to(self.teacher, self.inputs(batch)))
         states = {f"teacher_layer_{number}": outputs.layers[number] for _, number in self._pairs}
         if self.settings.kl_tokens == "masked":
             return states | {"teacher_masked_lm": outputs.logits.masked_lm}
@@ -144,6 +141,13 @@ class DistillationObjective:
             for of_student, of_teacher in self._pairs
         ]
         return (sum(distances, jnp.zeros(())) / len(distances) * token_weights(batch)).sum()
+
+
+def known_to(teacher: ModelConfig, inputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """A model's inputs for a `teacher`, which may know fewer token types."""
+    if not teacher.type_vocab_size:
+        return dict(inputs)
+    return {**inputs, "segment_ids": jnp.minimum(inputs["segment_ids"], teacher.type_vocab_size - 1)}
 
 
 def is_position(path: Path) -> bool:

@@ -16,6 +16,7 @@ from bert_jax.config import ModelConfig, TaskDistillationConfig
 from bert_jax.model.flops import encoder_flops
 from bert_jax.model.functional import Model, Params
 from bert_jax.model.tasks import task_model
+from bert_jax.objectives.distillation import known_to
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.objective import Batch, Sums
 from bert_jax.objectives.task import LEAST, TaskObjective
@@ -45,10 +46,7 @@ class TaskDistillationObjective:
     @jax.named_scope(scopes.TEACHER)
     def targets(self, teacher: Model, params: Params, batch: Batch) -> dict[str, jax.Array]:
         """What the `teacher`, a teacher_model with these parameters, answers, without dropout."""
-        inputs = self.inputs(batch)
-        if self.teacher.type_vocab_size:
-            inputs["segment_ids"] = jnp.minimum(inputs["segment_ids"], self.teacher.type_vocab_size - 1)
-        return {"teacher_outputs": teacher.apply(params, **inputs)}
+        return {"teacher_outputs": teacher.apply(params, **known_to(self.teacher, self.inputs(batch)))}
 
     def inputs(self, batch: Batch) -> dict[str, jax.Array]:
         """The task's."""

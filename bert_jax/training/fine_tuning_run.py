@@ -18,7 +18,7 @@ from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.task import TaskObjective
 from bert_jax.objectives.task_distillation import TaskDistillationObjective
 from bert_jax.objectives.tasks import OBJECTIVES
-from bert_jax.parallel.mesh import by_sequence, check_heads
+from bert_jax.parallel.mesh import check_heads
 from bert_jax.parallel.peak import peak_flops
 from bert_jax.tasks.batching import TrainingOrder, choose_lengths
 from bert_jax.tasks.rows import Rows
@@ -29,7 +29,7 @@ from bert_jax.training.best_step import BestStep
 from bert_jax.training.compiled_shapes import CompiledShapes
 from bert_jax.training.description import versions
 from bert_jax.training.example_feed import ExampleFeed
-from bert_jax.training.frozen import FrozenModel, frozen_model
+from bert_jax.training.frozen import FrozenModel, frozen_teacher
 from bert_jax.training.layer_rates import freeze, rates, without_fresh
 from bert_jax.training.meter import MonitorState
 from bert_jax.training.optimizer import learning_rate_schedule
@@ -90,11 +90,8 @@ def _with_teacher(
     """What is minimised, and the frozen models that it needs."""
     if teacher is None:
         return task, ()
-    check_heads(mesh, teacher.config.num_attention_heads)
     objective = TaskDistillationObjective(task, teacher.config, config.distillation)
-    model = objective.teacher_model(config.train.dtype, by_sequence=by_sequence(mesh))
-    targets = functools.partial(objective.targets, model)
-    return objective, (frozen_model(model, targets, mesh, config.optimizer.shard_over_data),)
+    return objective, (frozen_teacher(objective, config.train.dtype, mesh, config.optimizer.shard_over_data),)
 
 
 def _phase(config: FineTuningConfig, feed: ExampleFeed) -> PhaseConfig:

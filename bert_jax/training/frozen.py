@@ -5,6 +5,7 @@ ones do, in the dtype in which they are used, and what the model makes of a batc
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,10 @@ from jax.sharding import Mesh
 
 from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.functional import Model, Params, param_shardings, with_shardings
+from bert_jax.objectives.distillation import DistillationObjective
 from bert_jax.objectives.objective import Batch
+from bert_jax.objectives.task_distillation import TaskDistillationObjective
+from bert_jax.parallel.mesh import by_sequence, check_heads
 from bert_jax.parallel.weight_update import gather
 
 
@@ -39,10 +43,13 @@ class FrozenModel:
 Frozen = Sequence[FrozenModel]  # those of a run, mostly none; their weights are as many trees
 
 
-def frozen_model(
-    model: Model, targets: Callable[[Params, Batch], Mapping[str, jax.Array]], mesh: Mesh, shard_over_data: bool
+def frozen_teacher(
+    objective: DistillationObjective | TaskDistillationObjective, dtype: str, mesh: Mesh, shard_over_data: bool
 ) -> FrozenModel:
-    """A frozen model on `mesh`; UserError where a dimension does not divide over it."""
+    """The objective's teacher on `mesh`; UserError where its heads or a dimension do not divide over it."""
+    check_heads(mesh, objective.teacher.num_attention_heads)
+    model = objective.teacher_model(dtype, by_sequence(mesh))
+    targets = functools.partial(objective.targets, model)
     return FrozenModel(model, targets, param_shardings(model, mesh, shard_over_data))
 
 

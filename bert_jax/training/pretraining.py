@@ -21,7 +21,7 @@ from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.training.branch import Trunk, find_trunk, plant, read_trunk
 from bert_jax.training.description import Description, describe, description_at, newest_description
-from bert_jax.training.frozen import FrozenModel, frozen_model
+from bert_jax.training.frozen import FrozenModel, frozen_teacher
 from bert_jax.training.inputs import PhaseInput, open_phases, with_records
 from bert_jax.training.loop import train
 from bert_jax.training.optimizer import learning_rate_schedule
@@ -171,7 +171,9 @@ def pretraining_program(config: Config, mesh: Mesh, teacher: ModelConfig | None 
     """
     check_heads(mesh, config.model.num_attention_heads)
     objective = pretraining_objective(config, teacher)
-    frozen = (_teacher_model(objective, config, mesh),) if isinstance(objective, DistillationObjective) else ()
+    frozen: tuple[FrozenModel, ...] = ()
+    if isinstance(objective, DistillationObjective):
+        frozen = (frozen_teacher(objective, config.train.dtype, mesh, config.optimizer.shard_over_data),)
     by_each = _frozen_positions if frozen and config.distillation.freeze_positions else None
     return make_program(objective, config.train, config.optimizer, config.phases, mesh, by_each, frozen)
 
@@ -179,13 +181,6 @@ def pretraining_program(config: Config, mesh: Mesh, teacher: ModelConfig | None 
 def _frozen_positions(params: Params) -> Params:
     """What learning rates are multiplied by: without a gradient, weight decay would still change the table."""
     return jax.tree_util.tree_map_with_path(lambda entries, _: 0.0 if is_position(path_of(entries)) else 1.0, params)
-
-
-def _teacher_model(objective: DistillationObjective, config: Config, mesh: Mesh) -> FrozenModel:
-    check_heads(mesh, objective.teacher.num_attention_heads)
-    model = objective.teacher_model(config.train.dtype, by_sequence=by_sequence(mesh))
-    targets = functools.partial(objective.targets, model)
-    return frozen_model(model, targets, mesh, config.optimizer.shard_over_data)
 
 
 def _first_state(program: Program, seed: int, first_weights: FirstWeights | None) -> State:
