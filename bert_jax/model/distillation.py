@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from bert_jax.config import ModelConfig
 from bert_jax.model.functional import Model
+from bert_jax.model.layers import at_positions
 from bert_jax.model.pretraining import PretrainingLogits, PretrainingModel, pretraining_model
 
 
@@ -48,11 +48,6 @@ class DistillationModel(PretrainingModel):
         relations = self.relations(first) if self.reads_pairs else None
         words = WordLogits(features, table, self.masked_lm.output_bias[...])
         return DistillationOutputs(PretrainingLogits(masked_lm, relations), layers, words)
-
-
-def at_positions(hidden: jax.Array, positions: jax.Array) -> jax.Array:
-    """Of hidden [batch, length, embed] the positions [batch, n]: [batch, n, embed]."""
-    return jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
 
 
 def distillation_model(

@@ -136,12 +136,17 @@ class Encoder(nnx.Module):
         return jnp.tanh(self.pooler(first))
 
 
+def layer_of(path: tuple[str, ...]) -> int | None:
+    """The number of the layer that a parameter is of, from 0; None of what is before the layers, or behind."""
+    return next((int(found[1]) for name in path if (found := re.fullmatch(r"layer_(\d+)", name))), None)
+
+
 def parameter_group(path: tuple[str, ...], num_layers: int) -> str:
     """embeddings, lower_layers or upper_layers (half of `num_layers` each), or heads: all behind the layers.
 
     `num_layers` are those with weights of their own.
     """
-    layer = next((int(found[1]) for name in path if (found := re.fullmatch(r"layer_(\d+)", name))), None)
+    layer = layer_of(path)
     if layer is not None:
         return "lower_layers" if layer < (num_layers + 1) // 2 else "upper_layers"
     return "embeddings" if "embeddings" in path else "heads"

@@ -219,10 +219,15 @@ class Layer(nnx.Module):
         return hidden if self.pre_norm else norm(hidden)
 
 
+def at_positions(hidden: jax.Array, positions: jax.Array) -> jax.Array:
+    """Of hidden [batch, length, embed] the positions [batch, n]: [batch, n, embed]."""
+    return jnp.take_along_axis(hidden, positions[:, :, None], axis=1)
+
+
 def _tokens_at(hidden: jax.Array, positions: jax.Array) -> jax.Array:
     """Of hidden [batch * length, embed] or [batch, length, embed] the positions [batch, n]: n in length's place."""
     by_sequence = hidden.reshape(positions.shape[0], -1, hidden.shape[-1])
-    taken = jnp.take_along_axis(by_sequence, positions[:, :, None], axis=1)
+    taken = at_positions(by_sequence, positions)
     return taken if hidden.ndim == 3 else taken.reshape(-1, hidden.shape[-1])
 
 

@@ -13,7 +13,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.model.encoder import Encoder, parameter_group
 from bert_jax.model.functional import Model, functional
 from bert_jax.model.heads import MaskedLmHead
-from bert_jax.model.layers import linear
+from bert_jax.model.layers import at_positions, linear
 from bert_jax.model.outputs import Outputs
 
 POOLER, MASKED_LM, NEXT_SENTENCE = "pooler", "masked_lm", "next_sentence"
@@ -87,7 +87,7 @@ class PretrainingModel(nnx.Module):
         states = self.encoder(input_ids, attention_mask, segment_ids, dropout_key)
         first, guessed = states[-1][:, 0], states[-1]
         if masked_lm_positions is not None:
-            guessed = jnp.take_along_axis(guessed, masked_lm_positions[:, :, None], axis=1)
+            guessed = at_positions(guessed, masked_lm_positions)
         table = self.encoder.embeddings.word.embedding[...]
         return Outputs(
             hidden_states=tuple(states),

@@ -14,7 +14,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.model.dropout import dropout, split_key
 from bert_jax.model.encoder import Encoder, parameter_group
 from bert_jax.model.functional import Model, functional
-from bert_jax.model.layers import linear
+from bert_jax.model.layers import at_positions, linear
 from bert_jax.model.outputs import Outputs
 
 Key = jax.Array | None
@@ -62,8 +62,7 @@ class TaskModel(nnx.Module):
         )
 
     def _pooled_of(self, last: jax.Array, attention_mask: jax.Array) -> jax.Array:
-        place = self._place_of_pooled(attention_mask)
-        return self.encoder.pool(jnp.take_along_axis(last, place[:, :, None], axis=1)[:, 0])
+        return self.encoder.pool(at_positions(last, self._place_of_pooled(attention_mask))[:, 0])
 
     def _logits_of(self, last: jax.Array, pooled: jax.Array | None, key: Key) -> jax.Array | None:
         """From the last hidden states [rows, length, embed], or what is pooled of them."""

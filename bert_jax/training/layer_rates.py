@@ -1,6 +1,5 @@
 """Fine-tuning's choices of what is trained how fast: layer-wise rates, frozen lower layers, fresh upper ones."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,12 +7,13 @@ import jax
 import numpy as np
 import optax
 
+from bert_jax.model.encoder import layer_of
 from bert_jax.model.functional import Model, Params, Path, path_of, without_gradient
 
 
 def depth(path: Path, layers: int) -> int:
     """0 for the embeddings, 1 for the first layer ..., `layers` + 1 behind them: for final_norm, pooler, head."""
-    layer = next((int(found[1]) for name in path if (found := re.fullmatch(r"layer_(\d+)", name))), None)
+    layer = layer_of(path)
     if layer is not None:
         return layer + 1
     return 0 if "embeddings" in path else layers + 1
