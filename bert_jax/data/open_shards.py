@@ -1,13 +1,8 @@
 """The shards of a split, looked at before any record is read: there, of the right size, and copied to this host."""
 
-import contextlib
-import resource
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import tqdm
 from etils import epath
 
 from bert_jax.data.manifest import Shard
@@ -17,8 +12,6 @@ from bert_jax.errors import UserError
 from bert_jax.storage.cloud import is_remote, objects_in
 
 Seen = Sequence[tuple[int, int]]  # bytes of each shard, and when it was last changed, in unix seconds
-
-_Item = TypeVar("_Item")
 
 
 def look_at(directory: epath.Path, shards: Sequence[Shard], may_be_short: bool) -> Seen:
@@ -55,20 +48,6 @@ def local_copies(
         for number in [*range(first, len(shards)), *range(first)]:
             copies[number] = cache.want(directory / shards[number].file, *seen[number])
     return copies
-
-
-def let_stay_open(number: int) -> None:
-    """Raise this process' limit of open files by `number`, as far as the system lets it; often it is 1,024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY:
-        most = soft + number if hard == resource.RLIM_INFINITY else min(soft + number, hard)
-        with contextlib.suppress(ValueError, OSError):  # of systems with another limit behind an infinite one
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def with_bar(items: Iterable[_Item], name: str, number: int) -> Iterable[_Item]:
-    """The items, with a progress bar on a terminal."""
-    return tqdm.tqdm(items, name, number, leave=False, disable=not sys.stderr.isatty())
 
 
 def _status(path: epath.Path) -> tuple[int, int]:

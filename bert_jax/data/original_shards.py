@@ -6,13 +6,12 @@ the sizes in the first record, the number of records by walking along each once,
 """
 
 import dataclasses
-import sys
 
-import tqdm
 from absl import logging
 from etils import epath
 
 from bert_jax.config.data import Pairs
+from bert_jax.data.progress import with_bar
 from bert_jax.data.schema import RecordFormat, is_alberts, record_sizes
 from bert_jax.data.shard_index import index_path
 from bert_jax.data.tfrecord import TFRecordReader
@@ -46,7 +45,7 @@ def read_foreign(directory: epath.Path) -> ForeignRecords:
     if not all(index_path(shard).exists() for shard in shards):
         logging.info("%s has no records.json: walking its %d shards once", directory, len(shards))
     num_records, first = {}, None
-    for shard in tqdm.tqdm(shards, "shards", leave=False, disable=not sys.stderr.isatty()):
+    for shard in with_bar(shards, "shards", len(shards)):
         reader = TFRecordReader(shard)
         num_records[shard] = len(reader)
         sizes = _sizes(reader, tokenizer)

@@ -12,7 +12,6 @@ import hashlib
 import heapq
 import json
 import math
-import resource
 from collections.abc import Iterable, Iterator
 from typing import IO, Annotated
 
@@ -22,11 +21,10 @@ from etils import epath
 from bert_jax.data.options import MOST_HELD_OUT, RecordOptions
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import decode_json
+from bert_jax.storage.open_files import let_stay_open
 from bert_jax.storage.whole_file import local_directory
 
 PARTS = ".parts"  # the directory of part files in that of the records, until these are complete
-
-_OTHER_FILES = 200  # that a process may have open beside those of the parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +97,7 @@ class _Dealer:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "_Dealer":
-        _allow_open_files(len(self._parts))
+        let_stay_open(len(self._parts))
         with contextlib.ExitStack() as stack:
             for part in self.parts():
                 self._files.append(stack.enter_context(self._open(part)))
@@ -170,13 +168,6 @@ class _Dealer:
                 f"--num_parts={self._options.num_parts} is more than the files this process may open; "
                 "use fewer, or raise the limit with ulimit -n"
             ) from None
-
-
-def _allow_open_files(number: int) -> None:
-    """Raise the limit of open files if need be and if allowed: often it is 1024 where far more are allowed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft not in (resource.RLIM_INFINITY, hard) and soft < number + _OTHER_FILES:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _hash(document: list[str], seed: int) -> float:

@@ -13,13 +13,15 @@ from absl import logging
 from etils import epath
 
 from bert_jax.data.manifest import Manifest, read_manifest
-from bert_jax.data.open_shards import Seen, let_stay_open, local_copies, look_at, with_bar
+from bert_jax.data.open_shards import Seen, local_copies, look_at
+from bert_jax.data.progress import with_bar
 from bert_jax.data.record_sizes import read_sizes, remove_sizes, sizes_of, sizes_path, write_sizes
 from bert_jax.data.schema import RecordFormat, faults, record_sizes, stack
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import DamagedRecordError, UserError
 from bert_jax.storage.cloud import is_remote
+from bert_jax.storage.open_files import let_stay_open
 
 _REQUESTS = 32  # at a time, to an object store
 _BATCH = 1000  # records in memory while sizes are found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bert_jax.data.array_file import read_array, write_array
 from bert_jax.data.dynamic_masks import without_masks
-from bert_jax.data.open_shards import with_bar
+from bert_jax.data.progress import with_bar
 from bert_jax.data.source import RecordSource
 
 _BATCH = 1000  # records in memory

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.storage.json_file import check_schema, read_json_lines
+from bert_jax.storage.json_file import check_schema
 from bert_jax.workdir.read_checkpoint import read_checkpoint, read_params
+from bert_jax.workdir.step_log import lines_up_to
 
 Tree = Any  # nested dicts of arrays
 
@@ -73,19 +74,7 @@ def _on_one_device(abstract: Tree) -> Tree:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), abstract)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Line:
-    """What each line of metrics.jsonl has, beside the numbers."""
-
-    split: str
-    step: int
-
-
 def _validation(path: epath.Path, step: int) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    remedy = "move it away: it is read for the scores of the model card"
-    lines = read_json_lines(path, dict[str, Any], remedy)  # of a run that goes on, the last may be half-written
-    checked = [check_schema(line, _Line, f"{path}, line {number}", remedy) for number, line in enumerate(lines, 1)]
-    scores = [line for line, at in zip(lines, checked, strict=True) if at.split == "validation" and at.step <= step]
+    lines = lines_up_to(step, path, "move it away: it is read for the scores of the model card")
+    scores = [line for line in lines if line.get("split") == "validation"]
     return scores[-1] if scores else {}
