@@ -62,6 +62,7 @@ PAIR_METRICS = {
     SENTENCE_ORDER: _pair_metrics(SENTENCE_ORDER, "Sentence order", "sop"),
     ALIGNMENT: _pair_metrics(ALIGNMENT, "Alignment", "alignment"),
 }
+HEADLINE = MASKED_LM_METRICS[0]
 METRICS = (*MASKED_LM_METRICS, *PAIR_METRICS[NEXT_SENTENCE])  # BERT's
 ALL_METRICS = (
     *METRICS,

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from bert_jax.objectives.metrics import Metric
+from bert_jax.reporting.percent import percent
 from bert_jax.reporting.reference import Band
 from bert_jax.reporting.run_history import Run
 
@@ -11,7 +12,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%".replace(".0%", "%")
+    return percent(value).replace(".0%", "%")
 
 
 def _count(value: float) -> str:

@@ -13,7 +13,7 @@ from etils import epath
 from bert_jax.config import Config
 from bert_jax.config.file import deciding_settings
 from bert_jax.errors import UserError
-from bert_jax.objectives.pretraining_metrics import ALL_METRICS
+from bert_jax.objectives.pretraining_metrics import HEADLINE
 from bert_jax.reporting.course import Over, Spent, course, points
 from bert_jax.reporting.evaluated_words import Words, words_of
 from bert_jax.reporting.fine_tuning_files import is_fine_tuning
@@ -22,7 +22,6 @@ from bert_jax.reporting.run_records import PhaseRecords, read_fingerprint, read_
 from bert_jax.storage.cloud import absolute
 from bert_jax.workdir.run_directory import read_config
 
-HEADLINE = ALL_METRICS[0]
 _MASKS = ("masking", "masked_lm_prob", "random_share", "kept_share", "whole_word_mask")  # of config.data
 
 

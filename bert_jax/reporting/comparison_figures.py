@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bert_jax.errors import UserError
+from bert_jax.objectives.pretraining_metrics import HEADLINE
 from bert_jax.reporting.charts import Points
-from bert_jax.reporting.comparison import HEADLINE, Compared
+from bert_jax.reporting.comparison import Compared
 from bert_jax.reporting.course import Over
 from bert_jax.reporting.figures import COLOURS, NARROW, RUN_COLOURS, as_svg, plain_frame, step_label, thin
 

@@ -10,6 +10,7 @@ from bert_jax.reporting.comparison_figures import drawings, swatch
 from bert_jax.reporting.course import Spent
 from bert_jax.reporting.facts import compact, duration
 from bert_jax.reporting.figures import RUN_COLOURS
+from bert_jax.reporting.percent import percent
 
 _NONE = "–"
 
@@ -85,7 +86,7 @@ def _row(run: Compared, runs: Sequence[Compared]) -> list[str]:
         f"{steps}, diverged" if run.has_diverged else steps,
         *_amounts(run.spent(done))[1:],
         *(
-            _NONE if value is None else f"{100 * value:.1f}%" if metric.unit == "share" else f"{value:.3f}"
+            _NONE if value is None else percent(value) if metric.unit == "share" else f"{value:.3f}"
             for metric, value in finals
         ),
     ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from bert_jax.objectives.metrics import Metric
+from bert_jax.reporting.percent import percent
 from bert_jax.reporting.run_history import Run
 from bert_jax.reporting.training_time import training_time
 from bert_jax.workdir.goodput import STEPS, goodput
@@ -23,7 +24,7 @@ def results(run: Run, metrics: Sequence[Metric]) -> list[Fact]:
     """The last held-out numbers beside what needs no learning; what was not logged is left out."""
     facts = []
     for metric in (metric for metric in metrics if metric.has_chart):
-        unit = _percent if metric.unit == "share" else _nats
+        unit = percent if metric.unit == "share" else _nats
         value, floor = run.final("validation", metric.name), run.final("validation", metric.baseline)
         if value is not None:
             facts.append(
@@ -53,7 +54,7 @@ def speed(run: Run) -> list[Fact]:
         facts.append(Fact("Tokens a second", f"{median(rates):,.0f}", "median"))
     shares = [value for _, value in run.points("train", "mfu")]
     if shares:
-        facts.append(Fact("MFU", _percent(median(shares)), "of the hardware's peak, median"))
+        facts.append(Fact("MFU", percent(median(shares)), "of the hardware's peak, median"))
     skipped = sum(int(value) for _, value in run.points("train", "skipped_steps"))
     if skipped:
         facts.append(Fact("Steps skipped", f"{skipped:,}", "no finite loss or gradient"))
@@ -66,9 +67,9 @@ def _time_spent(run: Run) -> list[Fact]:
     if found is None:
         return []
     largest = sorted(((share, kind) for kind, share in found.shares.items() if kind != STEPS), reverse=True)[:2]
-    rest = ", ".join(f"{kind} {_percent(share)}" for share, kind in largest if share >= 0.001)
+    rest = ", ".join(f"{kind} {percent(share)}" for share, kind in largest if share >= 0.001)
     starts = f" in {found.starts} starts" if found.starts > 1 else ""
-    return [Fact("Goodput", _percent(found.share), f"of {duration(found.running)}{starts}; {rest}".rstrip("; "))]
+    return [Fact("Goodput", percent(found.share), f"of {duration(found.running)}{starts}; {rest}".rstrip("; "))]
 
 
 def compact(number: float) -> str:
@@ -90,7 +91,3 @@ def duration(seconds: float) -> str:
 
 def _nats(value: float) -> str:
     return f"{value:.2f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"

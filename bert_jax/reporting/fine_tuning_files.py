@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.reporting.run_files import REMEDY, Count, Number, read_metrics
+from bert_jax.reporting.run_files import REMEDY, Count, Number, read_metrics, read_whole
 from bert_jax.storage.json_file import check_schema, read_json, read_json_lines
 from bert_jax.tasks.examples import ChoiceExample, PairExample, QuestionExample, TaggingExample, TextExample
 from bert_jax.tasks.kinds import KINDS, trained_task
@@ -127,9 +127,7 @@ def is_fine_tuning(workdir: epath.PathLike) -> bool:
 
 def read_task_config(path: epath.Path) -> dict[str, Any]:
     """The settings of config.json; UserError if it is damaged, as with all of these."""
-    config = read_json(path, dict[str, Any], REMEDY)
-    check_schema(config, _Config, str(path), REMEDY)
-    return config
+    return read_whole(path, _Config)
 
 
 def read_summary(path: epath.Path) -> Summary | None:

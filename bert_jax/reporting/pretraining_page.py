@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from bert_jax.objectives.pretraining_metrics import ALL_METRICS
+from bert_jax.objectives.pretraining_metrics import ALL_METRICS, HEADLINE
 from bert_jax.reporting.charts import Chart, charts
 from bert_jax.reporting.facts import results, work
 from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
@@ -15,7 +15,6 @@ from bert_jax.reporting.run_files import Filled
 from bert_jax.reporting.run_history import Run
 from bert_jax.reporting.sentences import guesses_of, readable, split_at_masks
 
-HEADLINE = ALL_METRICS[0]
 _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above it
 
 

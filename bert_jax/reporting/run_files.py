@@ -57,9 +57,14 @@ _VALUES: Any = dict[str, Number | None]
 
 def read_run_config(path: epath.Path) -> dict[str, Any]:
     """The settings of config.json; UserError if it is damaged, as with all of these."""
-    config = read_json(path, dict[str, Any], REMEDY)
-    check_schema(config, _Config, str(path), REMEDY)
-    return config
+    return read_whole(path, _Config)
+
+
+def read_whole(path: epath.Path, needed: type[Any]) -> dict[str, Any]:
+    """All that a JSON file holds; what is `needed` of it is checked."""
+    content = read_json(path, dict[str, Any], REMEDY)
+    check_schema(content, needed, str(path), REMEDY)
+    return content
 
 
 def read_metrics(path: epath.Path) -> list[dict[str, Any]]:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from bert_jax.objectives.metrics import Metric
-from bert_jax.reporting.answers.parts import Cell, Table, cells, percent
+from bert_jax.reporting.answers.parts import Cell, Table, cells
 from bert_jax.reporting.fine_tuning_files import Spread, Summary
 from bert_jax.reporting.fine_tuning_history import SPLITS, FineTuning
+from bert_jax.reporting.percent import percent
 
 _FILES = {"test": "test file", "dev": "dev file"}
 

@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.reporting.percent import percent_of_one
 from bert_jax.reporting.run_files import REMEDY, Count, Number
 from bert_jax.storage.json_file import check_schema, read_json
 
@@ -66,7 +67,7 @@ class Guess:
     @property
     def percent(self) -> str:
         """The share as people write it."""
-        return "<1%" if 0 < self.share < 0.005 else f"{100 * self.share:.0f}%"
+        return percent_of_one(self.share)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,9 @@ from bert_jax.reporting.answers.parts import (
     Option,
     Table,
     cells,
-    percent,
     plain,
 )
+from bert_jax.reporting.percent import percent
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.scores import classification as scores
 from bert_jax.tasks.task import Prediction

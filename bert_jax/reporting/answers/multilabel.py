@@ -14,9 +14,9 @@ from bert_jax.reporting.answers.parts import (
     Make,
     Option,
     Table,
-    percent,
     plain,
 )
+from bert_jax.reporting.percent import percent
 from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.task import Prediction
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from bert_jax.reporting.percent import percent_of_one
 from bert_jax.tasks.task import Example, Prediction
 
 MOST_MISTAKES = 10
@@ -64,9 +65,7 @@ class Option:
     @property
     def percent(self) -> str:
         """The share as people write it."""
-        if self.share is None:
-            return ""
-        return "<1%" if 0 < self.share < 0.005 else f"{100 * self.share:.0f}%"
+        return "" if self.share is None else percent_of_one(self.share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +108,3 @@ def shortened(text: str) -> str:
     if len(text) <= MOST_CHARACTERS:
         return text
     return f"{text[:MOST_CHARACTERS]}… ({len(text) - MOST_CHARACTERS:,} characters more)"
-
-
-def percent(share: float) -> str:
-    """0.831 as "83.1%"; "–" for what is no number."""
-    return f"{100 * share:.1f}%" if share == share else "–"
