@@ -12,8 +12,6 @@ words-00000.safetensors      states float [words, dim], the mean of each word's 
 from collections.abc import Sequence
 
 import numpy as np
-import safetensors.numpy
-from etils import epath
 
 from bert_jax.inference.embedding import Embedder, Watch, mean_of_pieces
 from bert_jax.tasks.examples import TextExample
@@ -52,20 +50,3 @@ def of_words(
 
 def _starts(lengths: Sequence[int]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def read_padded(shard: epath.PathLike, texts: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """States of some texts of a shard, by their numbers in it, as a decoder takes them.
-
-    Returns:
-      [texts, longest, dim] filled up with zeros, and their mask int32 [texts, longest], 1: a token or word.
-    """
-    arrays = safetensors.numpy.load(epath.Path(shard).read_bytes())
-    bounds = [(arrays["starts"][number], arrays["starts"][number + 1]) for number in texts]
-    longest = max((stop - start for start, stop in bounds), default=0)
-    states = np.zeros((len(texts), longest, arrays["states"].shape[1]), arrays["states"].dtype)
-    mask = np.zeros((len(texts), longest), np.int32)
-    for row, (start, stop) in enumerate(bounds):
-        states[row, : stop - start] = arrays["states"][start:stop]
-        mask[row, : stop - start] = 1
-    return states, mask

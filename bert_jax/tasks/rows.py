@@ -42,10 +42,6 @@ class Rows:
         """Tokens of each row's longest text: int64 [rows]."""
         return np.diff(self.starts).reshape(len(self), -1).max(axis=1, initial=0)
 
-    def row_ids(self, row: int) -> np.ndarray:
-        """The tokens of a row of one text."""
-        return self.ids[self.starts[row] : self.starts[row + 1]]
-
     def batch(self, rows: Sequence[int], size: int, length: int) -> dict[str, np.ndarray]:
         """The arrays of `rows`, [size, length] or [size, texts, length], filled up with zeros.
 

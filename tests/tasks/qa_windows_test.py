@@ -62,10 +62,14 @@ def encoded(examples, tokenizer, length=384, stride=128, longest_question=64, lo
     return encode_questions(examples, encoder, longest_question), encoder
 
 
+def ids_of(rows, row):
+    return rows.ids[rows.starts[row] : rows.starts[row + 1]]
+
+
 def as_original(examples, rows):
     """Of each row what the original's features hold."""
     for row, window in enumerate(rows.windows):
-        ids, places = rows.row_ids(row), range(window.first, window.first + len(window.spans))
+        ids, places = ids_of(rows, row), range(window.first, window.first + len(window.spans))
         segments = (np.arange(len(ids)) >= rows.first_segment[row]).astype(int)
         positions = rows.labels["start_positions"][row], rows.labels["end_positions"][row]
         contexts = dict(zip(places, window.has_max_context.tolist(), strict=True))
@@ -272,13 +276,13 @@ def test_without_answers_there_are_no_labels(small):
 @pytest.mark.parametrize("context", ["", "   ", "\u200b"])
 def test_an_empty_context_has_a_row(small, context):
     rows, _ = encoded([example(context, is_impossible=True)], small, 64)
-    assert [small.tokens[piece] for piece in rows.row_ids(0)] == ["[CLS]", "who", "was", "born", "?", "[SEP]", "[SEP]"]
+    assert [small.tokens[piece] for piece in ids_of(rows, 0)] == ["[CLS]", "who", "was", "born", "?", "[SEP]", "[SEP]"]
     assert rows.windows[0].spans.shape == (0, 2)
 
 
 def test_long_questions_are_cut_and_counted(small, caplog):
     rows, encoder = encoded([example("he was", question="he was born " * 9)], small, 64, longest_question=5)
-    assert small.decode(rows.row_ids(0)) == "[CLS] he was born he was [SEP] he was [SEP]"
+    assert small.decode(ids_of(rows, 0)) == "[CLS] he was born he was [SEP] he was [SEP]"
     encoder.log_lengths("f.json", "--long=windows")
     (message,) = caplog.messages
     assert message == "f.json: 1 of 1 questions are cut (finetune --config.task.max_query_length=N allows longer ones)"

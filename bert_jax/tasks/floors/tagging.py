@@ -28,9 +28,7 @@ def most_frequent_tag(words: Sentences, tags: Sentences, test_words: Sentences) 
     return [[of_word.get(word, of_new) for word in sentence] for sentence in test_words]
 
 
-def longest_match(
-    words: Sentences, tags: Sentences, test_words: Sentences, lower_case: bool = False
-) -> list[list[str]]:
+def longest_match(words: Sentences, tags: Sentences, test_words: Sentences) -> list[list[str]]:
     """Tags of test_words: the entities of training found again, the longest first, from left to right.
 
     Only those that are an entity at least half of the times that their words occur. They are tagged B- and I-; with E-
@@ -40,18 +38,16 @@ def longest_match(
       words: of each sentence to learn from; of more than 100,000 so many are drawn.
       tags: theirs, with prefixes such as B- and I-.
       test_words: of each sentence to tag.
-      lower_case: whether capitals are of no account.
     """
     rows = drawn(len(words))
-    known = [_cased(words[row], lower_case) for row in rows]
     tags = [tags[row] for row in rows]
-    entities = _entities(known, tags)
+    entities = _entities([words[row] for row in rows], tags)
     lengths = _lengths(entities)
     prefixes = {tag[0] for sentence in tags for tag in sentence}
     found = []
     for sentence in test_words:
         found.append(["O"] * len(sentence))
-        for start, end, type_ in _matches(_cased(sentence, lower_case), entities, lengths):
+        for start, end, type_ in _matches(sentence, entities, lengths):
             found[-1][start:end] = [f"{prefix}-{type_}" for prefix in _prefixes(end - start, prefixes)]
     return found
 
@@ -107,7 +103,3 @@ def _prefixes(length: int, known: set[str]) -> str:
     if known & {"E", "L", "S", "U"}:
         return single if length == 1 else begin + "I" * (length - 2) + end
     return (begin if begin in known else "I") + "I" * (length - 1)
-
-
-def _cased(words: Sequence[str], lower_case: bool) -> list[str]:
-    return [word.lower() for word in words] if lower_case else list(words)

@@ -54,22 +54,12 @@ def _of_rankings(gold: np.ndarray, probabilities: np.ndarray) -> dict[str, float
     return scores
 
 
-def best_thresholds(gold: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """float64 [labels]: for each label the threshold of the best F1. From held-out examples, never from the test's.
-
-    Candidates are .5 and the middles between neighbouring probabilities; .5 is also taken for a label that gold does
-    not have.
-    """
-    gold, probabilities = np.asarray(gold, bool), np.asarray(probabilities, np.float64)
-    return np.asarray([_best(gold[:, label], probabilities[:, label]) for label in range(gold.shape[1])])
-
-
 def best_threshold(gold: np.ndarray, probabilities: np.ndarray) -> float:
-    """The one threshold for all labels that gives the best micro F1, as in `best_thresholds`."""
-    return _best(np.asarray(gold, bool).ravel(), np.asarray(probabilities, np.float64).ravel())
+    """The one threshold for all labels that gives the best micro F1. From held-out examples, never from the test's.
 
-
-def _best(gold: np.ndarray, probabilities: np.ndarray) -> float:
+    Candidates are .5 and the middles between neighbouring probabilities; .5 is also taken where gold has no label.
+    """
+    gold, probabilities = np.asarray(gold, bool).ravel(), np.asarray(probabilities, np.float64).ravel()
     ascending = np.unique(probabilities)
     below = np.concatenate([[0.0], ascending[:-1]])
     middles = below + (ascending - below) / 2

@@ -19,20 +19,17 @@ _ENDS = ("E", "S", "L", "U")
 
 
 def tagging(gold: Tags, predicted: Tags, convention: Convention = "conlleval") -> dict[str, float]:
-    """Scores of entities if all tags but O have a prefix such as B- or I-, else of words.
+    """Scores of entities.
 
     Args:
-      gold: the tags of each sentence.
+      gold: the tags of each sentence; all but O have a prefix such as B- or I- (`has_spans`).
       predicted: likewise, as many.
       convention: see `spans`.
 
     Returns:
-      precision, recall and f1 of whole entities over all types (0 where 0/0), as from seqeval; or, for tags without
-      prefixes, accuracy and macro_f1 (mean over all tags that occur in gold or predicted), over one or more words.
+      precision, recall and f1 of whole entities over all types (0 where 0/0), as from seqeval.
     """
-    if has_spans(tag for sentences in (gold, predicted) for tags in sentences for tag in tags):
-        return from_counts(span_counts(gold, predicted, convention))
-    return word_scores(gold, predicted)
+    return from_counts(span_counts(gold, predicted, convention))
 
 
 def has_spans(tags: Iterable[str]) -> bool:

@@ -89,8 +89,6 @@ def test_thresholds_equal_those_of_all_candidates(seed):
     random = np.random.default_rng(seed)
     gold = random.random((40, 3)) < 0.3
     probabilities = np.round(random.random((40, 3)) * 0.7 + gold * 0.2, 2)  # some are equal
-    found = scores.best_thresholds(gold, probabilities)
-    assert found == pytest.approx([brute_threshold(gold[:, k], probabilities[:, k]) for k in range(3)])
     assert scores.best_threshold(gold, probabilities) == pytest.approx(
         brute_threshold(gold.ravel(), probabilities.ravel())
     )
@@ -98,14 +96,14 @@ def test_thresholds_equal_those_of_all_candidates(seed):
 
 def test_thresholds_that_are_as_good_are_nearest_to_the_middle():
     gold = np.asarray([[False], [True]])
-    assert scores.best_thresholds(gold, [[0.1], [0.9]]) == [0.5]
-    assert scores.best_thresholds(gold, [[0.1], [0.3]]) == pytest.approx([0.2])
-    assert scores.best_thresholds(np.zeros((2, 1), bool), [[0.1], [0.9]]) == [0.5]
-    assert scores.best_thresholds(np.ones((2, 1), bool), [[0.0], [0.9]]) == [0.0]  # all are to be given
+    assert scores.best_threshold(gold, [[0.1], [0.9]]) == 0.5
+    assert scores.best_threshold(gold, [[0.1], [0.3]]) == pytest.approx(0.2)
+    assert scores.best_threshold(np.zeros((2, 1), bool), [[0.1], [0.9]]) == 0.5
+    assert scores.best_threshold(np.ones((2, 1), bool), [[0.0], [0.9]]) == 0.0  # all are to be given
 
 
 def test_a_threshold_between_neighbouring_numbers_parts_them():
     low = 0.3
     high = np.nextafter(low, 1)
-    (threshold,) = scores.best_thresholds(np.asarray([[False], [True]]), [[low], [high]])
+    threshold = scores.best_threshold(np.asarray([[False], [True]]), [[low], [high]])
     assert low < threshold <= high

@@ -106,7 +106,7 @@ def test_counts_of_sentences_add_up():
 def test_tags_without_prefixes_are_scored_by_word():
     gold, predicted = [["NN", "VB"], ["NN", "-LRB-", "O"]], [["NN", "NN"], ["NN", "-LRB-", "JJ"]]
     flat = [[tag for tags in sentences for tag in tags] for sentences in (gold, predicted)]
-    assert scores.tagging(gold, predicted) == pytest.approx(
+    assert scores.word_scores(gold, predicted) == pytest.approx(
         {"accuracy": 0.6, "macro_f1": metrics.f1_score(*flat, average="macro", zero_division=0)}
     )
 
