@@ -1,4 +1,4 @@
-"""Our parameters and settings as Hugging Face's BertForPreTraining, or another family's, and back.
+"""Our parameters and settings as Hugging Face's BertForPreTraining, or another family's, and its settings as ours.
 
 Its decoder's matrix and bias are the word embedding and cls.predictions.bias: they are not written a second time,
 just as transformers itself does not. Reading files that others wrote is in huggingface_reader.py.
@@ -18,7 +18,7 @@ from bert_jax.interchange.conversions import Weights, drop_pairs
 from bert_jax.interchange.families import family_of_type
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import ModelOf, Names, flatten, nest, to_ours, to_theirs
+from bert_jax.interchange.renames import ModelOf, Names, flatten, nest, to_theirs
 from bert_jax.interchange.settings import ACTIVATIONS, our_activation
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import pretraining_model
@@ -55,19 +55,6 @@ def to_huggingface(
     return state_dict_of(weights, family.names, family)
 
 
-def from_huggingface(
-    state_dict: Mapping[str, np.ndarray], config: ModelConfig, family: Family = BERT, pad_id: int = 0
-) -> Params:
-    """Our parameters of a state dict as `to_huggingface` gives it, bit for bit.
-
-    Raises:
-      UserError: an array is none of ours, is missing, or has another shape than `config` says.
-    """
-    theirs = family.to_file(Weights({}, config), pad_id).config
-    params = to_ours(without_constants(state_dict, family.names), family.names, theirs, "the state dict")
-    return nest(family.from_file(Weights(flatten(params), theirs), pad_id).arrays)
-
-
 def without_lost(weights: Weights, family: Family) -> Weights:
     """A pretraining model without what the family has no place for beside its encoder."""
     return weights if family.pair_class else drop_pairs(weights)
@@ -80,11 +67,6 @@ def state_dict_of(
     arrays = to_theirs(nest(weights.arrays), names, weights.config, model_of)
     arrays |= {f"{names.encoder}{name}": array for name, array in family.constants(weights.config).items()}
     return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
-
-
-def without_constants(state_dict: Mapping[str, np.ndarray], names: Names) -> dict[str, np.ndarray]:
-    """The parameters alone."""
-    return {name: array for name, array in state_dict.items() if name not in names.buffers}
 
 
 def to_huggingface_config(config: ModelConfig, pad_id: int, family: Family = BERT) -> dict[str, Any]:

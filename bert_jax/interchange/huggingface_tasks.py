@@ -4,7 +4,6 @@ What transformers has no place for is computed into the weights: a regression's 
 """
 
 import functools
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +19,10 @@ from bert_jax.interchange.huggingface import (
     state_dict_of,
     takes_types,
     to_huggingface_config,
-    without_constants,
     write_model,
 )
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import ModelOf, flatten, has_module, nest, to_ours
+from bert_jax.interchange.renames import ModelOf, flatten, has_module
 from bert_jax.model.functional import Params
 from bert_jax.model.tasks import task_model
 from bert_jax.text.tokenizer import Tokenizer
@@ -88,21 +86,6 @@ def task_to_huggingface(
     """The state dict, float32, of a model with this head (model/tasks.py), of nested dicts of host arrays."""
     weights = family.to_file(Weights(flatten(params), config), pad_id)
     return state_dict_of(weights, family.task_names(head), family, _with_head(head, outputs))
-
-
-def task_from_huggingface(
-    state_dict: Mapping[str, np.ndarray],
-    head: str,
-    outputs: int,
-    config: ModelConfig,
-    family: Family = BERT,
-    pad_id: int = 0,
-) -> Params:
-    """Our parameters of a state dict as `task_to_huggingface` gives it; UserError as in huggingface.py."""
-    theirs = family.to_file(Weights({}, config), pad_id).config
-    names = family.task_names(head)
-    params = to_ours(without_constants(state_dict, names), names, theirs, "the state dict", _with_head(head, outputs))
-    return nest(family.from_file(Weights(flatten(params), theirs), pad_id).arrays)
 
 
 def encoder_to_huggingface(

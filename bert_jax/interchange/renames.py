@@ -120,23 +120,6 @@ def to_theirs(
     return {param.name: param.to_theirs(np.asarray(arrays[param.path])) for param in table}
 
 
-def to_ours(
-    arrays: Mapping[str, np.ndarray],
-    names: Names,
-    config: ModelConfig,
-    source: str,
-    model_of: ModelOf = pretraining_model,
-) -> Params:
-    """The nested dict of parameters from arrays by their names, each of which is used exactly once.
-
-    Raises:
-      UserError: an array is none of ours, is missing, or has another shape than `config` says; names it and `source`.
-    """
-    table = parameters(names, config, model_of=model_of)
-    check({param.name: param.their_shape for param in table}, arrays, names, source)
-    return nest({param.path: param.to_ours(arrays[param.name]) for param in table})
-
-
 def check(wanted: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Any], names: Names, source: str) -> None:
     """Raise UserError naming the first of `arrays`, which have a shape, that is missing, not wanted, or of another."""
     for name in [*wanted, *arrays]:

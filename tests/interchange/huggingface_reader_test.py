@@ -13,9 +13,10 @@ import transformers
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import HUGGINGFACE
-from bert_jax.interchange.huggingface import from_huggingface, to_huggingface_config
+from bert_jax.interchange.huggingface import to_huggingface_config
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface
 from bert_jax.interchange.renames import flatten, parameters
+from tests.state_dicts import from_huggingface
 
 NO_HEADS = {"masked_lm", "next_sentence"}
 SIZES = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings")

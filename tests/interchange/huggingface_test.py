@@ -12,12 +12,12 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.families import chosen_family, family_of
 from bert_jax.interchange.huggingface import (
-    from_huggingface,
     from_huggingface_config,
     to_huggingface,
     to_huggingface_config,
 )
 from tests.random_params import random_params
+from tests.state_dicts import from_huggingface
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_tanh"])

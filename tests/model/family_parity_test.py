@@ -15,10 +15,11 @@ import transformers
 from flax import nnx
 
 from bert_jax.interchange.families import ALBERT, FAMILIES, ROBERTA, family_of
-from bert_jax.interchange.huggingface import from_huggingface, to_huggingface, to_huggingface_config
+from bert_jax.interchange.huggingface import to_huggingface, to_huggingface_config
 from bert_jax.model.pretraining import PretrainingModel, pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 from tests.model.parity_test import BATCH, LENGTH, make_batch, make_config, model_inputs
+from tests.state_dicts import from_huggingface
 
 BERT = make_config("gelu", 2)
 NO_PAIRS = {"type_vocab_size": 0, "next_sentence": False}

@@ -22,10 +22,11 @@ from bert_jax.config import (
     roberta_base,
     roberta_large,
 )
-from bert_jax.interchange.huggingface import from_huggingface, to_huggingface, to_huggingface_config
+from bert_jax.interchange.huggingface import to_huggingface, to_huggingface_config
 from bert_jax.model.functional import param_count
 from bert_jax.model.pretraining import PretrainingModel, pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
+from tests.state_dicts import from_huggingface
 
 BATCH, LENGTH, PREDICTIONS = 6, 24, 5
 

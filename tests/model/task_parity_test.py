@@ -12,9 +12,10 @@ from flax import nnx
 
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.huggingface import to_huggingface_config
-from bert_jax.interchange.huggingface_tasks import task_from_huggingface, task_to_huggingface
+from bert_jax.interchange.huggingface_tasks import task_to_huggingface
 from bert_jax.model.tasks import SequenceModel, SpanModel
 from bert_jax.objectives.tasks import OBJECTIVES
+from tests.state_dicts import task_from_huggingface
 
 ROWS, SHOWN, LENGTH, TEXTS = 7, 5, 20, 3  # a batch has ROWS, of which SHOWN are somebody's
 CONFIG = ModelConfig(

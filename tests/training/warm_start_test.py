@@ -16,7 +16,6 @@ from bert_jax.config import Config, MeshConfig, ModelConfig, OptimizerConfig, Ph
 from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import TENSORFLOW
-from bert_jax.interchange.huggingface import from_huggingface
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import flatten, nest, to_theirs
@@ -34,6 +33,7 @@ from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import Trained, read_trained
 from tests.layer_fields import FIELDS
 from tests.random_params import random_params
+from tests.state_dicts import from_huggingface
 
 RECORDS = load_tokenizer("ids:101")  # where the records' vocabulary is of no importance
 transformers = pytest.importorskip("transformers")
