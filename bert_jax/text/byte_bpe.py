@@ -15,8 +15,8 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, decode_json
 from bert_jax.text.added_tokens import AddedToken, AddedTokens
-from bert_jax.text.bpe_files import pair_template
 from bert_jax.text.offsets import Encoding, Span, as_given, lowercased, trimmed
+from bert_jax.text.pair_template import pair_template
 from bert_jax.text.special_tokens import find_special_ids
 
 _SPACE = "Ġ"  # how a byte-level token spells a space

@@ -21,10 +21,10 @@ from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import token_ids
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
-from bert_jax.text.bpe_files import PairTemplate
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.model_files import Model, as_transformers, candidates, model_file, read_model
 from bert_jax.text.offsets import Encoding
+from bert_jax.text.pair_template import PairTemplate
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.tokenizer_config import TokenizerConfig, read_tokenizer_config
 from bert_jax.text.unigram import Unigram
