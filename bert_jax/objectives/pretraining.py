@@ -1,8 +1,8 @@
 """The objective of pretraining: masked words and pairs of sentences (arXiv 1810.04805, run_pretraining.py).
 
 A pair's label says whether the second follows the first (BERT), whether the two are in order (ALBERT), or whether a
-text and ids are aligned (VideoBERT): the head, the
-loss and the features' names are the same, and the metrics' names differ.
+text and ids are aligned (VideoBERT): the head, the loss and the features' names are the same, and the metrics' names
+differ.
 """
 
 import dataclasses

@@ -1,1 +1,1 @@
-"""The page that shows what happened in a pretraining run, made from the files of its workdir alone."""
+"""The page of a pretraining run, of a fine-tuning or of several runs over each other, made from their files alone."""

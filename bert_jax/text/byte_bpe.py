@@ -1,6 +1,6 @@
 """Byte-level BPE behind the `tokenizers` library; the file is Hugging Face's tokenizer.json, added tokens included.
 
-Training one is in vocabulary.py, reading vocab.json and merges.txt in bpe_files.py.
+Training one is in trainers.py, reading vocab.json and merges.txt in bpe_files.py.
 """
 
 import dataclasses

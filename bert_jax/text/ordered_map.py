@@ -30,7 +30,7 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], num_w
     with concurrent.futures.ProcessPoolExecutor(num_workers, context, end_with_parent) as pool:
         try:
             first = list(itertools.islice(chunks, num_workers * _AHEAD))
-            with kept_from_children():  # the first `submit` starts all of them
+            with kept_from_children():  # each `submit` starts one, until all are there
                 waiting = collections.deque(pool.submit(_apply, function, chunk) for chunk in first)
             while waiting:
                 results = waiting.popleft().result()

@@ -1,6 +1,6 @@
 """Unigram (and any other) models behind the `sentencepiece` library; the file is its .model.
 
-Training one is in vocabulary.py.
+Training one is in trainers.py.
 """
 
 import hashlib

@@ -8,7 +8,7 @@ strip_accents, tokenize_chinese_chars and max_input_chars_per_word.
 
 It is our own because the `tokenizers` library differs from the original in some cases (word length, Unicode
 version, "[MASK]" in running text), and is slower: most words of a text are found in a dictionary here.
-Training a vocabulary is in vocabulary.py.
+Training a vocabulary is in trainers.py.
 """
 
 import re

@@ -1,8 +1,7 @@
 """Where a run's wall time went, over all its starts: WORKDIR/runs.jsonl, written while it trains, and its sum.
 
 Goodput is the fraction of the time in steps whose work is in the result: a step that is repeated after a kill counts
-once.
-The time in which no process ran (a machine taken away, a night) is given by itself and counts for nothing.
+once. The time in which no process ran (a machine taken away, a night) is given by itself and counts for nothing.
 """
 
 import contextlib
