@@ -69,7 +69,7 @@ class Predictor(OnDevices):
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskModel:
+class FineTunedModel:
     """A fine-tuned model, on the host."""
 
     description: FineTuned
@@ -78,12 +78,13 @@ class TaskModel:
     tokenizer: Tokenizer
 
 
-def read_task_model(workdir: epath.PathLike) -> TaskModel:
+def read_task_model(workdir: epath.PathLike) -> FineTunedModel:
     """The fine-tuned model in `workdir`; UserError if there is none, or it is damaged."""
     workdir = epath.Path(workdir)
     model = fine_tuned.read_description(workdir)
     arrays = fine_tuned.read_weights(workdir / fine_tuned.WEIGHTS, model.weights_crc32c)
-    return TaskModel(model, trained_task(model.kind, model.settings), arrays, fine_tuned.read_tokenizer(workdir, model))
+    task, tokenizer = trained_task(model.kind, model.settings), fine_tuned.read_tokenizer(workdir, model)
+    return FineTunedModel(model, task, arrays, tokenizer)
 
 
 def load_predictor(workdir: epath.PathLike, dtype: str = "float32") -> Predictor:

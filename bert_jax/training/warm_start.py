@@ -28,7 +28,7 @@ from bert_jax.workdir.trained import read_moments, read_trained
 
 POSITIONS = "encoder/embeddings/position/embedding"
 # What may differ between the model that the weights come from and the one that goes on with them.
-FREE_TO_CHANGE = (
+MAY_DIFFER = (
     "max_position_embeddings",
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -138,7 +138,7 @@ def _check_fit(
 def _settings_that_differ(theirs: ModelConfig, ours: ModelConfig) -> dict[str, Any]:
     """Theirs, of those that must be equal; positions may grow."""
     settings = dataclasses.asdict(theirs)
-    wrong = {key: value for key, value in settings.items() if key not in FREE_TO_CHANGE and value != getattr(ours, key)}
+    wrong = {key: value for key, value in settings.items() if key not in MAY_DIFFER and value != getattr(ours, key)}
     if theirs.distinct_layers == ours.distinct_layers:  # as many groups as layers share as little as none
         wrong.pop("num_hidden_groups", None)
     if theirs.max_position_embeddings > ours.max_position_embeddings:
