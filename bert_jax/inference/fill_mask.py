@@ -12,10 +12,11 @@ from etils import epath
 from bert_jax.config import MeshConfig, ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.answer_file import in_chunks, write_answers
-from bert_jax.inference.forward import INPUTS, OnDevices
+from bert_jax.inference.forward import OnDevices
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
+from bert_jax.model.encoder import INPUTS
 from bert_jax.model.functional import Model, Params
-from bert_jax.model.pretraining import MASKED_LM, parts_of, pretraining_model
+from bert_jax.model.pretraining import MASKED_LM, MASKED_POSITIONS, parts_of, pretraining_model
 from bert_jax.parallel.mesh import by_sequence, make_mesh
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.rows import EncodedText, make_rows
@@ -24,7 +25,6 @@ from bert_jax.tasks.whole_texts import HEADER
 from bert_jax.text.masked_text import MASK, encode_with_masks, mask_pattern
 from bert_jax.workdir.fine_tuned import digest
 
-POSITIONS = "masked_lm_positions"
 Row = tuple[EncodedText, list[int]]  # a text's tokens, and where its masks are
 
 
@@ -94,7 +94,7 @@ class MaskFiller(OnDevices):
         mesh, self._tokenizer, self._config = make_mesh(MeshConfig()), pretrained.tokenizer, pretrained.config
         model = pretraining_model(pretrained.config, dtype, by_sequence=by_sequence(mesh), parts=[MASKED_LM])
         apply = _likeliest(model, min(best, self._tokenizer.vocab_size), self._tokenizer.vocab_size)
-        longest, inputs = self._config.max_position_embeddings, (*INPUTS, POSITIONS)
+        longest, inputs = self._config.max_position_embeddings, (*INPUTS, MASKED_POSITIONS)
         super().__init__(model, longest, pretrained.arrays, mesh, apply, inputs=inputs, few_rows=few_rows)
 
     def fill(self, texts: Sequence[str], places: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -111,7 +111,7 @@ class MaskFiller(OnDevices):
             return
         most = max(len(masks) for _, (_, masks) in asked)
         positions = np.array([[*masks, *[0] * (most - len(masks))] for _, (_, masks) in asked], np.int32)
-        encoded = make_rows([row for _, (row, _) in asked], range(len(asked)), labels={POSITIONS: positions})
+        encoded = make_rows([row for _, (row, _) in asked], range(len(asked)), labels={MASKED_POSITIONS: positions})
         outputs = self._forward.outputs(self._params, encoded)
         for (text, (_, masks)), (probabilities, ids) in zip(asked, outputs, strict=True):
             yield self._described(text, probabilities[: len(masks)], ids[: len(masks)])

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from bert_jax.errors import UserError
 from bert_jax.interchange.renames import flatten, nest
+from bert_jax.model.encoder import INPUTS
 from bert_jax.model.functional import Model, Params, param_shardings
 from bert_jax.parallel.axes import batch_sharding, replicated
 from bert_jax.parallel.global_batch import local_rows, on_devices
@@ -17,7 +18,6 @@ from bert_jax.parallel.mesh import batch_shards
 from bert_jax.tasks.batching import batches_by_length, choose_lengths
 from bert_jax.tasks.rows import Rows
 
-INPUTS = ("input_ids", "attention_mask", "segment_ids")
 TOKENS = 4096  # of a batch and device: enough to keep a CPU's cores busy, and little memory
 MOST_SHAPES = 6
 # Lengths to which rows are padded are among these, so that the next file finds its shapes compiled.

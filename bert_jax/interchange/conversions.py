@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bert_jax.config import ModelConfig
+from bert_jax.model.embeddings import POSITIONS, TOKEN_TYPES
 
-POSITION = "encoder/embeddings/position/embedding"
-TOKEN_TYPE = "encoder/embeddings/token_type/embedding"
 PAIRS = ("encoder/pooler/", "next_sentence/")
 PROJECTION = "encoder/embeddings/projection/"
 
@@ -28,7 +27,7 @@ class Weights(NamedTuple):
 def drop_first_positions(weights: Weights, number: int) -> Weights:
     """Without the first rows of positions, which no token reads there."""
     arrays, config = weights
-    kept = {path: array[number:] if path == POSITION else array for path, array in arrays.items()}
+    kept = {path: array[number:] if path == POSITIONS else array for path, array in arrays.items()}
     positions = config.max_position_embeddings - number
     return Weights(kept, dataclasses.replace(config, max_position_embeddings=positions))
 
@@ -36,7 +35,7 @@ def drop_first_positions(weights: Weights, number: int) -> Weights:
 def add_first_positions(weights: Weights, number: int) -> Weights:
     """With as many rows of zeros before the positions."""
     arrays, config = weights
-    longer = {path: np.pad(array, ((number, 0), (0, 0))) for path, array in arrays.items() if path == POSITION}
+    longer = {path: np.pad(array, ((number, 0), (0, 0))) for path, array in arrays.items() if path == POSITIONS}
     positions = config.max_position_embeddings + number
     return Weights({**arrays, **longer}, dataclasses.replace(config, max_position_embeddings=positions))
 
@@ -44,9 +43,9 @@ def add_first_positions(weights: Weights, number: int) -> Weights:
 def add_type_to_positions(weights: Weights) -> Weights:
     """Without token types, the first of them in every position: the same where all tokens are of that one."""
     arrays, config = weights
-    rest = {path: array for path, array in arrays.items() if path != TOKEN_TYPE}
-    if TOKEN_TYPE in arrays and arrays[TOKEN_TYPE][0].any():  # a sum with zeros would lose the sign of zeros
-        rest[POSITION] = arrays[POSITION] + arrays[TOKEN_TYPE][:1]
+    rest = {path: array for path, array in arrays.items() if path != TOKEN_TYPES}
+    if TOKEN_TYPES in arrays and arrays[TOKEN_TYPES][0].any():  # a sum with zeros would lose the sign of zeros
+        rest[POSITIONS] = arrays[POSITIONS] + arrays[TOKEN_TYPES][:1]
     return Weights(rest, dataclasses.replace(config, type_vocab_size=0))
 
 
@@ -54,7 +53,7 @@ def add_types(weights: Weights, number: int) -> Weights:
     """With as many token types of zeros: the same whatever the types of the tokens."""
     arrays, config = weights
     zeros = np.zeros((number, config.table_width), np.float32)
-    return Weights({**arrays, TOKEN_TYPE: zeros}, dataclasses.replace(config, type_vocab_size=number))
+    return Weights({**arrays, TOKEN_TYPES: zeros}, dataclasses.replace(config, type_vocab_size=number))
 
 
 def add_projection(weights: Weights) -> Weights:

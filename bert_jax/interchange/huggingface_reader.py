@@ -32,6 +32,7 @@ from bert_jax.interchange.foreign import (
 from bert_jax.interchange.huggingface import file_settings
 from bert_jax.interchange.renames import EVERYTHING, Names, first_names
 from bert_jax.interchange.weight_files import INDEX, SUFFIXES, read_file
+from bert_jax.model.embeddings import POSITIONS, TOKEN_TYPES, WORDS
 from bert_jax.storage.json_file import read_json
 
 WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -182,15 +183,13 @@ def _sizes_of(stored: Mapping[str, Stored], family: Family, settings: ModelConfi
 
     layers = layers_of(stored, family.names)
     try:
-        vocab_size, table_width = shape("encoder/embeddings/word/embedding")
+        vocab_size, table_width = shape(WORDS)
         sizes = {
             "vocab_size": vocab_size,
             "hidden_size": shape("encoder/layer_0/attention/query/bias")[0],
             "intermediate_size": shape("encoder/layer_0/intermediate/bias")[0],
-            "max_position_embeddings": shape(
-                "encoder/embeddings/position/embedding", if_absent=(settings.max_position_embeddings,)
-            )[0],
-            "type_vocab_size": shape("encoder/embeddings/token_type/embedding", if_absent=(0,))[0],
+            "max_position_embeddings": shape(POSITIONS, if_absent=(settings.max_position_embeddings,))[0],
+            "type_vocab_size": shape(TOKEN_TYPES, if_absent=(0,))[0],
             **_sharing(family, layers, table_width, settings),
         }
     except (KeyError, ValueError, IndexError):

@@ -9,11 +9,11 @@ import numpy as np
 
 from bert_jax.errors import UserError
 from bert_jax.interchange.renames import flatten
+from bert_jax.model.encoder import INPUTS
 from bert_jax.model.functional import Model, Params
+from bert_jax.model.pretraining import MASKED_POSITIONS
 
-INPUTS = ("input_ids", "attention_mask", "segment_ids")
 ARRAY = jax.Array | np.ndarray
-POSITIONS = "masked_lm_positions"
 OF_RECORDS = {"input_mask": "attention_mask"}  # as records call it (data/schema.py)
 
 
@@ -28,7 +28,7 @@ def inputs_of(batch: Mapping[str, Any], longest: int, of_task: bool) -> dict[str
     if missing := [name for name in INPUTS if name not in named]:
         there = ", ".join(map(str, batch)) or "nothing"
         raise UserError(f"the batch has no {missing[0]}, but {there}; give {', '.join(INPUTS)}, as encode does")
-    inputs = {name: named[name] for name in (INPUTS if of_task else (*INPUTS, POSITIONS)) if name in named}
+    inputs = {name: named[name] for name in (INPUTS if of_task else (*INPUTS, MASKED_POSITIONS)) if name in named}
     for name, array in inputs.items():
         if not isinstance(array, ARRAY):
             raise UserError(f"the batch's {name} is a {type(array).__name__}; give an array, as encode does")

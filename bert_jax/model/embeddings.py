@@ -14,6 +14,8 @@ from bert_jax.parallel.axes import constrain, logical
 
 # The logit of a row that is no token: its probability is 0 and so is its gradient, in float32 exactly.
 NO_TOKEN = -1e9
+# Paths of the three tables among a model's parameters.
+WORDS, POSITIONS, TOKEN_TYPES = (f"encoder/embeddings/{name}/embedding" for name in ("word", "position", "token_type"))
 
 
 class Embeddings(nnx.Module):

@@ -24,6 +24,7 @@ from bert_jax.parallel.axes import constrain
 
 # What is kept of a layer for the backward pass, by config.train.remat; "none" of it computed again needs no policy.
 KEPT = {"dots": jax.checkpoint_policies.save_only_these_names(products.NAME), "full": None}
+INPUTS = ("input_ids", "attention_mask", "segment_ids")  # the arguments that every model has
 
 
 class Encoder(nnx.Module):

@@ -18,6 +18,7 @@ from bert_jax.model.outputs import Outputs
 
 POOLER, MASKED_LM, NEXT_SENTENCE = "pooler", "masked_lm", "next_sentence"
 PARTS = (POOLER, MASKED_LM, NEXT_SENTENCE)  # what others' weights may lack beside the encoder
+MASKED_POSITIONS = "masked_lm_positions"  # an argument of this model alone
 
 
 class PretrainingLogits(NamedTuple):

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 
 from bert_jax import scopes
 from bert_jax.config import ModelConfig
+from bert_jax.model.encoder import INPUTS
 from bert_jax.model.flops import encoder_flops
 from bert_jax.model.functional import Model
 from bert_jax.model.tasks import task_model
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.objective import Batch, Sums
 
-INPUTS = ("input_ids", "attention_mask", "segment_ids")
 LEAST = 1e-6  # weight of a batch, so that one of padding alone stays finite
 
 

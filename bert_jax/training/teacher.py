@@ -16,6 +16,7 @@ from bert_jax.interchange.foreign import ForeignWeights
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.distillation import distillation_model
+from bert_jax.model.embeddings import POSITIONS, TOKEN_TYPES, WORDS
 from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import Tokenizer, vocabulary_beside
 from bert_jax.training.surplus_rows import drop_surplus_rows
@@ -23,7 +24,6 @@ from bert_jax.training.warm_start import FirstWeights, is_another, vocabulary_to
 from bert_jax.workdir.run_directory import has_checkpoint
 
 FILE = "teacher.json"  # in a workdir: what is known of the teacher, from the run's begin
-WORDS, POSITIONS, TOKEN_TYPES = (f"encoder/embeddings/{name}/embedding" for name in ("word", "position", "token_type"))
 # What a student needs equal to its teacher's, to begin as some of its layers.
 SAME_TO_BEGIN = (
     *("hidden_size", "embedding_size", "num_attention_heads", "intermediate_size", "hidden_act"),

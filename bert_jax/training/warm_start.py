@@ -17,6 +17,7 @@ from bert_jax.interchange.numpy import is_numpy, read_numpy
 from bert_jax.interchange.pretrained import read_fine_tuned
 from bert_jax.interchange.renames import EVERYTHING, flatten, nest
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow
+from bert_jax.model.embeddings import POSITIONS
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer, vocabulary_beside
@@ -26,7 +27,6 @@ from bert_jax.workdir.fine_tuned import is_fine_tuned
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import read_moments, read_trained
 
-POSITIONS = "encoder/embeddings/position/embedding"
 # What may differ between the model that the weights come from and the one that goes on with them.
 MAY_DIFFER = (
     "max_position_embeddings",

@@ -21,13 +21,14 @@ from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import flatten, nest, to_theirs
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
+from bert_jax.model.embeddings import POSITIONS
 from bert_jax.model.functional import param_shardings
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import abstract_state, init_state, state_shardings
-from bert_jax.training.warm_start import POSITIONS, fill_in, read_weights, start_from
+from bert_jax.training.warm_start import fill_in, read_weights, start_from
 from bert_jax.workdir.checkpoints import Checkpoints
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import Trained, read_trained
