@@ -50,6 +50,7 @@ CLASSES = {
     "choice": Class("BertForMultipleChoice", "choice"),
     "similarity": Class("BertModel", "embedding"),
 }
+_SCALE = ("mean", "sd")  # a regression's settings
 
 
 def write_task_model(
@@ -105,6 +106,11 @@ def _with_head(head: str, outputs: int) -> ModelOf:
     return functools.partial(task_model, head, outputs)
 
 
+def settings_of_export(model: FineTuned) -> dict[str, Any]:
+    """The task's settings by which outputs of the exported model are read: a regression's are on the labels' scale."""
+    return {name: value for name, value in model.settings.items() if name not in _SCALE}
+
+
 def task_config(model: FineTuned, pad_id: int, family: Family = BERT) -> dict[str, Any]:
     """The content of config.json: labels in the order of the outputs, and what the task's class reads beside them."""
     theirs = CLASSES[model.kind]
@@ -131,6 +137,6 @@ def on_the_scale_of_the_labels(model: FineTuned, params: Params) -> Params:
     """A regression learns (label - mean) / sd: its last layer, times sd and plus mean, gives the label."""
     if model.kind != "regression":
         return params
-    mean, sd = (np.float32(model.settings[name]) for name in ("mean", "sd"))
+    mean, sd = (np.float32(model.settings[name]) for name in _SCALE)
     kernel, bias = params["classifier"]["kernel"] * sd, params["classifier"]["bias"] * sd + mean
     return {**params, "classifier": {"kernel": kernel, "bias": bias}}

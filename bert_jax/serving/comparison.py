@@ -13,6 +13,7 @@ from bert_jax.errors import UserError
 from bert_jax.inference.predicting import options_of_input, read_inputs
 from bert_jax.inference.predictor import REMEDY
 from bert_jax.interchange.families import ENCODER
+from bert_jax.interchange.huggingface_tasks import settings_of_export
 from bert_jax.interchange.programs import Servable
 from bert_jax.serving.onnx_run import Feed, OnnxProgram, of_task, single_rows
 from bert_jax.tasks.encoding import TextEncoder
@@ -57,10 +58,7 @@ def read_labelled(model: Servable, file: str, columns: str, header: str = "") ->
     """
     if model.task is None or (model.head == ENCODER and model.task.kind != "similarity"):
         raise UserError(f"--test={file}: a model without a task's head has no scores; leave it out")
-    settings = model.task.settings
-    if model.task.kind == "regression":  # the exported model answers on the scale of the labels itself
-        settings = {"mean": 0.0, "sd": 1.0}
-    task = trained_task(model.task.kind, settings)
+    task = trained_task(model.task.kind, settings_of_export(model.task))
     options = options_of_input(model.task.options, columns, header)
     examples = read_inputs(task, file, options, asked=bool(columns), needs_labels=True)
     task = task.for_scoring(examples)

@@ -17,6 +17,7 @@ from jax import export
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.conversions import drop_pairs
 from bert_jax.interchange.families import ENCODER
+from bert_jax.interchange.huggingface_tasks import settings_of_export
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.interchange.programs import Servable
 from bert_jax.interchange.renames import flatten, nest
@@ -99,9 +100,8 @@ def _exported(
 
 def _description(model: Servable, described: Signature, options: Options) -> str:
     task = None
-    if model.task is not None and model.head != ENCODER:  # a regression's logits are on the scale of its labels already
-        settings = {name: value for name, value in model.task.settings.items() if name not in ("mean", "sd")}
-        task = {"kind": model.task.kind, **settings}
+    if model.task is not None and model.head != ENCODER:
+        task = {"kind": model.task.kind, **settings_of_export(model.task)}
     about = {
         "program": FILE,
         "weights": WEIGHTS,
