@@ -8,7 +8,7 @@ from typing import Any
 from bert_jax.objectives.metrics import Metric
 from bert_jax.reporting.answer_figures import histogram_figure
 from bert_jax.reporting.answers.parts import Drawing, Part
-from bert_jax.reporting.answers.parts_of import parts_of
+from bert_jax.reporting.answers.parts_of import parts_of, remark_on
 from bert_jax.reporting.charts import CURVES_OF_ANY_RUN, Chart, charts
 from bert_jax.reporting.facts import Fact, speed
 from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
@@ -63,7 +63,7 @@ def verdict(found: FineTuning, chance: Interval) -> str:
     if ours.mean is None:
         return f"{_capital(numbers)}: the same answer to everything, or one that is no number."
     if floor is None:
-        return f"{_capital(numbers)}.{_same_answer(found)}"
+        return f"{_capital(numbers)}. {remark_on(found.kind, found.answers.get(found.split, ()))}".rstrip()
     beside = f"the best simple method ({floor[0]}) reaches {shown(headline, floor[1])}"
     gain = headline.gain(ours.mean, floor[1])
     if abs(gain) <= _level(chance):
@@ -71,14 +71,6 @@ def verdict(found: FineTuning, chance: Interval) -> str:
     return (
         f"BERT was worth it: {numbers}, {beside}." if gain > 0 else f"A simple method does better: {numbers}, {beside}."
     )
-
-
-def _same_answer(found: FineTuning) -> str:
-    """A remark on a classifier that has learnt no more than one label."""
-    said = (
-        {each["label"] for _, each in found.answers.get(found.split, ())} if found.kind == "classification" else set()
-    )
-    return f" It says “{said.pop()}” to everything." if len(said) == 1 else ""
 
 
 def _level(chance: Interval) -> float:

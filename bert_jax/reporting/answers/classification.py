@@ -39,6 +39,12 @@ def classification_parts(task: Classification, answered: Answered) -> Iterator[M
     yield partial(_worst, answered)
 
 
+def classification_remark(answered: Answered) -> str:
+    """That the model has learnt no more than one label; "" if it has."""
+    said = {each["label"] for _, each in answered}
+    return f"It says “{said.pop()}” to everything." if len(said) == 1 else ""
+
+
 def label_table(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str], what: str = "Label") -> Table:
     """Precision, recall and F1 of each label; of many, of those that most examples have."""
     found = scores.per_label(gold, predicted, labels)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bert_jax.reporting.answers.choice import choice_parts
-from bert_jax.reporting.answers.classification import classification_parts
+from bert_jax.reporting.answers.classification import classification_parts, classification_remark
 from bert_jax.reporting.answers.multilabel import multilabel_parts
 from bert_jax.reporting.answers.numbers import regression_parts, similarity_parts
 from bert_jax.reporting.answers.parts import Answered, Make, Part
@@ -23,6 +23,13 @@ _PARTS: dict[str, Callable[[Any, Answered], Iterator[Make]]] = {
     "qa": qa_parts,
     "similarity": similarity_parts,
 }
+
+_REMARKS: dict[str, Callable[[Answered], str]] = {"classification": classification_remark}
+
+
+def remark_on(kind: str, answered: Answered) -> str:
+    """A sentence about answers that are less than they seem; "" if there is nothing to say."""
+    return _REMARKS[kind](answered) if kind in _REMARKS else ""
 
 
 def parts_of(task: Task, answered: Answered) -> list[Part]:
