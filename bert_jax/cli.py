@@ -133,7 +133,8 @@ def _guarded(
         logging.debug("The traceback of what follows, which --verbosity=1 shows", exc_info=error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             place = f"--{output.name}={output.value}" if output is not None else error.filename
-            _fail(f"no space left on the disk of {place}; free some and run the same command again", status=1)
+            where = f" of {place}" if place else ""
+            _fail(f"no space left on the disk{where}; free some and run the same command again", status=1)
         if line := explained(error) or refusal(error):
             _fail(line, status=1)
         raise

@@ -53,7 +53,8 @@ def main(argv: Sequence[str]) -> None:
         embed_file(options, loaded, _INPUT.value, _OUTPUT.value)
         if searches:
             found = search_scores(options, loaded.embedder, _OUTPUT.value, _INPUT.value, searches)
-            print(json.dumps(found, indent=2))
+            if is_first():
+                print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ _TASK = flags.DEFINE_enum("task", None, list(KINDS), "What is learnt.")
 _INIT_FROM = flags.DEFINE_string(
     "init_from", None, "Workdir, Hugging Face directory or file, numpy export, original checkpoint."
 )
-_TRAIN = flags.DEFINE_string("train", None, "File of labelled examples to learn from, or several with commas between.")
-_DEV = flags.DEFINE_string("dev", "", "Likewise, to choose the best step by.")
-_TEST = flags.DEFINE_string("test", "", "Likewise, scored once, with the best step.")
+_TRAIN = flags.DEFINE_list("train", None, "File of labelled examples to learn from, or several with commas between.")
+_DEV = flags.DEFINE_list("dev", None, "Likewise, to choose the best step by.")
+_TEST = flags.DEFINE_list("test", None, "Likewise, scored once, with the best step.")
 _COLUMNS = flags.DEFINE_string("columns", "", "Which is what: text:1,label:4, names or numbers; else by the header.")
 _HEADER = flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether a first row is one.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run, and of the model that comes of it.")
@@ -39,9 +39,11 @@ def settings_of_flags() -> FineTuningConfig:
     """The config, with what the other flags say."""
     settings = _CONFIG.value
     settings.init_from = str(_INIT_FROM.value)
-    of_task = {"kind": _TASK, "train": _TRAIN, "dev": _DEV, "test": _TEST, "columns": _COLUMNS, "header": _HEADER}
-    for name, flag in {**of_task, "strict": _STRICT}.items():
+    of_task = {"kind": _TASK, "columns": _COLUMNS, "header": _HEADER, "strict": _STRICT}
+    for name, flag in of_task.items():
         setattr(settings.task, name, flag.value)
+    for name, files in {"train": _TRAIN, "dev": _DEV, "test": _TEST}.items():
+        setattr(settings.task, name, ",".join(files.value or []))
     if _LONG.value is not None:
         settings.text.long = _LONG.value  # type: ignore[assignment]  # the flag has these values
     return settings

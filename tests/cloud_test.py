@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 from pathlib import Path
@@ -25,6 +26,8 @@ from bert_jax.data.manifest import read_manifest
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
+from bert_jax.inference.answer_file import write_answers
+from bert_jax.storage.cloud import download
 from bert_jax.storage.mirror import Mirror
 from bert_jax.storage.new_directory import new_directory
 from bert_jax.storage.whole_file import local_directory, replace_text, whole_file
@@ -131,6 +134,29 @@ def test_a_file_that_grows(bucket, gcs):
     assert (bucket / "run" / "log").read_text() == "one\ntwo\nthree\n"
     assert (bucket / "run" / "below" / "events").read_bytes() == b"e"
     assert not mirror.local.exists()
+
+
+def test_answers_in_a_bucket_are_not_lost(bucket):
+    """An object store appends nothing."""
+    output, asked = str(bucket / "answers.jsonl"), []
+
+    def made(done):
+        asked.append(done)
+        for number in range(done, 5):
+            if number == 3 and done == 0:
+                raise KeyboardInterrupt
+            yield {"answer": number}
+
+    def write():
+        write_answers(output, {"of": "a model"}, made, lambda answers: map(json.dumps, answers))
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert not epath.Path(output).exists()
+    write()
+    assert asked == [0, 3]
+    assert [json.loads(line)["answer"] for line in epath.Path(output).read_text().splitlines()] == [0, 1, 2, 3, 4]
+    assert [path.name for path in bucket.iterdir()] == ["answers.jsonl"]
 
 
 def test_what_another_process_writes_is_seen_at_once(bucket):
@@ -245,6 +271,28 @@ def test_hosts_begin_to_copy_at_different_shards(records, tmp_path):
         cache.want = lambda shard, size, changed: copied.append(shard.name)
         RecordSource(records[1], "train", cache=cache, copies_from=part)
     assert [int(name.split("-")[2]) for name in copied] == [0, 1, 2, 1, 2, 0]
+
+
+def test_the_cache_leaves_what_is_being_copied_alone(records, tmp_path, monkeypatch):
+    """Here or in another process: a copy gets its name at the end."""
+    names = [shard.name for shard in read_manifest(records[0]).splits["train"].shards[:2]]
+    sizes = [(records[0] / name).stat().st_size for name in names]
+    copying, go_on = threading.Event(), threading.Event()
+
+    def slowly(shard, aside):
+        download(shard, aside)
+        copying.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr("bert_jax.data.shard_cache.download", slowly)
+    cache = ShardCache(tmp_path / "cache", sum(sizes))
+    first = cache.want(records[1] / names[0], sizes[0], 1)
+    assert copying.wait(60)
+    second = cache.want(records[1] / names[1], sizes[1], 1)  # the cache is full with it
+    go_on.set()
+    wait_until(lambda: first.exists() and second.exists())
+    (tmp_path / "cache" / "gone.1.tmp").symlink_to("nothing")  # as if it got its name in this moment
+    assert ShardCache(tmp_path / "cache", 1e6).want(records[1] / names[0], sizes[0], 2) != first
 
 
 def test_a_shard_that_was_built_again_is_copied_again(records, tmp_path):

@@ -275,8 +275,12 @@ def test_what_is_frozen_stays_and_what_is_fresh_does_not(chain, finished_run, fi
     after = {}
     for name in ("frozen", "fresh"):
         flags = flags_of(files, finished_run, tmp_path / name, "--config.fit.steps=4", f"--config.fit.{name}_layers=1")
+        flags += ["--config.optimizer.warmup_steps=6"]
         chain.run("finetune", *flags, "--config.train.seed=7")  # with that of pretraining it had the same first weights
         after[name] = weights(tmp_path / name)
+    with (tmp_path / "fresh" / "seed_0" / "metrics.jsonl").open() as lines:
+        rates = [line["learning_rate"] for line in map(json.loads, lines) if "learning_rate" in line]
+    assert rates[-1] == pytest.approx(3e-3 * 3 / 6)  # of step 4: the warm-up's number goes before its share
     for path, array in before.items():
         same = np.array_equal(after["frozen"][path], array)
         assert same == ("embeddings" in path or "layer_0" in path), path
@@ -312,6 +316,8 @@ MISTAKES = {
     ),
     "layers": (["--config.fit.fresh_layers=3"], "the model has 1 layers; give at most that"),
     "unknown column": (["--columns=text:review"], "no column 'review'"),
+    "an unset variable": (["--train=train.jsonl,"], "--train=train.jsonl, has an empty part; give a value"),
+    "another unset variable": (["--dev="], "--dev is empty; give a value (is a shell variable unset?)"),
     "another run": (["--config.optimizer.learning_rate=1e-4"], "was started with optimizer.learning_rate"),
 }
 
@@ -324,6 +330,13 @@ def test_a_mistake_is_one_line(chain, finished_run, files, fine_tuned, mistake):
     assert done.returncode in (1, 2), done.stderr
     assert message in done.stderr.splitlines()[-1]
     assert (fine_tuned / "task.json").exists()
+
+
+def test_a_run_that_is_refused_leaves_its_directory_to_another(chain, finished_run, files, tmp_path):
+    flags = flags_of(files, finished_run, tmp_path / "run", "--config.optimizer.decay_steps=1000")
+    done = chain.run("finetune", *flags, check=False)
+    assert "decay_steps=1000 cannot be used; the run has 54 steps after its warm-up" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
 
 
 def test_labels_of_dev_that_train_does_not_have_are_named(chain, finished_run, files, tmp_path):

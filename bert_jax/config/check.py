@@ -42,7 +42,7 @@ def require(holds: bool, name: str, value: Any, remedy: str) -> None:
         raise UserError(f"{name}={value} cannot be used; {remedy}")
 
 
-def is_whole(value: Any, least: int, most: float = math.inf) -> bool:
+def is_whole(value: Any, least: float, most: float = math.inf) -> bool:
     """Whether it is a whole number of this range, also one of NumPy's."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= int(value) <= most
 

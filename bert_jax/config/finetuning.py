@@ -61,7 +61,7 @@ class FitConfig:
     epochs: Annotated[float, Meta(gt=0, le=1_000_000)] = 3.0
     steps: Annotated[int, Meta(ge=0, le=MOST_STEPS)] = 0  # above 0: as many steps, and epochs are not looked at
     global_batch_size: Rows = 32  # rows a step
-    warmup_share: Share = 0.1  # of the steps, with a rising learning rate
+    warmup_share: Share = 0.1  # of the steps, with a rising learning rate, where optimizer.warmup_steps is 0
     evaluations_per_epoch: Annotated[float, Meta(gt=0, le=10_000)] = 1.0  # on the dev file
     patience: Count = 0  # evaluations without a better score after which the run ends; 0: it never ends early
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # a layer's rate, to that of the one above it

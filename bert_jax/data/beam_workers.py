@@ -32,7 +32,7 @@ from bert_jax.data.workers import Display, passes
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import absolute, is_remote, upload
 from bert_jax.storage.whole_file import whole_file
-from bert_jax.text.cleaned_dump import CleanedDump, write_cleaned
+from bert_jax.text.cleaned_dump import CLEANED, CleanedDump, write_cleaned
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.files import InputFile
 from bert_jax.text.mediawiki import MediaWikiDump
@@ -95,7 +95,7 @@ class BeamWorkers:
         Raises:
           UserError: a dump is malformed, or the pipeline failed. Dumps that are cleaned stay so.
         """
-        cleaned = {dump: work / f"{_digest(dump.identity())}.cleaned" for dump in corpus.dumps}
+        cleaned = {dump: work / f"{_digest(dump.identity())}{CLEANED}" for dump in corpus.dumps}
         waiting = [(str(absolute(dump.file.path)), path.name) for dump, path in cleaned.items() if not path.exists()]
 
         def log_progress() -> None:

@@ -107,7 +107,8 @@ def _make(build: Build, workers: Workers) -> Manifest:
     waiting = [part for part in cut.parts if read_built(build.work, part) is None]
     if len(waiting) < len(cut.parts):
         logging.info("%d of %d shards are finished already", len(cut.parts) - len(waiting), len(cut.parts))
-    workers.build_shards(build.output, waiting, build.options)
+    if waiting:
+        workers.build_shards(build.output, waiting, build.options)
     return _describe(build, cut)
 
 

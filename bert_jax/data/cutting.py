@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from absl import logging
+from etils import epath
 
 from bert_jax.data.build import Build
 from bert_jax.data.parts import Part, cut_into_parts
@@ -19,6 +20,7 @@ from bert_jax.storage.json_file import read_json
 from bert_jax.storage.lock import wait_for_workers
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import findings
+from bert_jax.text.cleaned_dump import CLEANED
 from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document
 from bert_jax.text.findings import InputReport
@@ -56,8 +58,20 @@ def cut_corpus(build: Build, workers: Workers) -> CutCorpus:
     try:
         return _cut(build)
     except BaseException:
-        build.work.rmtree(missing_ok=True)
+        _remove_parts(build.work)
         raise
+
+
+def _remove_parts(work: epath.Path) -> None:
+    """Leave nothing but dumps that are cleaned, which took hours."""
+    kept = 0
+    for path in work.iterdir() if work.exists() else []:
+        if path.suffix == CLEANED:
+            kept += 1
+        else:
+            path.rmtree() if path.is_dir() else path.unlink()
+    if not kept:
+        work.rmtree(missing_ok=True)
 
 
 def _cut(build: Build) -> CutCorpus:

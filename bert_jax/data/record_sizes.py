@@ -11,8 +11,8 @@ from absl import logging
 from etils import epath
 from numpy.typing import NDArray
 
-from bert_jax.data.array_file import read_array, write_array
 from bert_jax.data.shard_index import index_path
+from bert_jax.storage.array_file import read_array, write_array
 
 
 def sizes_of(records: Mapping[str, np.ndarray]) -> NDArray[np.int32]:

@@ -13,6 +13,8 @@ import os
 import queue
 import shutil
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import logging
@@ -21,6 +23,8 @@ from etils import epath
 from bert_jax.storage.cloud import download
 
 _THREADS = 4  # that copy; together they fill a network of some GB/s
+_ASIDE = ".tmp"
+_SECONDS_OF_A_DEAD_COPY = 600.0  # without a byte: whose process was killed
 
 
 @functools.cache
@@ -60,7 +64,7 @@ class ShardCache:
 
     def _evict_others(self) -> None:
         """Delete copies that others made, the oldest first, until those that this process wants fit."""
-        others = [(file.stat(), file) for file in self._directory.iterdir() if file not in self._wanted]
+        others = [(status, file) for status, file in self._files() if file not in self._wanted]
         used = sum(self._wanted.values()) + sum(status.st_size for status, _ in others)
         for status, file in sorted(others, key=lambda other: other[0].st_mtime):
             if used <= self._most_bytes:
@@ -69,7 +73,15 @@ class ShardCache:
             used -= status.st_size
 
     def _used(self) -> int:
-        return sum(file.stat().st_size for file in self._directory.iterdir())
+        return sum(status.st_size for status, _ in self._files())
+
+    def _files(self) -> Iterator[tuple[os.stat_result, Path]]:
+        """All that lies here, but for what a process is just copying: that counts as wanted, here or there."""
+        for file in self._directory.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it has just got its name, or been evicted
+                status = file.stat()
+                if file.suffix != _ASIDE or time.time() - status.st_mtime > _SECONDS_OF_A_DEAD_COPY:
+                    yield status, file
 
     def _start(self) -> None:
         if len(self._threads) < _THREADS:
@@ -80,7 +92,7 @@ class ShardCache:
     def _copy(self) -> None:
         while True:
             shard, copy = self._waiting.get()
-            aside = copy.with_suffix(f".{os.getpid()}.tmp")
+            aside = copy.with_suffix(f".{os.getpid()}{_ASIDE}")
             try:
                 download(shard, aside)
                 aside.replace(copy)

@@ -10,7 +10,7 @@ from absl import logging
 from etils import epath
 from numpy.typing import NDArray
 
-from bert_jax.data.array_file import read_array, write_array
+from bert_jax.storage.array_file import read_array, write_array
 from bert_jax.storage.tfrecord_frame import FRAMING_BYTES
 
 

@@ -13,10 +13,10 @@ from absl import logging
 from etils import epath
 from numpy.typing import NDArray
 
-from bert_jax.data.array_file import read_array, write_array
 from bert_jax.data.dynamic_masks import without_masks
 from bert_jax.data.progress import with_bar
 from bert_jax.data.source import RecordSource
+from bert_jax.storage.array_file import read_array, write_array
 
 _BATCH = 1000  # records in memory
 

@@ -3,16 +3,18 @@
 The first line of OUTPUT.partial says what they are answers to; OUTPUT appears whole.
 """
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from absl import logging
 from etils import epath
 from tqdm import tqdm
 
 from bert_jax.storage.json_file import read_json_lines
+from bert_jax.storage.mirror import Mirror
 from bert_jax.storage.whole_file import replace_text, whole_file
 
 CHUNK = 5000  # examples that are answered together, and of which no answer is lost later
@@ -42,11 +44,9 @@ def write_answers(
     done = _done_before(begun, head)
     if done:
         logging.info("%s: going on after %s examples", output, f"{len(done):,}")
-    else:
-        replace_text(begun, json.dumps(head) + "\n")
-    with begun.open("a") as file:
+    with _growing(begun, [head, *done]) as file:
         for number, answer in enumerate(made(len(done)), len(done) + 1):
-            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            file.write(_line(answer))
             if number % CHUNK == 0:
                 file.flush()
             done.append(answer)
@@ -56,12 +56,26 @@ def write_answers(
     begun.unlink()
 
 
+@contextlib.contextmanager
+def _growing(begun: epath.Path, lines: Iterable[Answer]) -> Iterator[TextIO]:
+    """The file to append to, of these lines first: the last one there may be torn."""
+    with contextlib.closing(Mirror(begun.parent)) as mirror:  # an object store appends nothing
+        here = mirror.local / begun.name
+        replace_text(here, "".join(map(_line, lines)))
+        try:
+            with here.open("a") as file:
+                yield file
+        except OSError as error:
+            error.filename = error.filename or str(begun)  # a write that fails does not name the file
+            raise
+
+
+def _line(answer: Answer) -> str:
+    return json.dumps(answer, ensure_ascii=False) + "\n"
+
+
 def _done_before(begun: epath.Path, head: Answer) -> list[Answer]:
     if not begun.exists():
         return []
     lines: list[Any] = read_json_lines(begun, dict[str, Any], "delete it")
-    if not lines or lines[0] != head:
-        return []
-    whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    replace_text(begun, whole)  # without a last line that is torn
-    return lines[1:]
+    return lines[1:] if lines and lines[0] == head else []

@@ -19,6 +19,7 @@ import safetensors.numpy
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.array_file import write_array
 from bert_jax.storage.cloud import is_remote, objects_in
 from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.storage.whole_file import replace_text, whole_file
@@ -143,11 +144,11 @@ def read_ids(path: epath.Path) -> list[Any]:
 
 def write_arrays(path: epath.Path, arrays: np.ndarray | dict[str, np.ndarray]) -> None:
     """A .npy of an array, a .safetensors of several, whole or not at all."""
+    if isinstance(arrays, np.ndarray):
+        write_array(path, arrays)
+        return
     with whole_file(path) as file:
-        if isinstance(arrays, np.ndarray):
-            np.save(file, arrays)
-        else:
-            file.write(safetensors.numpy.save(arrays))
+        file.write(safetensors.numpy.save(arrays))
 
 
 def with_sizes(directory: epath.Path, shard: Shard) -> Shard:

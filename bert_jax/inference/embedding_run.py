@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -25,7 +24,7 @@ from bert_jax.inference.embedding_files import (
 from bert_jax.inference.embedding_options import EmbeddingOptions, Loaded
 from bert_jax.inference.progress import Progress
 from bert_jax.inference.token_shards import Arrays, of_tokens, of_words
-from bert_jax.storage.whole_file import replace_text
+from bert_jax.storage.json_file import write_json
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.lines import shown
@@ -53,8 +52,8 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
     else:
         made = Made(loaded.settings, options.model, shown(file), loaded.embedder.dim, 0, options.dtype, [])
         examples = itertools.chain([next(examples)], examples)  # nothing is begun before there is a text
-        _begin(output, made, loaded)
     if not is_complete:
+        _begin(output, made, loaded)
         made = _write_shards(options, loaded.embedder, examples, digest, output, made)
         _write_made(output, made, is_complete=True)
     loaded.embedder.encoder.log_lengths(shown(file), "--long=windows")
@@ -84,11 +83,9 @@ def _pass_over(made: Made, is_complete: bool, examples: Iterator[TextExample], d
 
 def _begin(output: epath.Path, made: Made, loaded: Loaded) -> None:
     if jax.process_index() == 0:
-        output.mkdir(parents=True, exist_ok=True)
+        write_made(output, made, is_complete=False)  # the first: it says whose directory this is
         if made.settings["pooling"] == "tokens":
-            tokens = json.dumps(loaded.tokenizer.tokens, ensure_ascii=False)
-            replace_text(output / "tokens.json", f"{tokens}\n")
-    _write_made(output, made, is_complete=False)
+            write_json(output / "tokens.json", loaded.tokenizer.tokens)
 
 
 def _write_made(output: epath.Path, made: Made, is_complete: bool) -> None:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -172,7 +173,7 @@ class Bert:
         require(kind in OF_TEXTS, "pooling", kind, remedy)
         remedy = "give a tuple of whole numbers, as in (-1, -2)"
         chosen = tuple(layers) if isinstance(layers, Sequence) else ()
-        require(bool(chosen) and all(isinstance(layer, int) for layer in chosen), "layers", layers, remedy)
+        require(bool(chosen) and all(is_whole(layer, -math.inf) for layer in chosen), "layers", layers, remedy)
         require(combine in COMBINED, "combine", combine, f"give one of {', '.join(COMBINED)}")
         require(long in ("cut", "windows"), "long", long, "give cut or windows")
         examples, how = examples_of(texts), Pooling(kind, chosen, combine)

@@ -123,7 +123,7 @@ def check_batch(mesh: Mesh, phase: PhaseConfig, accumulation_steps: int) -> None
         if phase.packed_rows:  # chosen, mostly; fewer would leave sequences out
             remedy = f"give --config.phases[N].packed_rows={larger}"
         raise UserError(
-            f"{name}={size} of a phase does not divide over {batch_shards(mesh)} batch shards x "
+            f"{name}={size} does not divide over {batch_shards(mesh)} batch shards x "
             f"{accumulation_steps} accumulation steps; {remedy}"
         )
 

@@ -125,7 +125,7 @@ def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str,
     gradients = error.sizes["parameters"]
     memory_left = max(error.limit_bytes - state - gradients, error.limit_bytes / 16)
     too_much = (error.used_bytes - state) / memory_left  # of what is held for a whole batch; NaN is never less
-    rows = math.gcd(*(phase.rows for phase in request.config.phases)) * request.config.mesh.tensor
+    rows = math.gcd(*(phase.rows for phase in request.config.phases)) * max(1, request.config.mesh.tensor)
     counts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
     enough = [count for count in counts if count >= too_much] or counts[-1:]
     may_accumulate = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1

@@ -80,7 +80,7 @@ def wait_for_workers(work: epath.Path) -> None:
     if is_remote(work) or not path.exists():
         return
     given_up = time.monotonic() + _SECONDS_FOR_WORKERS_TO_END
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # NFS locks for one alone only what may be written
         while not _lock(file.fileno()):
             if time.monotonic() > given_up:
                 raise UserError(f"a process of an earlier run still writes to {work.parent}; end it and try again")

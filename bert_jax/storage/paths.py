@@ -25,6 +25,8 @@ _REMEDIES = {
     errno.EMFILE: "allow more of them (ulimit -n)",
     errno.EIO: "check that disk, or give a path on another",
 }
+# Of errors without a number, as epath and NumPy raise them.
+_CODES = {FileNotFoundError: errno.ENOENT, IsADirectoryError: errno.EISDIR, PermissionError: errno.EACCES}
 # In TensorStore's words: Failed to open: "/a/b": Permission denied [os_error_code='13']
 _OF_TENSORSTORE = re.compile(r"\"(/[^\"]*)\"[^\"]*\[os_error_code='(\d+)'")
 
@@ -32,7 +34,7 @@ _OF_TENSORSTORE = re.compile(r"\"(/[^\"]*)\"[^\"]*\[os_error_code='(\d+)'")
 def refusal(error: BaseException) -> str | None:
     """One line for what the system refused at a path: which, why, and the remedy; None for any other error."""
     if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
-        code = error.errno or (errno.EISDIR if isinstance(error, IsADirectoryError) else errno.ENOENT)  # epath has none
+        code = error.errno or _CODES.get(type(error), errno.EIO)
         return _line(os.fspath(error.filename), code)
     if found := _OF_TENSORSTORE.search(str(error)):
         return _line(found[1], int(found[2]))

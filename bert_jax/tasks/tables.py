@@ -18,7 +18,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import decode_json
@@ -36,6 +36,7 @@ from bert_jax.tasks.lines import (
 from bert_jax.tasks.tfds_rows import read_tfds
 from bert_jax.text.tfds_split import PREFIX
 
+Kind = TypeVar("Kind")
 TSV, JSONL = (".tsv", ".tab"), (".jsonl", ".ndjson")
 _FIELD_LIMIT = 2**31 - 1  # characters of a CSV's cell, which csv has at 131,072: documents are longer
 
@@ -90,25 +91,29 @@ def read_table(path: str, columns: Columns | None = None, header: bool | None = 
     Raises:
       UserError: the file cannot be read, has no rows, or has a row that cannot be read; one line with file and line.
     """
-    columns = columns or Columns()
+    table, rows = open_table(path, columns or Columns(), header)
+    return _whole(table, rows)
+
+
+def open_table(path: str, columns: Columns, header: bool | None) -> tuple[Table, Iterator[Row]]:
+    """The columns of a file, as a table without rows, and its rows, each read when it is asked for.
+
+    Of JSON's objects the columns are the keys of the first one. Raises as `read_table` does, each when it is met.
+    """
     kind = suffix(path)
     if path.startswith(PREFIX):
-        table = table_of_objects(path, itertools.starmap(Row, read_tfds(path)))
-    elif path == STANDARD_INPUT or kind == ".txt":
-        table = _of_lines(path, columns, header)
-    elif kind in TSV:
-        table = _with_columns(path, list(tsv_rows(path, without_return(read_lines(path)))), columns, header)
-    elif kind == ".csv":
-        table = _with_columns(path, list(csv_rows(path)), columns, header)
-    elif kind in JSONL:
-        table = table_of_objects(path, json_rows(path, read_lines(path)))
-    else:
-        raise UserError(
-            f"{path}: its name does not say what it is; call it .tsv, .csv, .jsonl or .txt (also with .gz, .bz2 or .xz)"
-        )
-    if not table.rows:
-        raise UserError(f"{shown(path)} has no rows{' below its header' if table.columns else ''}; give one with text")
-    return table
+        return _of_objects(path, itertools.starmap(Row, read_tfds(path)))
+    if path == STANDARD_INPUT or kind == ".txt":
+        return _of_lines(path, columns, header)
+    if kind in TSV:
+        return _of_cells(path, _tsv_rows(path, without_return(read_lines(path))), columns, header)
+    if kind == ".csv":
+        return _of_cells(path, _csv_rows(path), columns, header)
+    if kind in JSONL:
+        return _of_objects(path, json_rows(path, read_lines(path)))
+    raise UserError(
+        f"{path}: its name does not say what it is; call it .tsv, .csv, .jsonl or .txt (also with .gz, .bz2 or .xz)"
+    )
 
 
 def json_rows(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
@@ -126,34 +131,53 @@ def json_rows(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
 
 def table_of_objects(path: str, rows: Iterable[Row]) -> Table:
     """A table of JSON's objects: its columns are all of their keys."""
+    return _whole(*_of_objects(path, rows))
+
+
+def _whole(table: Table, rows: Iterable[Row]) -> Table:
     kept = list(rows)
-    names = dict.fromkeys(name for row in kept for name in row.cells)
-    return Table(path, tuple(names), kept)
+    names = dict.fromkeys(itertools.chain(table.columns, (name for row in kept for name in row.cells)))
+    return dataclasses.replace(table, columns=tuple(names), rows=kept)
 
 
-def _of_lines(path: str, columns: Columns, header: bool | None) -> Table:
-    lines = list(without_return(read_lines(path)))
-    first = lines[0][1] if lines else ""
-    if path == STANDARD_INPUT and first.startswith("{"):
-        return table_of_objects(path, json_rows(path, lines))
-    if path != STANDARD_INPUT and "\t" in first:
-        return _with_columns(path, list(tsv_rows(path, lines)), columns, header)
-    return Table(path, ("text",), [Row(place(path, number), {"text": line}) for number, line in lines], by_number=True)
+def _of_lines(path: str, columns: Columns, header: bool | None) -> tuple[Table, Iterator[Row]]:
+    first, lines = _peeked(without_return(read_lines(path)), path)
+    if path == STANDARD_INPUT and first[1].startswith("{"):
+        return _of_objects(path, json_rows(path, lines))
+    if path != STANDARD_INPUT and "\t" in first[1]:
+        return _of_cells(path, _tsv_rows(path, lines), columns, header)
+    rows = (Row(place(path, number), {"text": line}) for number, line in lines)
+    return Table(path, ("text",), [], by_number=True), rows
 
 
-def _with_columns(path: str, rows: list[tuple[int, list[str]]], columns: Columns, header: bool | None) -> Table:
-    """A table of rows of equally many cells."""
-    if not rows:
-        return Table(path, (), [])
-    names = [str(number) for number in range(len(rows[0][1]))]
-    if is_header(rows[0][1], columns, header, place(path, rows[0][0])):
-        names = column_names(rows[0][1], place(path, rows[0][0]))
-        rows = rows[1:]
-    kept = [Row(place(path, number), dict(zip(names, cells, strict=True))) for number, cells in rows]
-    return Table(path, tuple(names), kept, by_number=True)
+def _of_objects(path: str, rows: Iterable[Row]) -> tuple[Table, Iterator[Row]]:
+    first, rows = _peeked(rows, path)
+    return Table(path, tuple(first.cells), []), rows
 
 
-def column_names(cells: Sequence[str], where: str) -> list[str]:
+def _of_cells(
+    path: str, rows: Iterable[tuple[int, list[str]]], columns: Columns, header: bool | None
+) -> tuple[Table, Iterator[Row]]:
+    """Of rows of equally many cells."""
+    (number, cells), rows = _peeked(rows, path)
+    names = [str(column) for column in range(len(cells))]
+    if is_header(cells, columns, header, place(path, number)):
+        names = _column_names(cells, place(path, number))
+        next(rows)
+        _, rows = _peeked(rows, path, " below its header")
+    named = (Row(place(path, number), dict(zip(names, cells, strict=True))) for number, cells in rows)
+    return Table(path, tuple(names), [], by_number=True), named
+
+
+def _peeked(rows: Iterable[Kind], path: str, where: str = "") -> tuple[Kind, Iterator[Kind]]:
+    """The first of the rows, and all of them."""
+    rows = iter(rows)
+    for first in rows:
+        return first, itertools.chain([first], rows)
+    raise UserError(f"{shown(path)} has no rows{where}; give one with text")
+
+
+def _column_names(cells: Sequence[str], where: str) -> list[str]:
     """Those that a header gives; a column without one is called by its number."""
     names = [cell.strip() or str(number) for number, cell in enumerate(cells)]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -162,7 +186,7 @@ def column_names(cells: Sequence[str], where: str) -> list[str]:
     return names
 
 
-def tsv_rows(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+def _tsv_rows(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
     """Cells between tabs, each row with as many as the first."""
     width, blank = 0, 0  # blank: the first of the blank lines just before, which are rows only in a single column
     for number, line in lines:
@@ -175,7 +199,7 @@ def tsv_rows(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int,
         yield number, cells
 
 
-def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     """Cells as the csv module reads them, with the line where each row begins."""
     limit = csv.field_size_limit(_FIELD_LIMIT)
     try:
@@ -215,6 +239,6 @@ def as_list(value: Any) -> list[Any] | None:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, list) else None

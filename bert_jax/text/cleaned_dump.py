@@ -10,6 +10,8 @@ from bert_jax.text.document import Document
 from bert_jax.text.files import InputFile
 from bert_jax.text.mediawiki import MediaWikiDump
 
+CLEANED = ".cleaned"  # the end of such a file's name
+
 
 def write_cleaned(dump: MediaWikiDump, path: epath.Path) -> None:
     """Clean `dump` into the local file `path`; UserError if it is malformed."""

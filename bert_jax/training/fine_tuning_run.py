@@ -125,7 +125,7 @@ def make_run(config: FineTuningConfig, directory: epath.Path, material: Material
     """The run of the config's seed in `directory`, and what keeps its best step."""
     feed = make_feed(config, material)
     config.profile.check_is_in(feed.last_step)
-    warmup = int(config.fit.warmup_share * feed.last_step) or config.optimizer.warmup_steps
+    warmup = config.optimizer.warmup_steps or int(config.fit.warmup_share * feed.last_step)
     config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, warmup_steps=warmup))
     decay, longest = config.optimizer.decay_steps, feed.last_step - warmup
     remedy = f"the run has {longest} steps after its warm-up; give at most that"

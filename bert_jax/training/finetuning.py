@@ -56,6 +56,8 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     material = _material(config, files, pretrained, _floors(workdir, files), teacher)
     digests = _check_same_rows(workdir, config.task, material)
     mesh = make_mesh(config.mesh, model=config.model)
+    runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer, mesh) for number in range(seeds)]
+    runs[0].set_up()  # raises what does not fit before the directory is this run's
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(workdir, teacher)
@@ -64,8 +66,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
         floors = {split: without_nan(each) for split, each in material.floors.items()}
         write_json(workdir / FLOORS, floors)
     of_workdir = (lambda _: report(workdir)) if report else None
-    runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer) for number in range(seeds)]
-    scores = [run.result(mesh, of_workdir) for run in runs]
+    scores = [runs.pop(0).result(of_workdir) for _ in range(seeds)]
     if jax.process_index() == 0:
         write_results(config, workdir, material, scores, pretrained.tokenizer)
 

@@ -17,10 +17,11 @@ from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.text.tokenizer import Tokenizer
-from bert_jax.training.best_step import Best
+from bert_jax.training.best_step import Best, BestStep
 from bert_jax.training.fine_tuning_run import Material, make_run
 from bert_jax.training.loop import train
 from bert_jax.training.report_thread import Report
+from bert_jax.training.run import Run
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.goodput import Clock
 
@@ -39,7 +40,7 @@ class SeedScores:
     test: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class SeedRun:
     """One of the runs in WORKDIR/seed_NUMBER."""
 
@@ -48,34 +49,46 @@ class SeedRun:
     number: int
     material: Material
     tokenizer: Tokenizer
+    mesh: Mesh
+    _set_up: tuple[Run, BestStep] | None = None
 
     @property
     def directory(self) -> epath.Path:
         """Its own."""
         return self.workdir / f"seed_{self.number}"
 
-    def result(self, mesh: Mesh, report: Report | None) -> SeedScores:
-        """Train, unless that is done already, and score the best step."""
-        path = self.directory / SCORES
-        if path.exists():
-            return read_json(path, SeedScores, "delete it, and it is made again")
-        seed = self.config.train.seed + self.number
-        cache = self.config.train.compilation_cache or str(self.workdir / "compilation_cache")  # of all seeds
-        settings = dataclasses.replace(self.config.train, seed=seed, compilation_cache=cache)
-        config = dataclasses.replace(self.config, train=settings)
-        run, best = make_run(config, self.directory, self.material, mesh)
-        train(run, Clock(self.directory if jax.process_index() == 0 else None), report)
-        return self._scored(seed, best.best, mesh)
+    @property
+    def _seed(self) -> int:
+        return self.config.train.seed + self.number
 
-    def _scored(self, seed: int, best: Best, mesh: Mesh) -> SeedScores:
+    def set_up(self) -> None:
+        """Make what `result` trains, unless that is done already; UserError where the settings do not fit the run."""
+        if (self.directory / SCORES).exists():
+            return
+        cache = self.config.train.compilation_cache or str(self.workdir / "compilation_cache")  # of all seeds
+        settings = dataclasses.replace(self.config.train, seed=self._seed, compilation_cache=cache)
+        config = dataclasses.replace(self.config, train=settings)
+        self._set_up = make_run(config, self.directory, self.material, self.mesh)
+
+    def result(self, report: Report | None) -> SeedScores:
+        """Train, unless that is done already, and score the best step."""
+        if self._set_up is None:
+            self.set_up()
+        if self._set_up is None:
+            return read_json(self.directory / SCORES, SeedScores, "delete it, and it is made again")
+        run, best = self._set_up
+        train(run, Clock(self.directory if jax.process_index() == 0 else None), report)
+        return self._scored(best.best)
+
+    def _scored(self, best: Best) -> SeedScores:
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("best weights")  # the first process has written them
         arrays = fine_tuned.read_weights(self.directory / fine_tuned.WEIGHTS, best.weights_crc32c)
         files, text, model = self.material.files, self.config.text, self.config.model
-        predictor = Predictor(files.task, text, model, arrays, self.tokenizer, mesh, self.config.train.dtype)
+        predictor = Predictor(files.task, text, model, arrays, self.tokenizer, self.mesh, self.config.train.dtype)
         task, dev = self._predicted("dev", predictor, files.task, files.dev, self.material.dev, tunes=True)
         _, test = self._predicted("test", predictor, task, files.test, self.material.test, tunes=False)
-        scores = SeedScores(seed, best.step, best.weights_crc32c, task.settings(), dev, test)
+        scores = SeedScores(self._seed, best.step, best.weights_crc32c, task.settings(), dev, test)
         if jax.process_index() == 0:
             write_json(self.directory / SCORES, scores)
         return scores

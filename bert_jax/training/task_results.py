@@ -57,8 +57,9 @@ def write_results(
 
 def best_seed(headline: Metric, scores: Sequence[SeedScores]) -> int:
     """The place of the seed that is best on the dev file; the first where nothing says."""
-    known = [(headline.gain(one.dev.get(headline.name) or 0.0, 0.0), -place) for place, one in enumerate(scores)]
-    return -max(known)[1] if any(one.dev for one in scores) else 0
+    found = {place: one.dev.get(headline.name) for place, one in enumerate(scores)}
+    known = [(headline.gain(score, 0.0), -place) for place, score in found.items() if score is not None]
+    return -max(known)[1] if known else 0
 
 
 def _summary(

@@ -118,8 +118,9 @@ class Goodput:
 
 def goodput(starts: Sequence[Start]) -> Goodput | None:
     """The sum of the starts; None before any time was counted."""
-    kept = [max(0, min(a.to_step, b.from_step) - a.from_step) for a, b in pairwise(starts)]
-    kept += [start.to_step - start.from_step for start in starts[-1:]]
+    begins = [start.from_step for start in starts]
+    later = (min(begins[number:], default=start.to_step) for number, start in enumerate(starts, 1))
+    kept = [max(0, min(start.to_step, back) - start.from_step) for start, back in zip(starts, later, strict=True)]
     totals = dict.fromkeys((*KINDS, "repeated steps"), 0.0)
     lost_steps = 0
     for start, kept_steps in zip(starts, kept, strict=True):

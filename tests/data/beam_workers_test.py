@@ -13,6 +13,7 @@ from pydoc_data.topics import topics
 import pytest
 from etils import epath
 
+from bert_jax.data import cutting
 from bert_jax.data.beam_workers import BeamWorkers, build_part, parse_beam_options
 from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
@@ -113,6 +114,21 @@ def test_damaged_dump_is_named_and_the_others_stay_cleaned(dumps, tokenizer, tmp
     BeamWorkers(parse_beam_options("beam", HERE, 1)).clean_dumps(corpus, epath.Path(tmp_path) / "records" / ".parts")
     assert cleaned.stat().st_mtime_ns == before
     assert list(corpus.documents()) == list(Corpus([str(dumps)]).documents())
+
+
+@beam
+@pytest.mark.skipif(importlib.util.find_spec("mwparserfromhell") is None, reason="mwparserfromhell is not installed")
+def test_dumps_stay_cleaned_when_the_cutting_is_interrupted(dumps, tokenizer, tmp_path, monkeypatch):
+    def interrupted(*_):
+        (tmp_path / "records" / ".parts" / "part").write_text("half a part")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cutting, "cut_into_parts", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build(dumps, tokenizer, tmp_path / "records", HERE)
+    left = list((tmp_path / "records" / ".parts").iterdir())
+    assert len(left) == 2
+    assert {path.suffix for path in left} == {".cleaned"}
 
 
 @pytest.mark.slow

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from etils import epath
 
-from bert_jax.data.array_file import write_array
 from bert_jax.data.shard_index import index_path
 from bert_jax.data.tfrecord import TFRecordReader, check_size, shard_name, write_shard
 from bert_jax.errors import DamagedRecordError, UserError
+from bert_jax.storage.array_file import write_array
 
 RECORDS = [b"first", b"", b"x" * 1000, bytes(range(256))]
 

@@ -82,6 +82,20 @@ def test_the_same_call_goes_on(options, loaded, texts, tmp_path, monkeypatch):
     assert (output / "embeddings-00002.npy").read_bytes() == (whole / "embeddings-00002.npy").read_bytes()
 
 
+def test_a_call_that_was_killed_at_its_begin_is_made_again(options, texts, tmp_path, monkeypatch):
+    options, output = dataclasses.replace(options, pooling="tokens"), tmp_path / "tokens"
+
+    def dies(path, content):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedding_run, "write_json", dies)
+        with pytest.raises(Killed):
+            embed_file(options, load(options), texts, output)
+    embed_file(options, load(options), texts, output)
+    assert json.loads((output / "tokens.json").read_text())[:1] == ["[PAD]"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

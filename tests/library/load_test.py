@@ -115,7 +115,9 @@ def test_a_file_and_an_original_checkpoint_are_the_same_model(workdirs, tmp_path
             np.testing.assert_array_equal(array, flatten(params)[path], err_msg=path)
     states = [model.apply(model.params, model.encode(TEXTS)).hidden_states[-1] for model in models]
     np.testing.assert_array_equal(*states)
-    np.testing.assert_array_equal(*(model.embed(TEXTS, pooling="max", layers=(0, -1)) for model in models))
+    np.testing.assert_array_equal(
+        *(model.embed(TEXTS, pooling="max", layers=tuple(np.array([0, -1]))) for model in models)
+    )
 
 
 @pytest.mark.parametrize("published", ["BertForPreTraining"], indirect=True)

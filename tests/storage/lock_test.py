@@ -1,6 +1,8 @@
 """Locks between real processes."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.lock import hold_as_worker, only_run, wait_for_workers
+from bert_jax.storage.whole_file import whole_file
 
 HOLD = """
 import sys, time
@@ -105,6 +108,24 @@ def test_workers_of_a_killed_run_are_waited_for(tmp_path, hold):
     threading.Timer(0.5, process.kill).start()
     wait_for_workers(work)
     assert process.wait() == -signal.SIGKILL
+
+
+def test_only_files_that_may_be_written_are_locked(tmp_path, monkeypatch):
+    """As NFS demands it, which makes a lock of a range of bytes of it."""
+    lock = fcntl.flock
+
+    def as_nfs(descriptor, operation):
+        if operation & fcntl.LOCK_EX and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", as_nfs)
+    hold_as_worker(epath.Path(tmp_path))
+    monkeypatch.setattr("bert_jax.storage.lock._SECONDS_FOR_WORKERS_TO_END", 0.0)
+    with pytest.raises(UserError, match="a process of an earlier run still writes"):  # this one
+        wait_for_workers(epath.Path(tmp_path))
+    with only_run(epath.Path(tmp_path / "run")), whole_file(tmp_path / "file") as file:
+        file.write(b"whole")
 
 
 def test_buckets_have_no_locks():

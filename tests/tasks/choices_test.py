@@ -67,6 +67,7 @@ def test_numbers_of_choices_may_differ(write):
     [
         ({"text": "x", "choices": ["a"], "label": 0}, r"line 1 has 1 choices, and two or more are needed"),
         ({"text": "x", "choices": "a", "label": 0}, r"line 1: 'choices' is no list of texts"),
+        ({"text": "x", "choices": "[" * 100_000, "label": 0}, r"line 1: 'choices' is no list of texts"),
         ({"text": "x", "choices": ["a", 1], "label": 0}, r"line 1: 'choices' is no list of texts"),
         ({"text": "x", "choices": ["a", "b"], "label": 2}, r"line 1: 'label' is 2, and its choices have .* 0 to 1"),
         ({"text": "x", "choices": ["a", "b"], "label": -1}, r"line 1: 'label' is -1"),

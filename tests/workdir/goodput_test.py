@@ -67,6 +67,12 @@ def test_repeated_steps_do_not_count():
     )
 
 
+def test_steps_are_lost_to_any_later_start():
+    """The newest checkpoints of two starts were damaged."""
+    starts = [Start(0.0, 1.0, *span, {"steps": 1.0}) for span in ((0, 100), (100, 150), (50, 200))]
+    assert goodput(starts).lost_steps == 100
+
+
 def test_a_start_that_came_to_nothing_and_a_run_that_has_just_begun():
     assert goodput([]) is None
     assert goodput([Start(0.0, 0.0, 0, 0)]) is None

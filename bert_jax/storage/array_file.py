@@ -1,7 +1,7 @@
-"""Arrays of numbers kept as .npy beside the shards: written whole, and read only where they are what we write."""
+"""Arrays of numbers kept as .npy: written whole, and read only where they are what we write."""
 
 import io
-from typing import TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from etils import epath
@@ -15,10 +15,10 @@ _HEADER = 128  # bytes before the values: NumPy pads its header to a multiple of
 _Number = TypeVar("_Number", np.int32, np.int64)
 
 
-def write_array(path: epath.PathLike, array: NDArray[_Number]) -> None:
+def write_array(path: epath.PathLike, array: NDArray[Any]) -> None:
     """Write a .npy file. An OSError has its errno."""
     with whole_file(path) as file:
-        file.write(_npy(array))  # np.save to the file itself raises an OSError without errno on a full disk
+        np.save(_Written(file), array)
 
 
 def read_array(path: epath.PathLike, dtype: type[_Number], *columns: int) -> NDArray[_Number] | None:
@@ -32,6 +32,13 @@ def read_array(path: epath.PathLike, dtype: type[_Number], *columns: int) -> NDA
     except ValueError:  # it is too short, or ends in the middle of a row
         return None
     return array if _npy(array) == content else None
+
+
+class _Written:
+    """A file that NumPy writes to as to any stream: its own way to a disk raises an OSError without errno."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
 
 
 def _npy(array: NDArray[_Number]) -> bytes:
