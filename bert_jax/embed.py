@@ -7,7 +7,6 @@ python -m bert_jax.embed --model=MODEL --mine=PAIRS --output=FILE.jsonl      pai
 
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from absl import flags
 
@@ -48,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     searches = read_searches(_QUERIES.value, _QRELS.value)
     if searches:
         check_can_search(options, _INPUT.value)
-    with joined(), only_run(_OUTPUT.value) if is_first() else nullcontext():
+    with joined(), only_run(_OUTPUT.value, is_writer=is_first()):
         loaded = load(options)
         embed_file(options, loaded, _INPUT.value, _OUTPUT.value)
         if searches:

@@ -5,7 +5,6 @@ python -m bert_jax.finetune --task=classification --init_from=MODEL --train=FILE
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from absl import flags
 
@@ -39,11 +38,10 @@ def settings_of_flags() -> FineTuningConfig:
     """The config, with what the other flags say."""
     settings = _CONFIG.value
     settings.init_from = str(_INIT_FROM.value)
-    of_task = {"kind": _TASK, "columns": _COLUMNS, "header": _HEADER, "strict": _STRICT}
-    for name, flag in of_task.items():
-        setattr(settings.task, name, flag.value)
-    for name, files in {"train": _TRAIN, "dev": _DEV, "test": _TEST}.items():
-        setattr(settings.task, name, ",".join(files.value or []))
+    files = {"train": _TRAIN, "dev": _DEV, "test": _TEST}
+    of_task = {"kind": _TASK.value, "columns": _COLUMNS.value, "header": _HEADER.value, "strict": _STRICT.value}
+    for name, value in (of_task | {split: ",".join(flag.value or []) for split, flag in files.items()}).items():
+        setattr(settings.task, name, value)
     if _LONG.value is not None:
         settings.text.long = _LONG.value  # type: ignore[assignment]  # the flag has these values
     return settings
@@ -52,7 +50,7 @@ def settings_of_flags() -> FineTuningConfig:
 def main(argv: Sequence[str]) -> None:
     """Train, score, keep the best model, then write the report."""
     del argv
-    with joined(), only_run(_WORKDIR.value, "--workdir") if is_first() else nullcontext():
+    with joined(), only_run(_WORKDIR.value, "--workdir", is_first()):
         finetune(settings_of_flags(), _WORKDIR.value, _SEEDS.value, report=write_report)
         if is_first():
             print(f"report: {write_report(_WORKDIR.value)}")

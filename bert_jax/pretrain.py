@@ -4,7 +4,6 @@ python -m bert_jax.pretrain --config=configs/tiny.py --workdir=DIR [--config.gro
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from absl import flags
 
@@ -24,7 +23,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(argv: Sequence[str]) -> None:
     """Train, then write the report."""
     del argv
-    with joined(), only_run(_WORKDIR.value, "--workdir") if is_first() else nullcontext():
+    with joined(), only_run(_WORKDIR.value, "--workdir", is_first()):
         pretrain(_CONFIG.value, _WORKDIR.value, report=write_report)
         if is_first():
             print(f"report: {write_report(_WORKDIR.value)}")

@@ -275,7 +275,7 @@ def test_hosts_begin_to_copy_at_different_shards(records, tmp_path):
 
 def test_the_cache_leaves_what_is_being_copied_alone(records, tmp_path, monkeypatch):
     """Here or in another process: a copy gets its name at the end."""
-    names = [shard.name for shard in read_manifest(records[0]).splits["train"].shards[:2]]
+    names = [shard.file for shard in read_manifest(records[0]).splits["train"].shards[:2]]
     sizes = [(records[0] / name).stat().st_size for name in names]
     copying, go_on = threading.Event(), threading.Event()
 

@@ -27,15 +27,15 @@ _ATTEMPTS = 100  # to make a lock in a directory that others remove
 
 
 @contextlib.contextmanager
-def only_run(directory: epath.PathLike, flag: str = "--output") -> Iterator[None]:
+def only_run(directory: epath.PathLike, flag: str = "--output", is_writer: bool = True) -> Iterator[None]:
     """Keep `directory`, which `flag` gave, for this process; one that this makes and that stays empty is removed again.
 
-    The lock is DIRECTORY/.lock.
+    The lock is DIRECTORY/.lock. Of a job's processes it is for the one that `is_writer`.
 
     Raises:
       UserError: another process has it.
     """
-    if is_remote(directory):
+    if is_remote(directory) or not is_writer:
         yield
         return
     with _held(Path(directory) / _LOCK, f"{flag}={directory}", flag):

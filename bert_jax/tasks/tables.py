@@ -170,10 +170,10 @@ def _of_cells(
 
 
 def _peeked(rows: Iterable[Kind], path: str, where: str = "") -> tuple[Kind, Iterator[Kind]]:
-    """The first of the rows, and all of them."""
+    """The first of the rows, and all of them. The second is looked at, too: it may have another width."""
     rows = iter(rows)
-    for first in rows:
-        return first, itertools.chain([first], rows)
+    if first := list(itertools.islice(rows, 2)):
+        return first[0], itertools.chain(first, rows)
     raise UserError(f"{shown(path)} has no rows{where}; give one with text")
 
 
