@@ -3,6 +3,7 @@
 import errno
 import gc
 import inspect
+import io
 import logging as python_logging
 import math
 import os
@@ -31,6 +32,8 @@ def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | No
     directory that is made: refused at once where none can be, and named when its disk is full.
     """
     ctrl_c.install()  # where the verb was not started as a module
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # what is printed is JSON, and may be piped into a file
     # Tracing a model leaves half a million objects, and by its defaults Python looks through all of them ten times
     # meanwhile: a twentieth of a start whose programs are compiled already.
     gc.set_threshold(20_000, 50, 10)

@@ -14,6 +14,7 @@ from bert_jax.errors import UserError
 from bert_jax.inference.fill_mask import fill_masks
 from bert_jax.inference.predicting import predict
 from bert_jax.storage.lock import only_maker
+from bert_jax.storage.paths import check_is_other
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A fine-tuned model's, or a pretraining run's.", required=True)
@@ -35,6 +36,8 @@ def main(argv: Sequence[str]) -> None:
     is_file = _OUTPUT.value != "-"
     if Path(_OUTPUT.value).is_dir():
         raise UserError(f"--output={_OUTPUT.value} is a directory; give a file")
+    if is_file:
+        check_is_other(_OUTPUT.value, "input", _INPUT.value)
     with only_maker(_OUTPUT.value) if is_file else nullcontext():
         number = _fine_tuned() if is_fine_tuned(_WORKDIR.value) else _pretrained()
     if is_file:

@@ -52,6 +52,8 @@ def main(argv):
             print(number)
     if _TROUBLE.value == "connection":
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    if _TROUBLE.value == "letters":
+        print("naïve \N{GRINNING FACE}")
     if _TROUBLE.value == "bug":
         raise OSError(errno.EACCES, "Permission denied")
     print(config.phases[0].steps, config.optimizer.learning_rate, config.train.check_nans, config.scale)
@@ -88,6 +90,11 @@ def test_settings_are_changed_on_the_command_line(run):
     changes = ["--config.phases[0].steps=7", "--config.optimizer.learning_rate=2e-4", "--config.scale=0.5"]
     done = run(TINY, *changes, "--config.train.check_nans", "--workdir=x")
     assert (done.returncode, done.stdout) == (0, "7 0.0002 True 0.5\n"), done.stderr
+
+
+def test_what_is_printed_is_utf8_whatever_the_terminal(run):
+    done = run(TINY, "--workdir=x", "--trouble=letters", text=False, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert done.stdout.decode().splitlines()[0] == "naïve \N{GRINNING FACE}", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from bert_jax.inference.predicting import begun_head
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.training.finetuning import finetune
+from bert_jax.workdir.fine_tuned import read_description
 
 WORDS = "value string object list number module file class method call return argument name type".split()  # noqa: SIM905
 FLAGS = [
@@ -184,7 +185,7 @@ def test_predictions_that_were_begun_are_gone_on_with(chain, fine_tuned, tmp_pat
     whole = predicted(chain, fine_tuned, source, tmp_path / "whole.jsonl")
     begun = tmp_path / "out.jsonl.partial"
     examples = KINDS["classification"]().read(str(source), TaskConfig(), False)
-    head = begun_head(read(fine_tuned / "task.json")["weights_crc32c"], examples, "float32")
+    head = begun_head(read_description(fine_tuned), examples, "float32")
     invented = [{"label": "other", "probabilities": {"io": 0.25, "other": 0.75}}] * 3
     begun.write_text("".join(json.dumps(line) + "\n" for line in [head, *invented]) + '{"label": "o')
     found = predicted(chain, fine_tuned, source, tmp_path / "out.jsonl")
@@ -314,6 +315,15 @@ MISTAKES = {
         ["--config.train.accumulation_steps=3"],
         "a multiple of train.accumulation_steps=3",
     ),
+    "new layers that stay": (
+        ["--config.fit.fresh_layers=1", "--config.fit.frozen_layers=1"],
+        "frozen_layers=1 cannot be used; new weights would stay as they are; give fewer",
+    ),
+    "a setting of other tasks": (
+        ["--config.task.temperature=0.1"],
+        "--config.task.temperature=0.1 is not for --task=classification; leave it out",
+    ),
+    "a flag of other tasks": (["--strict"], "--strict=True is not for --task=classification; leave it out"),
     "layers": (["--config.fit.fresh_layers=3"], "the model has 1 layers; give at most that"),
     "unknown column": (["--columns=text:review"], "no column 'review'"),
     "an unset variable": (["--train=train.jsonl,"], "--train=train.jsonl, has an empty part; give a value"),

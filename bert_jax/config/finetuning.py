@@ -126,6 +126,8 @@ class FineTuningConfig:
         for name in ("fresh_layers", "frozen_layers"):
             value = getattr(self.fit, name)
             require(value <= layers, f"{source}fit.{name}", value, f"the model has {layers} layers; give at most that")
+        both, remedy = self.fit.fresh_layers + self.fit.frozen_layers, "new weights would stay as they are; give fewer"
+        require(both <= layers, f"{source}fit.frozen_layers", self.fit.frozen_layers, remedy)
         dropout = {name: getattr(self.model, name) for name in ("hidden_dropout_prob", "attention_probs_dropout_prob")}
         text = dataclasses.replace(self.text, max_length=length)
         return dataclasses.replace(self, model=dataclasses.replace(model, **dropout), text=text)

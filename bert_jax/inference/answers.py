@@ -27,17 +27,18 @@ def table(answered: Pairs) -> Lines:
     """
     header: list[str] = []
     for example, prediction in answered:
-        cells = {"id": example.id, **_flat(prediction)}
+        # All digits of an id that is a number: it is a name.
+        cells = {"id": None if example.id is None else str(example.id), **_flat(prediction)}
         if not header:
             header = list(cells)
-            yield "\t".join(header)
+            yield "\t".join(_cell(name, "") for name in header)
         yield "\t".join(_cell(cells.get(name), "|" if name == "labels" else " ") for name in header)
 
 
 def conll(answered: Pairs) -> Lines:
     """A word and its tag a line, a blank line after each sentence."""
     for example, prediction in answered:
-        yield from (f"{word}\t{tag}" for word, tag in zip(example.words, prediction["tags"], strict=True))
+        yield from (f"{_cell(word, '')}\t{tag}" for word, tag in zip(example.words, prediction["tags"], strict=True))
         yield ""
 
 

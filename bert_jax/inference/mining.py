@@ -16,6 +16,7 @@ from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.pooling import OF_TOKENS
 from bert_jax.inference.progress import Progress
 from bert_jax.storage.lock import only_maker
+from bert_jax.storage.paths import check_is_other
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import PairExample
@@ -35,6 +36,7 @@ def mine_file(options: EmbeddingOptions, file: str, output: str, most: int, skip
     """
     if not output.endswith(JSONL):
         raise UserError(f"--output={output}: mined pairs are JSON Lines; give a name that ends in .jsonl")
+    check_is_other(output, "mine", file)
     pairs = read_pairs(file, Columns.of(options.columns), True, HEADER[options.header])
     if pairs[0].score is not None:
         raise UserError(f"{shown(file)} has scores; mining is for anchors and positives, give a file of these alone")

@@ -8,13 +8,16 @@ from absl import logging
 from etils import epath
 
 from bert_jax.config import TaskConfig
+from bert_jax.errors import UserError
 from bert_jax.inference.answer_file import in_chunks, write_answers
 from bert_jax.inference.answers import check_ids, format_of
 from bert_jax.inference.predictor import keep_compiled, load_predictor
 from bert_jax.tasks.columns import Columns, NoSuchColumnsError
-from bert_jax.tasks.lines import STANDARD_INPUT, is_json_input
+from bert_jax.tasks.lines import STANDARD_INPUT, is_json_input, shown
 from bert_jax.tasks.task import Example, Prediction, Task
+from bert_jax.tasks.task_files import make_task
 from bert_jax.workdir import fine_tuned
+from bert_jax.workdir.fine_tuned import FineTuned
 
 
 def predict(
@@ -46,13 +49,15 @@ def predict(
         for line in write(zip(examples, made(0), strict=True)):
             print(line, flush=True)
     else:
-        head = begun_head(model.weights_crc32c, examples, dtype)
+        head = begun_head(model, examples, dtype)
         write_answers(output, head, made, lambda done: write(zip(examples, done, strict=True)))
     return len(examples)
 
 
 def options_of_input(trained: TaskConfig, columns: str, header: str) -> TaskConfig:
     """How a file is read: as those of training, but for what is not ""."""
+    if columns and "columns" not in make_task(trained).options:
+        raise UserError(f"--columns={columns} is not for --task={trained.kind}; leave it out")
     given: dict[str, Any] = {name: value for name, value in (("columns", columns), ("header", header)) if value}
     return dataclasses.replace(trained, **given)
 
@@ -68,7 +73,10 @@ def read_inputs(task: Task, source: str, options: TaskConfig, asked: bool, needs
     if not asked and source == STANDARD_INPUT and not of_words and not is_json_input():
         return task.read(source, by_name, needs_labels)  # a text a line: there are no columns
     try:
-        return task.read(source, options, needs_labels)
+        examples = task.read(source, options, needs_labels)
+        if asked and said.get("id") and all(example.id is None for example in examples):
+            raise UserError(f"{shown(source)} has no column {said.get('id')!r}; correct id: in --columns")
+        return examples
     except NoSuchColumnsError as missing:
         if asked or source == STANDARD_INPUT:
             raise
@@ -76,6 +84,8 @@ def read_inputs(task: Task, source: str, options: TaskConfig, asked: bool, needs
         return task.read(source, by_name, needs_labels)
 
 
-def begun_head(weights: str, examples: Sequence[Example], dtype: str) -> dict[str, str]:
+def begun_head(model: FineTuned, examples: Sequence[Example], dtype: str) -> dict[str, str]:
     """The first line of OUTPUT.partial: which model's answers to which examples these are, and in which precision."""
-    return {"weights": weights, "examples": fine_tuned.digest(repr(examples).encode()), "dtype": dtype}
+    how = fine_tuned.digest(repr((model.kind, model.settings, model.text)).encode())  # thresholds, windows ...
+    examined = fine_tuned.digest(repr(examples).encode())
+    return {"weights": model.weights_crc32c, "settings": how, "examples": examined, "dtype": dtype}

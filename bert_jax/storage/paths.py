@@ -116,6 +116,15 @@ def check_file(path: epath.PathLike | None, flag: str, beginning: bytes) -> None
         _check_can_be_made(place.parent / "new" if place.exists() else place, f"--{flag}={path}")
 
 
+def check_is_other(output: epath.PathLike, flag: str, file: str) -> None:
+    """Raise UserError if `output`, the value of --output, is the file that `flag` gave to read."""
+    is_same = str(output) == file
+    if not is_remote(output) and not is_remote(file):
+        is_same = is_same or (os.path.exists(output) and os.path.exists(file) and os.path.samefile(output, file))  # noqa: PTH110, PTH121
+    if is_same:
+        raise UserError(f"--output={output} is --{flag}, which would be lost; give another file")
+
+
 def _check_can_be_made(place: Path, given: str) -> None:
     there = next(part for part in (place, *place.parents) if os.path.lexists(part))
     if not there.exists():

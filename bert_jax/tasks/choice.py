@@ -23,6 +23,7 @@ class Choice:
     """Knows nothing but that."""
 
     kind = "choice"
+    options = ("columns",)
     head: Head = "choice"
     loss = "choice"
     reads_all_tokens = False

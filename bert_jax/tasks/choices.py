@@ -41,7 +41,7 @@ def read_choices(path: str, columns: Columns, need_labels: bool, header: bool | 
     """
     table = read_table(path, columns, header)
     parts, choices = _parts(table, columns), _choice_columns(table, columns)
-    label, own = label_column(table, columns, "class", need_labels, ()), id_column(table, columns)
+    label, own = label_column(table, columns, "class", need_labels, ()), id_column(table, columns, need_labels)
     return [_example(row, parts, choices, label, own, need_labels) for row in table.rows]
 
 
@@ -122,10 +122,11 @@ def _choices(row: Row, columns: list[str]) -> list[str]:
 def _number(row: Row, column: str, columns: list[str], choices: int, needed: bool) -> int | None:
     """The number of the right choice; None, where it is not needed, for anything else."""
     value = row.cells.get(column)
-    if value in columns[:choices] and len(columns) > 1:
-        return columns.index(value)
-    if not isinstance(value, bool) and str(value).strip().isdecimal() and int(str(value)) < choices:
+    is_number = not isinstance(value, bool) and str(value).strip().isdecimal()  # as columns without a header are called
+    if is_number and int(str(value)) < choices:
         return int(str(value))
+    if not is_number and value in columns[:choices] and len(columns) > 1:
+        return columns.index(value)
     if not needed:
         return None
     raise UserError(

@@ -22,7 +22,9 @@ class Classification:
     """Its label names, in the order of the model's outputs."""
 
     labels: tuple[str, ...] = ()
+    pairs: bool | None = None  # whether it has learnt from pairs of texts; None: an earlier version did not keep that
     kind = "classification"
+    options = ("columns", "class_weights")
     head: Head = "sequence"
     loss = "classification"
     reads_all_tokens = windows = False
@@ -47,25 +49,26 @@ class Classification:
 
     def settings(self) -> dict[str, Any]:
         """See Task."""
-        return {"labels": list(self.labels)}
+        return {"labels": list(self.labels), "pairs": self.pairs}
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TextExample]:
         """See Task."""
-        return whole_texts.read(file, config, "class", needs_labels)
+        return whole_texts.read(file, config, "class", needs_labels, self.pairs)
 
     def example(self, given: Any, place: str) -> TextExample:
         """See Task; of a text or a pair of texts."""
-        return text_of(given, place)
+        return text_of(given, place, self.pairs)
 
     def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
         """With the labels of the examples."""
         del config
         names = in_order(example.label for example in examples)
         check_several(names, examples[0].place.rpartition(", line")[0])
-        return dataclasses.replace(self, labels=names)
+        return dataclasses.replace(self, labels=names, pairs=whole_texts.are_pairs(examples))
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """See Task."""
+        whole_texts.check_pairs(examples, self.pairs)
         check_known(((one.place, one.label) for one in examples if one.label is not None), self.labels)
         return self
 

@@ -17,6 +17,7 @@ from bert_jax.errors import UserError
 LabelKind = Literal["class", "labels", "number"]
 
 ROLES = ("text", "text2", "label", "id", "choices", "negatives", "word", "tag")
+NOT_TO_PREDICT = ("label", "id", "negatives")  # roles that a file to predict may be without, whatever --columns says
 # Two texts of a row; "question" and "sentence" are QNLI's, "#1 String" is MRPC's.
 PAIRS = (
     ("sentence1", "sentence2"),

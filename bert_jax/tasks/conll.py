@@ -12,15 +12,15 @@ and are in no loss or score (tagging.py). Either is logged.
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from absl import logging
 
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import Columns, listed
 from bert_jax.tasks.examples import TaggingExample
-from bert_jax.tasks.lines import STANDARD_INPUT, place, read_lines, shown, suffix, without_return
+from bert_jax.tasks.lines import STANDARD_INPUT, begins_json, place, read_lines, shown, suffix, without_return
 from bert_jax.tasks.tables import JSONL, json_rows, read_table, table_of_objects
 from bert_jax.tasks.tags import check_tags, tag_scheme
 from bert_jax.tasks.word_lists import tagged_rows
@@ -33,20 +33,27 @@ _NAMES = {"\t": "tabs", " ": "spaces"}
 _LOGGED = 3  # findings in a line of the log
 
 
-def read_tagging(path: str, columns: Columns, need_tags: bool) -> list[TaggingExample]:
+def read_tagging(
+    path: str, columns: Columns, need_tags: bool, is_known: Callable[[str], bool] | None = None
+) -> list[TaggingExample]:
     """A sentence an example, in their order; without tags where none are needed and a sentence has none, or not all.
 
+    `is_known` tells the tags of the model that is used, if there is one.
+
     Raises:
-      UserError: the file cannot be read, mixes separators or numbers of columns, or lacks words or needed tags.
+      UserError: the file cannot be read, mixes separators or numbers of columns, or lacks words or needed tags; or the
+        column that is taken for the tags to predict has words, as a sentence a line does.
     """
     if path.startswith(PREFIX) or suffix(path) in JSONL:
         examples = tagged_rows(read_table(path), columns, need_tags)
     else:
-        lines = list(without_return(read_lines(path)))
-        if path == STANDARD_INPUT and lines and lines[0][1].startswith("{"):
+        is_json, lines = begins_json(without_return(read_lines(path)))
+        if path == STANDARD_INPUT and is_json:
             examples = tagged_rows(table_of_objects(path, json_rows(path, lines)), columns, need_tags)
         else:
-            examples = _of_columns(lines, path, columns, need_tags)
+            examples = _of_columns(list(lines), path, columns, need_tags)
+            if is_known and not need_tags and (columns.get("tag") or not columns.get("word")):
+                _check_are_tags(examples, path, is_known)
     if odd := check_tags(examples):
         first = ", ".join(f"{tag!r} at {where}" for where, tag in odd[:_LOGGED])
         more = f" and {len(odd) - _LOGGED:,} more" if len(odd) > _LOGGED else ""
@@ -54,6 +61,16 @@ def read_tagging(path: str, columns: Columns, need_tags: bool) -> list[TaggingEx
             "%s: tags of no span among tags of spans, left out of loss and scores: %s%s", shown(path), first, more
         )
     return examples
+
+
+def _check_are_tags(examples: Sequence[TaggingExample], path: str, is_known: Callable[[str], bool]) -> None:
+    tags = dict.fromkeys(tag for example in examples for tag in example.tags or ())
+    words = [tag for tag in tags if any(map(str.isalnum, tag))]  # a place kept for tags has _, - or ?
+    if words and not any(map(is_known, tags)):
+        raise UserError(
+            f"{shown(path)} has {listed(words[:_LOGGED])} where tags are, none of them a tag of the model; give a word "
+            "a line, with a blank line after each sentence, or --columns=word:0 if they are other tags"
+        )
 
 
 class _Line(NamedTuple):

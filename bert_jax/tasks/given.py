@@ -9,13 +9,13 @@ from bert_jax.tasks.examples import TextExample
 TEXTS = "a text, or a pair of texts"
 
 
-def text_of(given: Any, place: str) -> TextExample:
-    """An example of a text or a pair; UserError, with `place`, if it is neither."""
-    if isinstance(given, str):
+def text_of(given: Any, place: str, pairs: bool | None = None) -> TextExample:
+    """An example of a text or a pair; UserError, with `place`, if it is neither, or not what `pairs` says."""
+    if isinstance(given, str) and not pairs:
         return TextExample(place, None, given, None, None)
-    if is_texts(given) and len(given) == 2:
+    if is_texts(given) and len(given) == 2 and pairs is not False:
         return TextExample(place, None, given[0], given[1], None)
-    raise not_as_asked(given, place, TEXTS)
+    raise not_as_asked(given, place, {None: TEXTS, True: "a pair of texts", False: "a text"}[pairs])
 
 
 def pair_of(given: Any, place: str, what: str) -> tuple[str, str]:

@@ -3,8 +3,8 @@
 In this order:
 
 1. --header=yes or --header=no says it.
-2. --columns names columns (text:sentence): they must be in the first row, which then is the header. The label alone
-   may be missing there, since predicting does not need it.
+2. --columns names columns (text:sentence): they must be in the first row, which then is the header. Those that
+   predicting does not need, such as the label, may be missing there.
 3. The first row consists of words that known headers consist of (columns.py: text, sentence1, label, score ...), all
    different; the first may be empty, as pandas writes it: it is a header, whether or not --columns gives numbers.
 4. --columns gives numbers, and the cells at all of them are such words: a header with other columns between.
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import Columns, NoSuchColumnsError, is_known, listed
+from bert_jax.tasks.columns import NOT_TO_PREDICT, Columns, NoSuchColumnsError, is_known, listed
 
 
 def is_header(first: Sequence[str], columns: Columns, header: bool | None, place: str) -> bool:
@@ -28,7 +28,8 @@ def is_header(first: Sequence[str], columns: Columns, header: bool | None, place
     Raises:
       UserError: --columns names a column that is not there, or nothing decides.
     """
-    found = header if header is not None else _by_columns(first, columns, place)
+    names = [cell.strip() for cell in first]  # "id, text" has a column text
+    found = header if header is not None else _by_columns(names, columns, place)
     if found is None:
         raise UserError(
             f"{place}: is it a header ({listed(first)})? Give --header=yes or --header=no; or say the columns "
@@ -42,8 +43,8 @@ def is_header(first: Sequence[str], columns: Columns, header: bool | None, place
 def _by_columns(first: Sequence[str], columns: Columns, place: str) -> bool | None:
     names = columns.names
     missing = [] if _joins_names(columns, first) else [name for name in names if name not in first]
-    is_label = missing == [columns.get("label")]
-    if missing and not is_label:
+    optional = {part for role in NOT_TO_PREDICT for part in (columns.get(role) or "").split("+")}
+    if not {*missing} <= optional:
         wrong = NoSuchColumnsError if len(missing) == len(columns.said) else UserError
         raise wrong(
             f"{place} has no column {missing[0]!r} but {listed(first)}; correct --columns, or give numbers, from 0, "

@@ -4,6 +4,7 @@ Unlike the lines of a corpus (text/files.py) they are not stripped, and each bla
 """
 
 import codecs
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -62,7 +63,18 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
 
 def is_json_input() -> bool:
     """Whether the standard input begins with a JSON object; nothing of it is read by that."""
-    return sys.stdin.buffer.peek(1).startswith(b"{")  # type: ignore[union-attr]  # a BufferedReader
+    begin: bytes = sys.stdin.buffer.peek(1)  # type: ignore[union-attr]  # a BufferedReader
+    return begin.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
+
+
+def begins_json(lines: Iterable[tuple[int, str]]) -> tuple[bool, Iterator[tuple[int, str]]]:
+    """Whether the first of these lines that is not blank begins a JSON object, and all of them."""
+    begin, lines = [], iter(lines)
+    for line in lines:
+        begin.append(line)
+        if not line[1].isspace() and line[1]:
+            break
+    return bool(begin) and begin[-1][1].lstrip().startswith("{"), itertools.chain(begin, lines)
 
 
 def without_return(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:

@@ -24,7 +24,9 @@ class Multilabel:
 
     labels: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
+    pairs: bool | None = None  # whether it has learnt from pairs of texts; None: an earlier version did not keep that
     kind = "multilabel"
+    options = ("columns", "class_weights")
     head: Head = "sequence"
     loss = "multilabel"
     reads_all_tokens = windows = False
@@ -51,15 +53,15 @@ class Multilabel:
 
     def settings(self) -> dict[str, Any]:
         """See Task."""
-        return {"labels": list(self.labels), "thresholds": list(self.thresholds)}
+        return {"labels": list(self.labels), "thresholds": list(self.thresholds), "pairs": self.pairs}
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TextExample]:
         """See Task."""
-        return whole_texts.read(file, config, "labels", needs_labels)
+        return whole_texts.read(file, config, "labels", needs_labels, self.pairs)
 
     def example(self, given: Any, place: str) -> TextExample:
         """See Task; of a text or a pair of texts."""
-        return text_of(given, place)
+        return text_of(given, place, self.pairs)
 
     def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
         """With the labels of the examples, given from a probability of 0.5."""
@@ -68,10 +70,12 @@ class Multilabel:
         if not names:
             file = examples[0].place.rpartition(", line")[0]
             raise UserError(f"{file}: no row has a label; give the right column with --columns=label:NAME")
-        return dataclasses.replace(self, labels=names, thresholds=(0.5,) * len(names))
+        pairs = whole_texts.are_pairs(examples)
+        return dataclasses.replace(self, labels=names, thresholds=(0.5,) * len(names), pairs=pairs)
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """See Task."""
+        whole_texts.check_pairs(examples, self.pairs)
         check_known(((one.place, label) for one in examples for label in one.label or ()), self.labels)
         return self
 

@@ -35,11 +35,11 @@ def read_pairs(path: str, columns: Columns, need_labels: bool, header: bool | No
             f"{shown(path)} has one column of text, {text!r}, and a pair needs two; say which with "
             "--columns=text:NAME,text2:NAME"
         )
-    negatives = _negative_columns(table, columns)
+    negatives = _negative_columns(table, columns, need_labels)
     if negatives:
         _tell_unread_scores(table, columns, need_labels)
     score = None if negatives else _score_column(table, columns, need_labels, (text, text2))
-    own = id_column(table, columns)
+    own = id_column(table, columns, need_labels)
     return [
         PairExample(
             place=row.place,
@@ -53,9 +53,14 @@ def read_pairs(path: str, columns: Columns, need_labels: bool, header: bool | No
     ]
 
 
-def _negative_columns(table: Table, columns: Columns) -> list[str]:
+def _negative_columns(table: Table, columns: Columns, needed: bool) -> list[str]:
     if columns.get("negatives") is not None:
-        return table.all_said(columns, "negatives")
+        try:
+            return table.all_said(columns, "negatives")
+        except UserError:
+            if needed:
+                raise
+            return []
     return [name for name in table.columns if normal(name).rstrip("0123456789") in (NEGATIVE, "negatives")]
 
 

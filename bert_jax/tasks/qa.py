@@ -29,6 +29,7 @@ class Qa:
     has_impossible: bool = False  # among the questions of training; else each question has an answer
     null_threshold: float = 0.0  # no answer where its score is further than this above that of the best answer
     kind = "qa"
+    options = ("strict", "max_query_length", "max_answer_length")
     head: Head = "span"
     loss = "qa"
     reads_all_tokens = windows = True

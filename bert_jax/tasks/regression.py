@@ -25,7 +25,9 @@ class Regression:
 
     mean: float = 0.0
     sd: float = 1.0
+    pairs: bool | None = None  # whether it has learnt from pairs of texts; None: an earlier version did not keep that
     kind = "regression"
+    options = ("columns",)
     head: Head = "sequence"
     loss = "regression"
     reads_all_tokens = windows = False
@@ -45,25 +47,26 @@ class Regression:
 
     def settings(self) -> dict[str, Any]:
         """See Task."""
-        return {"mean": self.mean, "sd": self.sd}
+        return {"mean": self.mean, "sd": self.sd, "pairs": self.pairs}
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TextExample]:
         """See Task."""
-        return whole_texts.read(file, config, "number", needs_labels)
+        return whole_texts.read(file, config, "number", needs_labels, self.pairs)
 
     def example(self, given: Any, place: str) -> TextExample:
         """See Task; of a text or a pair of texts."""
-        return text_of(given, place)
+        return text_of(given, place, self.pairs)
 
     def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
         """With the scale of the examples."""
         del config
         labels = np.array([example.label for example in examples])
-        return dataclasses.replace(self, mean=float(labels.mean()), sd=float(labels.std()) or 1.0)
+        pairs = whole_texts.are_pairs(examples)
+        return dataclasses.replace(self, mean=float(labels.mean()), sd=float(labels.std()) or 1.0, pairs=pairs)
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """As it is: any number will do."""
-        del examples
+        whole_texts.check_pairs(examples, self.pairs)
         return self
 
     def objective_options(self, examples: Sequence[TextExample], config: TaskConfig) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Similarity:
     highest: float = 1.0  # likewise the cosine 1
     scored_pairs: bool | None = None  # whether it is scored on pairs with scores; None: as it has learnt
     kind = "similarity"
+    options = ("columns", "pooling", "temperature", "pair_loss")
     reads_all_tokens = True
     windows = None
     num_outputs = 0

@@ -7,7 +7,7 @@ A file's name says what it is, with .gz, .bz2 or .xz after it, local or gs://:
     .jsonl, .ndjson     an object a line; blank lines are passed over
     .txt                a text a line, column "text"; a TSV if there is a tab in its first line
     tfds:NAME:SPLIT     a dataset of TensorFlow Datasets; class labels are their names if it has them
-    -                   the standard input: JSON Lines if the first character is {, else a text a line
+    -                   the standard input: JSON Lines if it begins with {, else a text a line
 
 Cells stay what they are: "null", "NA", nothing, white space. Only blank lines at the end of a TSV of several columns,
 and those between the rows of a CSV, are no rows. \r\n ends a line as \n does, and a byte order mark is dropped.
@@ -26,6 +26,7 @@ from bert_jax.tasks.columns import Columns, NoSuchColumnsError, listed, resolve
 from bert_jax.tasks.headers import is_header
 from bert_jax.tasks.lines import (
     STANDARD_INPUT,
+    begins_json,
     check_is_unicode,
     place,
     read_lines,
@@ -141,9 +142,10 @@ def _whole(table: Table, rows: Iterable[Row]) -> Table:
 
 
 def _of_lines(path: str, columns: Columns, header: bool | None) -> tuple[Table, Iterator[Row]]:
-    first, lines = _peeked(without_return(read_lines(path)), path)
-    if path == STANDARD_INPUT and first[1].startswith("{"):
+    is_json, lines = begins_json(without_return(read_lines(path)))
+    if path == STANDARD_INPUT and is_json:
         return _of_objects(path, json_rows(path, lines))
+    first, lines = _peeked(lines, path)
     if path != STANDARD_INPUT and "\t" in first[1]:
         return _of_cells(path, _tsv_rows(path, lines), columns, header)
     rows = (Row(place(path, number), {"text": line}) for number, line in lines)

@@ -29,6 +29,7 @@ class Tagging:
     labels: tuple[str, ...] = ()
     convention: Literal["conlleval", "strict"] = "conlleval"
     kind = "tagging"
+    options = ("columns", "tag_scores")
     head: Head = "token"
     loss = "tagging"
     reads_all_tokens = windows = True
@@ -57,7 +58,7 @@ class Tagging:
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[TaggingExample]:
         """See Task."""
-        return read_tagging(file, Columns.of(config.columns), needs_labels)
+        return read_tagging(file, Columns.of(config.columns), needs_labels, self._may_be if self.labels else None)
 
     def example(self, given: Any, place: str) -> TaggingExample:
         """See Task; of a sentence's words."""

@@ -36,6 +36,11 @@ class Task(Protocol):
         ...
 
     @property
+    def options(self) -> Sequence[str]:
+        """The settings of TaskConfig that it looks at, of those that not all tasks do."""
+        ...
+
+    @property
     def head(self) -> Head:
         """Which model it needs."""
         ...

@@ -50,6 +50,15 @@ def make_task(config: TaskConfig) -> Any:
     return KINDS[config.kind]()
 
 
+def check_options(config: TaskConfig) -> None:
+    """Raise UserError at a setting that the task does not look at."""
+    options, usual = make_task(config).options, TaskConfig()
+    for name in sorted({option for kind in KINDS.values() for option in kind.options}.difference(options)):
+        if (value := getattr(config, name)) != getattr(usual, name):
+            flag = name if name in ("columns", "strict") else f"config.task.{name}"
+            raise UserError(f"--{flag}={value} is not for --task={config.kind}; leave it out")
+
+
 def read_all(task: Task, files: str, config: TaskConfig) -> list[Example]:
     """The examples of files separated by commas, one after the other; each has its label."""
     examples = [example for file in files.split(",") if file for example in task.read(file, config, needs_labels=True)]

@@ -33,7 +33,7 @@ def read_texts(
     table = read_table(path, columns, header)
     text, text2 = text_columns(table, columns)
     label = label_column(table, columns, label_kind, need_labels, (text, text2))
-    own = id_column(table, columns)
+    own = id_column(table, columns, need_labels)
     return [
         TextExample(
             place=row.place,
@@ -84,9 +84,10 @@ def label_column(
     return found
 
 
-def id_column(table: Table, columns: Columns) -> str | None:
-    """The column of the rows' own ids, None if there is none."""
-    return table.said(columns, "id") or find_id(table.columns)
+def id_column(table: Table, columns: Columns, needed: bool) -> str | None:
+    """The column of the rows' own ids, None if there is none; `needed`: if --columns says one, it must be there."""
+    said = table.said(columns, "id") if needed else table.said_and_there(columns, "id")
+    return said or find_id(table.columns)
 
 
 def cell_text(row: Row, column: str) -> str:

@@ -1,10 +1,11 @@
 """What the tasks with one answer for a whole text, or a pair of them, have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from bert_jax.config import TaskConfig
+from bert_jax.errors import UserError
 from bert_jax.tasks.columns import Columns, LabelKind
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
@@ -14,9 +15,31 @@ from bert_jax.tasks.texts import read_texts
 HEADER = {"auto": None, "yes": True, "no": False}
 
 
-def read(file: str, config: TaskConfig, kind: LabelKind, needs_labels: bool) -> list[TextExample]:
-    """The examples of a file; UserError, with file and line, if it cannot be read."""
-    return read_texts(file, Columns.of(config.columns), kind, needs_labels, HEADER[config.header])
+def read(
+    file: str, config: TaskConfig, kind: LabelKind, needs_labels: bool, pairs: bool | None = None
+) -> list[TextExample]:
+    """The examples of a file; UserError, with file and line, if it cannot be read, or is not what `pairs` says."""
+    examples = read_texts(file, Columns.of(config.columns), kind, needs_labels, HEADER[config.header])
+    check_pairs(examples, pairs)
+    return examples
+
+
+def are_pairs(examples: Sequence[TextExample]) -> bool:
+    """Whether they have two texts, by the first; UserError if others differ from it."""
+    pairs = examples[0].text2 is not None
+    check_pairs(examples, pairs)
+    return pairs
+
+
+def check_pairs(examples: Iterable[TextExample], pairs: bool | None) -> None:
+    """Raise UserError unless they have two texts, or one, as those of training, which `pairs` says; None: not known."""
+    for example in examples if pairs is not None else ():
+        if (example.text2 is not None) != pairs:
+            number, others, columns = ("one text", "two", "text:A,text2:B") if pairs else ("two texts", "one", "text:A")
+            raise UserError(
+                f"{example.place} has {number}, and the rows of training have {others}; say which with "
+                f"--columns={columns}"
+            )
 
 
 def encode(

@@ -26,7 +26,7 @@ def tagged_rows(table: Table, columns: Columns, need_tags: bool) -> list[Tagging
             f"{shown(table.path)} has no column that is known to hold {role}s, but {listed(table.columns)}; "
             f"say which with --columns={role}:NAME"
         )
-    own = id_column(table, columns)
+    own = id_column(table, columns, need_tags)
     return [_of_row(row, word, tag, None if own is None else row.cells.get(own), need_tags) for row in table.rows]
 
 

@@ -79,6 +79,10 @@ class InputFile:
                 return self._file.tell()
         return self._read
 
+    @property
+    def _suffix(self) -> str:
+        return self.path.suffix.lower()
+
     def identity(self) -> list[Any]:
         """Name without directory, size, and a digest of both ends."""
         with self.path.open("rb") as file:
@@ -128,7 +132,7 @@ class InputFile:
             with self._opened() as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     if not read:
-                        check_is_text(chunk[:HEAD_BYTES], str(self), self.path.suffix in _DECOMPRESSORS)
+                        check_is_text(chunk[:HEAD_BYTES], str(self), self._suffix in _DECOMPRESSORS)
                         if check is not None:
                             check(chunk[:HEAD_BYTES], str(self))
                     yield chunk
@@ -140,14 +144,14 @@ class InputFile:
         if getattr(error, "errno", None) is not None:  # the operating system's errors, not a decompressor's
             return error
         with self.path.open("rb") as file:
-            check_is_compressed(file.read(HEAD_BYTES), str(self), self.path.suffix)
+            check_is_compressed(file.read(HEAD_BYTES), str(self), self._suffix)
         return UserError(f"{self} is truncated or damaged after {read:,} bytes of text; get the file again")
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
         with self.path.open("rb") as self._file:
             try:
-                suffix = self.path.suffix
+                suffix = self._suffix
                 yield _DECOMPRESSORS[suffix](self._file, "rb") if suffix in _DECOMPRESSORS else self._file
             finally:
                 self._read, self._file = self.position, None

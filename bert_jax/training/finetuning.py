@@ -7,6 +7,7 @@ import jax
 from etils import epath
 
 from bert_jax.config import FineTuningConfig, TaskConfig
+from bert_jax.config.check import require
 from bert_jax.errors import UserError
 from bert_jax.interchange.own_settings import OwnSettings, own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
@@ -15,7 +16,15 @@ from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Task
-from bert_jax.tasks.task_files import TaskFiles, digest, digest_of_examples, in_both_orders, make_task, read_files
+from bert_jax.tasks.task_files import (
+    TaskFiles,
+    check_options,
+    digest,
+    digest_of_examples,
+    in_both_orders,
+    make_task,
+    read_files,
+)
 from bert_jax.tasks.text_lengths import TextLengths, text_lengths
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Floors, Material
@@ -42,7 +51,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     """
     workdir = epath.Path(workdir)
     config.check()
-    _check_windows(config)
+    _check_is_for_task(config)
     own = own_settings(config.init_from)
     task = with_own_pooling(config.task, own)
     files = read_files(task)
@@ -71,8 +80,11 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
         write_results(config, workdir, material, scores, pretrained.tokenizer)
 
 
-def _check_windows(config: FineTuningConfig) -> None:
-    """Raise UserError where windows are asked for and the task reads none."""
+def _check_is_for_task(config: FineTuningConfig) -> None:
+    """Raise UserError at what is asked for in vain: by settings of other tasks, or without a dev file."""
+    check_options(config.task)
+    remedy = "without --dev there is no score that gets better; give a file, or leave it out"
+    require(not config.fit.patience or bool(config.task.dev), "--config.fit.patience", config.fit.patience, remedy)
     if config.text.long == "windows" and make_task(config.task).windows is None:
         raise UserError(
             f"--long=windows: --task={config.task.kind} compares texts with each other, and cuts those that are too "

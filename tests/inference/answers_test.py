@@ -2,7 +2,7 @@
 
 import pytest
 
-from bert_jax.inference.answers import table
+from bert_jax.inference.answers import conll, table
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import TaggingExample, TextExample
 from bert_jax.tasks.texts import read_texts
@@ -26,6 +26,18 @@ def test_labels_of_a_table_are_read_back_as_they_were(tmp_path, labels, cell):
     (tmp_path / "out.tsv").write_text("".join(f"{line}\n" for line in lines))
     columns = Columns.of("text:id,label:labels")
     assert [row.label for row in read_texts(str(tmp_path / "out.tsv"), columns, "labels", True)] == [tuple(labels)]
+
+
+def test_a_table_has_a_line_a_row_and_ids_as_they_are():
+    examples = [TextExample("in.jsonl", number, "the cat", None, None) for number in (1234567.0, 1234568.0, "a\tb")]
+    answered = [(example, {"label": "x", "probabilities": {"new\nline": 0.25}}) for example in examples]
+    lines = ["id\tlabel\tprobabilities.new line", "1234567.0\tx\t0.25", "1234568.0\tx\t0.25", "a b\tx\t0.25"]
+    assert list(table(answered)) == lines
+
+
+def test_a_word_is_a_line_whatever_is_in_it():
+    example = TaggingExample("in.jsonl, line 1", None, ("New\nYork", "a\tb", "c d"), None)
+    assert list(conll([(example, {"tags": ["B-LOC", "O", "O"]})])) == ["New York\tB-LOC", "a b\tO", "c d\tO", ""]
 
 
 @pytest.mark.parametrize(("tags", "cell"), [(["O", "B-LOC"], "O B-LOC"), (["a b", "O"], '["a b", "O"]')])

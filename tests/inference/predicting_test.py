@@ -1,5 +1,6 @@
 """Predicting needs no gold labels: those that no model knows, or that are none, change nothing."""
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -15,8 +16,10 @@ from bert_jax.inference.predicting import begun_head, predict, read_inputs
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.storage.lock import only_maker
 from bert_jax.tasks.classification import Classification
-from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.kinds import KINDS, trained_task
+from bert_jax.tasks.similarity import Similarity
 from bert_jax.tasks.tagging import Tagging
+from bert_jax.tasks.task_files import read_files
 from tests.fine_tuned_workdirs import write_workdir
 
 SENTENCES = ("the cat sat", "where is paris", "dog ran home")
@@ -73,7 +76,10 @@ def test_a_text_of_a_pair_is_not_left_out(tmp_path):
         read_inputs(Classification(("a", "b")), str(rows), pair, asked=False)
 
 
-@pytest.mark.parametrize("given", ["dog\nran home\n", '{"title": "dog"}\n{"title": "ran home"}\n'])
+JSON_LINES = '{"title": "dog"}\n{"title": "ran home"}\n'
+
+
+@pytest.mark.parametrize("given", ["dog\nran home\n", JSON_LINES, f"\ufeff{JSON_LINES}", f"\n \n{JSON_LINES}"])
 def test_the_standard_input_is_read_once(monkeypatch, given):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given.encode()))))
     found = read_inputs(Classification(("a", "b")), "-", TITLES, asked=False)
@@ -100,14 +106,109 @@ def test_the_log_advises_what_can_be_done_about_long_texts(tmp_path, kind, caplo
 
 
 def test_answers_in_another_precision_are_not_gone_on_with(tmp_path):
-    crc = write_workdir(tmp_path / "run", "classification").weights_crc32c
+    model = write_workdir(tmp_path / "run", "classification")
     source, output = f"{tmp_path}/in.txt", tmp_path / "out.jsonl"
     Path(source).write_text("the cat sat\n")
     examples = KINDS["classification"]().read(source, TaskConfig(), False)
-    head = begun_head(crc, examples, "bfloat16")
+    head = begun_head(model, examples, "bfloat16")
     (tmp_path / "out.jsonl.partial").write_text(json.dumps(head) + '\n{"label": "invented"}\n')
     predict(tmp_path / "run", source, str(output))
     assert json.loads(output.read_text())["label"] != "invented"
+
+
+def test_answers_by_other_thresholds_or_windows_are_not_gone_on_with(tmp_path):
+    """Of two models with the same weights."""
+    model = write_workdir(tmp_path / "run", "multilabel")
+    other = dataclasses.replace(model, settings=model.settings | {"thresholds": [0.25] * 2})
+    windows = dataclasses.replace(model, text=dataclasses.replace(model.text, long="windows"))
+    heads = [begun_head(each, [], "float32") for each in (model, other, windows)]
+    assert heads[0] != heads[1]
+    assert heads[0] != heads[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "trained", "given", "message"),
+    [
+        (
+            "classification",
+            '"text": "a", "text2": "b"',
+            '"text": "dog"',
+            "has one text, and the rows of training",
+        ),
+        (
+            "regression",
+            '"text": "a"',
+            '"question": "a", "answer": "b"',
+            "has two texts, and the rows of training",
+        ),
+        ("multilabel", '"text": "a"', '"text": "a", "text2": "b"', "has two texts, and the rows of training"),
+    ],
+)
+def test_a_model_of_pairs_reads_pairs(tmp_path, kind, trained, given, message):
+    files = {}
+    for name, texts in (("train", trained), ("other", given)):
+        files[name] = str(tmp_path / f"{name}.jsonl")
+        Path(files[name]).write_text(f'{{{texts}, "label": "1"}}\n{{{texts}, "label": "2"}}\n')
+    task = read_files(TaskConfig(kind, train=files["train"])).task
+    task = trained_task(kind, json.loads(json.dumps(task.settings())))
+    read_inputs(task, files["train"], TaskConfig(kind), asked=False)
+    with pytest.raises(UserError, match=rf"other\.jsonl, line 1 {message}"):
+        read_inputs(task, files["other"], TaskConfig(kind), asked=False)
+    with pytest.raises(UserError, match=rf"other\.jsonl, line 1 {message}"):
+        read_files(TaskConfig(kind, train=files["train"], dev=files["other"]))
+    with pytest.raises(UserError, match=r"give a (pair of texts|text)$"):
+        task.example("dog" if task.pairs else ("dog", "cat"), "text 1")
+
+
+def test_what_predicting_does_not_need_may_be_missing(tmp_path):
+    columns = "text:sentence_A,text2:sentence_B,label:judgment,id:pair_ID"
+    task, rows = Classification(("a", "b"), True), tmp_path / "rows.tsv"
+    rows.write_text("sentence_A\tsentence_B\nthe cat\tdog\n")
+    (found,) = read_inputs(task, str(rows), TaskConfig(columns=columns), asked=False)
+    assert (found.id, found.text, found.text2) == (None, "the cat", "dog")
+    with pytest.raises(UserError, match="no column 'pair_ID'; correct id: in --columns"):
+        read_inputs(task, str(rows), TaskConfig(columns=columns), asked=True)
+    with pytest.raises(UserError, match="no column 'judgment'"):
+        task.read(str(rows), TaskConfig(columns=columns), needs_labels=True)
+    triples = TaskConfig(columns="text:anchor,text2:positive,negatives:n1+n2")
+    rows.write_text("anchor\tpositive\nthe cat\tdog\n")
+    (found,) = read_inputs(Similarity(scored=False), str(rows), triples, asked=False)
+    assert (found.text, found.text2, found.negatives) == ("the cat", "dog", ())
+
+
+SENTENCE = "who lives in paris\n"
+
+
+@pytest.mark.parametrize(("columns", "asked"), [("", False), ("word:0,tag:1", False), ("word:0,tag:3", True)])
+def test_a_sentence_is_no_word_with_a_tag(tmp_path, columns, asked):
+    task, rows = Tagging(("O", "B-LOC")), tmp_path / "rows.txt"
+    rows.write_text(SENTENCE)
+    with pytest.raises(UserError, match="where tags are, none of them a tag of the model; give a word a line"):
+        read_inputs(task, str(rows), TaskConfig("tagging", columns=columns), asked)
+    rows.write_text("who PRON\nlives VERB\n")
+    (found,) = read_inputs(task, str(rows), TaskConfig("tagging", columns="word:0"), True)
+    assert found.words == ("who", "lives")
+    for kept in ("_", "-", "O", "B-LOC"):  # places that are kept for tags
+        rows.write_text(f"who\t{kept}\nlives\t{kept}\n")
+        (found,) = read_inputs(task, str(rows), TaskConfig("tagging"), False)
+        assert found.words == ("who", "lives")
+
+
+def test_an_input_is_not_written_over(tmp_path, verbs):
+    write_workdir(tmp_path / "run", "classification")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "dog"}\n')
+    (tmp_path / "link.jsonl").symlink_to(rows)
+    for output in (rows, tmp_path / "link.jsonl"):
+        done = verbs.run("predict", f"--workdir={tmp_path}/run", f"--input={rows}", f"--output={output}")
+        assert f"--output={output} is --input, which would be lost; give another file" in done.stderr
+    assert rows.read_text() == '{"text": "dog"}\n'
+
+
+def test_columns_are_not_for_questions(tmp_path):
+    write_workdir(tmp_path / "run", "qa")
+    with pytest.raises(UserError, match="--columns=id:qid is not for --task=qa; leave it out"):
+        predict(tmp_path / "run", f"{tmp_path}/in.jsonl", "-", columns="id:qid")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.conll", "qa"), ("a.json", "tagging"), ("a.json", "choice")])

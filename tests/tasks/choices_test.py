@@ -46,6 +46,12 @@ def test_swag(write):
     assert example.choices == ("runs.", "sits, now.", "eats.")
 
 
+def test_numbers_of_columns_are_no_labels(write):
+    """Where a table has no header, its columns are called by their numbers."""
+    path = write("a.tsv", "".join(f"text\tsat\tran\tis\tgood\t{label}\n" for label in range(4)))
+    assert [example.label for example in read(path, "text:0,choices:1+2+3+4,label:5")] == [0, 1, 2, 3]
+
+
 def test_hellaswag(write):
     row = {"ind": 1, "ctx_a": "A pan.", "ctx_b": "then she", "ctx": "A pan. Then she", "endings": ["cooks.", "sings."]}
     (example,) = read(write("a.jsonl", json.dumps(row | {"label": "1"})))

@@ -50,6 +50,12 @@ def test_headers_of_known_sets_are_found(row):
     assert is_header(row.split("\t"), Columns.of("text:1"), None, "here")
 
 
+def test_spaces_around_names_are_none_of_them(tmp_path):
+    (tmp_path / "a.csv").write_text("id, body, label\n1, the cat, x\n")
+    table = read_table(str(tmp_path / "a.csv"), Columns.of("text:body,label:label"))
+    assert table.columns == ("id", "body", "label")
+
+
 @pytest.mark.parametrize("row", DATA)
 def test_data_is_not_eaten(row):
     asked = r"^here: is it a header \(.*--header=yes or --header=no.*--columns=text:3,label:1"

@@ -99,9 +99,9 @@ def test_byte_order_mark_and_line_ends(write, mark, end):
     assert rows(write("a.txt", mark + f"x{end}y{end}".encode())) == [["x"], ["y"]]
 
 
-@pytest.mark.parametrize("end", [".gz", ".bz2", ".xz"])
+@pytest.mark.parametrize("end", [".gz", ".bz2", ".xz", ".GZ"])
 def test_compressed_files(write, end):
-    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[end]
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[end.lower()]
     assert rows(write(f"a.tsv{end}", pack(b"text\tlabel\nx\t1\n"))) == [["x", "1"]]
     assert rows(write(f"a.JSONL{end}", pack(b'{"text": "x"}\n'))) == [["x"]]
 
