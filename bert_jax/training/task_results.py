@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.config import FineTuningConfig
 from bert_jax.objectives.metrics import Metric
-from bert_jax.storage.json_file import write_json
+from bert_jax.storage.json_file import finite_or_none, write_json
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.tasks.scores.spread import over_seeds
 from bert_jax.text.tokenizer import Tokenizer
@@ -89,7 +89,7 @@ def _summary(
 def without_nan(floors: Floors) -> dict[str, dict[str, float | None]]:
     """Ready for JSON, which has no NaN."""
     return {
-        method: {name: fine_tuned.finite_or_none(value) for name, value in scores.items()}
+        method: {name: finite_or_none(value) for name, value in scores.items()}
         for method, scores in floors.items()
     }
 
@@ -100,7 +100,7 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
     if not numbers:
         return {"mean": None, "sd": None, "each": list(values)}
     found = over_seeds(numbers)
-    return {"mean": found.mean, "sd": fine_tuned.finite_or_none(found.sd), "each": list(values)}
+    return {"mean": found.mean, "sd": finite_or_none(found.sd), "each": list(values)}
 
 
 def table(metrics: Sequence[Metric], summary: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,6 @@ from bert_jax.config import ModelConfig, TaskConfig, TextConfig
 from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json, write_json
-from bert_jax.storage.json_file import finite_or_none as finite_or_none
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 
