@@ -100,32 +100,50 @@ def write_pretrained(
 ) -> Written:
     """Write all but the card of a pretraining model, or of an encoder alone; `own` is what it says of its use."""
     is_encoder = wanted.is_encoder or "masked_lm" not in trained.params
-    if is_encoder:
-        trained = dataclasses.replace(trained, params=_encoder(trained.params))
-    family = _family(model, wanted, ENCODER if is_encoder else PRETRAINING)
+    if wanted.kind == "tensorflow":
+        _check_is_original(model, is_encoder)
+    length = model.max_position_embeddings
+    servable = Servable(
+        params=_encoder(trained.params) if is_encoder else trained.params,
+        config=model,
+        head=ENCODER if is_encoder else MASKED_LM,
+        tokenizer=tokenizer,
+        max_length=own.length(length) if is_encoder and wanted.write_program else length,
+        family=_family(model, wanted, ENCODER if is_encoder else PRETRAINING),
+        pooling=own.pooling or "mean",
+        normalized=own.normalized,
+    )
+    return Written(servable.family, is_encoder, _write(directory, servable, wanted, own, trained.step))
+
+
+def _write(directory: epath.Path, model: Servable, wanted: Wanted, own: OwnSettings, step: int) -> str:
+    """Write all but the card; gives the card's part about the program that the model is written as, if it is."""
+    params, config, tokenizer, family = model.params, model.config, model.tokenizer, model.family
+    trained = Trained(step, params, {}, {})
+    has_task = model.task is not None and not wanted.is_encoder
     of_program = ""
     match wanted.kind:
-        case "huggingface" if is_encoder:
-            write_encoder(directory, trained.params, model, tokenizer, model.max_position_embeddings, family)
+        case "huggingface" if model.task and has_task:
+            write_task_model(directory, model.task, params, tokenizer, family)
+        case "huggingface" if model.head == ENCODER:
+            write_encoder(directory, params, config, tokenizer, model.max_length, family)
         case "huggingface":
-            write_huggingface(directory, trained, model, tokenizer, family)
+            write_huggingface(directory, trained, config, tokenizer, family)
         case "sentence-transformers":
             own = dataclasses.replace(own, normalized=own.normalized or wanted.normalize)
-            write_sentence_transformers(directory, trained.params, model, tokenizer, own, family)
+            write_sentence_transformers(directory, params, config, tokenizer, own, family)
         case "tensorflow":
-            _check_is_original(model, is_encoder)
-            write_tensorflow(directory, trained, model, tokenizer)
+            write_tensorflow(directory, trained, config, tokenizer)
         case "numpy":
-            write_numpy(directory, trained, model, tokenizer)
+            write_numpy(directory, trained, config, tokenizer)
+            if model.task and has_task:
+                write_json(directory / "task_settings.json", {"task": model.task.kind, **model.task.settings})
         case "onnx" | "stablehlo" if wanted.write_program:
-            head, length = ENCODER if is_encoder else MASKED_LM, model.max_position_embeddings
-            length = own.length(length) if is_encoder else length
-            vectors: dict[str, Any] = {"pooling": own.pooling or "mean", "normalized": own.normalized}
-            servable = Servable(trained.params, model, head, tokenizer, length, family, **vectors)
-            of_program = wanted.write_program(directory, servable)
-    if wanted.kind in ("huggingface", "numpy"):
-        write_own_settings(directory, own, model.hidden_size)
-    return Written(family, is_encoder, of_program)
+            of_program = wanted.write_program(directory, model)
+    makes_vectors = model.task is None or "pooling" in model.task.settings
+    if wanted.kind in ("huggingface", "numpy") and makes_vectors:
+        write_own_settings(directory, own, config.hidden_size)
+    return of_program
 
 
 def _family(model: ModelConfig, wanted: Wanted, head: str) -> Family:
@@ -148,30 +166,13 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
         raise UserError("--format=tensorflow is for pretrained models; give --format=huggingface or numpy")
     model = fine_tuned.read_description(workdir)
     head = ENCODER if wanted.is_encoder else CLASSES[model.kind].head
-    of_program = ""
     family = _family(model.model, wanted, head)
     tokenizer = fine_tuned.read_tokenizer(workdir, model)
     params = nest(fine_tuned.read_weights(epath.Path(workdir) / fine_tuned.WEIGHTS, model.weights_crc32c))
     params = _encoder(params) if wanted.is_encoder else params
-    match wanted.kind:
-        case "huggingface" if wanted.is_encoder:
-            write_encoder(directory, params, model.model, tokenizer, model.text.max_length, family)
-        case "huggingface":
-            write_task_model(directory, model, params, tokenizer, family)
-        case "sentence-transformers":
-            own = dataclasses.replace(own_settings(workdir), pooling=model.pooling, normalized=wanted.normalize)
-            write_sentence_transformers(directory, params, model.model, tokenizer, own, family)
-        case "numpy":
-            write_numpy(directory, Trained(model.step, params, {}, {}), model.model, tokenizer)
-            if not wanted.is_encoder:
-                task = {"task": model.kind, **model.settings}
-                write_json(directory / "task_settings.json", task)
-        case "onnx" | "stablehlo" if wanted.write_program:
-            length = model.text.max_length
-            servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling)
-            of_program = wanted.write_program(directory, servable)
-    if wanted.kind in ("huggingface", "numpy") and "pooling" in model.settings:
-        write_own_settings(directory, own_settings(workdir), model.model.hidden_size)
+    length = model.text.max_length
+    servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling)
+    of_program = _write(directory, servable, wanted, own_settings(workdir), model.step)
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
     card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, wanted.is_encoder)
     (directory / "README.md").write_text(card + of_program)

@@ -89,8 +89,7 @@ def _summary(
 def without_nan(floors: Floors) -> dict[str, dict[str, float | None]]:
     """Ready for JSON, which has no NaN."""
     return {
-        method: {name: finite_or_none(value) for name, value in scores.items()}
-        for method, scores in floors.items()
+        method: {name: finite_or_none(value) for name, value in scores.items()} for method, scores in floors.items()
     }
 
 
