@@ -5,14 +5,13 @@ The first line of OUTPUT.partial says what they are answers to; OUTPUT appears w
 
 import contextlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO, TypeVar
 
 from absl import logging
 from etils import epath
-from tqdm import tqdm
 
+from bert_jax.inference.progress import Progress
 from bert_jax.storage.json_file import read_json_lines
 from bert_jax.storage.mirror import Mirror
 from bert_jax.storage.whole_file import replace_text, whole_file
@@ -23,14 +22,12 @@ Asked = TypeVar("Asked")
 
 
 def in_chunks(
-    asked: Sequence[Asked], done: int, answers: Callable[[Sequence[Asked], int], Iterable[Answer]]
+    asked: Sequence[Asked], done: int, answers: Callable[[Sequence[Asked], int, Progress], Iterable[Answer]]
 ) -> Iterator[Answer]:
-    """The answers to all but the first `done`, with a bar; `answers` is given a chunk and the number of its first."""
-    with tqdm(total=len(asked), initial=done, unit=" examples", disable=not sys.stderr.isatty()) as bar:
+    """The answers to all but the first `done`; `answers` is given a chunk and the number of its first."""
+    with Progress("predicting", len(asked), done) as progress:
         for start in range(done, len(asked), CHUNK):
-            chunk = asked[start : start + CHUNK]
-            yield from answers(chunk, start)
-            bar.update(len(chunk))
+            yield from answers(asked[start : start + CHUNK], start, progress)
 
 
 def write_answers(

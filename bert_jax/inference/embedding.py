@@ -1,7 +1,6 @@
 """Vectors of texts: a pretrained encoder and how its states are pooled, on all devices."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -10,6 +9,7 @@ from jax.sharding import Mesh
 from bert_jax.config import TextConfig
 from bert_jax.inference.forward import TOKENS, OnDevices
 from bert_jax.inference.pooling import Pooling
+from bert_jax.inference.progress import Watch
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.model.functional import Params
 from bert_jax.model.tasks import task_model
@@ -19,8 +19,6 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.rows import Rows, make_rows
 from bert_jax.tasks.text_tokens import TextTokens, TextWords, tokens_of
-
-Watch = Callable[[Iterable[Any]], Iterator[Any]]
 
 
 class Embedder(OnDevices):

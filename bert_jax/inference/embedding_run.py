@@ -10,7 +10,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.errors import UserError
-from bert_jax.inference.embedding import Embedder, Watch
+from bert_jax.inference.embedding import Embedder
 from bert_jax.inference.embedding_files import (
     InputDigest,
     Made,
@@ -22,7 +22,7 @@ from bert_jax.inference.embedding_files import (
     write_made,
 )
 from bert_jax.inference.embedding_options import EmbeddingOptions, Loaded
-from bert_jax.inference.progress import Progress
+from bert_jax.inference.progress import Progress, Watch
 from bert_jax.inference.token_shards import Arrays, of_tokens, of_words
 from bert_jax.storage.json_file import write_json
 from bert_jax.tasks.columns import Columns

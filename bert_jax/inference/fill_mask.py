@@ -13,6 +13,7 @@ from bert_jax.config import MeshConfig, ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.answer_file import in_chunks, write_answers
 from bert_jax.inference.forward import OnDevices
+from bert_jax.inference.progress import Progress
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
 from bert_jax.model.encoder import INPUTS
 from bert_jax.model.functional import Model, Params
@@ -55,7 +56,7 @@ def fill_masks(
     rows = list(zip(texts, filler.rows(texts, places), strict=True))
 
     def made(done: int) -> Iterator[dict[str, Any]]:
-        return in_chunks(rows, done, lambda chunk, start: filler.filled(chunk))
+        return in_chunks(rows, done, lambda chunk, start, progress: filler.filled(chunk, progress))
 
     if output == "-":
         for line in map(_as_line, made(0)):
@@ -105,14 +106,14 @@ class MaskFiller(OnDevices):
         """The texts as the model reads them; raises as `fill`."""
         return [self._row(text, place) for text, place in zip(texts, places, strict=True)]
 
-    def filled(self, asked: Sequence[tuple[str, Row]]) -> Iterator[dict[str, Any]]:
+    def filled(self, asked: Sequence[tuple[str, Row]], progress: Progress | None = None) -> Iterator[dict[str, Any]]:
         """What is found for each text, with its row."""
         if not asked:
             return
         most = max(len(masks) for _, (_, masks) in asked)
         positions = np.array([[*masks, *[0] * (most - len(masks))] for _, (_, masks) in asked], np.int32)
         encoded = make_rows([row for _, (row, _) in asked], range(len(asked)), labels={MASKED_POSITIONS: positions})
-        outputs = self._forward.outputs(self._params, encoded)
+        outputs = self._forward.outputs(self._params, encoded, progress.watch if progress else iter)
         for (text, (_, masks)), (probabilities, ids) in zip(asked, outputs, strict=True):
             yield self._described(text, probabilities[: len(masks)], ids[: len(masks)])
 

@@ -1,7 +1,7 @@
 """A model over many rows: batches by length in a few shapes, outputs in the order of the rows."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bert_jax.errors import UserError
+from bert_jax.inference.progress import Watch
 from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.encoder import INPUTS
 from bert_jax.model.functional import Model, Params, param_shardings
@@ -22,7 +23,6 @@ TOKENS = 4096  # of a batch and device: enough to keep a CPU's cores busy, and l
 MOST_SHAPES = 6
 # Lengths to which rows are padded are among these, so that the next file finds its shapes compiled.
 LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-All = Callable[[Iterable[Any]], Iterator[Any]]
 Compute = Callable[[Params, dict[str, jax.Array]], Any]
 
 
@@ -59,7 +59,7 @@ class Forward:
         in_shardings = (shardings, batch_sharding(mesh))
         self._apply = jax.jit(compute or apply, in_shardings=in_shardings, out_shardings=replicated(mesh))
 
-    def outputs(self, params: Params, rows: Rows, take: All = iter) -> list[Any]:
+    def outputs(self, params: Params, rows: Rows, take: Watch = iter) -> list[Any]:
         """What `apply` gives for each row; `take` may end it early, and rows are missing then."""
         found: list[Any] = [None] * len(rows)
         lengths = rows.lengths if self._per_token and not rows.texts_per_row else None

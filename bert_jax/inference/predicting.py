@@ -12,6 +12,7 @@ from bert_jax.errors import UserError
 from bert_jax.inference.answer_file import in_chunks, write_answers
 from bert_jax.inference.answers import check_ids, format_of
 from bert_jax.inference.predictor import keep_compiled, load_predictor
+from bert_jax.inference.progress import Progress
 from bert_jax.tasks.columns import Columns, NoSuchColumnsError
 from bert_jax.tasks.lines import STANDARD_INPUT, is_json_input, shown
 from bert_jax.tasks.task import Example, Prediction, Task
@@ -39,8 +40,8 @@ def predict(
     examples = read_inputs(predictor.task, source, options, asked=bool(columns))
     check_ids(write, examples)
 
-    def answers(chunk: Sequence[Example], start: int) -> Iterable[Prediction]:
-        return predictor.answers(chunk, f"{source}, examples {start + 1} to {start + len(chunk)}")
+    def answers(chunk: Sequence[Example], start: int, progress: Progress) -> Iterable[Prediction]:
+        return predictor.answers(chunk, f"{source}, examples {start + 1} to {start + len(chunk)}", progress)
 
     def made(done: int) -> Iterator[Prediction]:
         return in_chunks(examples, done, answers)

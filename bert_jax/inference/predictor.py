@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
 from bert_jax.inference.forward import OnDevices
+from bert_jax.inference.progress import Progress, Watch
 from bert_jax.model.tasks import task_model
 from bert_jax.parallel.mesh import by_sequence, make_mesh
 from bert_jax.tasks.encoding import TextEncoder
@@ -51,20 +52,25 @@ class Predictor(OnDevices):
             encoder.log_lengths(name, REMEDY)
         return rows
 
-    def outputs(self, rows: Rows) -> list[np.ndarray]:
+    def outputs(self, rows: Rows, watch: Watch = iter) -> list[np.ndarray]:
         """The model's numbers for each row."""
-        return self._forward.outputs(self._params, rows)
+        return self._forward.outputs(self._params, rows, watch)
 
-    def predict(self, examples: Sequence[Example], name: str = "") -> list[Prediction]:
+    def predict(
+        self, examples: Sequence[Example], name: str = "", progress: Progress | None = None
+    ) -> list[Prediction]:
         """A prediction for each example, whatever else is among them."""
         rows = self.rows(examples, name)
-        return self.task.predictions(self.outputs(rows), rows, examples)
+        watch = progress.of_examples(len(examples), len(rows)) if progress else iter
+        return self.task.predictions(self.outputs(rows, watch), rows, examples)
 
-    def answers(self, examples: Sequence[Example], name: str = "") -> list[Prediction]:
+    def answers(
+        self, examples: Sequence[Example], name: str = "", progress: Progress | None = None
+    ) -> list[Prediction]:
         """Predictions as people are given them: without what depends on the other examples and is for scores alone."""
         return [
             {key: value for key, value in prediction.items() if not key.startswith("_")}
-            for prediction in self.predict(examples, name)
+            for prediction in self.predict(examples, name, progress)
         ]
 
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,29 +11,46 @@ from tqdm import tqdm
 
 _SECONDS_BETWEEN_LOG_LINES = 10
 
+Watch = Callable[[Iterable[Any]], Iterator[Any]]  # gives the same batches, and sees each one that is done
+
 
 class Progress:
-    """Counts the rows of the batches that it watches."""
+    """Counts the rows of the batches that it watches, or the examples that these rows are of."""
 
-    def __init__(self, doing: str) -> None:
-        """`doing` names the work, as in "embedding"."""
-        self._doing, self._rows = doing, 0
+    def __init__(self, doing: str, examples: int | None = None, done: int = 0) -> None:
+        """`doing` names the work, as in "embedding"; of the `examples`, if their number is known, `done` are done."""
+        self._doing, self._total, self._first, self._count = doing, examples, done, float(done)
+        self._told = self._count
+        self._unit = "rows" if examples is None else "examples"
+        self._is_told = examples is None  # work with an end is told of only if it takes long
         self._started = self._logged = time.monotonic()
-        self._bar = tqdm(desc=doing, unit=" rows", unit_scale=True, disable=not sys.stderr.isatty())
+        how = {"unit": f" {self._unit}", "unit_scale": True, "leave": examples is None, "dynamic_ncols": True}
+        self._bar = tqdm(desc=doing, total=examples, initial=done, disable=not sys.stderr.isatty(), **how)
 
     def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
         """The same batches, of which the first part numbers the rows."""
+        return self._watched(batches, 1.0)
+
+    def of_examples(self, examples: int, rows: int) -> Watch:
+        """`watch` for so many rows that are of so many examples: windows of a text count as one."""
+        return lambda batches: self._watched(batches, examples / max(1, rows))
+
+    def _watched(self, batches: Iterable[Any], share: float) -> Iterator[Any]:
         for batch in batches:
             yield batch
-            self._rows += len(batch[0])
-            self._bar.update(len(batch[0]))
+            self._count += len(batch[0]) * share
+            self._bar.update(round(self._count) - self._bar.n)
             if self._bar.disable and time.monotonic() - self._logged > _SECONDS_BETWEEN_LOG_LINES:
                 self._log()
 
     def _log(self) -> None:
-        self._logged = time.monotonic()
-        rate = self._rows / max(1e-3, self._logged - self._started)
-        logging.info("%s: %s rows, %s a second", self._doing, f"{self._rows:,}", f"{rate:,.0f}")
+        self._logged, self._told, self._is_told = time.monotonic(), self._count, True
+        rate = (self._count - self._first) / max(1e-3, self._logged - self._started)
+        count, rest = f"{round(self._count):,}", ""
+        if self._total is not None:
+            count = f"{count} of {self._total:,}"
+            rest = f", {(self._total - self._count) / rate:,.0f} s to go" if rate else ""
+        logging.info("%s: %s %s, %s a second%s", self._doing, count, self._unit, f"{rate:,.0f}", rest)
 
     def __enter__(self) -> Self:
         return self
@@ -42,5 +59,5 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-        if self._rows:
+        if self._count > self._told and self._is_told:
             self._log()

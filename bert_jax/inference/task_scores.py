@@ -6,6 +6,7 @@ from etils import epath
 
 from bert_jax.inference.predicting import options_of_input, read_inputs
 from bert_jax.inference.predictor import keep_compiled, load_predictor
+from bert_jax.inference.progress import Progress
 from bert_jax.storage.json_file import finite_or_none
 from bert_jax.tasks.chance import interval
 from bert_jax.workdir import fine_tuned
@@ -26,7 +27,9 @@ def score_task(workdir: epath.PathLike, source: str, columns: str = "", header: 
     examples = read_inputs(task, source, options, asked=bool(columns), needs_labels=True)
     task = task.for_scoring(examples)
     rows = predictor.rows(examples, source)
-    predictions = task.predictions(predictor.outputs(rows), rows, examples)
+    with Progress("predicting", len(examples)) as progress:
+        outputs = predictor.outputs(rows, progress.of_examples(len(examples), len(rows)))
+    predictions = task.predictions(outputs, rows, examples)
     scores = task.scores(predictions, examples)
     low, high = interval(task, predictions, examples)
     headline = task.metrics[0].name

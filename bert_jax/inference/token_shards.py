@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bert_jax.inference.embedding import Embedder, Watch, mean_of_pieces
+from bert_jax.inference.embedding import Embedder, mean_of_pieces
+from bert_jax.inference.progress import Watch
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.text_tokens import TextTokens, words_of
 

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, PhaseConfig
 from bert_jax.config.check import require
 from bert_jax.inference.forward import Forward, is_complete
+from bert_jax.inference.progress import Progress
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Objective
 from bert_jax.objectives.task import TaskObjective
@@ -191,7 +192,9 @@ def _evaluation(program: Program, longest: int, material: Material) -> Any:
     forward = Forward(program.model, longest, program.mesh, shardings, per_token=task.reads_all_tokens)
 
     def evaluate(params: Params, take: Callable[[Iterable[Any]], Iterator[Any]]) -> dict[str, float]:
-        outputs = forward.outputs(params, rows, take)
+        with Progress("evaluating", len(examples)) as progress:
+            watch = progress.of_examples(len(examples), len(rows))
+            outputs = forward.outputs(params, rows, lambda batches: watch(take(batches)))
         if not is_complete(outputs):  # the run is to stop: it is evaluated again when it goes on
             return {}
         return scored(task, outputs, rows, examples) | best_floors(task, material.floors["dev"])

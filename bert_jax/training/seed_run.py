@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from bert_jax.config import FineTuningConfig
 from bert_jax.inference.predictor import Predictor
+from bert_jax.inference.progress import Progress
 from bert_jax.storage.json_file import finite_or_none, read_json, write_json
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.rows import Rows
@@ -99,7 +100,8 @@ class SeedRun:
         """The task, with thresholds where the split decides them, and its scores; predictions are written."""
         if rows is None:
             return task, {}
-        outputs = predictor.outputs(rows)
+        with Progress(f"scoring on {split}", len(examples)) as progress:
+            outputs = predictor.outputs(rows, progress.of_examples(len(examples), len(rows)))
         if tunes:
             task = task.tuned(task.predictions(outputs, rows, examples), examples)
         predictions = task.predictions(outputs, rows, examples)
