@@ -17,11 +17,7 @@ def lines(caplog, monkeypatch):
 def test_rows_without_an_end(lines):
     with Progress("embedding") as told:
         assert list(told.watch([([0, 1, 2], "a"), ([3, 4], "b")])) == [([0, 1, 2], "a"), ([3, 4], "b")]
-    assert [line.partition(", ")[0] for line in lines()] == [
-        "embedding: 3 rows",
-        "embedding: 5 rows",
-        "embedding: 5 rows",
-    ]
+    assert [line.partition(", ")[0] for line in lines()] == ["embedding: 3 rows", "embedding: 5 rows"]
 
 
 def test_examples_of_which_some_are_done(lines):
