@@ -1,6 +1,6 @@
 """What single changes of the paper's recipe give, and all that pay together: held-out loss against time and FLOPs.
 
-    .venv/bin/python benchmarks/recipes.py --text=FILES [--sizes=2x128,4x256] [--only=paper,fast] [--seeds=1]
+    .venv/bin/python benchmarks/recipes.py --text=FILES [--sizes=2x128,4x256] ["--only=paper;fast"] [--seeds=1]
         [--tasks=DIR] [--work=DIR]
 
 FILES are as build_vocab's --input. Every run has the same vocabulary (8,000 WordPieces) and, unless its recipe says

@@ -138,9 +138,20 @@ def _guarded(
             place = f"--{output.name}={output.value}" if output is not None else error.filename
             where = f" of {place}" if place else ""
             _fail(f"no space left on the disk{where}; free some and run the same command again", status=1)
-        if line := explained(error) or refusal(error):
+        if line := explained(error) or refusal(error) or _too_little_memory(error):
             _fail(line, status=1)
         raise
+
+
+def _too_little_memory(error: Exception) -> str | None:
+    """One line for a device that is too small for what is computed; None for any other error."""
+    if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError") or "RESOURCE_EXHAUSTED" not in str(error):
+        return None
+    reason = " ".join(str(error).splitlines()[0].split())[:200]
+    return (
+        f"a device has too little memory ({reason}); take smaller batches, or what README.md names for it under "
+        '"When something is wrong"'
+    )
 
 
 def _reader_is_gone() -> bool:

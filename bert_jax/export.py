@@ -2,7 +2,7 @@
 
 python -m bert_jax.export --workdir=DIR|--model=MODEL --output=DIR
     --format=huggingface|sentence-transformers|numpy|tensorflow|onnx|stablehlo [--step=N]
-    [--family=bert|roberta|albert|distilbert] [--quantize=int8 [--test=FILE]] [--opset=N] [--dtype=bfloat16]
+    [--family=bert|roberta|albert|distilbert|roformer] [--quantize=int8 [--test=FILE]] [--opset=N] [--dtype=bfloat16]
 """
 
 from collections.abc import Sequence

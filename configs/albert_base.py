@@ -2,7 +2,7 @@
 
     python -m bert_jax.build_vocab --input=TEXT --output=VOCAB --kind=unigram --vocab_size=30000
     python -m bert_jax.build_records --input=TEXT --vocab=VOCAB --output=records/512 --pairs=sop --ngram=3 \\
-        --dupe_factor=40 --max_seq_length=512 --max_predictions_per_seq=20
+        --dupe_factor=40 --max_seq_length=512 --max_predictions_per_seq=20 --holdout=0.001
     python -m bert_jax.pretrain --config=configs/albert_base.py --workdir=DIR
 
 To try it: --config.scale=0.001 is the same run, learning-rate schedule included, at 1/1000 of its length, and

@@ -19,7 +19,9 @@ leave_error() {
 }
 trap 'leave_error $?' EXIT
 
-"$root/launch/setup.sh"
+extras=()
+[[ " $* " != *gs://* ]] || extras=(gcs)
+"$root/launch/setup.sh" ${extras[@]+"${extras[@]}"}
 
 # One of several processes: when process 0 dies, the runtime aborts the others, and that too means "go on", 75.
 one_of_several() {

@@ -52,6 +52,9 @@ def main(argv):
             print(number)
     if _TROUBLE.value == "connection":
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    if _TROUBLE.value == "memory":
+        import jax
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\\nmore")
     if _TROUBLE.value == "letters":
         print("naïve \N{GRINNING FACE}")
     if _TROUBLE.value == "bug":
@@ -90,6 +93,11 @@ def test_settings_are_changed_on_the_command_line(run):
     changes = ["--config.phases[0].steps=7", "--config.optimizer.learning_rate=2e-4", "--config.scale=0.5"]
     done = run(TINY, *changes, "--config.train.check_nans", "--workdir=x")
     assert (done.returncode, done.stdout) == (0, "7 0.0002 True 0.5\n"), done.stderr
+
+
+def test_too_little_memory_is_one_line(run):
+    done = run(TINY, "--workdir=x", "--trouble=memory")
+    assert_one_line(done, 1, "too little memory (RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.); take smaller")
 
 
 def test_what_is_printed_is_utf8_whatever_the_terminal(run):

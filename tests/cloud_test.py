@@ -468,7 +468,7 @@ def test_nobody_is_signed_in(bucket, gcs):
 
 def test_gcsfs_is_not_installed(gcs):
     line = the_error(run("report", "--workdir=gs://bucket/run", before="sys.modules['gcsfs'] = None"))
-    assert line == "error: gs://bucket needs gcsfs; pip install 'bert_jax[gcs]'"
+    assert line == "error: gs://bucket needs gcsfs; run launch/setup.sh gcs"
 
 
 def test_tensorflow_is_not_used_where_it_is_installed(bucket):

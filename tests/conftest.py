@@ -65,11 +65,8 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_compilation(request):
-    """XLA's cheap optimizations only, which takes half of the time; all of them in files with the marker."""
-    if request.node.get_closest_marker("all_optimizations"):
-        yield
-        return
+def quick_compilation():
+    """XLA's cheap optimizations only, which takes half of the time."""
 
     def quick(*arguments, **options):
         chosen = of_jax(*arguments, **options)

@@ -206,7 +206,7 @@ def test_without_the_tpu_compiler_the_extra_is_named(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [last_line(done)]
-    assert "pip install 'bert_jax[plan]'" in last_line(done)
+    assert "run launch/setup.sh plan" in last_line(done)
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def parse_beam_options(runner: str, given: str, num_workers: int) -> Any:
         import apache_beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError:
-        raise UserError("--runner=beam needs apache-beam; install it with pip install 'bert_jax[beam]'") from None
+        raise UserError("--runner=beam needs apache-beam; run launch/setup.sh beam") from None
     # Beam's local runner, with its workers' log left out.
     default = [
         f"--direct_num_workers={num_workers}",

@@ -34,8 +34,8 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
 
     model: a path, local or gs://, of whatever the verbs take: a workdir of `python -m bert_jax.pretrain` (its newest
         checkpoint) or `python -m bert_jax.finetune`; a Hugging Face directory, or one file of weights with a vocabulary
-        beside it, of BERT, RoBERTa, ALBERT or DistilBERT; an original BERT or ALBERT TensorFlow checkpoint; a directory
-        of `python -m bert_jax.export --format=numpy`.
+        beside it, of BERT, RoBERTa, ALBERT, DistilBERT or RoFormer; an original BERT or ALBERT TensorFlow checkpoint; a
+        directory of `python -m bert_jax.export --format=numpy`.
     dtype: of activations and matrix products. Parameters and logits are float32.
     config: what one file of weights does not say of itself: num_attention_heads, hidden_act, dropout, layer_norm_eps;
         None: BERT-base's. Not looked at where there is a config.json.
@@ -48,8 +48,8 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
     Process-wide settings (signals, JAX's configuration, logging) stay as they are.
 
     Raises:
-      bert_jax.UserError: one line: there is no model, it is damaged, not all finite, of another architecture than these
-        four, or has no vocabulary beside it.
+      bert_jax.UserError: one line: there is no model, it is damaged, not all finite, of another architecture than
+        these, or has no vocabulary beside it.
     """
     _check_dtype(dtype)
     check_path("model", model)

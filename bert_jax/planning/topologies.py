@@ -137,5 +137,5 @@ def check_compiler(topology: Topology) -> None:
     """Raise UserError where the TPU compiler is needed and not installed."""
     if topology.chip and importlib.util.find_spec("libtpu") is None:
         raise UserError(
-            f"--topology={topology.name} needs the TPU compiler, not found here: pip install 'bert_jax[plan]' (Linux)"
+            f"--topology={topology.name} needs the TPU compiler, not found here: run launch/setup.sh plan (Linux)"
         )

@@ -96,4 +96,4 @@ def library(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise UserError(f"{what} needs {name}, which is not installed; pip install 'bert_jax[onnx]'") from error
+        raise UserError(f"{what} needs {name}, which is not installed; run launch/setup.sh onnx") from error

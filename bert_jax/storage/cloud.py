@@ -21,7 +21,7 @@ _OF_URL = re.compile(r"(?:v1/|: )b/([^/?\s]+)(?:/o(?:/|\?name=)([^?\s&\"]*))?") 
 _IS_OURS = re.compile(r"gs://|\bgcs|aiohttp|google\.auth|storage/v1/|: b/\S")
 # Patterns in messages of gcsfs, of its libraries and of TensorStore -> what they mean; the first that matches counts.
 _MEANINGS = {
-    r"Please install gcsfs": "needs gcsfs; pip install 'bert_jax[gcs]'",
+    r"Please install gcsfs": "needs gcsfs; run launch/setup.sh gcs",
     r"Forbidden|\b403\b|PERMISSION_DENIED": (
         "is not for this account to read or write; give it the role Storage Object User (roles/storage.objectUser) on "
         "the bucket, or sign in as another"

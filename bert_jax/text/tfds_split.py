@@ -103,7 +103,7 @@ def _builder(given: str, dataset: str) -> Any:
             builder.download_and_prepare(file_format="array_record")
     except ImportError as error:
         raise UserError(
-            f"{given} is not prepared here, and making it needs more ({error}); install bert_jax[tfds], "
+            f"{given} is not prepared here, and making it needs more ({error}); run launch/setup.sh tfds, "
             f"or run `tfds build {dataset}` where that works and copy its directory"
         ) from None
     except Exception as error:  # whatever the code of a thousand datasets raises: no network, no TensorFlow, no space

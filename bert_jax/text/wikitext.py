@@ -45,7 +45,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 def check_installed(wanted_by: str) -> None:
     """Raise UserError if the parser is not installed."""
     if importlib.util.find_spec("mwparserfromhell") is None:
-        raise UserError(f"{wanted_by} needs mwparserfromhell; install it with pip install 'bert_jax[wiki]'")
+        raise UserError(f"{wanted_by} needs mwparserfromhell; run launch/setup.sh wiki")
 
 
 def paragraphs(

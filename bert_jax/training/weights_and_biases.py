@@ -21,7 +21,7 @@ class WeightsAndBiases:
         except ImportError as error:
             raise UserError(
                 "--config.train.wandb needs Weights & Biases, which is not installed; "
-                "pip install 'bert_jax[wandb]', or leave the setting empty"
+                "run launch/setup.sh wandb, or leave the setting empty"
             ) from error
         known = epath.Path(workdir) / "wandb_run.txt"
         if not known.exists():
