@@ -86,7 +86,6 @@ FREE_TO_CHANGE = (
     "task.train",  # another file of the same rows; that they are is checked
     "task.dev",
     "task.test",
-    "text.max_shapes",
 )
 
 
