@@ -13,7 +13,10 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.errors import UserError
 
 ROOT = Path(__file__).parent.parent
-VERBS = ("build_vocab", "build_records", "plan", "pretrain", "evaluate", "export", "report")
+VERBS = (
+    *("build_vocab", "build_records", "plan", "pretrain", "evaluate", "export", "report"),
+    *("finetune", "predict", "embed"),
+)
 OPTIONS = {field.name: field.type for field in dataclasses.fields(RecordOptions)}
 BILLION = 10**9
 TRIED = ("nan", "inf", "-inf", "-1", "0", str(BILLION), "1" + "0" * 30, "text", "")
@@ -39,15 +42,44 @@ print(json.dumps(errors))
 
 # Checked by the verb itself, with exit code 1; in the last test.
 BY_THE_VERB = {("build_records", "num_workers"), ("build_vocab", "vocab_size")}
+# The numbers that each flag of a verb takes where flags are read, of 0 and a billion.
+JOB = {"num_processes": [], "process_id": ["0"], "peer_timeout_seconds": []}
+TAKES = {
+    "build_vocab": {"num_workers": [], "skip_bad_records": ["0", str(BILLION)]},
+    "build_records": {"skip_bad_records": ["0", str(BILLION)]},
+    "plan": {
+        "vocab_size": ["0"],
+        "price_per_chip_hour": ["0", str(BILLION)],
+        "compile_minutes": [],
+        **JOB,
+    },
+    "pretrain": JOB,
+    "evaluate": {"batch_size": [], **JOB},
+    "export": {"step": ["0", str(BILLION)], "opset": [str(BILLION)]},
+    "report": {},
+    "finetune": {"seeds": [], **JOB},
+    "predict": {"best": []},
+    "embed": {
+        "skip": ["0", str(BILLION)],
+        "margin": ["0"],
+        "negatives": [str(BILLION)],
+        "max_length": ["0", str(BILLION)],
+        "shard_rows": [str(BILLION)],
+        "batch_tokens": [str(BILLION)],
+        **JOB,
+    },
+}
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_number_out_of_range_is_refused_where_flags_are_read(verb):
     command = [sys.executable, "-c", LIST, verb, *TRIED]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    for name, answers in json.loads(done.stdout.splitlines()[-1]).items():
-        if name in OPTIONS or (verb, name) in BY_THE_VERB:
-            continue
+    found = json.loads(done.stdout.splitlines()[-1])
+    found = {name: found[name] for name in found if name not in OPTIONS and (verb, name) not in BY_THE_VERB}
+    takes = {name: [value for value in ("0", str(BILLION)) if not answers[value]] for name, answers in found.items()}
+    assert takes == TAKES[verb]
+    for name, answers in found.items():
         assert all(answers[value] for value in ("-inf", "-1", "text", "")), (name, answers)
         assert all("\n" not in answer for answer in answers.values())
 
@@ -134,6 +166,20 @@ def test_an_option_of_the_records_is_in_its_range_or_refused(name):
             "--process_id=2 is none of --num_processes=2",
         ),
         ("evaluate", ["--workdir=@/w", "--batch_size=1000000000"], 2, "--batch_size=1000000000"),
+        (
+            "finetune",
+            ["--task=qa", "--init_from=@/m", "--train=a", "--workdir=@/w", "--seeds=1000000000"],
+            2,
+            "--seeds=1000000000",
+        ),
+        ("predict", ["--workdir=@/w", "--input=a", "--best=0"], 2, "--best=0"),
+        ("embed", ["--model=@/m", "--mine=a", "--output=@/m.jsonl", "--margin=nan"], 2, "--margin=nan"),
+        (
+            "pretrain",
+            ["--config=configs/tiny.py", "--workdir=@/w", "--coordinator_address=x:1", "--num_processes=2"],
+            1,
+            "--coordinator_address, --num_processes and --process_id go together; give all three or none",
+        ),
         ("export", ["--workdir=@/w", "--format=numpy", "--output=@/e", "--step=-1"], 2, "--step=-1"),
     ],
 )
