@@ -1,7 +1,6 @@
 """What may happen to a build: killed at any moment, a full disk, a second run. The records are those of a quiet run."""
 
 import os
-import random
 import re
 import shutil
 import signal
@@ -78,27 +77,32 @@ MOMENTS = [
     any_file("*.tfrecord-*"),
     any_file(".parts/*.done.json"),
 ]
+WAITS = (0.1, 0.3, 0.6)  # seconds after a run has begun
+
+
+def is_at_work(process, output):
+    """Whether the build has begun: what is there when it starts may be left of an earlier one."""
+    lock = output / ".lock"
+    return lock.exists() and lock.read_text().startswith(f"process {process.pid} on ")
 
 
 @pytest.mark.slow
 def test_killed_again_and_again(build, quiet, tmp_path):
     output = tmp_path / "records"
-    rng = random.Random(time.time_ns())
-    waits = [rng.uniform(0, 0.8) for _ in range(3)]
-    print("seconds after the shards began:", waits)  # shown when the test fails
-    for moment, wait in [(moment, 0) for moment in MOMENTS] + [
-        (any_file(".parts/workers.lock"), wait) for wait in waits
-    ]:
+    killed = []
+    for moment, wait in [(moment, 0) for moment in MOMENTS] + [(Path.exists, wait) for wait in WAITS]:
         process = build.start(output)
-        while not moment(output) and process.poll() is None:
+        while not (is_at_work(process, output) and moment(output)) and process.poll() is None:
             time.sleep(0.0005)
         time.sleep(wait)
         process.kill()
-        process.wait()
+        killed.append(process.wait() == -signal.SIGKILL)
         # A file that has its final name is whole.
         for name, content in contents(output).items():
             is_aside = any(part.startswith(".") for part in Path(name).parts)
             assert is_aside or content == quiet[name], name
+    assert sum(killed) > len(MOMENTS), killed  # the last ones may come when all is done
+    assert all(killed[: len(MOMENTS)]), killed
     status, stderr = build.run(output)
     assert status == 0, stderr
     assert contents(output) == quiet

@@ -25,7 +25,7 @@ from bert_jax.config import Config, DataConfig, PhaseConfig
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.source import RecordSource
-from bert_jax.errors import UserError
+from bert_jax.errors import DamagedRecordError, UserError
 from bert_jax.inference.answer_file import write_answers
 from bert_jax.storage.cloud import download
 from bert_jax.storage.mirror import Mirror
@@ -304,7 +304,7 @@ def test_a_shard_that_was_built_again_is_copied_again(records, tmp_path):
 def test_a_cut_off_shard_in_a_bucket(records):
     name = "bert-train.tfrecord-00001-of-00003"
     (records[1] / name).write_bytes((records[0] / name).read_bytes()[:3000])
-    with pytest.raises(Exception, match=f"gs://.*{name}: record 1[0-9] is cut off"):
+    with pytest.raises(DamagedRecordError, match=f"gs://.*{name}: record 1[0-9] is cut off"):
         RecordSource(records[1], "train")
     source = RecordSource(records[1], "train", skip_corrupt=20)
     source.fetch(range(50))

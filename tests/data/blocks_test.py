@@ -144,7 +144,9 @@ def test_records_hold_the_text_once_a_copy(text, tokenizer, tmp_path, blocks):
     if blocks != "cut":
         long = counts["long_sentences"]
         assert long > 0
-        assert sum(row[-1] != tokenizer.sep_id for row in rows) == pytest.approx(2 * long, abs=2 * long)
+        # Each is cut behind every 63rd token, and nowhere else does a row end within a sentence.
+        cut = sum(row[-1] != tokenizer.sep_id for row in rows)
+        assert 2 * long <= cut <= 2 * (counts["long_sentence_tokens"] // 63)
     assert read_input_report(tmp_path / "records") is not None
     assert (source.sizes() == np.stack([tokens, batch["masked_lm_weights"].sum(1)], 1)).all()
 

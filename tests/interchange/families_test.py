@@ -204,12 +204,17 @@ WRONG = {
         ({"activation": "relu"}, "says activation='relu'; only gelu, exact or tanh, can be read"),
         ({"tie_word_embeddings": False}, "only DistilBERT with tie_word_embeddings=True"),
     ],
+    "RoFormerForMaskedLM": [
+        ({"rotary_value": True}, "only RoFormer with rotary_value=False"),
+        ({"num_attention_heads": 5}, "says hidden_size=32 and num_attention_heads=5, which does not divide it"),
+    ],
 }
 
 
+@pytest.mark.parametrize("case", WRONG, indirect=True)
 def test_what_cannot_be_read_is_named(case, tmp_path, workdirs):
     kind, _, _, directory = case
-    for number, (values, complaint) in enumerate(WRONG.get(kind, [])):
+    for number, (values, complaint) in enumerate(WRONG[kind]):
         (tmp_path / str(number)).mkdir()
         complaint = complaint.replace("(90", f"({workdirs.MODEL.vocab_size}")
         with pytest.raises(UserError, match=re.escape(complaint)) as error:

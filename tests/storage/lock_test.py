@@ -105,8 +105,15 @@ def test_workers_of_a_killed_run_are_waited_for(tmp_path, hold):
     wait_for_workers(work)  # there were none
     process = hold("worker", work)
     hold("worker", work).kill()  # any number of them at once
-    threading.Timer(0.5, process.kill).start()
+    killed = threading.Event()
+
+    def kill():
+        killed.set()
+        process.kill()
+
+    threading.Timer(0.5, kill).start()
     wait_for_workers(work)
+    assert killed.is_set()
     assert process.wait() == -signal.SIGKILL
 
 
