@@ -59,7 +59,7 @@ def target():
 @pytest.mark.parametrize("keep", [1, 2])
 def test_checkpoints_that_are_deleted_while_they_are_read(tmp_path, write, keep):
     writer, read, refused = write(keep), [], []
-    while len(set(read)) < 8 and len(refused) < 30:
+    while len(set(read)) < 8 and len(refused) < (30 if read else 300):
         try:
             step, params, description = read_params(tmp_path, target())
         except UserError as error:
@@ -69,6 +69,7 @@ def test_checkpoints_that_are_deleted_while_they_are_read(tmp_path, write, keep)
         assert description["why"] == description["step"] == step
         assert {float(number) for array in params.values() for number in np.unique(array)} == {float(step)}
     assert writer.poll() is None
+    assert read
     assert all("deletes its checkpoints faster than they can be read" in line for line in refused)
 
 
@@ -101,26 +102,29 @@ def test_commands_beside_a_training_that_deletes_its_checkpoints(chain, tmp_path
     process = chain.start_pretrain(workdir, "--config.phases[0].steps=100000", *often)
     said = iter(process.stderr)
     next(line for line in said if "from step 0" in line)
-    commands = [("evaluate",), ("report",), ("export", "--format=numpy", f"--output={tmp_path}/out")] * 2
-    done = []
+    commands = {"evaluate": [], "report": [], "export": ["--format=numpy", f"--output={tmp_path}/out"]}
+    answered = {verb: [] for verb in commands}
 
     def follow():
-        for verb, *flags in commands:
-            done.append(chain.run(verb, f"--workdir={workdir}", *flags, check=False))
-            assert "Exception ignored" not in done[-1].stderr
-            assert "Traceback" not in done[-1].stderr
-            assert "is damaged" not in done[-1].stderr
+        for verb, flags in commands.items():
+            done = chain.run(verb, f"--workdir={workdir}", *flags, check=False)
+            assert "Exception ignored" not in done.stderr
+            assert "Traceback" not in done.stderr
+            assert "is damaged" not in done.stderr
+            if not one_line(done):
+                answered[verb].append(done)
 
     try:
-        follow()
+        rounds = 0
+        while rounds < 2 or (rounds < 20 and not all(answered.values())):
+            follow()
+            rounds += 1
         assert process.poll() is None
     finally:
         process.kill()
         process.communicate()
-    refused = [one_line(one) for one in done]
-    assert not refused[1]
-    assert not refused[4]
-    steps = [
-        json.loads(one.stdout)["step"] for one, is_line in zip(done[::3], refused[::3], strict=True) if not is_line
-    ]
+    assert len(answered["report"]) == rounds
+    assert answered["export"]
+    steps = [json.loads(one.stdout)["step"] for one in answered["evaluate"]]
+    assert steps
     assert sorted(set(steps)) == steps
