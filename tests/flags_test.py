@@ -180,6 +180,12 @@ def test_an_option_of_the_records_is_in_its_range_or_refused(name):
             1,
             "--coordinator_address, --num_processes and --process_id go together; give all three or none",
         ),
+        (
+            "pretrain",
+            ["--config=configs/tiny.py", "--workdir=@/w", "--process_id=0"],
+            1,
+            "--process_id go together; give all three or none",
+        ),
         ("export", ["--workdir=@/w", "--format=numpy", "--output=@/e", "--step=-1"], 2, "--step=-1"),
     ],
 )

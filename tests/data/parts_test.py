@@ -55,6 +55,8 @@ def test_too_many_parts(tmp_path):
     with pytest.raises(UserError, match=r"--num_parts=51 leaves.*use --num_parts=50 or fewer"):
         cut(tmp_path, num_parts=51)
     assert len(cut(tmp_path, num_parts=50)) == 50
+    with pytest.raises(UserError, match=r"--num_parts=3 leaves parts with fewer than one of 2 .*use --num_parts=2"):
+        cut(tmp_path / "single", CORPUS[:2], num_parts=3, pairs="none")
 
 
 def test_too_small_a_holdout_says_what_would_do(tmp_path):

@@ -155,6 +155,13 @@ def test_a_damaged_shard_is_not_read(options, loaded, texts, tmp_path, damaged, 
         vectors_in(tmp_path / "vectors")
 
 
+def test_vectors_that_are_not_complete_are_not_read(options, loaded, texts, tmp_path):
+    embed_file(options, loaded, texts, tmp_path / "vectors")
+    (tmp_path / "vectors" / "embeddings.json").unlink()
+    with pytest.raises(UserError, match=r"vectors holds no embeddings\.json; let .*bert_jax\.embed` end first"):
+        vectors_in(tmp_path / "vectors")
+
+
 def test_shards_without_sizes_go_on(options, loaded, texts, tmp_path):
     output = tmp_path / "vectors"
     embed_file(options, loaded, texts, output)

@@ -7,7 +7,7 @@ import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding_options import EmbeddingOptions
-from bert_jax.inference.mining import mine, mine_file, negatives
+from bert_jax.inference.mining import _line, mine, mine_file, negatives
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import PairExample
 from bert_jax.tasks.pairs import read_pairs
@@ -54,6 +54,24 @@ def test_a_file(tiny_bert, tmp_path, caplog):
     assert set(json.loads(output.read_text().splitlines()[0])) == {"anchor", "positive", "negatives"}
 
 
+def test_a_rows_own_id_and_negatives_stay(tiny_bert, tmp_path):
+    rows = [
+        {"id": 7, "anchor": "the wing", "positive": "a plane", "negatives": ["the lift", "a cat"]},
+        {"id": "b", "anchor": "the dog", "positive": "a cat"},
+    ]
+    path, output = tmp_path / "pairs.jsonl", tmp_path / "mined.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    mine_file(EmbeddingOptions(str(tiny_bert)), str(path), str(output), most=9, skip=0, margin=0.0)
+    assert [json.loads(line) for line in output.read_text().splitlines()] == [rows[0], rows[1] | {"negatives": []}]
+    # Whatever is mined comes behind them, and what is there once stays so.
+    assert json.loads(_line(PairExample("", 7, "x", "y", None, ("b", "a")), ["c", "a"])) == {
+        "id": 7,
+        "anchor": "x",
+        "positive": "y",
+        "negatives": ["b", "a", "c"],
+    }
+
+
 def test_the_log_says_that_texts_are_cut(tiny_bert, tmp_path, caplog):
     path = tmp_path / "pairs.tsv"
     path.write_text("anchor\tpositive\nthe wing\ta plane\nthe dog\ta quick brown fox\n")
@@ -68,5 +86,9 @@ def test_what_cannot_be_mined(tiny_bert, tmp_path):
     options = EmbeddingOptions(str(tiny_bert))
     with pytest.raises(UserError, match=r"give a name that ends in \.jsonl"):
         mine_file(options, str(path), str(tmp_path / "mined"), 1, 0, 1.0)
+    path = path.rename(tmp_path / "pairs.jsonl")
+    with pytest.raises(UserError, match=r"^--output=.*pairs\.jsonl is --mine, which would be lost; give another file"):
+        mine_file(options, str(path), str(path), 1, 0, 1.0)
+    path = path.rename(tmp_path / "pairs.tsv")
     with pytest.raises(UserError, match=r"pairs\.tsv has scores; mining is for anchors and positives"):
         mine_file(options, str(path), str(tmp_path / "mined.jsonl"), 1, 0, 1.0)

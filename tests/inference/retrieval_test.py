@@ -98,6 +98,8 @@ def test_files_that_do_not_go_together(collection, tmp_path):
     assert read_searches(None, None) is None
     with pytest.raises(UserError, match="--qrels is missing"):
         read_searches(queries, None)
+    with pytest.raises(UserError, match="--queries is missing"):
+        read_searches(None, qrels)
     for rows in ("q7\td0\t1\n", "q0\td0\t0\n"):
         (tmp_path / "other.tsv").write_text(rows)
         with pytest.raises(UserError, match=r"other\.tsv judges no document relevant .* a query of .*queries\.json"):

@@ -183,6 +183,18 @@ def test_an_index_that_lies(tmp_path, arrays, change, complaint):
     assert str(tmp_path) in str(error.value)
 
 
+def test_a_big_endian_machines(tmp_path, arrays):
+    write_bundle(tmp_path / "model.ckpt", arrays)
+    index = tensor_bundle.epath.Path(tmp_path / "model.ckpt.index")
+    items = dict(tensor_bundle._read_table(index.read_bytes()))
+    header = tensor_bundle._Header.FromString(items[b""])
+    header.endianness = 1
+    items[b""] = header.SerializeToString(deterministic=True)
+    index.write_bytes(tensor_bundle._table(sorted(items.items())))
+    with pytest.raises(UserError, match=r"model\.ckpt\.index was written on a big-endian machine; save it again"):
+        TensorBundle(tmp_path / "model.ckpt")
+
+
 def index_of_blocks(handles, block):
     """A table whose directory names `block`, at its beginning, as often as there are handles."""
     directory = tensor_bundle._block([(b"k%05d" % number, handle) for number, handle in enumerate(handles)])

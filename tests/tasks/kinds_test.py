@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from bert_jax.config import TaskConfig, TextConfig
+from bert_jax.config import FineTuningConfig, TaskConfig, TextConfig
 from bert_jax.errors import UserError
 from bert_jax.tasks.choice import Choice
 from bert_jax.tasks.classification import Classification
@@ -18,8 +18,9 @@ from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.rows import IGNORED
 from bert_jax.tasks.tagging import Tagging
-from bert_jax.tasks.task_files import digest_of_examples
+from bert_jax.tasks.task_files import TaskFiles, digest_of_examples
 from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.training.finetuning import _rows
 
 WORDS = ["good", "bad", "film", "a", "very"]
 
@@ -78,6 +79,28 @@ def test_balanced_weights_are_scikit_learns():
     weights = task.objective_options(examples, TaskConfig(class_weights="balanced"))["class_weights"]
     gold = [example.label for example in examples]
     np.testing.assert_allclose(weights, utils.compute_class_weight("balanced", classes=np.array(["x", "y"]), y=gold))
+
+
+def test_labels_that_no_row_has_are_refused():
+    with pytest.raises(UserError, match=r"^f\.tsv: no row has a label; give the right column with --columns"):
+        Multilabel().fitted(texts(("good", ()), ("bad", ())), TaskConfig())
+
+
+def test_pairs_are_learnt_in_both_orders_and_scored_in_their_own(encode, tmp_path):
+    pairs = [
+        TextExample(f"f, line {n}", None, *pair, "xy"[n % 2]) for n, pair in enumerate([("good", "bad"), ("a", "film")])
+    ]
+    files = TaskFiles(Classification().fitted(pairs, TaskConfig()), pairs, pairs, pairs)
+    config = FineTuningConfig(TaskConfig(double_unordered=True), TextConfig(max_length=8))
+    tokenizer = load_tokenizer(tmp_path / "vocab.txt")
+    rows = {split: _rows(config, files, split, tokenizer, {}) for split in ("train", "dev", "test")}
+    turned = [dataclasses.replace(pair, text=pair.text2, text2=pair.text) for pair in pairs]
+    expected = encode(files.task, [*pairs, *turned])
+    np.testing.assert_array_equal(rows["train"].ids, expected.ids)
+    np.testing.assert_array_equal(rows["train"].labels["labels"], expected.labels["labels"])
+    assert (len(rows["train"]), len(rows["dev"]), len(rows["test"])) == (4, 2, 2)
+    config.task.double_unordered = False
+    assert len(_rows(config, files, "train", tokenizer, {})) == 2
 
 
 def test_multilabel_thresholds_come_from_dev(encode):
@@ -165,6 +188,14 @@ def test_a_mistake_among_tags_of_spans_is_scored_as_no_span_and_another_column_i
     assert task.scores([{"tags": gold}, {"tags": gold}], test)["f1"] == 1.0
     with pytest.raises(UserError, match=r"^f, line 1: the label 'NN' is none"):
         task.for_scoring([TaggingExample("f, line 1", None, words, ("NN",) * 10)])
+
+
+@pytest.mark.parametrize(("asked", "f1"), [("conlleval", 1.0), ("strict", 0.0)])
+def test_the_convention_that_is_asked_for_is_that_of_the_scores(asked, f1):
+    examples = [TaggingExample("f", None, ("a", "a", "a"), ("B-X", "I-X", "O"))]
+    task = Tagging().fitted(examples, TaskConfig(tag_scores=asked))
+    assert task.scores([{"tags": ["I-X", "I-X", "O"]}], examples)["f1"] == f1
+    assert task.settings()["convention"] == asked
 
 
 def test_tagging_scores_say_their_convention():

@@ -163,6 +163,11 @@ ROW = {"question": "Who?", "context": "Ada."}
         ),
         ("a.json", squad({"id": 1, "question": "a"}, {"id": "1", "question": "b"}), r"has the id '1' more than once"),
         ("a.json", squad(), r"a\.json has no questions"),
+        (
+            "a.jsonl",
+            json.dumps({"question": "Who?", "context": "Ada.", "answers": {"text": ["Ada"], "answer_start": []}}),
+            r"a\.jsonl, line 1 has 1 answers and 0 offsets; mend it",
+        ),
         ("a.json", '{"data": [', r"a\.json is not JSON"),
         ("a.json", "[]", r"a\.json is damaged or of another version: Expected `object`, got `array`"),
         (
