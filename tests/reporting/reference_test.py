@@ -1,5 +1,7 @@
 """Reference curves: made of real runs, found again by config and records only, and judged by scipy's t."""
 
+import dataclasses
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -9,13 +11,16 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
+from bert_jax.config import Config
+from bert_jax.config.file import from_dict
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS
 from bert_jax.reporting import reference
 from bert_jax.reporting.page import write_report
-from bert_jax.reporting.reference import Reference, Seed, band, read_reference, reference_of, sentence
+from bert_jax.reporting.reference import Reference, Seed, band, read_reference, reference_of, sentence, settings_of
 from bert_jax.reporting.run_history import Run, read_run
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "curves.py"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def curves(*workdirs, output):
@@ -154,6 +159,43 @@ def test_the_sentence():
     assert said((5, 6.0)) == said() == ""
 
 
-def test_what_is_in_the_package_can_be_read():
-    for path in reference.DIRECTORY.glob("*.json"):
-        assert band(read_reference(path), "masked_lm_loss"), path
+WIDER = {
+    "num_hidden_layers": 4,
+    "hidden_size": 256,
+    "num_attention_heads": 4,
+    "intermediate_size": 1024,
+    "initializer_range": 0.04,
+}
+# The packaged curves: of which config, with what changed of it.
+PACKAGED = {
+    "quickstart": ("tiny_fast", {}),
+    "wikipedia_2x128_fast": ("tiny_fast", {}),
+    "wikipedia_2x128_paper": ("tiny", {}),
+    "wikipedia_4x256_fast": ("tiny_fast", {"scale": 0.4, "model": WIDER}),
+    "wikipedia_4x256_paper": ("tiny", {"scale": 0.4, "model": WIDER, "optimizer": {"learning_rate": 5e-4}}),
+}
+
+
+def config_of(name, changes):
+    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    for key, value in changes.items():
+        held = getattr(config, key)
+        setattr(config, key, dataclasses.replace(held, **value) if isinstance(value, dict) else value)
+    return config.resolved()
+
+
+def test_what_is_in_the_package_is_known():
+    assert {path.stem for path in reference.DIRECTORY.glob("*.json")} == PACKAGED.keys()
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_what_is_in_the_package_is_of_todays_configs(name):
+    """Or no run of theirs has a reference."""
+    found = read_reference(reference.DIRECTORY / f"{name}.json")
+    assert band(found, "masked_lm_loss")
+    config = config_of(*PACKAGED[name])
+    config.model.vocab_size = found.config["model"]["vocab_size"]  # of the text
+    assert settings_of(from_dict(found.config, name, Config)) == settings_of(config)
