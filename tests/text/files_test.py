@@ -52,9 +52,10 @@ def test_lines_are_those_of_python(tmp_path, monkeypatch, piece):
         assert " ".join(texts.split()) == " ".join(whole.split())  # never none between two that had some between them
 
 
-def test_a_small_file_of_very_many_newlines(tmp_path):
+def test_a_small_file_of_very_many_newlines(tmp_path, monkeypatch):
     """They are not looked at one by one; the number of the line after them is right."""
-    blank = 300_000_000
+    monkeypatch.setattr(files, "_CHUNK_BYTES", 1 << 10)
+    blank = 3_000_000
     with gzip.open(tmp_path / "a.gz", "wb", compresslevel=1) as file:
         file.write(b"First.\n")
         for _ in range(300):
@@ -63,7 +64,7 @@ def test_a_small_file_of_very_many_newlines(tmp_path):
     looked_at = list(files.InputFile(epath.Path(tmp_path / "a.gz")).lines())
     assert looked_at[0] == (1, "First.")
     assert looked_at[-1] == (blank + 2, "Second.")
-    assert len(looked_at) < 200_000
+    assert len(looked_at) < 10_000
 
 
 @pytest.mark.parametrize("given", ["pipe", "*", "link"])

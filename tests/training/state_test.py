@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
-from bert_jax.model.functional import param_count, with_shardings
+from bert_jax.model.functional import with_shardings
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.optimizer import make_optimizer
@@ -73,25 +73,6 @@ def test_no_two_kernels_are_alike(make_state):
     kernels = [params[f"layer_{n}"]["attention"][name]["kernel"] for n in (0, 1) for name in ("query", "key", "value")]
     firsts = {float(np.asarray(kernel).flat[0]) for kernel in kernels}
     assert len(firsts) == len(kernels)
-
-
-@pytest.mark.parametrize(
-    ("size", "with_heads", "encoder"),
-    [
-        ({}, 110_106_428, 109_482_240),
-        (
-            {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096},
-            336_226_108,
-            335_141_888,
-        ),
-    ],
-    ids=["base", "large"],
-)
-def test_as_many_parameters_as_the_original(size, with_heads, encoder):
-    model = pretraining_model(ModelConfig(vocab_size=30522, **size))
-    assert param_count(model) == with_heads
-    shapes = [leaf.shape for leaf in jax.tree.leaves(model.abstract_params["encoder"])]
-    assert sum(math.prod(shape) for shape in shapes) == encoder
 
 
 def test_the_state_is_sharded_as_in_the_table_of_axes(make_state):
