@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 setup() {
   runs || rm -f pretrain.status # of an earlier life: where this one cannot even be started, it would be taken for its end
-  launch/setup.sh && return
+  launch/setup.sh gcs && return # a run of many hosts has its paths in a bucket
   # TPU images come with another Python, or with one that lacks venv.
   echo "Installing a Python with venv" >&2
   sudo apt-get -qq -o DPkg::Lock::Timeout=300 update
@@ -22,7 +22,7 @@ setup() {
   for python in python3.12 python3.13 python3.14 python3.11; do # whichever the image's distribution has
     sudo apt-get -qq -o DPkg::Lock::Timeout=300 install --yes "$python-venv" && break
   done
-  launch/setup.sh
+  launch/setup.sh gcs
 }
 
 runs() {
