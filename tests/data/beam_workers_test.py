@@ -245,5 +245,5 @@ def test_beam_options_without_beam(monkeypatch):
     with pytest.raises(UserError, match="without --runner=beam"):
         parse_beam_options("local", "--runner=DataflowRunner", 1)
     monkeypatch.setitem(sys.modules, "apache_beam", None)  # as if it were not installed
-    with pytest.raises(UserError, match=r"install it with pip install 'bert_jax\[beam\]'"):
+    with pytest.raises(UserError, match=r"run launch/setup.sh beam"):
         parse_beam_options("beam", "", 1)

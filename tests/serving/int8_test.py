@@ -115,11 +115,9 @@ def test_wrong_flags_are_one_line(monkeypatch, served, served_task, tmp_path):
     with pytest.raises(UserError, match="a model without a task's head has no scores"):
         served_task("classification", quantize="int8", test="t.tsv", drop_heads=True)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UserError, match=r"--quantize=int8 needs onnxruntime, .*; pip install 'bert_jax\[onnx"):
+    with pytest.raises(UserError, match=r"--quantize=int8 needs onnxruntime, .*; run launch/setup.sh onnx"):
         program_writer("onnx", Options(quantize="int8"))
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(
-        UserError, match=r"--format=onnx needs onnx, which is not installed; pip install 'bert_jax\[onnx"
-    ):
+    with pytest.raises(UserError, match=r"--format=onnx needs onnx, which is not installed; run launch/setup.sh onnx"):
         program_writer("onnx", Options())
     assert program_writer("numpy", Options()) is None

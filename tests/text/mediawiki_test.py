@@ -96,9 +96,7 @@ def test_xml_that_is_no_dump(tmp_path):
 
 def test_without_the_parser_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        UserError, match=r"a\.xml needs mwparserfromhell; install it with pip install 'bert_jax\[wiki\]'"
-    ):
+    with pytest.raises(UserError, match=r"a\.xml needs mwparserfromhell; run launch/setup.sh wiki"):
         Corpus([dump(tmp_path / "a.xml")])
 
 

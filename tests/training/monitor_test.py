@@ -191,7 +191,7 @@ def test_weights_and_biases_gets_the_numbers_of_every_start_as_one_run(tmp_path)
 
 def test_without_the_extra_one_line_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
-    with pytest.raises(UserError, match=r"pip install 'bert_jax\[wandb\]'"):
+    with pytest.raises(UserError, match=r"run launch/setup.sh wandb"):
         WeightsAndBiases("project", tmp_path, Config())
 
 
