@@ -87,6 +87,7 @@ def read_inputs(task: Task, source: str, options: TaskConfig, asked: bool, needs
 
 def begun_head(model: FineTuned, examples: Sequence[Example], dtype: str) -> dict[str, str]:
     """The first line of OUTPUT.partial: which model's answers to which examples these are, and in which precision."""
-    how = fine_tuned.digest(repr((model.kind, model.settings, model.text)).encode())  # thresholds, windows ...
-    examined = fine_tuned.digest(repr(examples).encode())
-    return {"weights": model.weights_crc32c, "settings": how, "examples": examined, "dtype": dtype}
+    settings = model.kind, model.settings, model.text  # thresholds, windows ...
+    digests = {"settings": repr(settings), "examples": repr(examples)}
+    of_text = {name: fine_tuned.digest(text.encode()) for name, text in digests.items()}
+    return {"weights": model.weights_crc32c, **of_text, "dtype": dtype}

@@ -1,5 +1,6 @@
 """The progress of going through many texts: a bar on a terminal, elsewhere a line in the log now and then."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +21,9 @@ class Progress:
     def __init__(self, doing: str, examples: int | None = None, done: int = 0) -> None:
         """`doing` names the work, as in "embedding"; of the `examples`, if their number is known, `done` are done."""
         self._doing, self._total, self._first, self._count = doing, examples, done, float(done)
-        self._told = self._count
         self._unit = "rows" if examples is None else "examples"
-        self._is_told = examples is None  # work with an end is told of only if it takes long
+        # What the last line told. Work with an end has a line at its end only if it was so long that it had others.
+        self._told = self._count if examples is None else math.inf
         self._started = self._logged = time.monotonic()
         how = {"unit": f" {self._unit}", "unit_scale": True, "leave": examples is None, "dynamic_ncols": True}
         self._bar = tqdm(desc=doing, total=examples, initial=done, disable=not sys.stderr.isatty(), **how)
@@ -44,7 +45,7 @@ class Progress:
                 self._log()
 
     def _log(self) -> None:
-        self._logged, self._told, self._is_told = time.monotonic(), self._count, True
+        self._logged, self._told = time.monotonic(), self._count
         rate = (self._count - self._first) / max(1e-3, self._logged - self._started)
         count, rest = f"{round(self._count):,}", ""
         if self._total is not None:
@@ -59,5 +60,5 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-        if self._count > self._told and self._is_told:
+        if self._count > self._told:
             self._log()

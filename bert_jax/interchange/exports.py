@@ -120,11 +120,11 @@ def _write(directory: epath.Path, model: Servable, wanted: Wanted, own: OwnSetti
     """Write all but the card; gives the card's part about the program that the model is written as, if it is."""
     params, config, tokenizer, family = model.params, model.config, model.tokenizer, model.family
     trained = Trained(step, params, {}, {})
-    has_task = model.task is not None and not wanted.is_encoder
+    task = None if wanted.is_encoder else model.task
     of_program = ""
     match wanted.kind:
-        case "huggingface" if model.task and has_task:
-            write_task_model(directory, model.task, params, tokenizer, family)
+        case "huggingface" if task:
+            write_task_model(directory, task, params, tokenizer, family)
         case "huggingface" if model.head == ENCODER:
             write_encoder(directory, params, config, tokenizer, model.max_length, family)
         case "huggingface":
@@ -136,8 +136,8 @@ def _write(directory: epath.Path, model: Servable, wanted: Wanted, own: OwnSetti
             write_tensorflow(directory, trained, config, tokenizer)
         case "numpy":
             write_numpy(directory, trained, config, tokenizer)
-            if model.task and has_task:
-                write_json(directory / "task_settings.json", {"task": model.task.kind, **model.task.settings})
+            if task:
+                write_json(directory / "task_settings.json", {"task": task.kind, **task.settings})
         case "onnx" | "stablehlo" if wanted.write_program:
             of_program = wanted.write_program(directory, model)
     makes_vectors = model.task is None or "pooling" in model.task.settings

@@ -26,7 +26,13 @@ _REMEDIES = {
     errno.EIO: "check that disk, or give a path on another",
 }
 # Of errors without a number, as epath and NumPy raise them.
-_CODES = {FileNotFoundError: errno.ENOENT, IsADirectoryError: errno.EISDIR, PermissionError: errno.EACCES}
+_CODES = {
+    FileNotFoundError: errno.ENOENT,
+    FileExistsError: errno.EEXIST,
+    NotADirectoryError: errno.ENOTDIR,
+    IsADirectoryError: errno.EISDIR,
+    PermissionError: errno.EACCES,
+}
 # In TensorStore's words: Failed to open: "/a/b": Permission denied [os_error_code='13']
 _OF_TENSORSTORE = re.compile(r"\"(/[^\"]*)\"[^\"]*\[os_error_code='(\d+)'")
 
@@ -118,10 +124,9 @@ def check_file(path: epath.PathLike | None, flag: str, beginning: bytes) -> None
 
 def check_is_other(output: epath.PathLike, flag: str, file: str) -> None:
     """Raise UserError if `output`, the value of --output, is the file that `flag` gave to read."""
-    is_same = str(output) == file
-    if not is_remote(output) and not is_remote(file):
-        is_same = is_same or (os.path.exists(output) and os.path.exists(file) and os.path.samefile(output, file))  # noqa: PTH110, PTH121
-    if is_same:
+    places = [Path(output), Path(file)]
+    are_there = not is_remote(output) and not is_remote(file) and all(place.exists() for place in places)
+    if str(output) == file or (are_there and places[0].samefile(places[1])):
         raise UserError(f"--output={output} is --{flag}, which would be lost; give another file")
 
 

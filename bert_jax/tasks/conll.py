@@ -20,7 +20,7 @@ from absl import logging
 from bert_jax.errors import UserError
 from bert_jax.tasks.columns import Columns, listed
 from bert_jax.tasks.examples import TaggingExample
-from bert_jax.tasks.lines import STANDARD_INPUT, begins_json, place, read_lines, shown, suffix, without_return
+from bert_jax.tasks.lines import json_or_lines, place, shown, suffix
 from bert_jax.tasks.tables import JSONL, json_rows, read_table, table_of_objects
 from bert_jax.tasks.tags import check_tags, tag_scheme
 from bert_jax.tasks.word_lists import tagged_rows
@@ -47,8 +47,8 @@ def read_tagging(
     if path.startswith(PREFIX) or suffix(path) in JSONL:
         examples = tagged_rows(read_table(path), columns, need_tags)
     else:
-        is_json, lines = begins_json(without_return(read_lines(path)))
-        if path == STANDARD_INPUT and is_json:
+        is_json, lines = json_or_lines(path)
+        if is_json:
             examples = tagged_rows(table_of_objects(path, json_rows(path, lines)), columns, need_tags)
         else:
             examples = _of_columns(list(lines), path, columns, need_tags)

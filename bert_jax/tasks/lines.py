@@ -67,12 +67,12 @@ def is_json_input() -> bool:
     return begin.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
 
 
-def begins_json(lines: Iterable[tuple[int, str]]) -> tuple[bool, Iterator[tuple[int, str]]]:
-    """Whether the first of these lines that is not blank begins a JSON object, and all of them."""
-    begin, lines = [], iter(lines)
-    for line in lines:
-        begin.append(line)
-        if not line[1].isspace() and line[1]:
+def json_or_lines(path: str) -> tuple[bool, Iterator[tuple[int, str]]]:
+    """Whether it is the standard input, and begins with a JSON object; and the lines, without carriage returns."""
+    begin, lines = [], without_return(read_lines(path))
+    for number, line in lines if path == STANDARD_INPUT else ():
+        begin.append((number, line))
+        if line.strip():  # the first that is not blank
             break
     return bool(begin) and begin[-1][1].lstrip().startswith("{"), itertools.chain(begin, lines)
 

@@ -26,8 +26,8 @@ from bert_jax.tasks.columns import Columns, NoSuchColumnsError, listed, resolve
 from bert_jax.tasks.headers import is_header
 from bert_jax.tasks.lines import (
     STANDARD_INPUT,
-    begins_json,
     check_is_unicode,
+    json_or_lines,
     place,
     read_lines,
     shown,
@@ -142,8 +142,8 @@ def _whole(table: Table, rows: Iterable[Row]) -> Table:
 
 
 def _of_lines(path: str, columns: Columns, header: bool | None) -> tuple[Table, Iterator[Row]]:
-    is_json, lines = begins_json(without_return(read_lines(path)))
-    if path == STANDARD_INPUT and is_json:
+    is_json, lines = json_or_lines(path)
+    if is_json:
         return _of_objects(path, json_rows(path, lines))
     first, lines = _peeked(lines, path)
     if path != STANDARD_INPUT and "\t" in first[1]:
