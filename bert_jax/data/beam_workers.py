@@ -28,7 +28,7 @@ from etils import epath
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import PARTS, Part
 from bert_jax.data.shards import build_shard, read_built
-from bert_jax.data.workers import Display, passes
+from bert_jax.data.workers import passes, shown
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import absolute, is_remote, upload
 from bert_jax.storage.whole_file import whole_file
@@ -114,7 +114,7 @@ class BeamWorkers:
         work = output / PARTS
         waiting = {part.done_file: part for part in parts}
         done = [0, 0]  # bytes of text processed, instances
-        with Display(parts, options, done) as display:
+        with shown(parts, options, done) as show:
 
             def log_progress() -> None:
                 for path in work.glob("*.done.json"):
@@ -123,7 +123,7 @@ class BeamWorkers:
                     if part and built:
                         done[0] += part.bytes * passes(part, options)
                         done[1] += built.shard.num_records
-                display.show(len(parts) - len(waiting))
+                show(len(parts) - len(waiting))
 
             self._run(work, list(parts), build_part, log_progress, str(absolute(output)), options)
         if any(read_built(work, part) is None for part in parts):

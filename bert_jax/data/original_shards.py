@@ -11,11 +11,11 @@ from absl import logging
 from etils import epath
 
 from bert_jax.config.data import Pairs
-from bert_jax.data.progress import with_bar
 from bert_jax.data.schema import RecordFormat, is_alberts, record_sizes
 from bert_jax.data.shard_index import index_path
 from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import UserError
+from bert_jax.progress import counted
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -45,7 +45,7 @@ def read_foreign(directory: epath.Path) -> ForeignRecords:
     if not all(index_path(shard).exists() for shard in shards):
         logging.info("%s has no records.json: walking its %d shards once", directory, len(shards))
     num_records, first = {}, None
-    for shard in with_bar(shards, "shards", len(shards)):
+    for shard in counted(shards, "shards", len(shards)):
         reader = TFRecordReader(shard)
         num_records[shard] = len(reader)
         sizes = _sizes(reader, tokenizer)

@@ -14,12 +14,12 @@ from etils import epath
 
 from bert_jax.data.manifest import Manifest, read_manifest
 from bert_jax.data.open_shards import Seen, local_copies, look_at
-from bert_jax.data.progress import with_bar
 from bert_jax.data.record_sizes import read_sizes, remove_sizes, sizes_of, sizes_path, write_sizes
 from bert_jax.data.schema import RecordFormat, faults, record_sizes, stack
 from bert_jax.data.shard_cache import ShardCache
 from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import DamagedRecordError, UserError
+from bert_jax.progress import counted
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.open_files import let_stay_open
 
@@ -145,9 +145,7 @@ class RecordSource:
             return self._readers[shard].checksums(shards[shard] - starts[shard])
 
         digest = hashlib.sha256(str(len(self)).encode())
-        for found in with_bar(
-            self._map(checksums, range(len(self._readers))), "looking at records", len(self._readers)
-        ):
+        for found in counted(self._map(checksums, range(len(self._readers))), "looking at records", len(self._readers)):
             digest.update(found)
         return digest.hexdigest()[:16]
 
@@ -159,11 +157,11 @@ class RecordSource:
             return read_sizes(self._readers[shard].path, starts[shard + 1] - starts[shard], most)
 
         numbers = range(len(self._readers))
-        kept = [None] * len(numbers) if anew else list(with_bar(self._map(read, numbers), "sizes", len(numbers)))
+        kept = [None] * len(numbers) if anew else list(counted(self._map(read, numbers), "sizes", len(numbers)))
         return np.concatenate(
             [
                 self._found_sizes(self._readers[shard].path, *starts[shard : shard + 2]) if sizes is None else sizes
-                for shard, sizes in enumerate(with_bar(kept, "sizes", len(numbers)))
+                for shard, sizes in enumerate(counted(kept, "sizes", len(numbers)))
             ]
         )
 
@@ -194,7 +192,7 @@ class RecordSource:
 
     def _check_indices(self) -> None:
         """Read the index of each shard, which has to hold as many records as records.json says."""
-        for _ in with_bar(self._map(len, self._readers), "shards", len(self._readers)):
+        for _ in counted(self._map(len, self._readers), "shards", len(self._readers)):
             pass
 
     def _check_length(self) -> None:

@@ -14,8 +14,8 @@ from etils import epath
 from numpy.typing import NDArray
 
 from bert_jax.data.dynamic_masks import without_masks
-from bert_jax.data.progress import with_bar
 from bert_jax.data.source import RecordSource
+from bert_jax.progress import counted
 from bert_jax.storage.array_file import read_array, write_array
 
 _BATCH = 1000  # records in memory
@@ -43,7 +43,7 @@ def token_counts(source: RecordSource) -> NDArray[np.int64]:
 def _counted(source: RecordSource) -> NDArray[np.int64]:
     logging.info("reading %s once, for how often each token occurs", source.directory)
     counts = np.zeros(source.manifest.vocab_size, np.int64)
-    for first in with_bar(range(0, len(source), _BATCH), "tokens", -(-len(source) // _BATCH)):
+    for first in counted(range(0, len(source), _BATCH), "tokens", -(-len(source) // _BATCH)):
         batch = source.fetch(range(first, min(first + _BATCH, len(source))))
         counts += np.bincount(without_masks(batch)[batch["input_mask"] > 0], minlength=len(counts))
     return counts

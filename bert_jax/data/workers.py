@@ -4,12 +4,9 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import multiprocessing.connection
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-import tqdm
 from absl import logging
 from etils import epath
 
@@ -19,12 +16,11 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import PARTS, Part
 from bert_jax.data.shards import build_shard, compile_all
 from bert_jax.errors import UserError
+from bert_jax.progress import BarOrLog
 from bert_jax.storage.lock import hold_as_worker
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.ordered_map import end_with_parent
 from bert_jax.text.tokenizer import load_tokenizer
-
-_LOG_SECONDS = 10
 
 
 class Workers(Protocol):
@@ -67,12 +63,12 @@ class LocalWorkers:
         arguments = str(output), options, done
         with (
             concurrent.futures.ProcessPoolExecutor(processes, context, _start_worker, arguments) as pool,
-            Display(parts, options, done) as display,
+            shown(parts, options, done) as show,
         ):
-            _run(pool, parts, display)
+            _run(pool, parts, show)
 
 
-def _run(pool: concurrent.futures.ProcessPoolExecutor, parts: Sequence[Part], display: "Display") -> None:
+def _run(pool: concurrent.futures.ProcessPoolExecutor, parts: Sequence[Part], show: Callable[[int], None]) -> None:
     """Have `pool` make the shards; on an error the processes end at once."""
     try:
         with kept_from_children():
@@ -83,7 +79,7 @@ def _run(pool: concurrent.futures.ProcessPoolExecutor, parts: Sequence[Part], di
             )
             for future in finished:
                 future.result()
-            display.show(len(parts) - len(waiting))
+            show(len(parts) - len(waiting))
     except concurrent.futures.process.BrokenProcessPool:
         raise UserError(
             "a worker process was killed, perhaps for want of memory; run the same command again to go on, "
@@ -145,41 +141,25 @@ def passes(part: Part, options: RecordOptions) -> int:
     return 1 + (options.dupe_factor if part.split == "train" else 1)
 
 
-class Display:
-    """A progress bar on a terminal, elsewhere a line in the log now and then."""
+@contextlib.contextmanager
+def shown(parts: Sequence[Part], options: RecordOptions, done: Any) -> Iterator[Callable[[int], None]]:
+    """Show how far the shards are: the block calls what it gets with the number of finished parts.
 
-    def __init__(self, parts: Sequence[Part], options: RecordOptions, done: Any) -> None:
-        """Begin; `done` is read at each `show`: bytes of text processed so far, and instances."""
-        self._bytes = sum(part.bytes for part in parts)
-        self._work = sum(part.bytes * passes(part, options) for part in parts)
-        self._num_parts = len(parts)
-        self._done = done
-        self._started = self._logged = time.monotonic()
-        self._bar = tqdm.tqdm(
-            total=self._work, unit="B", unit_scale=True, desc="records", disable=not sys.stderr.isatty()
-        )
+    `done` is read at each call: bytes of text processed so far, and instances.
+    """
+    text = sum(part.bytes for part in parts)
+    work = sum(part.bytes * passes(part, options) for part in parts)
+    finished = 0
 
-    def __enter__(self) -> "Display":
-        return self
+    def words(seconds: float) -> str:
+        size, instances = done[:]
+        rate = size / max(1, work) * text / 1e6 / seconds
+        return f"{finished} of {len(parts)} parts, {instances:,} instances, {rate:.2f} MB/s of text"
 
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()
+    def show(num_finished: int) -> None:
+        nonlocal finished
+        finished = num_finished
+        progress.show(done[0])
 
-    def show(self, num_finished: int) -> None:
-        """Show how far the work is."""
-        size, instances = self._done[:]
-        self._bar.update(size - self._bar.n)
-        self._bar.set_postfix_str(f"{num_finished}/{self._num_parts} parts, {instances:,} instances")
-        now = time.monotonic()
-        if self._bar.disable and now - self._logged >= _LOG_SECONDS:
-            self._logged = now
-            elapsed, fraction = now - self._started, max(1, size) / max(1, self._work)
-            logging.info(
-                "%d of %d parts, %.0f%%, %s instances, %.2f MB/s of text, %.0f s to go",
-                num_finished,
-                self._num_parts,
-                100 * fraction,
-                f"{instances:,}",
-                fraction * self._bytes / 1e6 / elapsed,
-                elapsed / fraction - elapsed,
-            )
+    with BarOrLog("records", words, work, unit="B", unit_scale=True) as progress:
+        yield show

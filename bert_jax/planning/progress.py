@@ -1,13 +1,13 @@
-"""How long a compilation has taken: a line on a terminal that is rewritten, elsewhere one in the log now and then."""
+"""How long a compilation has taken."""
 
 import subprocess
-import sys
 import time
 
-from absl import logging
 from tqdm import tqdm
 
-_SECONDS_BETWEEN_LOG_LINES = 30
+from bert_jax.progress import BarOrLog
+
+_SECONDS_BETWEEN_LOG_LINES = 30.0
 _TICK = 1.0  # seconds between two looks; the process' end is noticed at once
 
 
@@ -17,20 +17,19 @@ def wait(process: subprocess.Popen[bytes], what: str, limit_seconds: float) -> N
     Raises:
       subprocess.TimeoutExpired: it takes longer than `limit_seconds`.
     """
-    started = logged = time.monotonic()
-    most = f"at most {limit_seconds:.0f} s (--compile_minutes)"
+    started = time.monotonic()
+
+    def words(seconds: float) -> str:
+        return f"{seconds:.0f} s so far, at most {limit_seconds:.0f} s (--compile_minutes)"
+
     line = f"{{desc}}, {{elapsed}}, at most {tqdm.format_interval(limit_seconds)} (--compile_minutes)"
-    with tqdm(desc=what, bar_format=line, leave=False, dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
+    with BarOrLog(what, words, seconds=_SECONDS_BETWEEN_LOG_LINES, bar_format=line, leave=False) as progress:
         while True:
             left = started + limit_seconds - time.monotonic()
             try:
                 process.wait(min(_TICK, left))
                 return
             except subprocess.TimeoutExpired:
-                now = time.monotonic()
-                if now - started >= limit_seconds:
+                if time.monotonic() - started >= limit_seconds:
                     raise
-            bar.refresh()
-            if bar.disable and now - logged >= _SECONDS_BETWEEN_LOG_LINES:
-                logged = now
-                logging.info("%s, %.0f s so far, %s", what, now - started, most)
+            progress.show(0)

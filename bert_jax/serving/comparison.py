@@ -1,12 +1,10 @@
 """How an int8 file differs from the float32 one: in scores, answers, size, speed, and by what else is in a batch."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from bert_jax.config import TextConfig
 from bert_jax.errors import UserError
@@ -15,6 +13,7 @@ from bert_jax.inference.predictor import REMEDY
 from bert_jax.interchange.families import ENCODER
 from bert_jax.interchange.huggingface_tasks import settings_of_export
 from bert_jax.interchange.programs import Servable
+from bert_jax.progress import counted
 from bert_jax.serving.onnx_run import Feed, OnnxProgram, of_task, single_rows
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.kinds import trained_task
@@ -118,7 +117,7 @@ def _in_turn(programs: tuple[OnnxProgram, OnnxProgram], rows: Rows, head: str) -
     for program in programs:
         program.run(batches[0])
         program.seconds = 0.0
-    for batch in tqdm(batches, unit=" texts", disable=not sys.stderr.isatty()):
+    for batch in counted(batches, "comparing", len(batches)):
         for program, outputs in zip(programs, found, strict=True):
             outputs.append(program.run(batch))
     return found

@@ -60,7 +60,7 @@ def test_a_log_shows_now_and_then_that_it_still_compiles(request_, child, monkey
     lines = [record.getMessage() for record in caplog.records]
     assert 1 <= len(lines) <= 4  # and not one a tick
     for line in lines:
-        assert re.fullmatch(r"cpu:2: compiling phase 0, [012] s so far, at most 2 s \(--compile_minutes\)", line)
+        assert re.fullmatch(r"cpu:2: compiling phase 0: [012] s so far, at most 2 s \(--compile_minutes\)", line)
 
 
 def test_a_terminal_has_one_line_that_is_rewritten_and_goes(request_, child, monkeypatch, caplog):
