@@ -13,7 +13,7 @@ from bert_jax.text.vocabulary import KINDS, KINDS_HELP, build_vocabulary, descri
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
-_SKIP_BAD_RECORDS = flags.DEFINE_integer("skip_bad_records", 0, SKIP_BAD_RECORDS_HELP, 0)
+_SKIP_BAD_RECORDS = flags.DEFINE_integer("skip_bad_records", 0, SKIP_BAD_RECORDS_HELP, 0, 10**12)
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1, 1000
 )

@@ -32,7 +32,7 @@ _FORMAT = flags.DEFINE_enum(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to write; an earlier export in it is replaced.", required=True)
 _STEP = flags.DEFINE_integer(
-    "step", None, "Step of the checkpoint of a pretraining run to export. Default: the newest.", 0
+    "step", None, "Step of the checkpoint of a pretraining run to export. Default: the newest.", 0, 10**12
 )
 _NORMALIZE = flags.DEFINE_boolean("normalize", False, "sentence-transformers, onnx, stablehlo: vectors get length 1.")
 _FAMILY = flags.DEFINE_enum("family", None, list(FAMILIES), "As which of transformers' models. Default: as what it is.")

@@ -49,10 +49,10 @@ def define_options() -> Callable[[], EmbeddingOptions]:
     flags.DEFINE_enum("combine", "concat", list(COMBINED), "What is done with several layers.")
     flags.DEFINE_boolean("normalize", False, "Vectors get length 1.")
     flags.DEFINE_enum("long", "cut", ["cut", "windows"], "What becomes of a text that is longer than the model reads.")
-    flags.DEFINE_integer("max_length", 0, "Tokens of a text, special ones too; 0: as the model says.", 0)
+    flags.DEFINE_integer("max_length", 0, "Tokens of a text, special ones too; 0: as the model says.", 0, 10**6)
     flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of the numbers that are written.")
-    flags.DEFINE_integer("shard_rows", 50_000, "Texts of a shard, at most.", 1)
-    flags.DEFINE_integer("batch_tokens", TOKENS, "Tokens of a batch and device; vectors do not depend on it.", 1)
+    flags.DEFINE_integer("shard_rows", 50_000, "Texts of a shard, at most.", 1, 10**9)
+    flags.DEFINE_integer("batch_tokens", TOKENS, "Tokens of a batch and device; vectors do not depend on it.", 1, 10**6)
     flags.DEFINE_string("columns", "", "Which column is what: text:1,text2:2,id:0. Default: by the header.")
     flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether a first row is one.")
     names = [field.name for field in dataclasses.fields(EmbeddingOptions)]

@@ -66,7 +66,7 @@ class Options:
 
 def define_options() -> Callable[[], Options]:
     """Define a flag for each option but normalize, which export has; gives what reads them."""
-    flags.DEFINE_integer("opset", None, f"onnx: version of its operators, from {OPSET} on. Default: {OPSET}.", 1)
+    flags.DEFINE_integer("opset", None, f"onnx: version of its operators, from {OPSET} on. Default: {OPSET}.", 1, 1000)
     flags.DEFINE_enum("quantize", None, ["int8"], "onnx: a quarter of the size; what it costs is measured and written.")
     flags.DEFINE_string("test", None, "--quantize: labelled file to measure that on. Default: a few sentences.")
     flags.DEFINE_string("columns", "", "Which column of --test is what, as for finetune. Default: as in training.")
