@@ -215,14 +215,19 @@ def test_records_are_read_here_when_their_shard_has_been_copied(records, gcs, tm
 def test_what_the_cache_has_no_room_for_is_fetched(records, gcs, tmp_path):
     sizes = [shard.bytes for shard in read_manifest(records[0]).splits["train"].shards]
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "of-another-run.tfrecord").write_bytes(b"x" * 1000)
+    (tmp_path / "cache" / f"{'0f' * 16}.tfrecord").write_bytes(b"x" * 1000)  # of another run
+    (tmp_path / "cache" / "thesis.tfrecord").write_bytes(b"x" * 1000)  # of nobody of ours
+    (tmp_path / "cache" / "photographs").mkdir()
     remote = RecordSource(records[1], "train", cache=ShardCache(tmp_path / "cache", sizes[0] + sizes[2] + 10))
     wait_until(lambda: len(list((tmp_path / "cache").glob("?" * 32 + ".tfrecord"))) == 2)
     remote.fetch(range(50))
     gcs.requests.clear()
     assert same(remote.fetch(range(50)), RecordSource(records[0], "train").fetch(range(50)))
     assert len(ranges(gcs)) == 20
-    assert sum(file.stat().st_size for file in (tmp_path / "cache").iterdir()) <= sizes[0] + sizes[2] + 10
+    kept = {file.name: file.stat().st_size for file in (tmp_path / "cache").iterdir() if file.is_file()}
+    assert kept.pop("thesis.tfrecord") == 1000
+    assert sum(kept.values()) <= sizes[0] + sizes[2] + 10
+    assert (tmp_path / "cache" / "photographs").is_dir()
 
 
 def started(directory, processes, number, meeting):
@@ -291,7 +296,7 @@ def test_the_cache_leaves_what_is_being_copied_alone(records, tmp_path, monkeypa
     second = cache.want(records[1] / names[1], sizes[1], 1)  # the cache is full with it
     go_on.set()
     wait_until(lambda: first.exists() and second.exists())
-    (tmp_path / "cache" / "gone.1.tmp").symlink_to("nothing")  # as if it got its name in this moment
+    (tmp_path / "cache" / f"{'0f' * 16}.1.tmp").symlink_to("nothing")  # as if it got its name in this moment
     assert ShardCache(tmp_path / "cache", 1e6).want(records[1] / names[0], sizes[0], 2) != first
 
 

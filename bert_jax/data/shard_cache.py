@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import queue
+import re
 import shutil
 import threading
 import time
@@ -24,6 +25,7 @@ from bert_jax.storage.cloud import download
 
 _THREADS = 4  # that copy; together they fill a network of some GB/s
 _ASIDE = ".tmp"
+_OURS = re.compile(r"[0-9a-f]{32}\.(tfrecord|\d+\.tmp)")  # no other file here is looked at
 _SECONDS_OF_A_DEAD_COPY = 600.0  # without a byte: whose process was killed
 
 
@@ -76,8 +78,8 @@ class ShardCache:
         return sum(status.st_size for status, _ in self._files())
 
     def _files(self) -> Iterator[tuple[os.stat_result, Path]]:
-        """All that lies here, but for what a process is just copying: that counts as wanted, here or there."""
-        for file in self._directory.iterdir():
+        """All copies that lie here, but for what a process is just making: that counts as wanted, here or there."""
+        for file in filter(lambda file: _OURS.fullmatch(file.name), self._directory.iterdir()):
             with contextlib.suppress(FileNotFoundError):  # it has just got its name, or been evicted
                 status = file.stat()
                 if file.suffix != _ASIDE or time.time() - status.st_mtime > _SECONDS_OF_A_DEAD_COPY:
