@@ -107,13 +107,15 @@ def pack(sizes: np.ndarray, packing: Packing) -> list[list[int]]:
       packing: how many tokens, sequences and predictions a row may have. Its number of rows is not a bound here.
 
     Returns:
-      The numbers of the sequences in each row.
+      The numbers of the sequences in each row. One without tokens, a damaged record that is skipped, is in none.
     """
     rows: list[list[int]] = []
     predictions: list[int] = []  # of each row
     rows_by_free: list[list[int]] = [[] for _ in range(packing.max_seq_length + 1)]  # free tokens -> rows
     for sequence in np.argsort(-sizes[:, 0], kind="stable").tolist():
         tokens, predicted = sizes[sequence].tolist()
+        if not tokens:
+            break  # the rest have none either
         found = _fullest(rows_by_free, tokens, predicted, predictions, packing)
         free, row = found or (packing.max_seq_length, len(rows))
         if found:

@@ -232,3 +232,12 @@ def test_sizes_that_are_found_while_a_record_is_skipped_are_not_kept(tmp_path, r
     source = RecordSource(tmp_path, "train", skip_corrupt=1)
     assert source.sizes().tolist() == [[12, 2]] * 49 + [[0, 0]]
     assert not file.exists()
+
+
+def test_a_skipped_record_is_in_no_row():
+    """In a full one, its [CLS] would be beyond the end."""
+    sizes = random_sizes(3000)
+    sizes[::7] = 0
+    packing = Packing(0, 256, sequences_per_row=3, predictions_per_row=20, max_seq_length=LENGTH)
+    rows = pack(sizes, packing)
+    assert sorted(sequence for row in rows for sequence in row) == [one for one in range(3000) if one % 7]
