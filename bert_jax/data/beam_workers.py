@@ -31,6 +31,7 @@ from bert_jax.data.shards import build_shard, read_built
 from bert_jax.data.workers import passes, shown
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import absolute, is_remote, upload
+from bert_jax.storage.paths import files_of
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text.cleaned_dump import CLEANED, CleanedDump, write_cleaned
 from bert_jax.text.corpus import Corpus
@@ -117,7 +118,7 @@ class BeamWorkers:
         with shown(parts, options, done) as show:
 
             def log_progress() -> None:
-                for path in work.glob("*.done.json"):
+                for path in files_of(work, "*.done.json"):
                     part = waiting.pop(path.name, None)
                     built = read_built(work, part) if part else None
                     if part and built:
@@ -140,14 +141,14 @@ class BeamWorkers:
         """Have workers call `function(element, *arguments)` for each of `elements`, and log the progress meanwhile."""
         import apache_beam as beam
 
-        for path in work.glob(f"*{_USER_ERROR}"):  # of an earlier run
+        for path in files_of(work, f"*{_USER_ERROR}"):  # of an earlier run
             path.unlink()
         with _repeated(log_progress), _failures_explained(), beam.Pipeline(options=self._options) as pipeline:
             collection = pipeline | "elements" >> beam.Create(elements)
             # Or else a runner takes all of them as one bundle, to one worker.
             spread = collection | "spread" >> beam.Reshuffle()
             _ = spread | function.__name__ >> beam.Map(function, *arguments)
-        for path in sorted(work.glob(f"*{_USER_ERROR}")):
+        for path in files_of(work, f"*{_USER_ERROR}"):
             raise UserError(path.read_text())
 
 
@@ -174,9 +175,9 @@ def build_part(part: Part, output_name: str, options: RecordOptions) -> None:
         with (work / part.file).open("rb") as source, (here / part.file).open("wb") as copy:
             shutil.copyfileobj(source, copy)
         build_shard(here / "output", here, part, options, load_tokenizer(output / "tokenizer"), _nobody_watches)
-        for file in (here / "output").glob("index/*"):
+        for file in files_of(here / "output" / "index", "*"):
             _hand_over(file, aside, output / "index")
-        for file in (here / "output").glob("*.tfrecord*"):
+        for file in files_of(here / "output", "*.tfrecord*"):
             _hand_over(file, aside, output)
         _hand_over(here / part.done_file, aside, work)
 

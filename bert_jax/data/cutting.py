@@ -18,6 +18,7 @@ from bert_jax.data.workers import Workers, compiling
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.lock import wait_for_workers
+from bert_jax.storage.paths import files_of
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import findings
 from bert_jax.text.cleaned_dump import CLEANED
@@ -51,8 +52,9 @@ def cut_corpus(build: Build, workers: Workers) -> CutCorpus:
     if found is not None:
         _warn_or_refuse(found.input_report, build.strict)
         return found
-    if any(build.output.glob("*.tfrecord*")):
+    if files_of(build.output, "*.tfrecord*"):
         raise UserError(f"{build.output} holds TFRecord files of another origin; give another --output")
+    _remove_parts(build.work)  # or else the plan of another build would lie beside the parts of this one
     workers.clean_dumps(build.corpus, build.work)
     logging.info("Cutting %s into %d parts", build.corpus.name, build.options.num_parts)
     try:
@@ -101,7 +103,7 @@ def _of_earlier_run(build: Build) -> CutCorpus | None:
     try:
         build.check_same(found.plan)
     except UserError:
-        if any(build.output.glob("*.tfrecord*")):
+        if files_of(build.output, "*.tfrecord*"):
             raise
         return None
     return found

@@ -16,6 +16,7 @@ from bert_jax.data.shard_index import index_path
 from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import UserError
 from bert_jax.progress import counted
+from bert_jax.storage.paths import files_of
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -62,7 +63,7 @@ def read_foreign(directory: epath.Path) -> ForeignRecords:
 
 
 def _shards(directory: epath.Path) -> list[epath.Path]:
-    return sorted(path for path in directory.glob("*.tfrecord*") if not path.name.startswith("."))
+    return [path for path in files_of(directory, "*.tfrecord*") if not path.name.startswith(".")]
 
 
 def _sizes(reader: TFRecordReader, tokenizer: Tokenizer) -> tuple[int, int]:

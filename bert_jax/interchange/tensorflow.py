@@ -36,6 +36,7 @@ from bert_jax.interchange.settings import ForeignSettings, Size
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.model.functional import Params
 from bert_jax.storage.json_file import check_schema, read_json, write_json
+from bert_jax.storage.paths import files_of
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.trained import Trained
 
@@ -153,7 +154,7 @@ def find_checkpoint(path: epath.PathLike) -> str | None:
         return found
     if not epath.Path(path).is_dir() or find_weights(path):
         return None
-    there = sorted(str(file).removesuffix(".index") for file in epath.Path(path).glob("*.index"))
+    there = [str(file).removesuffix(".index") for file in files_of(path, "*.index")]
     if len(there) > 1:
         several = listed([epath.Path(prefix).name for prefix in there])
         raise UserError(f"{path} holds several checkpoints: {several}; give one of them, say {there[-1]}")

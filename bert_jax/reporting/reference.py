@@ -23,6 +23,7 @@ from bert_jax.reporting.run_files import Count, Number
 from bert_jax.reporting.run_history import Run
 from bert_jax.reporting.run_records import PhaseRecords, evaluated, read_records
 from bert_jax.storage.json_file import read_json
+from bert_jax.storage.paths import files_of
 
 DIRECTORY = epath.Path(__file__).parent / "curves"
 _FREE = "train.seed"
@@ -65,7 +66,7 @@ def reference_of(run: Run, workdir: epath.PathLike, directory: epath.PathLike | 
     if config is None or not records or not all(evaluated(phase) for phase in records):
         return None  # of an earlier version, what evaluation.records held is not known
     settings = settings_of(config)
-    found = (read_reference(path) for path in sorted(epath.Path(directory or DIRECTORY).glob("*.json")))
+    found = (read_reference(path) for path in files_of(directory or DIRECTORY, "*.json"))
     return next((each for each in found if each.records == records and _settings(each) == settings), None)
 
 

@@ -1,6 +1,7 @@
 """Local paths that a user gave: the system's errors as one line with the path, the reason and the remedy."""
 
 import errno
+import fnmatch
 import os
 import re
 from collections.abc import Iterable
@@ -61,6 +62,16 @@ def check_readable(directory: epath.PathLike) -> None:
         os.stat(Path(directory) / ".")  # noqa: PTH116
     except OSError as error:
         raise UserError(_line(os.fspath(directory), error.errno or errno.EIO)) from error
+
+
+def files_of(directory: epath.PathLike, pattern: str) -> list[epath.Path]:
+    """What is in a directory and has such a name, as in "*.json"; sorted, and empty where there is no directory.
+
+    Not epath's glob, which takes a [ in the name of the directory itself for a part of the pattern.
+    """
+    place = epath.Path(directory)
+    there = place.iterdir() if place.is_dir() else ()
+    return sorted(path for path in there if fnmatch.fnmatchcase(path.name, pattern))
 
 
 def check_arguments(arguments: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.storage.paths import files_of
 from bert_jax.text import bpe_files, tokenizer_json
 from bert_jax.text.added_tokens import AddedToken
 from bert_jax.text.byte_bpe import ByteBPE
@@ -28,7 +29,7 @@ def candidates(directory: epath.Path) -> list[epath.Path]:
     """Files that may hold a model, the first that is there before the others."""
     # Hugging Face's directories often hold a tokenizer.json beside the file that it was converted from.
     names = ["tokenizer.json", bpe_files.VOCAB, TokenIds.file_name]
-    return [directory / "vocab.txt", *sorted(directory.glob("*.model")), *(directory / name for name in names)]
+    return [directory / "vocab.txt", *files_of(directory, "*.model"), *(directory / name for name in names)]
 
 
 def model_file(directory: epath.Path) -> epath.Path:

@@ -1,6 +1,7 @@
 """The directory of a run: its resolved config and tokenizer, written once and compared ever after."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import logging
@@ -10,12 +11,21 @@ from bert_jax.config import Config, FineTuningConfig
 from bert_jax.config.file import differences, from_dict, to_json
 from bert_jax.config.going_on import is_length, why_not
 from bert_jax.errors import UserError
+from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer, load_tokenizer
 from bert_jax.workdir.checkpoint_files import is_torn, steps_in
 
 Kind = TypeVar("Kind")
+
+
+def check_name(workdir: epath.PathLike) -> None:
+    """Raise UserError on a path in which Orbax would see a pattern: it then finds nothing to make a checkpoint of."""
+    if not is_remote(workdir) and set("[*?") & set(str(Path(workdir).absolute())):
+        raise UserError(
+            f"--workdir={workdir}: checkpoints cannot be written at a path with [, * or ?; give another one"
+        )
 
 
 def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer: Tokenizer) -> None:

@@ -135,6 +135,33 @@ def test_foreign_shards_are_not_overwritten(text, tokenizer, tmp_path):
     assert content(tmp_path) == {"theirs.tfrecord": b"precious"}
 
 
+def test_foreign_shards_are_seen_in_a_directory_whose_name_is_a_pattern(text, tokenizer, tmp_path):
+    (tmp_path / "of[1]").mkdir()
+    (tmp_path / "of[1]" / "theirs.tfrecord").write_bytes(b"precious")
+    with pytest.raises(UserError, match="TFRecord files of another origin"):
+        build(text, tokenizer, tmp_path / "of[1]")
+
+
+def test_an_earlier_builds_plan_is_gone_before_the_text_is_cut_for_another(text, tokenizer, tmp_path, monkeypatch):
+    """Or else, killed just then, the parts of one build would lie beside the plan of the other."""
+    monkeypatch.setattr("bert_jax.data.building.LocalWorkers.build_shards", stop)
+    with pytest.raises(StoppedError):
+        build(text, tokenizer, tmp_path)
+    plan = tmp_path / ".parts" / "plan.json"
+    assert plan.exists()
+    monkeypatch.setattr("bert_jax.data.cutting.cut_into_parts", lambda *_: stop() if not plan.exists() else None)
+    with pytest.raises(StoppedError):
+        build(text, tokenizer, tmp_path, dupe_factor=3)
+
+
+class StoppedError(Exception):
+    """In the place of a kill."""
+
+
+def stop(*_):
+    raise StoppedError
+
+
 @pytest.mark.parametrize("existed", [True, False])
 def test_unusable_text_leaves_nothing(tokenizer, tmp_path, existed):
     (tmp_path / "text.txt").write_bytes(b"good\n\nbad \xff\n")
