@@ -83,6 +83,20 @@ def test_what_the_first_process_finds_wrong_ends_all(chain, tmp_path):
         assert f"error: {shard} is missing; rebuild that shard with build_records or restore it" in stderr
 
 
+def test_a_workdir_that_is_another_on_each_host_ends_all(chain, tmp_path):
+    """Or else its checkpoints, written without a complaint, would lack what the other host has."""
+    job = [
+        chain.start_pretrain(tmp_path / f"host{number}", *OPTIONS, *own, devices=2)
+        for number, own in enumerate(job_flags(2))
+    ]
+    for process in job:
+        stderr = process.communicate(timeout=280)[1]
+        assert process.returncode == 1, stderr
+        assert "is another directory on process 1, and checkpoints would lack what it writes" in stderr
+    assert not (tmp_path / "host1").exists()
+    assert not list((tmp_path / "host0").glob("*shared*"))
+
+
 def read(chain, directory, layout, first_step, last_step):
     """What each process of a job laid onto its devices: a list of {step, row numbers, record ids read, features}."""
     processes, devices, *mesh = layout

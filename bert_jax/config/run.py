@@ -136,6 +136,16 @@ def without_peak(config: Config) -> list[str]:
     ]
 
 
+def without_effect(config: Config) -> list[str]:
+    """For people: a line for what a config says and a run does not look at."""
+    lines, rate = [], config.optimizer.learning_rate
+    if config.phases[0].learning_rate and rate not in (config.phases[0].learning_rate, OptimizerConfig.learning_rate):
+        lines.append(f"optimizer.learning_rate={rate:g} is not used: all phases have rates of their own")
+    if not config.teacher and config.distillation != DistillationConfig():
+        lines.append("the settings of distillation are not used: there is no --config.teacher")
+    return lines
+
+
 def _scaled(steps: int, scale: float) -> int:
     return max(1, round(steps * scale)) if steps > 0 else steps
 

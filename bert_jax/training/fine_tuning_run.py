@@ -32,14 +32,14 @@ from bert_jax.training.description import versions
 from bert_jax.training.example_feed import ExampleFeed
 from bert_jax.training.frozen import FrozenModel, frozen_teacher
 from bert_jax.training.layer_rates import freeze, rates, without_fresh
+from bert_jax.training.logs import open_logs
 from bert_jax.training.meter import MonitorState
 from bert_jax.training.optimizer import learning_rate_schedule
 from bert_jax.training.program import Program, make_program
-from bert_jax.training.run import Log, Run
+from bert_jax.training.run import Run
 from bert_jax.training.state import State, init_state
 from bert_jax.training.teacher import Teacher
 from bert_jax.training.warm_start import fill_in
-from bert_jax.workdir.metrics_log import MetricsLog
 
 Floors = Mapping[str, Mapping[str, float]]  # of each method: its scores
 
@@ -146,7 +146,7 @@ def make_run(config: FineTuningConfig, directory: epath.Path, material: Material
         peak_flops=peak_flops(jax.local_devices()[0], config.train.dtype) * mesh.size,
         first_state=functools.partial(_first_state, program, config.train.seed, weights),
         describe=_describe,
-        open_logs=lambda step: _open_logs(directory, step),
+        open_logs=functools.partial(open_logs, config, directory),
         finish=functools.partial(_keep_last, best, bool(material.files.dev)),
         evaluate=_evaluation(program, config.model.max_position_embeddings, material),
         selection=best,
@@ -171,10 +171,6 @@ def _describe(feed: Any, step: int, owes_evaluation: bool, watch: MonitorState) 
         "watch": dataclasses.asdict(watch),
         "versions": versions(),
     }
-
-
-def _open_logs(directory: epath.Path, step: int) -> Sequence[Log]:
-    return [MetricsLog(directory, step)] if jax.process_index() == 0 else []
 
 
 def _keep_last(best: BestStep, has_dev: bool, step: int, params: Params) -> None:

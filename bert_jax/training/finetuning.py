@@ -30,6 +30,7 @@ from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Floors, Material
 from bert_jax.training.report_thread import Report
 from bert_jax.training.seed_run import SeedRun
+from bert_jax.training.shared_directory import check_is_shared
 from bert_jax.training.task_results import without_nan, write_results
 from bert_jax.training.task_teacher import read_task_teacher
 from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher
@@ -50,6 +51,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
       SystemExit, KeyboardInterrupt: as loop.train does.
     """
     workdir = epath.Path(workdir)
+    run_directory.check_name(workdir)
     config.check()
     _check_is_for_task(config)
     own = own_settings(config.init_from)
@@ -74,6 +76,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
         write_json(workdir / ROWS, digests)
         floors = {split: without_nan(each) for split, each in material.floors.items()}
         write_json(workdir / FLOORS, floors)
+    check_is_shared(workdir)
     of_workdir = (lambda _: report(workdir)) if report else None
     scores = [runs.pop(0).result(of_workdir) for _ in range(seeds)]
     if jax.process_index() == 0:

@@ -10,7 +10,7 @@ from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
-from bert_jax.config import Config, ModelConfig, without_peak
+from bert_jax.config import Config, ModelConfig, without_effect, without_peak
 from bert_jax.config.going_on import decays_after
 from bert_jax.model.functional import Params, path_of
 from bert_jax.objectives.distillation import DistillationObjective, is_position
@@ -23,20 +23,20 @@ from bert_jax.training.branch import Trunk, find_trunk, plant, read_trunk
 from bert_jax.training.description import Description, describe, description_at, newest_description
 from bert_jax.training.frozen import FrozenModel, frozen_teacher
 from bert_jax.training.inputs import PhaseInput, open_phases, with_records
+from bert_jax.training.logs import open_logs
 from bert_jax.training.loop import train
 from bert_jax.training.optimizer import learning_rate_schedule
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.report_thread import Report
-from bert_jax.training.run import Log, Run
+from bert_jax.training.run import Run
 from bert_jax.training.same_records import PhaseRecords, check_same_records, records_of
 from bert_jax.training.samples import sample_predictions
+from bert_jax.training.shared_directory import check_is_shared
 from bert_jax.training.state import State, init_state
 from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher, read_teacher, student_weights
 from bert_jax.training.warm_start import FirstWeights, read_weights, start_from
-from bert_jax.training.weights_and_biases import WeightsAndBiases
 from bert_jax.workdir import run_directory
 from bert_jax.workdir.goodput import Clock
-from bert_jax.workdir.metrics_log import MetricsLog
 
 
 def pretrain(config: Config, directory: epath.PathLike, report: Report | None = None) -> None:
@@ -50,10 +50,11 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
       SystemExit, KeyboardInterrupt: as loop.train does.
     """
     directory = epath.Path(directory)
+    run_directory.check_name(directory)
     config.check()
     config = run_directory.with_rows_of(directory, config.resolved())
     config.profile.check_is_in(config.total_steps)
-    for line in without_peak(config):
+    for line in [*without_peak(config), *without_effect(config)]:
         logging.warning("%s", line)
     phases = open_phases(config)
     config = with_records(config, phases)
@@ -69,6 +70,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     phases = newest.as_begun(phases)
     grown = read_trunk(trunk, program) if trunk else None
     _claim(config, directory, phases, teacher)
+    check_is_shared(directory)
     if trunk and grown:
         plant(trunk, grown, directory)
     for phase in phases:
@@ -136,7 +138,6 @@ def _run(
 ) -> Run:
     """What the loop is given."""
     schedule = learning_rate_schedule(config.optimizer, config.phases)
-    is_main = jax.process_index() == 0
     return Run(
         directory=directory,
         train=config.train,
@@ -149,7 +150,7 @@ def _run(
         peak_flops=peak_flops(jax.local_devices()[0], config.train.dtype) * program.mesh.size,
         first_state=functools.partial(_first_state, program, config.train.seed, first_weights),
         describe=functools.partial(describe, config, records),
-        open_logs=functools.partial(_open_logs, config, directory) if is_main else lambda step: [],
+        open_logs=functools.partial(open_logs, config, directory),
         finish=functools.partial(_write_samples, config, program, phases[-1], directory),
         always_kept=decays_after(config),
     )
@@ -186,13 +187,6 @@ def _frozen_positions(params: Params) -> Params:
 def _first_state(program: Program, seed: int, first_weights: FirstWeights | None) -> State:
     state = init_state(program.model, program.optimizer, program.shardings, seed)
     return start_from(first_weights, state, program.shardings) if first_weights else state
-
-
-def _open_logs(config: Config, directory: epath.Path, step: int) -> Sequence[Log]:
-    logs: list[Log] = [MetricsLog(directory, step)]
-    if config.train.wandb:
-        logs.append(WeightsAndBiases(config.train.wandb, directory, config))
-    return logs
 
 
 def _write_samples(

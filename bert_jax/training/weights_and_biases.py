@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from etils import epath
 
-from bert_jax.config import Config
+from bert_jax.config import Config, FineTuningConfig
 from bert_jax.errors import UserError
 from bert_jax.storage.whole_file import replace_text
 
@@ -14,7 +14,7 @@ from bert_jax.storage.whole_file import replace_text
 class WeightsAndBiases:
     """One run there for one workdir, however often it was started."""
 
-    def __init__(self, project: str, workdir: epath.PathLike, config: Config) -> None:
+    def __init__(self, project: str, workdir: epath.PathLike, config: Config | FineTuningConfig) -> None:
         """Open the run; UserError if the library is not installed or lets nobody in."""
         try:
             import wandb

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.config import Config, FineTuningConfig, OptimizerConfig, PhaseConfig, ProfileConfig, without_peak
+from bert_jax.config import (
+    Config,
+    DistillationConfig,
+    FineTuningConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PhaseConfig,
+    ProfileConfig,
+    without_effect,
+    without_peak,
+)
 from bert_jax.config.file import differences
 from bert_jax.errors import UserError
 
@@ -266,3 +276,21 @@ def test_a_warm_up_that_fills_the_run_is_said():
     (line,) = without_peak(config)
     assert "never reaches its peak of 0.0001: 6 steps, and a warm-up of 10" in line
     assert without_peak(dataclasses.replace(config, phases=(PhaseConfig(steps=11),))) == []
+
+
+def test_what_has_no_effect_is_said():
+    config = Config(optimizer=OptimizerConfig(learning_rate=5e-4), phases=(PhaseConfig(steps=6, learning_rate=1e-3),))
+    assert without_effect(config) == ["optimizer.learning_rate=0.0005 is not used: all phases have rates of their own"]
+    config = Config(distillation=DistillationConfig(kl_weight=7))
+    assert without_effect(config) == ["the settings of distillation are not used: there is no --config.teacher"]
+    assert without_effect(dataclasses.replace(config, teacher="bert")) == without_effect(Config()) == []
+
+
+def test_fine_tuning_has_its_models_architecture_and_its_own_dropout():
+    config, model = FineTuningConfig(), ModelConfig(num_hidden_layers=3)
+    config.model.hidden_dropout_prob = 0.3
+    found = config.for_model(model).model
+    assert (found.num_hidden_layers, found.hidden_dropout_prob) == (3, 0.3)
+    config.model.num_hidden_layers = 7
+    with pytest.raises(UserError, match=r"--config.model.num_hidden_layers=7 .*the model of --init_from has 3; leave"):
+        config.for_model(model)
