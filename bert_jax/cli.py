@@ -32,6 +32,7 @@ def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | No
     directory that is made: refused at once where none can be, and named when its disk is full.
     """
     ctrl_c.install()  # where the verb was not started as a module
+    sys.argv[1:] = [_with_home(argument) for argument in sys.argv[1:]]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # what is printed is JSON, and may be piped into a file
     # Tracing a model leaves half a million objects, and by its defaults Python looks through all of them ten times
@@ -39,6 +40,11 @@ def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | No
     gc.set_threshold(20_000, 50, 10)
     _log_our_lines_only()
     app.run(lambda argv: _guarded(main, argv, output), flags_parser=_parse_flags)
+
+
+def _with_home(argument: str) -> str:
+    """An argument with its ~/ written out, as shells do where it stands first, and not in --workdir=~/run or a list."""
+    return re.sub(r"(?<=[=,])~(?=/)|^~(?=/)", lambda _: str(Path.home()), argument)
 
 
 def _log_our_lines_only() -> None:
@@ -80,6 +86,8 @@ _PLAIN_WORDS = {
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
+    if odd := next((argument for argument in argv if not _is_utf8(argument)), None):
+        _fail(f"{os.fsencode(odd)!r} is not UTF-8, as every path and value has to be; rename the file", status=2)
     try:
         check_settings(argv)
         rest = flags.FLAGS(argv)
@@ -98,6 +106,11 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         if flags.FLAGS[name].present and flags.FLAGS[name].default is None:
             _check_not_empty(name, value)
     return list(rest)
+
+
+def _is_utf8(argument: str) -> bool:
+    """Whether no byte of it is one that Python could not read and keeps as half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in argument)
 
 
 def _check_not_empty(name: str, value: Any) -> None:
@@ -135,12 +148,22 @@ def _guarded(
             sys.exit(128 + signal.SIGPIPE)  # as a shell has it of any program
         logging.debug("The traceback of what follows, which --verbosity=1 shows", exc_info=error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            place = f"--{output.name}={output.value}" if output is not None else error.filename
-            where = f" of {place}" if place else ""
-            _fail(f"no space left on the disk{where}; free some and run the same command again", status=1)
+            _fail(
+                f"no space left on the disk{_full(error, output)}; free some and run the same command again", status=1
+            )
         if line := explained(error) or refusal(error) or _too_little_memory(error):
             _fail(line, status=1)
         raise
+
+
+def _full(error: OSError, output: flags.FlagHolder[str | None] | None) -> str:
+    """Of which path, as far as that is known: a full disk may be another one, such as that of temporary files."""
+    if output is None or output.value is None:
+        return f" of {error.filename}" if error.filename else ""
+    where = Path(output.value).absolute()
+    if error.filename and not Path(os.fsdecode(error.filename)).absolute().is_relative_to(where):
+        return f" of {error.filename}"
+    return f" of --{output.name}={output.value}"
 
 
 def _too_little_memory(error: Exception) -> str | None:

@@ -23,9 +23,7 @@ from bert_jax.storage.paths import check_place
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to write; of --mine, a file.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "Texts: .txt (one a line), .jsonl, .tsv, .csv; - is the standard input.")
 _MINE = flags.DEFINE_string("mine", None, "Anchors and positives, to find hard negatives for.")
-_SKIP = flags.DEFINE_integer(
-    "skip", 0, "Mining passes over so many nearest texts: they may be unknown positives.", 0, 10**6
-)
+_SKIP = flags.DEFINE_integer("skip", 0, "Mining passes over so many nearest texts: they may be positives.", 0, 10**6)
 _MARGIN = flags.DEFINE_float("margin", 0.95, "A negative is at most so much of its positive's cosine.", 0, 1)
 _NEGATIVES = flags.DEFINE_integer("negatives", 5, "How many of them a pair gets, if there are.", 1, 10**6)
 _QUERIES = flags.DEFINE_string("queries", None, "Queries as JSON Lines of _id and text, to search the input for.")

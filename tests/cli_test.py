@@ -1,12 +1,16 @@
 """How a verb starts and fails, in processes of its own: one line that names the flag and the remedy, no traceback."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
+
+from bert_jax import cli
 
 ROOT = Path(__file__).parent.parent
 TINY = "--config=configs/tiny.py"
@@ -59,6 +63,9 @@ def main(argv):
         print("naïve \N{GRINNING FACE}")
     if _TROUBLE.value == "bug":
         raise OSError(errno.EACCES, "Permission denied")
+    if _TROUBLE.value == "place":
+        print(_WORKDIR.value, *flags.FLAGS.several)
+        return
     print(config.phases[0].steps, config.optimizer.learning_rate, config.train.check_nans, config.scale)
 
 if __name__ == "__main__":
@@ -145,6 +152,7 @@ def test_what_is_printed_is_utf8_whatever_the_terminal(run):
         ([TINY, "--workdir=x", "--several=a,,b"], ["--several=a,,b has an empty part; give a value"]),
         (["--workdir=x"], ["--config is missing"]),
         ([TINY, "--workdir=x", "--wokdir=y"], ["wokdir", "workdir"]),
+        ([TINY, "--workdir=x", "--config.phases[07].steps=4"], ["--config.phases[07].steps does not exist"]),
         ([TINY, "--workdir=x", "stray"], ["'stray'", "--name=value"]),
     ],
 )
@@ -179,6 +187,20 @@ def test_phases_may_be_counted_from_the_last_and_a_config_file_may_be_given_apar
     assert done.stdout.startswith("7 "), done.stderr
 
 
+def test_home_is_written_out_wherever_a_path_begins(run):
+    done = run(TINY, "--workdir=~/x", "--several=~/a,b~/c,~", "--trouble=place", env={**os.environ, "HOME": "/me"})
+    assert done.stdout == "/me/x /me/a b~/c ~\n", done.stderr
+
+
+def test_a_path_that_is_not_utf8_is_one_line(run):
+    assert_one_line(run(TINY, b"--workdir=caf\xe9"), 2, r"b'--workdir=caf\xe9' is not UTF-8")
+
+
+def test_a_config_file_may_have_a_colon_in_its_path(run, tmp_path):
+    (tmp_path / "a:b.py").write_text((ROOT / "configs" / "tiny.py").read_text())
+    assert run(f"--config={tmp_path}/a:b.py", "--workdir=x").returncode == 0
+
+
 def test_a_mistake_of_the_users_is_one_line(run):
     assert_one_line(run(TINY, "--workdir=x", "--trouble=user"), 1, "the thing is broken; mend it")
 
@@ -192,6 +214,14 @@ def test_a_line_that_quotes_a_file_stays_short_and_keeps_both_ends(run):
     assert_one_line(done, 1, "error: FILE cannot be read (token `nnn", "nnn`); give another")
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(line) < 1300
+
+
+@pytest.mark.parametrize(
+    ("file", "place"), [("/out/a/b", "--output=/out"), ("/tmp/x", "/tmp/x"), (None, "--output=/out")]
+)
+def test_the_full_disk_is_that_of_the_output_or_another(file, place):
+    output = types.SimpleNamespace(name="output", value="/out")
+    assert cli._full(OSError(errno.ENOSPC, "No space left on device", file), output) == f" of {place}"
 
 
 def test_a_full_disk_is_one_line(run):

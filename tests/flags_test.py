@@ -55,17 +55,17 @@ TAKES = {
     },
     "pretrain": JOB,
     "evaluate": {"batch_size": [], **JOB},
-    "export": {"step": ["0", str(BILLION)], "opset": [str(BILLION)]},
+    "export": {"step": ["0", str(BILLION)], "opset": []},
     "report": {},
     "finetune": {"seeds": [], **JOB},
     "predict": {"best": []},
     "embed": {
-        "skip": ["0", str(BILLION)],
+        "skip": ["0"],
         "margin": ["0"],
-        "negatives": [str(BILLION)],
-        "max_length": ["0", str(BILLION)],
+        "negatives": [],
+        "max_length": ["0"],
         "shard_rows": [str(BILLION)],
-        "batch_tokens": [str(BILLION)],
+        "batch_tokens": [],
         **JOB,
     },
 }
@@ -153,6 +153,13 @@ def test_an_option_of_the_records_is_in_its_range_or_refused(name):
             "1 to 100000",
         ),
         ("pretrain", ["--config=configs/tiny.py", "--workdir=@/w", "--num_processes=-1"], 2, "--num_processes=-1"),
+        ("pretrain", ["--config=configs/tiny.py", "--workdir=@/w[1]"], 1, "at a path with [, * or ?; give another"),
+        (
+            "finetune",
+            ["--task=qa", "--init_from=@/m", "--train=a", "--workdir=@/w?"],
+            1,
+            "at a path with [, * or ?; give another",
+        ),
         (
             "pretrain",
             [

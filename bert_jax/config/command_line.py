@@ -26,6 +26,7 @@ _DEFAULTS = ""  # what --config is where it is not given and need not be
 _MODULE = "config_file"  # the name under which the file is imported
 _HELP = "Python file whose get_config() returns the run's config."
 Kind = TypeVar("Kind")
+_NUMBER = "-?(0|[1-9][0-9]*)"  # of a phase; 07 is none in Python
 _PARSERS = {int: flags.IntegerParser(), float: flags.FloatParser(), str: flags.ArgumentParser()}
 
 
@@ -58,7 +59,7 @@ class _ConfigFile(flags.ArgumentParser):
         """
         if argument == _DEFAULTS and self.has_default:
             return self.kind()
-        file, *arguments = argument.split(":", 1)
+        file, *arguments = [argument] if Path(argument).is_file() else argument.split(":", 1)
         if not Path(file).is_file():
             raise flags.Error(f"--config={file} does not exist; give a file such as configs/tiny.py")
         try:
@@ -111,14 +112,14 @@ def _parser() -> _ConfigFile | None:
 
 
 def _check_key(key: str, config: Any) -> None:
-    if not re.fullmatch(r"(\.\w+(\[-?[0-9]+\])?)+", f".{key}"):
+    if not re.fullmatch(rf"(\.\w+(\[{_NUMBER}\])?)+", f".{key}"):
         group = dataclasses.fields(config)[0].name
         example = _example(getattr(config, group), group)
         raise flags.Error(f"--config.{key} does not exist; settings are given as in {example}")
     holder, group = config, ""
     for part in re.findall(r"[^.\[\]]+", key):
         if isinstance(holder, tuple):
-            if not re.fullmatch("-?[0-9]+", part):
+            if not re.fullmatch(_NUMBER, part):
                 remedy = f"there are several {group}, counted from 0; give {_example(holder, group)}"
                 raise flags.Error(f"--config.{key} does not exist: {remedy}")
             holder = holder[0]

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import lzma
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +46,10 @@ def _regular(path: epath.Path) -> epath.Path:
 
     Only its kind is looked at: opening a pipe that nobody writes to would wait for ever.
     """
+    try:
+        str(path).encode()  # the records will name it
+    except UnicodeEncodeError:
+        raise UserError(f"--input {os.fsencode(path)!r}: this name is not UTF-8; rename the file") from None
     if is_remote(path) or Path(path).is_file():
         return path
     if not path.exists():
