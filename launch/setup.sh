@@ -53,8 +53,14 @@ for extra in ${extras//,/ }; do
 done
 stamp=.venv/installed${extras:+-$extras}
 wanted=$(cat setup.cfg pyproject.toml "${locks[@]}" <(echo "$PWD") | cksum) # the path: an editable installation holds it
-if [[ -x .venv/bin/python && -f $stamp && $(<"$stamp") == "$wanted" ]]; then
-  exit
+is_done() {
+  [[ -x .venv/bin/python && -f $stamp && $(<"$stamp") == "$wanted" ]]
+}
+! is_done || exit 0
+if command -v flock >/dev/null; then # one at a time: the second of two finds what the first has made
+  exec 9>.venv.lock
+  flock 9
+  ! is_done || exit 0
 fi
 
 if ! { suits .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = [*sorted(ROOT.glob("launch/*.sh")), ROOT / "launch" / "slurm.sbatch", ROOT / ".ci" / "run"]
-PROGRAMS = ["bash", "cat", "cksum", "cp", "dirname", "mkdir", "mv", "paste", "rm", "sed", "sleep", "sort"]
+PROGRAMS = ["bash", "cat", "cksum", "cp", "dirname", "flock", "mkdir", "mv", "paste", "rm", "sed", "sleep", "sort"]
 
 # Stands for every Python: "-m venv" copies it to .venv/bin/python; anything else goes to a list of calls.
 FAKE_PYTHON = """#!/bin/bash
@@ -134,6 +134,14 @@ def test_setup_installs_once(tree):
     second = tree.run("launch/setup.sh")
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert tree.calls() == []
+
+
+def test_two_that_set_up_at_once_install_once(tree):
+    both = [tree.start("launch/setup.sh") for _ in range(2)]
+    for one in both:
+        _, stderr = one.communicate(timeout=120)
+        assert one.returncode == 0, stderr
+    assert tree.calls() == in_tree(tree)
 
 
 def test_setup_installs_again_when_requirements_or_place_change(tree):
@@ -285,8 +293,10 @@ def test_slurm_sets_up_runs_and_queues_again(tree):
         expected = [f"srun {asked[0]}", f"srun {asked[1]} --workdir=a b", *told]
         assert tree.calls_file.read_text().splitlines() == expected
         tree.calls_file.unlink()
-    job = tree.run("launch/slurm.sbatch", STATUS="75", SLURM_RESTART_COUNT="50", **given)
+    job = tree.run("launch/slurm.sbatch", "--workdir=gs://b/a", STATUS="75", SLURM_RESTART_COUNT="50", **given)
+    assert "launch/setup.sh gcs\n" in tree.calls_file.read_text()
     assert "scontrol" not in tree.calls_file.read_text()
+    assert "exit code 75 after 50 restarts, and not queued again" in job.stderr
     tree.calls_file.unlink()
     job = tree.run("launch/slurm.sbatch", BERT_JAX_DRY_RUN="1", **given)
     assert "+ 'srun' '--kill-on-bad-exit=1'" in job.stderr
