@@ -23,8 +23,8 @@ _HEADER = flags.DEFINE_enum("header", None, ["auto", "yes", "no"], "Is a first r
 _RECORDS = flags.DEFINE_string(
     "records",
     None,
-    "Records to score a pretraining run on: their validation split, or all of them if they have none. Default: the "
-    "records of the run's last phase.",
+    "Records to score a pretraining run on: their validation split, or all of them if they have none. Default: those "
+    "that the run evaluates in its last phase.",
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Sequences a batch; the scores do not depend on it.", 1, 100_000)
 flags.mark_flag_as_required("workdir")

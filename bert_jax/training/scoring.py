@@ -12,6 +12,7 @@ from bert_jax.errors import UserError
 from bert_jax.model.functional import param_shardings, with_shardings
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import by_sequence, make_mesh
+from bert_jax.storage.cloud import absolute
 from bert_jax.storage.json_file import finite_or_none
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.description import Description, description_of
@@ -38,13 +39,18 @@ def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: i
     step, params, described = read_params(workdir, with_shardings(model.abstract_params, shardings))
     _warn_of_trained(source, description_of(described, f"{workdir}/checkpoints/{step}"))
     run = jit_evaluation_step(objective, model, mesh, shardings)
-    has_own_masks = config.evaluation.records and not records
-    masks = None if has_own_masks else dynamic_masks(config.data, source.directory, source.manifest)
+    masks = None if _has_own_masks(config, source) else dynamic_masks(config.data, source.directory, source.manifest)
     if masks and masks.needs_counts:
         masks.take_counts(counts_for_all(_trained_on(source, config.data)))
     batches = held_out_batches(source, batch_size, 0, config.model.type_vocab_size, mesh, masks)
     scores = evaluate(objective, run, params, batches)
     return {"step": step} | {name: finite_or_none(value) for name, value in scores.items()}
+
+
+def _has_own_masks(config: Config, source: RecordSource) -> bool:
+    """Whether the run evaluates these records, which are not those of its training, with the masks that they have."""
+    own = config.evaluation.records
+    return bool(own) and absolute(records_directory(own, config.phases[-1])) == absolute(source.directory)
 
 
 def _trained_on(source: RecordSource, data: DataConfig) -> RecordSource:

@@ -23,13 +23,14 @@ def evaluated(chain, workdir, *flags):
 def test_the_words_are_those_of_the_records_that_are_given(chain, finished_run, tmp_path):
     chain.pretrain(tmp_path / "theirs", *FEW, *OTHERS, f"--config.evaluation.records={chain.records(32)}")
     as_trained = last_validation(tmp_path / "theirs")["unigram_loss"]
-    own_masks, drawn = (
-        evaluated(chain, tmp_path / "theirs", *flags) for flags in ((), (f"--records={chain.records(32)}",))
+    moved = shutil.copytree(chain.records(32), tmp_path / "moved")
+    own_masks, named, drawn = (
+        evaluated(chain, tmp_path / "theirs", *flags)
+        for flags in ((), (f"--records={chain.records(32)}",), (f"--records={moved}",))
     )
-    assert as_trained == own_masks == evaluated(chain, finished_run) != drawn
+    assert as_trained == own_masks == named == evaluated(chain, finished_run) != drawn
     (theirs,), (own,) = read_records(tmp_path / "theirs"), read_records(finished_run)
     assert theirs == {"train": own["train"], "validation": own["validation"]}  # they are its own
-    moved = shutil.copytree(chain.records(32), tmp_path / "moved")
     chain.pretrain(tmp_path / "others", *FEW, *OTHERS, f"--config.evaluation.records={moved}")
     assert read_records(tmp_path / "others") == [{"train": own["train"], "evaluated": own["validation"]}]
 
