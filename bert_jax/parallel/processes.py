@@ -17,6 +17,9 @@ from absl import flags, logging
 
 from bert_jax.errors import UserError
 
+# Of a program that would fail again in just the same way. What the loss of another process looks like differs: Gloo,
+# NCCL, the TPU's own network and the coordinator each have their words and codes for it.
+_WOULD_FAIL_AGAIN = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "UNIMPLEMENTED", "NOT_FOUND", "OUT_OF_RANGE")
 RESUME = 75  # exit code (EX_TEMPFAIL of sysexits.h): nothing is wrong with the job, the same command again goes on
 
 _DISTRIBUTED = flags.DEFINE_boolean(
@@ -58,7 +61,7 @@ def joined() -> Iterator[None]:
     except Exception as error:
         if not jax.distributed.is_initialized():
             raise
-        if not isinstance(error, jax.errors.JaxRuntimeError) or "RESOURCE_EXHAUSTED" in str(error):
+        if not isinstance(error, jax.errors.JaxRuntimeError) or str(error).startswith(_WOULD_FAIL_AGAIN):
             # The others are in a collective that this process will not join: let them see it gone, and do not wait
             # for them to end orderly, as JAX does at exit.
             _leave_at_exit(1)

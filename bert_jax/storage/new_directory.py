@@ -63,14 +63,14 @@ def first_directory(output: epath.PathLike) -> Iterator[epath.Path]:
     The caller holds it (lock.only_maker), and writes last the file that completes it: in an object store the files
     appear one by one.
     """
-    output = epath.Path(output)
     if is_remote(output):
-        yield output
+        yield epath.Path(output)
         return
+    output = epath.Path(os.path.realpath(output))
     with _aside(output.with_name(f"{output.name}.partial")) as aside:
         yield aside
         if output.exists():
-            output.rmdir()  # it is empty, and nothing is ever renamed onto a directory
+            Path(output).rmdir()  # it is empty, and nothing is ever renamed onto a directory
         aside.rename(output)
 
 

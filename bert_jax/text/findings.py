@@ -28,7 +28,7 @@ UNKNOWN = "unknown tokens"
 _MEANING = {
     ONE_SENTENCE: "most are, as if a blank line came after every sentence; a blank line ends a document, and a next "
     "sentence needs two; where a line is a whole text, --split_sentences cuts it",
-    DUPLICATE: "they weigh more than others and may be on both sides of --holdout",
+    DUPLICATE: "they weigh more than others",
     CONTROL: "they are dropped from the text",
     MISREAD: "convert them to UTF-8 from the encoding that they are in",
     LOST_LETTERS: "the vocabulary drops all combining marks; one made with build_vocab --nostrip_accents keeps them",
