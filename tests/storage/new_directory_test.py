@@ -5,7 +5,7 @@ import os
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.storage.new_directory import new_directory
+from bert_jax.storage.new_directory import first_directory, new_directory
 
 
 def write(output, **files):
@@ -108,3 +108,12 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
     assert (tmp_path / "out").readlink() == tmp_path / "disk"
     assert contents(tmp_path / "disk") == {"weights": "2"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]
+
+
+def test_the_first_one_may_be_where_a_link_leads(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    with first_directory(tmp_path / "link") as directory:
+        (directory / "a").write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert contents(tmp_path / "disk") == {"a": "new"}
