@@ -28,7 +28,8 @@ from bert_jax.library.inputs import check_params, dropout_key, inputs_of
 from bert_jax.library.saving import save
 from bert_jax.model.functional import Model, Params
 from bert_jax.model.outputs import Outputs
-from bert_jax.parallel.mesh import make_mesh
+from bert_jax.parallel.axes import varying_alike
+from bert_jax.parallel.mesh import make_mesh, no_mesh
 from bert_jax.tasks.encoding import Lengths
 from bert_jax.tasks.task import Task
 from bert_jax.text.tokenizer import Tokenizer
@@ -147,6 +148,7 @@ class Bert:
         """
         save(directory, self._pretrained(), self._described)
 
+    @no_mesh()
     def embed(
         self,
         texts: Iterable[Text],
@@ -196,6 +198,7 @@ class Bert:
     @overload
     def fill_mask(self, texts: Iterable[str], best: int = 5) -> list[dict[str, Any]]: ...
 
+    @no_mesh()
     def fill_mask(self, texts: str | Iterable[str], best: int = 5) -> dict[str, Any] | list[dict[str, Any]]:
         """The likeliest words for each [MASK] of a text, or of each of several texts.
 
@@ -217,6 +220,7 @@ class Bert:
         found = list(filler.fill(list(taken.values()), list(taken)))
         return found[0] if isinstance(texts, str) else found
 
+    @no_mesh()
     def predict(self, texts: Iterable[Any]) -> list[dict[str, Any]]:
         """The answer of a fine-tuned model to each of the texts, as the verb `predict` writes it, in their order.
 
@@ -264,6 +268,6 @@ class Bert:
 
 def _outputs(model: Model, name: str, params: Params, inputs: dict[str, jax.Array], key: jax.Array | None) -> Outputs:
     check_params(params, model, name)  # once for each shape, when it is traced
-    module: Any = model.module(params)
+    module: Any = model.module(varying_alike(params, inputs))
     outputs: Outputs = module.outputs(**inputs, dropout_key=key)
     return outputs

@@ -18,13 +18,14 @@ from bert_jax.library.given import check_config, check_path, refusals_on_one_lin
 from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import PARTS, POOLER, parts_of, pretraining_model
 from bert_jax.model.tasks import task_model
-from bert_jax.parallel.mesh import by_sequence
+from bert_jax.parallel.mesh import by_sequence, no_mesh
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
 Dtype = Literal["float32", "bfloat16"]
 
 
+@no_mesh()
 def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig | None = None) -> Bert:
     """Load a model with its tokenizer and the heads that it has.
 
@@ -60,6 +61,7 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
         return _fine_tuned(path, dtype) if is_fine_tuned(path) else _pretrained(path, dtype, defaults)
 
 
+@no_mesh()
 def from_config(
     config: ModelConfig, vocabulary: epath.PathLike | Tokenizer, *, seed: int = 0, dtype: Dtype = "float32"
 ) -> Bert:
