@@ -15,7 +15,7 @@ from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, write_o
 from bert_jax.interchange.pretrained import Pretrained
 from bert_jax.interchange.renames import nest
 from bert_jax.library.described import Description
-from bert_jax.library.given import check_path, refusals_on_one_line
+from bert_jax.library.given import path_of, refusals_on_one_line
 from bert_jax.storage.new_directory import new_directory
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned
@@ -24,7 +24,7 @@ from bert_jax.workdir.trained import Trained
 
 def save(directory: epath.PathLike, model: Pretrained, described: Description) -> None:
     """See Bert.save."""
-    check_path("directory", directory)
+    directory = path_of("directory", directory)
     # Whoever trained them in another precision has them in it: every format here has float32.
     arrays = {path: np.asarray(array, np.float32) for path, array in jax.device_get(dict(model.arrays)).items()}
     host = dataclasses.replace(model, arrays=arrays)
