@@ -216,7 +216,7 @@ class Bert:
             return MaskFiller(self._pretrained(), best, self._called(), self._described.dtype, few_rows=True)
 
         filler = self._kept(("fill_mask", best), make)
-        taken = masked_texts([texts] if isinstance(texts, str) else several(texts))
+        taken = masked_texts(several([texts] if isinstance(texts, str) else texts))
         found = list(filler.fill(list(taken.values()), list(taken)))
         return found[0] if isinstance(texts, str) else found
 

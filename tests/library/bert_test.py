@@ -219,6 +219,9 @@ ERRORS = {
         "predict knows; give the --workdir of `python -m bert_jax.finetune`",
     ),
     "no mask": (lambda model: model.fill_mask("a"), "text 1 has no [MASK]: 'a'"),
+    "half a character": (lambda model: model.encode(["a", "b \ud83d"]), "text 2 has half of a surrogate pair, which"),
+    "half a character in a pair": (lambda model: model.embed([("a", "\ud83d")]), "text 1 has half of a surrogate pair"),
+    "half a character to fill": (lambda model: model.fill_mask("[MASK] \ud83d"), "text 1 has half of a surrogate pair"),
 }
 
 
@@ -368,3 +371,13 @@ def test_importing_it_imports_next_to_nothing_and_leaves_signals_alone(tmp_path)
         cwd=tmp_path,
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [("classification", "\ud83d"), ("tagging", ["a", "\udc00"]), ("choice", ("a", ["b", "\ud83d c"]))],
+)
+def test_half_a_character_is_not_predicted(workdirs, tmp_path, kind, given):
+    workdirs.write_workdir(tmp_path / "run", kind)
+    with pytest.raises(bert_jax.UserError, match=r"^text 1 has half of a surrogate pair, which is no text; mend it$"):
+        bert_jax.load(tmp_path / "run").predict([given])
