@@ -116,10 +116,11 @@ class Bert:
         Returns `bert_jax.Outputs`: hidden_states, pooled, logits, pair_logits, with None for what the model lacks. It
         is compiled once for each shape; within a jax.jit of yours only what you read of it is computed.
 
-        Raises UserError for a batch without these arrays or with longer rows than the model reads, for params of
-        another structure, and for training without rng.
+        Raises UserError for a batch without these arrays or with longer rows than the model reads, or with none; for
+        numbers that are not whole or, where they are known (not within jax.jit), no id or segment of the model's; for
+        params of another structure, and for training without rng.
         """
-        inputs = inputs_of(batch, self.config.max_position_embeddings, of_task=self.task is not None)
+        inputs = inputs_of(batch, self.config, of_task=self.task is not None)
         return self._apply(params, inputs, dropout_key(training, rng))
 
     def init(self, rng: jax.Array) -> Params:

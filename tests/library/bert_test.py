@@ -134,6 +134,12 @@ def test_records_are_read_as_pretraining_reads_them(chain):
     np.testing.assert_array_equal([batch["input_ids"] for batch in later], every[2:])
 
 
+def applied(model, shape=(2, 8), **arrays):
+    """What the model gives for a batch of ones of this shape, with these `arrays` in it."""
+    ones = dict.fromkeys(("input_ids", "attention_mask", "segment_ids"), np.ones(shape, np.int32))
+    return model.apply(model.params, ones | arrays)
+
+
 ERRORS = {
     "one text": (lambda model: model.encode("a text"), "texts is 'a text'; give a list of texts"),
     "no text": (lambda model: model.embed([]), "texts is empty"),
@@ -170,6 +176,26 @@ ERRORS = {
             model.params, dict.fromkeys(("input_ids", "input_mask", "segment_ids"), np.ones((1, 49)))
         ),
         "rows of 49 tokens; give at most 48",
+    ),
+    "none of the rows": (lambda model: applied(model, shape=(0, 8)), "arrays of shape (0, 8); give a row and a token"),
+    "none of the tokens": (lambda model: applied(model, shape=(2, 0)), "arrays of shape (2, 0); give a row and a tok"),
+    "parts of ids": (
+        lambda model: applied(model, input_ids=np.ones((2, 8), np.float32)),
+        "the batch's input_ids are of float32; give whole numbers, as encode does",
+    ),
+    "an id of no token": (
+        lambda model: applied(model, input_ids=np.full((2, 8), model.config.vocab_size)),
+        "input_ids have 79; give 0 to 78, which the model reads",
+    ),
+    "an id below all": (lambda model: applied(model, input_ids=jnp.full((2, 8), -1)), "input_ids have -1; give 0 to"),
+    "a third segment": (lambda model: applied(model, segment_ids=jnp.full((2, 8), 2)), "segment_ids have 2; give 0"),
+    "a word after the last": (
+        lambda model: applied(model, masked_lm_positions=np.full((2, 1), 8)),
+        "masked_lm_positions have 8; give 0 to 7",
+    ),
+    "words of other rows": (
+        lambda model: applied(model, masked_lm_positions=np.ones((3, 1), np.int32)),
+        "masked_lm_positions have shape (3, 1); give [rows, n] of its 2 rows",
     ),
     "no rows": (
         lambda model: model.apply(model.params, dict.fromkeys(("input_ids", "input_mask", "segment_ids"), np.ones(9))),
@@ -381,3 +407,12 @@ def test_half_a_character_is_not_predicted(workdirs, tmp_path, kind, given):
     workdirs.write_workdir(tmp_path / "run", kind)
     with pytest.raises(bert_jax.UserError, match=r"^text 1 has half of a surrogate pair, which is no text; mend it$"):
         bert_jax.load(tmp_path / "run").predict([given])
+
+
+def test_a_mask_of_booleans_and_numbers_that_are_not_known_are_read(model):
+    batch = {name: array for name, array in model.encode(TEXTS).items() if name != "offsets"}
+    plain, of_booleans = batch, batch | {"attention_mask": batch["attention_mask"] > 0}
+    expected = model.apply(model.params, plain).logits
+    np.testing.assert_array_equal(model.apply(model.params, of_booleans).logits, expected)
+    traced = jax.jit(lambda rows: model.apply(model.params, rows).logits)(plain)
+    np.testing.assert_allclose(traced, expected, atol=1e-5)
