@@ -89,17 +89,16 @@ class Bert:
         max_length: tokens of a row at most, special ones included; what is longer is cut, the longer text of a pair
             first, and a warning in the log says of how many. None: the model's own `max_length`.
         pad_to: the length of the rows. None: that of the longest text, rounded up to one of 16, 24, 32, 48, 64, 96, 128
-            ..., so that `apply` is compiled for few shapes.
+            ..., so that `apply` is compiled for few shapes. It cuts nothing: a longer text is refused.
         masks: "[MASK]" in a text is the mask, as `fill_mask` reads it, and not a word like others.
 
         Returns int32 NumPy arrays, see `bert_jax.Encoded`. Raises UserError for a length that the model does not read,
-        and for what is no text.
+        for a text longer than pad_to, and for what is no text.
         """
         for name, length in (("max_length", max_length), ("pad_to", pad_to)):
             if length is not None:
                 self._check_length(name, length)
-        longest = max_length or min(self.max_length, pad_to or self.max_length)
-        return encoded(texts, self.tokenizer, longest, pad_to, masks)
+        return encoded(texts, self.tokenizer, max_length or self.max_length, pad_to, masks)
 
     def apply(
         self, params: Params, batch: Mapping[str, Any], *, training: bool = False, rng: jax.Array | None = None
@@ -145,7 +144,7 @@ class Bert:
         as `python -m bert_jax.export --format=numpy` writes it, and a warning in the log says so. Of a fine-tuned model
         it is a workdir as `python -m bert_jax.finetune` leaves it, without its scores.
 
-        Raises UserError if the directory holds something else.
+        Raises UserError if the directory holds something else, or a parameter is not finite.
         """
         save(directory, self._pretrained(), self._described)
 

@@ -149,6 +149,10 @@ ERRORS = {
         lambda model: model.encode(["good " * 9], pad_to=8, max_length=12),
         "pad_to=8 cannot be used; the lon",
     ),
+    "too narrow by itself": (
+        lambda model: model.encode(["good " * 9], pad_to=8),
+        "pad_to=8 cannot be used; the longest text has 11 tokens: give as many, or max_length",
+    ),
     "no such layer": (lambda model: model.embed(["a"], layers=[3]), "layers: the model has no layer 3"),
     "one layer": (lambda model: model.embed(["a"], layers=-1), "layers=-1 cannot be used; give a tuple"),
     "no layer": (lambda model: model.embed(["a"], layers=()), "give a tuple of whole numbers, as in (-1, -2)"),
