@@ -12,7 +12,7 @@ from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, write_own_settings
-from bert_jax.interchange.pretrained import Pretrained
+from bert_jax.interchange.pretrained import Pretrained, check_finite
 from bert_jax.interchange.renames import nest
 from bert_jax.library.described import Description
 from bert_jax.library.given import path_of, refusals_on_one_line
@@ -26,7 +26,9 @@ def save(directory: epath.PathLike, model: Pretrained, described: Description) -
     """See Bert.save."""
     directory = path_of("directory", directory)
     # Whoever trained them in another precision has them in it: every format here has float32.
-    arrays = {path: np.asarray(array, np.float32) for path, array in jax.device_get(dict(model.arrays)).items()}
+    with np.errstate(over="ignore"):  # what is too large for it becomes infinity, and is refused
+        arrays = {path: np.asarray(array, np.float32) for path, array in jax.device_get(dict(model.arrays)).items()}
+    check_finite(arrays, "params")
     host = dataclasses.replace(model, arrays=arrays)
     with refusals_on_one_line(), new_directory(directory, "directory") as aside:
         if trained := described.fine_tuned:
