@@ -11,7 +11,7 @@ from bert_jax.interchange.exports import Wanted
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, write_own_settings
+from bert_jax.interchange.own_settings import OwnSettings, beside_task, write_own_settings
 from bert_jax.interchange.pretrained import Pretrained, check_finite
 from bert_jax.interchange.renames import nest
 from bert_jax.library.described import Description
@@ -33,7 +33,8 @@ def save(directory: epath.PathLike, model: Pretrained, described: Description) -
     with refusals_on_one_line(), new_directory(directory, "directory") as aside:
         if trained := described.fine_tuned:
             _write_fine_tuned(aside, host, trained)
-            own, said = NOTHING_SAID, trained.text.max_length  # which stays: predict reads as many
+            own = beside_task(described.own, described.own.pooling)
+            said = trained.text.max_length  # which stays: predict reads as many
         else:
             _write_pretrained(aside, host, described.name, directory)
             own, said = described.own, 0
