@@ -113,7 +113,8 @@ class Bert:
             rates; else none.
 
         Returns `bert_jax.Outputs`: hidden_states, pooled, logits, pair_logits, with None for what the model lacks. It
-        is compiled once for each shape; within a jax.jit of yours only what you read of it is computed.
+        is compiled once for each shape; within a jax.jit of yours only what you read of it is computed. Derivatives are
+        of reverse mode (jax.grad, jax.vjp, jax.jacrev, also of each other); jax.jvp and jax.hessian raise TypeError.
 
         Raises UserError for a batch without these arrays or with longer rows than the model reads, or with none; for
         numbers that are not whole or, where they are known (not within jax.jit), no id or segment of the model's; for

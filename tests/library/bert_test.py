@@ -62,6 +62,29 @@ def test_it_is_pure_under_jit_and_grad(model):
     assert float(slope) == pytest.approx(float(expected), rel=1e-2)
 
 
+def test_derivatives_are_of_reverse_mode(model):
+    """As the docstring says: those of derivatives, too, but not of forward mode."""
+    batch, bias = model.encode(TEXTS), model.params["next_sentence"]["bias"]
+
+    def loss(bias):
+        head = {**model.params["next_sentence"], "bias": bias}
+        outputs = model.apply({**model.params, "next_sentence": head}, batch)
+        return jnp.square(outputs.pair_logits).sum()
+
+    np.testing.assert_allclose(jax.jacrev(jax.grad(loss))(bias), 2 * len(TEXTS) * np.eye(2), atol=1e-5)
+
+    def states(table):
+        word = {**model.params["encoder"]["embeddings"], "word": {"embedding": table}}
+        encoder = {**model.params["encoder"], "embeddings": word}
+        return model.apply({**model.params, "encoder": encoder}, batch).hidden_states[-1].sum()
+
+    table = model.params["encoder"]["embeddings"]["word"]["embedding"]
+    second = jax.grad(lambda table: jnp.square(jax.grad(states)(table)).sum())(table)
+    assert np.isfinite(second).all()
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(states, (table,), (table,))
+
+
 def test_there_is_dropout_where_training_is_asked_for_with_a_key(model):
     batch = model.encode(TEXTS)
 
