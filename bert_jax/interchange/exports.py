@@ -170,9 +170,9 @@ def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wa
     tokenizer = fine_tuned.read_tokenizer(workdir, model)
     params = nest(fine_tuned.read_weights(epath.Path(workdir) / fine_tuned.WEIGHTS, model.weights_crc32c))
     params = _encoder(params) if wanted.is_encoder else params
-    length = model.text.max_length
-    servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling)
-    of_program = _write(directory, servable, wanted, own_settings(workdir), model.step)
+    length, own = model.text.max_length, own_settings(workdir)
+    servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling, own.normalized)
+    of_program = _write(directory, servable, wanted, own, model.step)
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
     card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, wanted.is_encoder)
     (directory / "README.md").write_text(card + of_program)

@@ -33,6 +33,7 @@ from bert_jax.interchange.huggingface import file_settings
 from bert_jax.interchange.renames import EVERYTHING, Names, first_names
 from bert_jax.interchange.weight_files import INDEX, SUFFIXES, read_file
 from bert_jax.model.embeddings import POSITIONS, TOKEN_TYPES, WORDS
+from bert_jax.model.pretraining import MASKED_LM
 from bert_jax.storage.json_file import read_json
 
 WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -89,7 +90,7 @@ def read_huggingface(
     if values is None:
         config, pad_id = _sizes_of(stored, family, settings, str(file)), _PUBLISHED_PAD_ID
     else:
-        config, pad_id = file_settings(values.content, family, values.source)
+        config, pad_id = file_settings(_without_what_ties(values.content, held, family.names), family, values.source)
     found = take_weights(stored, family.names, config, str(file), parts, absent)
     arrays, config = family.from_file(Weights(found.arrays, config), pad_id)
     return dataclasses.replace(found, arrays=dict(arrays), config=config)
@@ -134,6 +135,14 @@ def _todays_name(name: str, names: Names) -> str:
     for older, today in names.older.items():
         name = name.replace(older, today)
     return name
+
+
+def _without_what_ties(values: dict[str, Any], held: Iterable[str], names: Names) -> dict[str, Any]:
+    """The content of a config.json; of weights without a masked-LM head it need not say that this head is tied."""
+    heads = tuple(module.theirs for module in names.modules if module.ours.startswith(MASKED_LM))
+    if any(_todays_name(name, names).startswith(heads) for name in held):
+        return values
+    return {name: value for name, value in values.items() if name != "tie_word_embeddings"}
 
 
 def _tie(state_dict: dict[str, Stored], written_out: str, tied_to: str, source: str) -> None:

@@ -105,9 +105,7 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     """Those of a fine-tuned workdir or a sentence-transformers directory; UserError if its files are damaged."""
     model = epath.Path(model)
     if fine_tuned.is_fine_tuned(model):
-        described = fine_tuned.read_description(model)
-        length = _sentence_bert(model).max_seq_length or described.text.max_length  # the former where it was set anew
-        return OwnSettings(length or None, described.settings.get("pooling"))
+        return _of_fine_tuned(model)
     modules, sentence_bert = _modules(model), _sentence_bert(model)
     pooling_file = _pooling_file(model, modules)
     pooling = _read_if_there(pooling_file, dict[str, Any]) or {}
@@ -116,8 +114,8 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     own = OwnSettings(
         _own_length(model, sentence_bert, bool(modules)),
         computed[0] if computed else None,
-        any(module.name == "Normalize" for module in modules),
-        usage=_read_if_there(model / _USAGE, Usage) or Usage(),
+        _normalizes(modules),
+        usage=_usage(model),
         other_pooling=() if computed else modes,
         pools_prompt=pooling.get(_POOLS_PROMPT) is not False,
         left_out=_left_out(model, modules, pooling_file, sentence_bert),
@@ -129,6 +127,40 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
         logging.warning("%s: %s is not computed here: vectors are others than its own", model, reason)
     _tell_prompts(model / _USAGE, own)
     return own
+
+
+def _of_fine_tuned(workdir: epath.Path) -> OwnSettings:
+    """What task.json says, and what was kept beside it (beside_task)."""
+    described, modules = fine_tuned.read_description(workdir), _modules(workdir)
+    length = _sentence_bert(workdir).max_seq_length or described.text.max_length  # the former where it was set anew
+    pooling = _read_if_there(_pooling_file(workdir, modules), dict[str, Any]) or {}
+    own = OwnSettings(
+        length or None,
+        described.settings.get("pooling"),
+        _normalizes(modules),
+        usage=_usage(workdir),
+        pools_prompt=pooling.get(_POOLS_PROMPT) is not False,
+    )
+    _tell_prompts(workdir / _USAGE, own)
+    return own
+
+
+def beside_task(own: OwnSettings, pooling: TextPooling | None) -> OwnSettings:
+    """What lies beside the task.json of a model that was fine-tuned, with this pooling, from one that says `own`.
+
+    That file has pooling and length, and they are said once more only where a file has them beside something else.
+    """
+    kept = OwnSettings(normalized=own.normalized, usage=own.usage, pools_prompt=own.pools_prompt)
+    is_more = kept.normalized or kept.usage != Usage() or not kept.pools_prompt
+    return dataclasses.replace(kept, pooling=pooling) if is_more else NOTHING_SAID
+
+
+def _normalizes(modules: Sequence[_Module]) -> bool:
+    return any(module.name == "Normalize" for module in modules)
+
+
+def _usage(model: epath.Path) -> Usage:
+    return _read_if_there(model / _USAGE, Usage) or Usage()
 
 
 def _left_out(

@@ -48,9 +48,7 @@ def read_pretrained(
     path = epath.Path(path)
     weights, folder = _weights(path, defaults, parts, absent)
     arrays = {name: array for name, array in weights.arrays.items() if name.startswith(parts)}
-    bad = next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
-    if bad:
-        raise UserError(f"{path}: {bad} is not finite (NaN or infinity); give weights from before that")
+    check_finite(arrays, path)
     tokenizer = _tokenizer(path, folder)
     if tokenizer.vocab_size > weights.config.vocab_size:
         raise UserError(
@@ -58,6 +56,13 @@ def read_pretrained(
             "put the vocabulary that belongs to the weights beside them"
         )
     return Pretrained(arrays, weights.config, tokenizer, weights.heads)
+
+
+def check_finite(arrays: Mapping[str, np.ndarray], source: epath.PathLike) -> None:
+    """Raise UserError, with the name of what holds the `arrays`, if one is not finite."""
+    bad = next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
+    if bad:
+        raise UserError(f"{source}: {bad} is not finite (NaN or infinity); give weights from before that")
 
 
 def _weights(

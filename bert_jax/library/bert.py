@@ -28,7 +28,8 @@ from bert_jax.library.inputs import check_params, dropout_key, inputs_of
 from bert_jax.library.saving import save
 from bert_jax.model.functional import Model, Params
 from bert_jax.model.outputs import Outputs
-from bert_jax.parallel.mesh import make_mesh
+from bert_jax.parallel.axes import varying_alike
+from bert_jax.parallel.mesh import make_mesh, no_mesh
 from bert_jax.tasks.encoding import Lengths
 from bert_jax.tasks.task import Task
 from bert_jax.text.tokenizer import Tokenizer
@@ -88,17 +89,16 @@ class Bert:
         max_length: tokens of a row at most, special ones included; what is longer is cut, the longer text of a pair
             first, and a warning in the log says of how many. None: the model's own `max_length`.
         pad_to: the length of the rows. None: that of the longest text, rounded up to one of 16, 24, 32, 48, 64, 96, 128
-            ..., so that `apply` is compiled for few shapes.
+            ..., so that `apply` is compiled for few shapes. It cuts nothing: a longer text is refused.
         masks: "[MASK]" in a text is the mask, as `fill_mask` reads it, and not a word like others.
 
         Returns int32 NumPy arrays, see `bert_jax.Encoded`. Raises UserError for a length that the model does not read,
-        and for what is no text.
+        for a text longer than pad_to, and for what is no text.
         """
         for name, length in (("max_length", max_length), ("pad_to", pad_to)):
             if length is not None:
                 self._check_length(name, length)
-        longest = max_length or min(self.max_length, pad_to or self.max_length)
-        return encoded(texts, self.tokenizer, longest, pad_to, masks)
+        return encoded(texts, self.tokenizer, max_length or self.max_length, pad_to, masks)
 
     def apply(
         self, params: Params, batch: Mapping[str, Any], *, training: bool = False, rng: jax.Array | None = None
@@ -113,12 +113,14 @@ class Bert:
             rates; else none.
 
         Returns `bert_jax.Outputs`: hidden_states, pooled, logits, pair_logits, with None for what the model lacks. It
-        is compiled once for each shape; within a jax.jit of yours only what you read of it is computed.
+        is compiled once for each shape; within a jax.jit of yours only what you read of it is computed. Derivatives are
+        of reverse mode (jax.grad, jax.vjp, jax.jacrev, also of each other); jax.jvp and jax.hessian raise TypeError.
 
-        Raises UserError for a batch without these arrays or with longer rows than the model reads, for params of
-        another structure, and for training without rng.
+        Raises UserError for a batch without these arrays or with longer rows than the model reads, or with none; for
+        numbers that are not whole or, where they are known (not within jax.jit), no id or segment of the model's; for
+        params of another structure, and for training without rng.
         """
-        inputs = inputs_of(batch, self.config.max_position_embeddings, of_task=self.task is not None)
+        inputs = inputs_of(batch, self.config, of_task=self.task is not None)
         return self._apply(params, inputs, dropout_key(training, rng))
 
     def init(self, rng: jax.Array) -> Params:
@@ -143,10 +145,11 @@ class Bert:
         as `python -m bert_jax.export --format=numpy` writes it, and a warning in the log says so. Of a fine-tuned model
         it is a workdir as `python -m bert_jax.finetune` leaves it, without its scores.
 
-        Raises UserError if the directory holds something else.
+        Raises UserError if the directory holds something else, or a parameter is not finite.
         """
         save(directory, self._pretrained(), self._described)
 
+    @no_mesh()
     def embed(
         self,
         texts: Iterable[Text],
@@ -196,6 +199,7 @@ class Bert:
     @overload
     def fill_mask(self, texts: Iterable[str], best: int = 5) -> list[dict[str, Any]]: ...
 
+    @no_mesh()
     def fill_mask(self, texts: str | Iterable[str], best: int = 5) -> dict[str, Any] | list[dict[str, Any]]:
         """The likeliest words for each [MASK] of a text, or of each of several texts.
 
@@ -213,10 +217,11 @@ class Bert:
             return MaskFiller(self._pretrained(), best, self._called(), self._described.dtype, few_rows=True)
 
         filler = self._kept(("fill_mask", best), make)
-        taken = masked_texts([texts] if isinstance(texts, str) else several(texts))
+        taken = masked_texts(several([texts] if isinstance(texts, str) else texts))
         found = list(filler.fill(list(taken.values()), list(taken)))
         return found[0] if isinstance(texts, str) else found
 
+    @no_mesh()
     def predict(self, texts: Iterable[Any]) -> list[dict[str, Any]]:
         """The answer of a fine-tuned model to each of the texts, as the verb `predict` writes it, in their order.
 
@@ -264,6 +269,6 @@ class Bert:
 
 def _outputs(model: Model, name: str, params: Params, inputs: dict[str, jax.Array], key: jax.Array | None) -> Outputs:
     check_params(params, model, name)  # once for each shape, when it is traced
-    module: Any = model.module(params)
+    module: Any = model.module(varying_alike(params, inputs))
     outputs: Outputs = module.outputs(**inputs, dropout_key=key)
     return outputs

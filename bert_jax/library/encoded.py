@@ -12,7 +12,7 @@ from bert_jax.inference.forward import LADDER
 from bert_jax.tasks.batching import choose_lengths
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
-from bert_jax.tasks.given import not_as_asked, text_of
+from bert_jax.tasks.given import check_whole_characters, not_as_asked, text_of
 from bert_jax.tasks.rows import make_rows
 from bert_jax.tasks.text_tokens import tokens_of
 from bert_jax.text.masked_text import MASK
@@ -70,10 +70,15 @@ def masked_texts(texts: Sequence[Any]) -> dict[str, str]:
 
 
 def several(texts: Any) -> list[Any]:
-    """The texts; UserError where it is one text, whose characters would each be taken for one, or no text at all."""
+    """The texts; UserError where it is one text, whose characters would each be taken for one, or none.
+
+    So it is where one has half of a surrogate pair, which tokenizers refuse in their own words, or read as no word.
+    """
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise UserError(f"texts is {texts!r:.80}; give a list of texts, also of a single one: [text]")
     found = list(texts)
     if not found:
         raise UserError("texts is empty; give one at least")
+    for number, each in enumerate(found, 1):
+        check_whole_characters(each, f"text {number}")
     return found

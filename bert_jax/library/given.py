@@ -9,7 +9,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.config.check import require
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import explained
-from bert_jax.storage.paths import refusal
+from bert_jax.storage.paths import expanded, refusal
 
 
 @contextmanager
@@ -24,9 +24,10 @@ def refusals_on_one_line() -> Iterator[None]:
         raise UserError(line) from error
 
 
-def check_path(name: str, path: Any) -> None:
-    """Raise UserError unless what the argument of this `name` is given is a path."""
-    require(isinstance(path, str | os.PathLike), name, f"{path!r:.80}", "give a path")
+def path_of(name: str, given: Any) -> str:
+    """The path that the argument of this `name` is given, a "~" at its beginning expanded; UserError if it is none."""
+    require(isinstance(given, str | os.PathLike), name, f"{given!r:.80}", "give a path")
+    return expanded(given)
 
 
 def check_config(config: Any) -> None:

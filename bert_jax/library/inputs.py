@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.renames import flatten
 from bert_jax.model.encoder import INPUTS
@@ -17,8 +18,8 @@ ARRAY = jax.Array | np.ndarray
 OF_RECORDS = {"input_mask": "attention_mask"}  # as records call it (data/schema.py)
 
 
-def inputs_of(batch: Mapping[str, Any], longest: int, of_task: bool) -> dict[str, Any]:
-    """The arrays that the model reads, by its names; UserError where one is missing, or rows are too long.
+def inputs_of(batch: Mapping[str, Any], config: ModelConfig, of_task: bool) -> dict[str, Any]:
+    """The arrays that the model reads, by its names; UserError where one is missing, or is none that it can read.
 
     of_task: the model's head is a task's, which has no masked words, and may read several texts a row.
     """
@@ -32,13 +33,46 @@ def inputs_of(batch: Mapping[str, Any], longest: int, of_task: bool) -> dict[str
     for name, array in inputs.items():
         if not isinstance(array, ARRAY):
             raise UserError(f"the batch's {name} is a {type(array).__name__}; give an array, as encode does")
+    _check_shapes(inputs, config.max_position_embeddings, (2, 3) if of_task else (2,))
+    _check_numbers(inputs, config)
+    return inputs
+
+
+def _check_shapes(inputs: dict[str, Any], longest: int, ranks: tuple[int, ...]) -> None:
     shapes = {name: jnp.shape(inputs[name]) for name in INPUTS}
     shape = shapes[INPUTS[0]]
-    if len(shape) not in ((2, 3) if of_task else (2,)) or set(shapes.values()) != {shape}:
+    if len(shape) not in ranks or set(shapes.values()) != {shape}:
         raise UserError(f"the batch has arrays of shapes {shapes}; give the same [rows, length] for all")
+    if 0 in shape:
+        raise UserError(f"the batch has arrays of shape {shape}; give a row and a token at least")
     if shape[-1] > longest:
         raise UserError(f"the batch has rows of {shape[-1]} tokens; give at most {longest}, which the model reads")
-    return inputs
+    masked = jnp.shape(inputs[MASKED_POSITIONS]) if MASKED_POSITIONS in inputs else shape
+    if len(masked) != len(shape) or masked[0] != shape[0]:
+        raise UserError(f"the batch's {MASKED_POSITIONS} have shape {masked}; give [rows, n] of its {shape[0]} rows")
+
+
+def _check_numbers(inputs: dict[str, Any], config: ModelConfig) -> None:
+    """Whole ones, and of arrays whose numbers are known here those that lead to a row of a table, and not to NaN."""
+    types = config.type_vocab_size if config.type_vocab_size > 1 else None  # of one type, or none, they are not read
+    length = jnp.shape(inputs[INPUTS[0]])[-1]
+    ends = {"input_ids": config.vocab_size, "segment_ids": types, MASKED_POSITIONS: length}
+    for name, array in inputs.items():
+        is_mask = name == "attention_mask" and array.dtype == bool
+        if not is_mask and not jnp.issubdtype(array.dtype, jnp.integer):
+            raise UserError(f"the batch's {name} are of {array.dtype}; give whole numbers, as encode does")
+        end = ends.get(name)
+        if end is not None and (outside := _outside(array, end)) is not None:
+            raise UserError(f"the batch's {name} have {outside}; give 0 to {end - 1}, which the model reads")
+
+
+def _outside(array: Any, end: int) -> int | None:
+    """A number that is not from 0 to below `end`; None if there is none, or another process or jax.jit has them."""
+    if isinstance(array, jax.core.Tracer) or (isinstance(array, jax.Array) and not array.is_fully_addressable):
+        return None
+    numbers = np.asarray(array)
+    outside = numbers[(numbers < 0) | (numbers >= end)]
+    return int(outside[0]) if outside.size else None
 
 
 def dropout_key(training: bool, rng: jax.Array | None) -> jax.Array | None:

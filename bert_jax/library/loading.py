@@ -14,17 +14,18 @@ from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import EVERYTHING, flatten, nest
 from bert_jax.library.bert import Bert
 from bert_jax.library.described import Description
-from bert_jax.library.given import check_config, check_path, refusals_on_one_line
+from bert_jax.library.given import check_config, path_of, refusals_on_one_line
 from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import PARTS, POOLER, parts_of, pretraining_model
 from bert_jax.model.tasks import task_model
-from bert_jax.parallel.mesh import by_sequence
+from bert_jax.parallel.mesh import by_sequence, no_mesh
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
 Dtype = Literal["float32", "bfloat16"]
 
 
+@no_mesh()
 def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig | None = None) -> Bert:
     """Load a model with its tokenizer and the heads that it has.
 
@@ -32,10 +33,10 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
         batch = model.encode(["a text", ("a text", "and another one")])
         outputs = model.apply(model.params, batch)      # hidden_states, pooled, logits, pair_logits
 
-    model: a path, local or gs://, of whatever the verbs take: a workdir of `python -m bert_jax.pretrain` (its newest
-        checkpoint) or `python -m bert_jax.finetune`; a Hugging Face directory, or one file of weights with a vocabulary
-        beside it, of BERT, RoBERTa, ALBERT, DistilBERT or RoFormer; an original BERT or ALBERT TensorFlow checkpoint; a
-        directory of `python -m bert_jax.export --format=numpy`.
+    model: a path, local ("~" is the home directory) or gs://, of whatever the verbs take: a workdir of
+        `python -m bert_jax.pretrain` (its newest checkpoint) or `python -m bert_jax.finetune`; a Hugging Face
+        directory, or one file of weights with a vocabulary beside it, of BERT, RoBERTa, ALBERT, DistilBERT or RoFormer;
+        an original BERT or ALBERT TensorFlow checkpoint; a directory of `python -m bert_jax.export --format=numpy`.
     dtype: of activations and matrix products. Parameters and logits are float32.
     config: what one file of weights does not say of itself: num_attention_heads, hidden_act, dropout, layer_norm_eps;
         None: BERT-base's. Not looked at where there is a config.json.
@@ -52,14 +53,15 @@ def load(model: epath.PathLike, *, dtype: Dtype = "float32", config: ModelConfig
         these, or has no vocabulary beside it.
     """
     _check_dtype(dtype)
-    check_path("model", model)
+    given = path_of("model", model)
     defaults = ModelConfig() if config is None else config
     check_config(defaults)
     with refusals_on_one_line():
-        path = epath.Path(model)
+        path = epath.Path(given)
         return _fine_tuned(path, dtype) if is_fine_tuned(path) else _pretrained(path, dtype, defaults)
 
 
+@no_mesh()
 def from_config(
     config: ModelConfig, vocabulary: epath.PathLike | Tokenizer, *, seed: int = 0, dtype: Dtype = "float32"
 ) -> Bert:
@@ -88,9 +90,9 @@ def from_config(
 
 
 def _vocabulary(path: epath.PathLike) -> Tokenizer:
-    check_path("vocabulary", path)
+    given = path_of("vocabulary", path)
     with refusals_on_one_line():
-        return load_tokenizer(path)
+        return load_tokenizer(given)
 
 
 def _check_dtype(dtype: str) -> None:

@@ -8,6 +8,7 @@ from etils import epath
 from bert_jax.config.check import is_whole, require
 from bert_jax.data.batches import evaluation_batches, training_batches
 from bert_jax.data.source import RecordSource
+from bert_jax.library.given import path_of
 
 _ENDLESS = 2**40  # steps
 
@@ -42,7 +43,7 @@ def read_records(
     require(is_whole(batch_size, 1), "batch_size", batch_size, "give a whole number from 1 on")
     require(is_whole(first_step, 0, _ENDLESS), "first_step", first_step, f"give a whole number from 0 to {_ENDLESS}")
     require(is_whole(seed, 0), "seed", seed, "give a whole number from 0 on")
-    source, rows = RecordSource(records, split), np.arange(batch_size)
+    source, rows = RecordSource(path_of("records", records), split), np.arange(batch_size)
     if in_order:
         return evaluation_batches(source, global_batch_size=batch_size, rows=rows, first_step=first_step)
     return training_batches(

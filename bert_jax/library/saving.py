@@ -11,11 +11,11 @@ from bert_jax.interchange.exports import Wanted
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, write_own_settings
-from bert_jax.interchange.pretrained import Pretrained
+from bert_jax.interchange.own_settings import OwnSettings, beside_task, write_own_settings
+from bert_jax.interchange.pretrained import Pretrained, check_finite
 from bert_jax.interchange.renames import nest
 from bert_jax.library.described import Description
-from bert_jax.library.given import check_path, refusals_on_one_line
+from bert_jax.library.given import path_of, refusals_on_one_line
 from bert_jax.storage.new_directory import new_directory
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned
@@ -24,14 +24,17 @@ from bert_jax.workdir.trained import Trained
 
 def save(directory: epath.PathLike, model: Pretrained, described: Description) -> None:
     """See Bert.save."""
-    check_path("directory", directory)
+    directory = path_of("directory", directory)
     # Whoever trained them in another precision has them in it: every format here has float32.
-    arrays = {path: np.asarray(array, np.float32) for path, array in jax.device_get(dict(model.arrays)).items()}
+    with np.errstate(over="ignore"):  # what is too large for it becomes infinity, and is refused
+        arrays = {path: np.asarray(array, np.float32) for path, array in jax.device_get(dict(model.arrays)).items()}
+    check_finite(arrays, "params")
     host = dataclasses.replace(model, arrays=arrays)
     with refusals_on_one_line(), new_directory(directory, "directory") as aside:
         if trained := described.fine_tuned:
             _write_fine_tuned(aside, host, trained)
-            own, said = NOTHING_SAID, trained.text.max_length  # which stays: predict reads as many
+            own = beside_task(described.own, described.own.pooling)
+            said = trained.text.max_length  # which stays: predict reads as many
         else:
             _write_pretrained(aside, host, described.name, directory)
             own, said = described.own, 0

@@ -89,4 +89,4 @@ def tied_logits(hidden: jax.Array, table: jax.Array, bias: jax.Array) -> jax.Arr
     bias = jnp.pad(bias, (0, len(table) - len(bias)), constant_values=NO_TOKEN)
     # The bias as a product with ones: so its gradient is one, too, and no sum over rows, for which XLA's CPU compiler
     # takes ten times as long.
-    return logits + jnp.ones((hidden.shape[0], 1)) @ bias[None]
+    return logits + jnp.ones((hidden.shape[0], 1), jnp.float32) @ bias[None]

@@ -161,4 +161,4 @@ def _score_bias(attention_mask: jax.Array, packed: bool, left_to_right: bool) ->
     if left_to_right:
         places = jnp.arange(attention_mask.shape[1])
         attended = attended & (places[:, None] <= places[None, :])[None]
-    return jnp.where(attended, 0.0, MASKED_SCORE)[:, None]
+    return jnp.where(attended, jnp.float32(0.0), jnp.float32(MASKED_SCORE))[:, None]

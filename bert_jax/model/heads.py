@@ -20,7 +20,7 @@ class MaskedLmHead(nnx.Module):
         self.transform = linear(config, sizes, ("embed", "embed_out"), dtype, rngs)
         self.norm = LayerNorm(config, config.table_width, dtype, rngs)
         zeros = logical(jax.nn.initializers.zeros, "vocab")
-        self.output_bias = nnx.Param(zeros(rngs.params(), (config.vocab_size,)))
+        self.output_bias = nnx.Param(zeros(rngs.params(), (config.vocab_size,), jnp.float32))
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def __call__(self, masked: jax.Array, word_embedding: jax.Array) -> jax.Array:

@@ -21,7 +21,7 @@ class LayerNorm(nnx.Module):
 
     def __init__(self, config: ModelConfig, size: int, dtype: jnp.dtype, rngs: nnx.Rngs, use_bias: bool = True) -> None:
         def vector(init: jax.nn.initializers.Initializer) -> nnx.Param:
-            return nnx.Param(logical(init, "embed")(rngs.params(), (size,)))
+            return nnx.Param(logical(init, "embed")(rngs.params(), (size,), jnp.float32))
 
         self.scale = vector(jax.nn.initializers.ones)
         if use_bias:

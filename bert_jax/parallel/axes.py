@@ -10,11 +10,11 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bert_jax.errors import UserError
-from bert_jax.parallel.mesh import BATCH_AXES
+from bert_jax.parallel.mesh import AXES, BATCH_AXES
 
 # Logical axis -> mesh axis. The vocabulary is not sharded over tensor: 30522 divides by 2 and by nothing larger that is
 # a power of two, and the head reads only the masked positions, a few percent of the work.
@@ -120,15 +120,38 @@ def _names(entry: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def constrain(array: jax.Array, *axes: str) -> jax.Array:
-    """Lay `array` out along the mesh in force (`jax.set_mesh`); without a mesh it is returned as it is."""
+    """Lay `array` out along our mesh, if one is in force (`jax.set_mesh`); else it is returned as it is.
+
+    It is too where the mesh is somebody else's, a caller's of the library: how arrays lie there is the caller's choice.
+    """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or math.prod(mesh.shape.values()) == 1:
+    if not _is_ours(mesh) or math.prod(mesh.shape.values()) == 1:
         return array
     spec = partition_spec(axes)
     if mesh.manual_axes:  # under shard_map the array is one device's own along these, and has no axis on them
         left = [tuple(name for name in _names(entry) if name not in mesh.manual_axes) for entry in spec]
         spec = P(*(names or None for names in left))
     return jax.lax.with_sharding_constraint(array, spec)
+
+
+def _is_ours(mesh: AbstractMesh) -> bool:
+    """Whether it is one of make_mesh, along some axis of which the compiler lays arrays out."""
+    return mesh.axis_names == AXES and bool(mesh.auto_axes)
+
+
+def varying_alike(params: Any, batch: Any) -> Any:
+    """The tree `params`, where a caller's shard_map gives each device its own rows, as if each had its own params, too.
+
+    So what a device computes of both has gradients of its own, which JAX then adds up. Elsewhere they are as they were.
+    """
+    axes = frozenset().union(*map(_varying, jax.tree.leaves((params, batch))))
+    return jax.tree.map(lambda leaf: jax.lax.pcast(leaf, tuple(axes - _varying(leaf)), to="varying"), params)
+
+
+def _varying(array: Any) -> frozenset[str]:
+    """The axes of a shard_map along which devices may have different numbers in the array."""
+    varying: frozenset[str] = jax.typeof(array).manual_axis_type.varying
+    return varying
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

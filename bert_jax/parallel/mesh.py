@@ -1,6 +1,8 @@
 """The mesh: which devices there are and how they are laid out along replica, data, fsdp and tensor."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -73,6 +75,16 @@ def by_sequence(mesh: Mesh | None = None) -> bool:
     """
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
     return device.platform == "tpu"
+
+
+@contextlib.contextmanager
+def no_mesh() -> Iterator[None]:
+    """Within it, or a function that it decorates, no mesh is in force: neither ours nor a caller's of the library."""
+    if jax.sharding.get_abstract_mesh().empty:
+        yield
+    else:
+        with jax.set_mesh(None):
+            yield
 
 
 def groups_line(mesh: Mesh) -> str:

@@ -1,5 +1,6 @@
 """`export --format=onnx`: the graph in a file, with what int8 costs where it is asked for."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -52,5 +53,12 @@ def _save(model: Servable, described: Signature, options: Options, path: Path, t
     opset = options.opset or OPSET
     normalize = options.normalize or model.normalized
     whole: Any = onnx_model(arrays, config, model.head, described, opset, normalize, tied, model.pooling)
-    is_large = sum(array.nbytes for array in arrays.values()) > LARGEST
+    is_large = sum(map(_bytes, whole.graph.initializer)) > LARGEST
     onnx.save_model(whole, path, save_as_external_data=is_large, location=DATA if is_large else None)
+
+
+def _bytes(weight: Any) -> int:
+    """How many a weight of the graph has."""
+    from onnx import helper
+
+    return math.prod(weight.dims) * helper.tensor_dtype_to_np_dtype(weight.data_type).itemsize

@@ -15,7 +15,8 @@ from bert_jax.storage.cloud import absolute, is_remote, upload
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.lock import only_maker
 
-# Lists the files of an export: a directory with exactly these (or fewer) may be replaced by the next one.
+# Lists the files of an export, as paths in it: a directory with exactly these (or fewer) may be replaced by the next
+# one. Earlier exports list a directory within by its name, and whatever is in it is theirs.
 LIST = "export.json"
 
 
@@ -90,9 +91,9 @@ def check_replaceable(output: epath.Path, flag: str = "--output") -> None:
         return
     if not output.is_dir():
         raise UserError(f"{flag}={output} is a file; give a directory")
-    foreign = sorted({path.name for path in output.iterdir()} - _listed(output))
+    foreign = next(_foreign(output, _listed(output)), None)
     if foreign:
-        raise UserError(f"{flag}={output} holds {foreign[0]}, which no export wrote; give a new directory")
+        raise UserError(f"{flag}={output} holds {foreign}, which no export wrote; give a new directory")
 
 
 def _listed(directory: epath.Path) -> set[str]:
@@ -103,8 +104,21 @@ def _listed(directory: epath.Path) -> set[str]:
 
 
 def _write_list(directory: epath.Path) -> None:
-    export = _Export(sorted(path.name for path in directory.iterdir()))
+    files = [path for path in Path(directory).rglob("*") if not path.is_dir()]
+    export = _Export(sorted(path.relative_to(directory).as_posix() for path in files))
     (directory / LIST).write_text(json.dumps(dataclasses.asdict(export), indent=2) + "\n")
+
+
+def _foreign(directory: epath.Path, listed: set[str], within: str = "") -> Iterator[str]:
+    """The paths of what is in the directory, and in those within that are in the list, and is not in it itself."""
+    for path in sorted(directory.iterdir(), key=lambda path: path.name):
+        name = f"{within}{path.name}"
+        if name in listed:
+            continue
+        if any(one.startswith(f"{name}/") for one in listed) and path.is_dir():
+            yield from _foreign(path, listed, f"{name}/")
+        else:
+            yield name
 
 
 def _upload(local: epath.Path, output: epath.Path) -> None:

@@ -53,6 +53,11 @@ def _line(path: str, code: int) -> str:
     return f"{path}: {reason[0].lower()}{reason[1:]}; {_REMEDIES.get(code, 'mend that, or give another path')}"
 
 
+def expanded(path: epath.PathLike) -> str:
+    """The path with the home directory in the place of a "~" that it begins with, as a shell gives it."""
+    return os.path.expanduser(os.fspath(path))  # noqa: PTH111  (epath's makes a local path of gs://)
+
+
 def check_readable(directory: epath.PathLike) -> None:
     """Raise UserError on a directory that this account may not list: it would seem to be empty."""
     if is_remote(directory) or not os.path.isdir(directory):  # noqa: PTH112

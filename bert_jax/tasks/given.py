@@ -5,6 +5,7 @@ from typing import Any
 
 from bert_jax.errors import UserError
 from bert_jax.tasks.examples import TextExample
+from bert_jax.tasks.lines import check_is_unicode
 
 TEXTS = "a text, or a pair of texts"
 
@@ -29,6 +30,15 @@ def is_texts(given: Any) -> bool:
     """Whether it is a sequence of texts, and not one text."""
     is_sequence = isinstance(given, Sequence) and not isinstance(given, str | bytes)
     return is_sequence and all(isinstance(each, str) for each in given)
+
+
+def check_whole_characters(given: Any, place: str) -> None:
+    """Raise UserError, with `place`, if a text, also one in a pair or list, has half of a surrogate pair."""
+    if isinstance(given, str):
+        check_is_unicode(given, place)
+    elif isinstance(given, Sequence) and not isinstance(given, bytes):
+        for each in given:
+            check_whole_characters(each, place)
 
 
 def not_as_asked(given: Any, place: str, what: str) -> UserError:

@@ -17,7 +17,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import read_json, write_json
-from bert_jax.storage.paths import check_readable
+from bert_jax.storage.paths import check_readable, expanded
 from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import token_ids
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
@@ -160,7 +160,7 @@ class Tokenizer:
 
     def save(self, directory: epath.PathLike) -> None:
         """Write the tokenizer's files into `directory`, vocabulary.json last, for load_tokenizer to read."""
-        directory = epath.Path(directory)
+        directory = epath.Path(expanded(directory))
         description = {
             "kind": self.kind,
             "vocab_size": self.vocab_size,
@@ -192,7 +192,7 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     """
     if str(path).startswith(token_ids.PREFIX):
         return Tokenizer(TokenIds.of_specification(str(path)))
-    path = epath.Path(path)
+    path = epath.Path(expanded(path))
     check_readable(path)
     if not path.exists():
         raise UserError(f"vocabulary {path} does not exist; make one with python -m bert_jax.build_vocab")

@@ -9,7 +9,7 @@ from etils import epath
 from bert_jax.config import FineTuningConfig, TaskConfig
 from bert_jax.config.check import require
 from bert_jax.errors import UserError
-from bert_jax.interchange.own_settings import OwnSettings, own_settings
+from bert_jax.interchange.own_settings import OwnSettings, beside_task, own_settings, write_own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.storage.json_file import read_json, write_json
@@ -73,6 +73,8 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
         if teacher:
             keep_teacher(workdir, teacher)
         run_directory.claim(workdir, config, pretrained.tokenizer)
+        if files.task.makes_vectors:
+            write_own_settings(workdir, beside_task(own, config.task.pooling or None), config.model.hidden_size)
         write_json(workdir / ROWS, digests)
         floors = {split: without_nan(each) for split, each in material.floors.items()}
         write_json(workdir / FLOORS, floors)

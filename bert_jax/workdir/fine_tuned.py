@@ -4,6 +4,8 @@ task.json            what the task is, its label names and thresholds, the archi
 model.safetensors    the best step's weights, float32, by our names
 tokenizer/           as in a pretraining workdir
 sentence_bert_config.json    the length that texts are embedded with, if that was set to another in the library
+modules.json, 1_Pooling/, config_sentence_transformers.json    of a model that makes vectors: what the one that it was
+                     fine-tuned from said of its use beside pooling and length, if it did (interchange/own_settings.py)
 """
 
 import dataclasses

@@ -7,11 +7,16 @@ import shutil
 
 import numpy as np
 import pytest
+from etils import epath
 
+import bert_jax
 from bert_jax.config import FineTuningConfig
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
-from bert_jax.interchange.own_settings import own_settings
+from bert_jax.interchange.exports import Wanted, export_fine_tuned
+from bert_jax.interchange.own_settings import OwnSettings, Usage, own_settings, write_own_settings
+from bert_jax.serving.options import Options
+from bert_jax.serving.programs import program_writer
 from bert_jax.tasks.task_files import make_task
 from bert_jax.training.finetuning import default_length, finetune
 
@@ -73,6 +78,49 @@ def test_it_is_trained_with_the_models_own_pooling_and_length(tiny_bert, tmp_pat
     assert spearman(loaded.embedder, tmp_path / "train.tsv") == pytest.approx(task["dev"]["spearman"], abs=1e-6)
     classes = dataclasses.replace(settings, task=dataclasses.replace(settings.task, kind="classification"))
     assert default_length(make_task(classes.task), own_settings(model)) is None  # as many as the model reads
+
+
+def test_what_it_says_of_its_use_goes_with_it(tiny_bert, tmp_path):
+    """Through fine-tuning, a second one, the library and exports."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_bert, model)
+    usage = Usage({"query": "about: ", "passage": "of: "}, "query", "dot")
+    write_own_settings(epath.Path(model), OwnSettings(9, "cls", True, usage=usage, pools_prompt=False), 32)
+    rows = "".join(f"{a}\t{b}\t{score}\n" for a, b, score in pairs(40, "train"))
+    (tmp_path / "train.tsv").write_text(f"question1\tquestion2\tlabel\n{rows}")
+    settings = config(model, tmp_path / "train.tsv", tmp_path / "train.tsv")
+    settings.fit.steps = 1
+    finetune(settings, tmp_path / "w", 1)
+    bert_jax.load(tmp_path / "w").save(tmp_path / "saved")
+    settings.init_from, settings.task.pooling = str(tmp_path / "saved"), "max"
+    finetune(settings, tmp_path / "again", 1)
+    exported = {"w": ["sentence-transformers", "huggingface", "numpy"], "again": ["sentence-transformers"]}
+    for run, forms in exported.items():
+        for form in forms:
+            (tmp_path / f"{run}-{form}").mkdir()
+            export_fine_tuned(epath.Path(tmp_path / f"{run}-{form}"), tmp_path / run, Wanted(form))
+    pooling_of = {"saved": "cls", "w-huggingface": "cls", "w-numpy": "cls", "w-sentence-transformers": "cls"}
+    for name, pooling in (pooling_of | {"w": "cls", "again": "max", "again-sentence-transformers": "max"}).items():
+        own = own_settings(tmp_path / name)
+        assert own == OwnSettings(9, pooling, normalized=True), name
+        assert (own.usage, own.pools_prompt) == (usage, False), name
+    modules = json.loads((tmp_path / "w-sentence-transformers" / "modules.json").read_text())
+    assert [module["type"].rpartition(".")[2] for module in modules] == ["Transformer", "Pooling", "Normalize"]
+
+
+def test_a_served_program_gives_vectors_of_the_length_that_its_model_said(workdirs, tmp_path):
+    run = tmp_path / "run"
+    workdirs.write_workdir(run, "similarity")
+    write_own_settings(epath.Path(run), OwnSettings(pooling="mean", normalized=True), workdirs.MODEL.hidden_size)
+    (tmp_path / "out").mkdir()
+    wanted = Wanted("onnx", write_program=program_writer("onnx", Options()))
+    export_fine_tuned(epath.Path(tmp_path / "out"), run, wanted)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    batch = bert_jax.load(run).encode(["the cat sat"])
+    names = {"input_ids": "input_ids", "attention_mask": "attention_mask", "segment_ids": "token_type_ids"}
+    feed = {theirs: batch[ours].astype(np.int64) for ours, theirs in names.items()}
+    (vector,) = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx").run(["sentence_embedding"], feed)
+    np.testing.assert_allclose(vector, bert_jax.load(run).embed(["the cat sat"], normalize=True), atol=1e-5)
 
 
 def spearman(embedder, file):

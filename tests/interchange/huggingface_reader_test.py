@@ -215,6 +215,16 @@ def test_an_encoder_alone_is_read_and_its_heads_are_missing(tmp_path, torch_mode
     assert "next_sentence/kernel" in caplog.text
 
 
+def test_an_encoder_alone_ties_nothing(tmp_path, torch_model, ours, model_config):
+    """Whatever its config.json says of output layers; a head that is there has to be tied."""
+    torch_model.config.tie_word_embeddings = False
+    torch_model.bert.save_pretrained(tmp_path / "encoder")
+    assert_read(read_huggingface(tmp_path / "encoder", ELSEWHERE), ours, model_config)
+    torch_model.save_pretrained(tmp_path / "heads")
+    with pytest.raises(UserError, match=r"says tie_word_embeddings=False; only BERT with tie_word_embeddings=True"):
+        read_huggingface(tmp_path / "heads", ELSEWHERE)
+
+
 def test_a_masked_language_model_has_neither_pooler_nor_next_sentence(tmp_path, torch_model, ours, model_config):
     torch_model.save_pretrained(tmp_path)
     transformers.BertForMaskedLM.from_pretrained(tmp_path).save_pretrained(tmp_path / "mlm")

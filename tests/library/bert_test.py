@@ -62,6 +62,29 @@ def test_it_is_pure_under_jit_and_grad(model):
     assert float(slope) == pytest.approx(float(expected), rel=1e-2)
 
 
+def test_derivatives_are_of_reverse_mode(model):
+    """As the docstring says: those of derivatives, too, but not of forward mode."""
+    batch, bias = model.encode(TEXTS), model.params["next_sentence"]["bias"]
+
+    def loss(bias):
+        head = {**model.params["next_sentence"], "bias": bias}
+        outputs = model.apply({**model.params, "next_sentence": head}, batch)
+        return jnp.square(outputs.pair_logits).sum()
+
+    np.testing.assert_allclose(jax.jacrev(jax.grad(loss))(bias), 2 * len(TEXTS) * np.eye(2), atol=1e-5)
+
+    def states(table):
+        word = {**model.params["encoder"]["embeddings"], "word": {"embedding": table}}
+        encoder = {**model.params["encoder"], "embeddings": word}
+        return model.apply({**model.params, "encoder": encoder}, batch).hidden_states[-1].sum()
+
+    table = model.params["encoder"]["embeddings"]["word"]["embedding"]
+    second = jax.grad(lambda table: jnp.square(jax.grad(states)(table)).sum())(table)
+    assert np.isfinite(second).all()
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(states, (table,), (table,))
+
+
 def test_there_is_dropout_where_training_is_asked_for_with_a_key(model):
     batch = model.encode(TEXTS)
 
@@ -134,6 +157,12 @@ def test_records_are_read_as_pretraining_reads_them(chain):
     np.testing.assert_array_equal([batch["input_ids"] for batch in later], every[2:])
 
 
+def applied(model, shape=(2, 8), **arrays):
+    """What the model gives for a batch of ones of this shape, with these `arrays` in it."""
+    ones = dict.fromkeys(("input_ids", "attention_mask", "segment_ids"), np.ones(shape, np.int32))
+    return model.apply(model.params, ones | arrays)
+
+
 ERRORS = {
     "one text": (lambda model: model.encode("a text"), "texts is 'a text'; give a list of texts"),
     "no text": (lambda model: model.embed([]), "texts is empty"),
@@ -142,6 +171,10 @@ ERRORS = {
     "too narrow": (
         lambda model: model.encode(["good " * 9], pad_to=8, max_length=12),
         "pad_to=8 cannot be used; the lon",
+    ),
+    "too narrow by itself": (
+        lambda model: model.encode(["good " * 9], pad_to=8),
+        "pad_to=8 cannot be used; the longest text has 11 tokens: give as many, or max_length",
     ),
     "no such layer": (lambda model: model.embed(["a"], layers=[3]), "layers: the model has no layer 3"),
     "one layer": (lambda model: model.embed(["a"], layers=-1), "layers=-1 cannot be used; give a tuple"),
@@ -170,6 +203,26 @@ ERRORS = {
             model.params, dict.fromkeys(("input_ids", "input_mask", "segment_ids"), np.ones((1, 49)))
         ),
         "rows of 49 tokens; give at most 48",
+    ),
+    "none of the rows": (lambda model: applied(model, shape=(0, 8)), "arrays of shape (0, 8); give a row and a token"),
+    "none of the tokens": (lambda model: applied(model, shape=(2, 0)), "arrays of shape (2, 0); give a row and a tok"),
+    "parts of ids": (
+        lambda model: applied(model, input_ids=np.ones((2, 8), np.float32)),
+        "the batch's input_ids are of float32; give whole numbers, as encode does",
+    ),
+    "an id of no token": (
+        lambda model: applied(model, input_ids=np.full((2, 8), model.config.vocab_size)),
+        "input_ids have 79; give 0 to 78, which the model reads",
+    ),
+    "an id below all": (lambda model: applied(model, input_ids=jnp.full((2, 8), -1)), "input_ids have -1; give 0 to"),
+    "a third segment": (lambda model: applied(model, segment_ids=jnp.full((2, 8), 2)), "segment_ids have 2; give 0"),
+    "a word after the last": (
+        lambda model: applied(model, masked_lm_positions=np.full((2, 1), 8)),
+        "masked_lm_positions have 8; give 0 to 7",
+    ),
+    "words of other rows": (
+        lambda model: applied(model, masked_lm_positions=np.ones((3, 1), np.int32)),
+        "masked_lm_positions have shape (3, 1); give [rows, n] of its 2 rows",
     ),
     "no rows": (
         lambda model: model.apply(model.params, dict.fromkeys(("input_ids", "input_mask", "segment_ids"), np.ones(9))),
@@ -219,6 +272,9 @@ ERRORS = {
         "predict knows; give the --workdir of `python -m bert_jax.finetune`",
     ),
     "no mask": (lambda model: model.fill_mask("a"), "text 1 has no [MASK]: 'a'"),
+    "half a character": (lambda model: model.encode(["a", "b \ud83d"]), "text 2 has half of a surrogate pair, which"),
+    "half a character in a pair": (lambda model: model.embed([("a", "\ud83d")]), "text 1 has half of a surrogate pair"),
+    "half a character to fill": (lambda model: model.fill_mask("[MASK] \ud83d"), "text 1 has half of a surrogate pair"),
 }
 
 
@@ -368,3 +424,22 @@ def test_importing_it_imports_next_to_nothing_and_leaves_signals_alone(tmp_path)
         cwd=tmp_path,
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [("classification", "\ud83d"), ("tagging", ["a", "\udc00"]), ("choice", ("a", ["b", "\ud83d c"]))],
+)
+def test_half_a_character_is_not_predicted(workdirs, tmp_path, kind, given):
+    workdirs.write_workdir(tmp_path / "run", kind)
+    with pytest.raises(bert_jax.UserError, match=r"^text 1 has half of a surrogate pair, which is no text; mend it$"):
+        bert_jax.load(tmp_path / "run").predict([given])
+
+
+def test_a_mask_of_booleans_and_numbers_that_are_not_known_are_read(model):
+    batch = {name: array for name, array in model.encode(TEXTS).items() if name != "offsets"}
+    plain, of_booleans = batch, batch | {"attention_mask": batch["attention_mask"] > 0}
+    expected = model.apply(model.params, plain).logits
+    np.testing.assert_array_equal(model.apply(model.params, of_booleans).logits, expected)
+    traced = jax.jit(lambda rows: model.apply(model.params, rows).logits)(plain)
+    np.testing.assert_allclose(traced, expected, atol=1e-5)

@@ -17,7 +17,7 @@ from bert_jax.inference.predicting import predict
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.interchange.families import family_of
 from bert_jax.interchange.huggingface import to_huggingface, write_huggingface
-from bert_jax.interchange.renames import flatten
+from bert_jax.interchange.renames import flatten, nest
 from bert_jax.interchange.tensorflow import write_tensorflow
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.trained import Trained
@@ -201,6 +201,20 @@ def test_other_precisions_are_saved_as_float32(workdirs, tmp_path, kind, dtype):
         assert kept[path].dtype == np.float32
         rounded = torch.from_numpy(np.array(array)).to(getattr(torch, dtype)).float()
         np.testing.assert_array_equal(kept[path], rounded.numpy(), err_msg=path)
+
+
+@pytest.mark.parametrize("kind", [None, "classification"])
+@pytest.mark.parametrize(("dtype", "value"), [("float32", np.nan), ("float64", 1e300)])
+def test_what_could_not_be_loaded_again_is_not_saved(workdirs, tmp_path, kind, dtype, value):
+    """1e300 is infinite in float32, of which all files are."""
+    if kind:
+        workdirs.write_workdir(tmp_path / "run", kind)
+    model = bert_jax.load(tmp_path / "run") if kind else bert_jax.from_config(workdirs.MODEL, workdirs.TOKENIZER)
+    path = "encoder/layer_0/output/bias"
+    spoiled = flatten(model.params) | {path: np.full(model.config.hidden_size, value, dtype)}
+    with pytest.raises(bert_jax.UserError, match=rf"^params: {path} is not finite .*; give weights from before that$"):
+        model.with_params(nest(spoiled)).save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
 
 
 def test_weights_of_a_type_that_is_not_read_are_one_line(workdirs, tmp_path):

@@ -199,6 +199,22 @@ def test_a_newer_opset_and_weights_beside_the_graph(served, batch, monkeypatch):
     np.testing.assert_allclose(run(session_of(directory), batch())["logits"], plain, rtol=0, atol=1e-5)
 
 
+def test_a_table_that_is_in_the_file_twice_counts_twice(served, monkeypatch):
+    """As that of masked words is in the float32 file of which int8 is made: at 2 GiB it cannot be written as one."""
+    once = (served("bert")[0] / "model.onnx").stat().st_size
+    written = []
+
+    def look(source, target):
+        written.extend(path.name for path in source.parent.glob("model.onnx*"))
+        return quantize(source, target)
+
+    quantize = onnx_file.quantize
+    monkeypatch.setattr(onnx_file, "quantize", look)
+    monkeypatch.setattr(onnx_file, "LARGEST", once)
+    served("bert", quantize="int8")
+    assert sorted(written) == ["model.onnx", "model.onnx_data"]
+
+
 @pytest.mark.parametrize("family", ["bert", "roformer"])
 def test_a_text_that_is_too_long_is_no_answer(served, family):
     session = session_of(served(family)[0])

@@ -1,5 +1,6 @@
 """Output directories: whole or absent, and nothing of anybody else's removed."""
 
+import json
 import os
 
 import pytest
@@ -64,6 +65,36 @@ def test_files_of_others_are_not_touched(tmp_path, earlier_export):
     with pytest.raises(UserError, match=r"holds thesis\.tex, which no export wrote"):
         write(tmp_path / "out", weights="2")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+
+
+def write_pooling(output, text, **more):
+    with new_directory(output) as aside:
+        (aside / "1_Pooling").mkdir()
+        for name, content in {"config.json": text, **more}.items():
+            (aside / "1_Pooling" / name).write_text(content)
+
+
+def test_files_of_others_in_a_directory_within_are_not_touched(tmp_path):
+    out, pooling = tmp_path / "out", tmp_path / "out" / "1_Pooling"
+    write_pooling(out, "1", **{"more.json": "1"})
+    assert json.loads((out / "export.json").read_text()) == {"files": ["1_Pooling/config.json", "1_Pooling/more.json"]}
+    write_pooling(out, "2")
+    assert contents(pooling) == {"config.json": "2"}
+    (pooling / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"out holds 1_Pooling/notes\.txt, which no export wrote; give a new directory"):
+        write_pooling(out, "3")
+    assert contents(pooling) == {"config.json": "2", "notes.txt": "mine"}
+    (pooling / "notes.txt").unlink()
+    (pooling / "config.json").unlink()
+    write(out, weights="3")
+    assert [path.name for path in out.iterdir() if path.name != "export.json"] == ["weights"]
+
+
+def test_the_list_of_an_earlier_export_names_directories_within(tmp_path):
+    write_pooling(tmp_path / "out", "1")
+    (tmp_path / "out" / "export.json").write_text('{"files": ["1_Pooling"]}')
+    write_pooling(tmp_path / "out", "2")
+    assert contents(tmp_path / "out" / "1_Pooling") == {"config.json": "2"}
 
 
 @pytest.mark.parametrize("content", ['["thesis.tex"]', '{"files": {"thesis.tex": 1}}', "{}", "[" * 100_000, "\xff"])
