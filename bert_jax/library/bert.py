@@ -117,8 +117,8 @@ class Bert:
         of reverse mode (jax.grad, jax.vjp, jax.jacrev, also of each other); jax.jvp and jax.hessian raise TypeError.
 
         Raises UserError for a batch without these arrays or with longer rows than the model reads, or with none; for
-        numbers that are not whole or, where they are known (not within jax.jit), no id or segment of the model's; for
-        params of another structure, and for training without rng.
+        numbers that are not whole or, in NumPy's arrays, no id or segment of the model's; for params of another
+        structure, and for training without rng.
         """
         inputs = inputs_of(batch, self.config, of_task=self.task is not None)
         return self._apply(params, inputs, dropout_key(training, rng))

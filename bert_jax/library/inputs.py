@@ -53,13 +53,15 @@ def _check_shapes(inputs: dict[str, Any], longest: int, ranks: tuple[int, ...]) 
 
 
 def _check_numbers(inputs: dict[str, Any], config: ModelConfig) -> None:
-    """Whole ones, and of arrays whose numbers are known here those that lead to a row of a table, and not to NaN."""
+    """Whole ones and, of NumPy's arrays, those that lead to a row of a table, and not to NaN.
+
+    JAX's are not looked into: their numbers may not be known yet, and to wait for them is to wait for the device.
+    """
     types = config.type_vocab_size if config.type_vocab_size > 1 else None  # of one type, or none, they are not read
     length = jnp.shape(inputs[INPUTS[0]])[-1]
     ends = {"input_ids": config.vocab_size, "segment_ids": types, MASKED_POSITIONS: length}
     for name, array in inputs.items():
-        is_mask = name == "attention_mask" and array.dtype == bool
-        if not is_mask and not jnp.issubdtype(array.dtype, jnp.integer):
+        if name != "attention_mask" and not jnp.issubdtype(array.dtype, jnp.integer):
             raise UserError(f"the batch's {name} are of {array.dtype}; give whole numbers, as encode does")
         end = ends.get(name)
         if end is not None and (outside := _outside(array, end)) is not None:
@@ -67,11 +69,8 @@ def _check_numbers(inputs: dict[str, Any], config: ModelConfig) -> None:
 
 
 def _outside(array: Any, end: int) -> int | None:
-    """A number that is not from 0 to below `end`; None if there is none, or another process or jax.jit has them."""
-    if isinstance(array, jax.core.Tracer) or (isinstance(array, jax.Array) and not array.is_fully_addressable):
-        return None
-    numbers = np.asarray(array)
-    outside = numbers[(numbers < 0) | (numbers >= end)]
+    """A number of NumPy's array that is not from 0 to below `end`; None if there is none."""
+    outside = array[(array < 0) | (array >= end)] if isinstance(array, np.ndarray) else np.array([])
     return int(outside[0]) if outside.size else None
 
 

@@ -214,8 +214,8 @@ ERRORS = {
         lambda model: applied(model, input_ids=np.full((2, 8), model.config.vocab_size)),
         "input_ids have 79; give 0 to 78, which the model reads",
     ),
-    "an id below all": (lambda model: applied(model, input_ids=jnp.full((2, 8), -1)), "input_ids have -1; give 0 to"),
-    "a third segment": (lambda model: applied(model, segment_ids=jnp.full((2, 8), 2)), "segment_ids have 2; give 0"),
+    "an id below all": (lambda model: applied(model, input_ids=np.full((2, 8), -1)), "input_ids have -1; give 0 to"),
+    "a third segment": (lambda model: applied(model, segment_ids=np.full((2, 8), 2)), "segment_ids have 2; give 0"),
     "a word after the last": (
         lambda model: applied(model, masked_lm_positions=np.full((2, 1), 8)),
         "masked_lm_positions have 8; give 0 to 7",
