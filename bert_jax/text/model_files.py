@@ -11,7 +11,7 @@ from bert_jax.text.added_tokens import AddedToken
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.tokenizer_config import NAME as CONFIG_NAME
-from bert_jax.text.tokenizer_config import TokenizerConfig
+from bert_jax.text.tokenizer_config import TokenizerConfig, goes_by_tokenizer_json, read_tokenizer_config
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
 
@@ -66,8 +66,22 @@ def read_model(file: epath.Path, config: TokenizerConfig, added_tokens: Sequence
     return kind.read(file, config.do_lower_case)
 
 
-def as_transformers(directory: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
-    """The settings of a vocab.txt in one of Hugging Face's directories, some of which stand beside it."""
+def settings_of(directory: epath.Path, file: epath.Path, do_lower_case: bool | None) -> TokenizerConfig:
+    """The settings of `file` in one of Hugging Face's directories; `do_lower_case`, if given, goes before theirs."""
+    config = read_tokenizer_config(directory, do_lower_case)
+    in_json = directory / ByteBPE.file_name
+    is_wordpiece = file.name == WordPiece.file_name or (file == in_json and tokenizer_json.holds_wordpiece(file))
+    if file.suffix == ".json" and not is_wordpiece:  # byte-level BPE, whose classes do not have the key
+        config = dataclasses.replace(config, do_lower_case=do_lower_case)
+    if is_wordpiece and in_json.exists() and goes_by_tokenizer_json(config):
+        config = dataclasses.replace(
+            config, do_lower_case=do_lower_case, strip_accents=None, tokenize_chinese_chars=None
+        )
+    return _with_what_is_beside(directory, config) if file.name == WordPiece.file_name else config
+
+
+def _with_what_is_beside(directory: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
+    """The settings of a vocab.txt, some of which stand beside it."""
     beside = directory / ByteBPE.file_name
     if beside.exists():
         config = tokenizer_json.with_settings_of(beside, config)

@@ -22,11 +22,11 @@ from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import token_ids
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
 from bert_jax.text.byte_bpe import ByteBPE
-from bert_jax.text.model_files import Model, as_transformers, candidates, model_file, read_model
+from bert_jax.text.model_files import Model, candidates, model_file, read_model, settings_of
 from bert_jax.text.offsets import Encoding
 from bert_jax.text.pair_template import PairTemplate
 from bert_jax.text.token_ids import TokenIds
-from bert_jax.text.tokenizer_config import TokenizerConfig, read_tokenizer_config
+from bert_jax.text.tokenizer_config import TokenizerConfig
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.vocab_txt import warn_of_duplicates
 from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
@@ -199,7 +199,8 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     if not path.is_dir():
         return _read_foreign(path, path, TokenizerConfig(do_lower_case))
     if not (path / DESCRIPTION).exists():
-        return _read_foreign(path, model_file(path), read_tokenizer_config(path, do_lower_case))
+        file = model_file(path)
+        return _read_foreign(path, file, settings_of(path, file, do_lower_case))
     return _read_described(path, do_lower_case)
 
 
@@ -219,8 +220,6 @@ def vocabulary_beside(weights: epath.Path) -> epath.Path | None:
 
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
     added = read_added_tokens(path)
-    if file.name == WordPiece.file_name and file != path:
-        config = as_transformers(path, config)
     model = read_model(file, config, added)
     if isinstance(model, Unigram):
         model = model.as_alberts(config.do_lower_case)

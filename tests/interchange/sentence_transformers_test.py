@@ -198,7 +198,8 @@ def test_lower_case_that_the_tokenizer_does_not_make_is_told(exported, caplog):
     (directory / "sentence_bert_config.json").write_text(json.dumps(settings | {"do_lower_case": True}))
     assert own_settings(directory).not_computed == ()
     tokenizer = read(directory / "tokenizer_config.json")
-    (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"do_lower_case": False}))
+    cased = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer | cased))
     assert own_settings(directory).not_computed == ("lower case (do_lower_case)",)
     assert "lower case (do_lower_case) is not computed here" in caplog.text
 
