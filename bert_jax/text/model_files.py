@@ -62,7 +62,8 @@ def read_model(file: epath.Path, config: TokenizerConfig, added_tokens: Sequence
     if kind is WordPiece:
         splits_ideographs = config.tokenize_chinese_chars is not False
         longest = config.max_input_chars_per_word or LONGEST_WORD
-        return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs, longest)
+        settings = config.strip_accents, splits_ideographs, longest, config.drops_private_use
+        return WordPiece.read(file, config.do_lower_case, *settings)
     return kind.read(file, config.do_lower_case)
 
 
@@ -85,6 +86,7 @@ def _with_what_is_beside(directory: epath.Path, config: TokenizerConfig) -> Toke
     beside = directory / ByteBPE.file_name
     if beside.exists():
         config = tokenizer_json.with_settings_of(beside, config)
-    if config.max_input_chars_per_word is None and (directory / CONFIG_NAME).exists():
-        return dataclasses.replace(config, max_input_chars_per_word=tokenizer_json.TRANSFORMERS_LONGEST_WORD)
-    return config
+    if not (directory / CONFIG_NAME).exists():
+        return config
+    longest = config.max_input_chars_per_word or tokenizer_json.TRANSFORMERS_LONGEST_WORD
+    return dataclasses.replace(config, max_input_chars_per_word=longest, drops_private_use=True)

@@ -50,6 +50,7 @@ class _Description:
     second_segment: Annotated[int, msgspec.Meta(ge=0, le=1)] = 1
     keep_accents: bool | None = None  # not None: SentencePiece's text is prepared as ALBERT's
     max_input_chars_per_word: Annotated[int, msgspec.Meta(ge=1)] = LONGEST_WORD
+    drops_private_use: bool = False  # WordPiece's; in the original's they stay
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
 
 
@@ -71,9 +72,10 @@ class Tokenizer:
         lowercase: whether text is lower-cased.
         strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
         max_input_chars_per_word: likewise, 0 for the other kinds.
+        drops_private_use: likewise, False for the other kinds.
         keep_accents: whether SentencePiece's text, prepared as ALBERT's, keeps accents; None where it is not prepared.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids, but for words that
-            max_input_chars_per_word makes unknown.
+            max_input_chars_per_word makes unknown, and characters of private use.
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
 
@@ -115,6 +117,7 @@ class Tokenizer:
         self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
         self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars
         self.max_input_chars_per_word: int = model.max_input_chars_per_word if isinstance(model, WordPiece) else 0
+        self.drops_private_use: bool = isinstance(model, WordPiece) and model.drops_private_use
         self.keep_accents: bool | None = model.keep_accents if isinstance(model, Unigram) else None
         self.fingerprint: str = _fingerprint(model, self.tokens, added_tokens)
         self.made_by: dict[str, Any] = dict(made_by or {})
@@ -172,6 +175,8 @@ class Tokenizer:
             description |= self._model.unusual_settings()
         if self.max_input_chars_per_word not in (0, LONGEST_WORD):
             description["max_input_chars_per_word"] = self.max_input_chars_per_word
+        if self.drops_private_use:
+            description["drops_private_use"] = True
         usual = PairTemplate()._asdict()
         description |= {name: value for name, value in self.pairs._asdict().items() if value != usual[name]}
         if self.added_tokens:
@@ -235,8 +240,12 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
             f"vocabulary {directory} was made with lowercase={description.lowercase}; leave out --do_lower_case"
         )
     settings = description.strip_accents, description.tokenize_chinese_chars, description.keep_accents
-    longest = description.max_input_chars_per_word
-    config = TokenizerConfig(description.lowercase, *settings, max_input_chars_per_word=longest)
+    config = TokenizerConfig(
+        description.lowercase,
+        *settings,
+        max_input_chars_per_word=description.max_input_chars_per_word,
+        drops_private_use=description.drops_private_use,
+    )
     model = read_model(model_file(directory), config)
     source = f"{directory / DESCRIPTION}"
     pairs = PairTemplate(description.separators_between, description.second_segment)

@@ -31,6 +31,7 @@ class TokenizerConfig:
     tokenizer_class: str | None = None
     add_prefix_space: bool | None = None  # of a byte-level BPE
     max_input_chars_per_word: int | None = None  # of WordPiece
+    drops_private_use: bool = False  # of WordPiece; not there, but in the code of transformers
     do_basic_tokenize: bool = True
     word_tokenizer_type: str | None = None
     subword_tokenizer_type: str | None = None
