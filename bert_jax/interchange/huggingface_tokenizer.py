@@ -59,6 +59,8 @@ def _settings(tokenizer: Tokenizer, max_length: int, has_token_types: bool) -> d
     }
     if tokenizer.keep_accents is not None:
         settings["keep_accents"] = tokenizer.keep_accents
+    if tokenizer.replaces_quotes:
+        settings["replaces_quotes"] = True  # for us: in transformers, tokenizer.json does it
     if tokenizer.kind == "wordpiece":
         settings |= {
             "strip_accents": _strip_accents(tokenizer),
@@ -150,7 +152,8 @@ def _alberts_normalizers(tokenizer: Tokenizer) -> list[normalizers.Normalizer]:
         return []
     spaces = [normalizers.Replace(Regex(rf"[{_ranges(str.isspace)}]+"), " "), normalizers.Strip()]
     marks = [normalizers.NFKD(), normalizers.Replace(Regex(rf"[{_ranges(unicodedata.combining)}]"), "")]
-    return spaces + marks * (not tokenizer.keep_accents)
+    quotes = [normalizers.Replace(Regex("``|''"), '"')]
+    return spaces + quotes * tokenizer.replaces_quotes + marks * (not tokenizer.keep_accents)
 
 
 def _ranges(is_in: Callable[[str], Any]) -> str:

@@ -58,7 +58,7 @@ def read_model(file: epath.Path, config: TokenizerConfig, added_tokens: Sequence
         content = bpe_files.with_prefix_space(file.read_bytes(), config.add_prefix_space)
         return ByteBPE(content, config.do_lower_case, str(file))
     if kind is Unigram:
-        return Unigram.read(file, config.do_lower_case, config.keep_accents)
+        return Unigram.read(file, config.do_lower_case, config.keep_accents, config.replaces_quotes)
     if kind is WordPiece:
         splits_ideographs = config.tokenize_chinese_chars is not False
         longest = config.max_input_chars_per_word or LONGEST_WORD

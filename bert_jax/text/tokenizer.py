@@ -51,6 +51,7 @@ class _Description:
     keep_accents: bool | None = None  # not None: SentencePiece's text is prepared as ALBERT's
     max_input_chars_per_word: Annotated[int, msgspec.Meta(ge=1)] = LONGEST_WORD
     drops_private_use: bool = False  # WordPiece's; in the original's they stay
+    replaces_quotes: bool = False  # of a text prepared as ALBERT's; in the original's they stay
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
 
 
@@ -74,8 +75,9 @@ class Tokenizer:
         max_input_chars_per_word: likewise, 0 for the other kinds.
         drops_private_use: likewise, False for the other kinds.
         keep_accents: whether SentencePiece's text, prepared as ALBERT's, keeps accents; None where it is not prepared.
+        replaces_quotes: whether it is prepared as transformers' ALBERT, which makes `` and '' usual quotes.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids, but for words that
-            max_input_chars_per_word makes unknown, and characters of private use.
+            max_input_chars_per_word makes unknown, characters of private use, and TeX's quotes.
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
 
@@ -119,6 +121,7 @@ class Tokenizer:
         self.max_input_chars_per_word: int = model.max_input_chars_per_word if isinstance(model, WordPiece) else 0
         self.drops_private_use: bool = isinstance(model, WordPiece) and model.drops_private_use
         self.keep_accents: bool | None = model.keep_accents if isinstance(model, Unigram) else None
+        self.replaces_quotes: bool = isinstance(model, Unigram) and model.replaces_quotes
         self.fingerprint: str = _fingerprint(model, self.tokens, added_tokens)
         self.made_by: dict[str, Any] = dict(made_by or {})
 
@@ -175,8 +178,7 @@ class Tokenizer:
             description |= self._model.unusual_settings()
         if self.max_input_chars_per_word not in (0, LONGEST_WORD):
             description["max_input_chars_per_word"] = self.max_input_chars_per_word
-        if self.drops_private_use:
-            description["drops_private_use"] = True
+        description |= {name: True for name in ("drops_private_use", "replaces_quotes") if getattr(self, name)}
         usual = PairTemplate()._asdict()
         description |= {name: value for name, value in self.pairs._asdict().items() if value != usual[name]}
         if self.added_tokens:
@@ -245,6 +247,7 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
         *settings,
         max_input_chars_per_word=description.max_input_chars_per_word,
         drops_private_use=description.drops_private_use,
+        replaces_quotes=description.replaces_quotes,
     )
     model = read_model(model_file(directory), config)
     source = f"{directory / DESCRIPTION}"

@@ -28,6 +28,7 @@ class TokenizerConfig:
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool | None = None
     keep_accents: bool | None = None  # not None: text is prepared as ALBERT's and XLNet's
+    replaces_quotes: bool = False  # of such a text: `` and '' become ", as in transformers' ALBERT; in our exports
     tokenizer_class: str | None = None
     add_prefix_space: bool | None = None  # of a byte-level BPE
     max_input_chars_per_word: int | None = None  # of WordPiece
@@ -58,7 +59,7 @@ def read_tokenizer_config(directory: epath.Path, do_lower_case: bool | None) -> 
         config = dataclasses.replace(config, do_lower_case=None)
     config = config if do_lower_case is None else dataclasses.replace(config, do_lower_case=do_lower_case)
     if kind == "albert":
-        config = dataclasses.replace(config, keep_accents=bool(config.keep_accents))
+        config = dataclasses.replace(config, keep_accents=bool(config.keep_accents), replaces_quotes=True)
     return _with_defaults(config) if kind in _WITH_CASE else config
 
 
