@@ -264,6 +264,19 @@ def test_an_answer_that_would_have_no_name_is_refused(tmp_path):
     assert not list(tmp_path.glob("out*"))
 
 
+@pytest.mark.parametrize("value", ["NaN", "1.5", "true", '["a"]', '{"a": 1}'])
+def test_an_id_is_text_or_a_whole_number(tmp_path, value):
+    write_workdir(tmp_path / "run", "classification")
+    (tmp_path / "in.jsonl").write_text(f'{{"id": "a", "text": "the cat"}}\n{{"id": {value}, "text": "dog"}}\n')
+    with pytest.raises(UserError, match=r"in\.jsonl, line 2: its id is .*, and an id is text or a whole number"):
+        predict(tmp_path / "run", f"{tmp_path}/in.jsonl", f"{tmp_path}/out.jsonl")
+    assert not list(tmp_path.glob("out*"))
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "x"}\n{"id": 7, "text": "x"}\n{"id": null, "text": "x"}\n')
+    predict(tmp_path / "run", f"{tmp_path}/in.jsonl", f"{tmp_path}/out.jsonl")
+    answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [answer.get("id") for answer in answers] == ["a", 7, None]
+
+
 def test_columns_of_words_hold_on_the_standard_input(monkeypatch):
     given = b"1\tthe\tO\n2\tcat\tO\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given))))
