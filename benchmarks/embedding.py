@@ -89,12 +89,14 @@ def ours(path: str, batch: int):
     from bert_jax.config import MeshConfig, ModelConfig, TextConfig
     from bert_jax.inference.embedding import Embedder
     from bert_jax.inference.pooling import Pooling
+    from bert_jax.interchange.own_settings import own_settings
     from bert_jax.interchange.pretrained import read_pretrained
     from bert_jax.parallel.mesh import make_mesh
 
     model = read_pretrained(path, ModelConfig())
     text = TextConfig(max_length=256)
-    embedder = Embedder(model, Pooling("mean"), text, make_mesh(MeshConfig()), normalize=True, tokens=batch * 24)
+    normalize, mesh = own_settings(path).normalized, make_mesh(MeshConfig())
+    embedder = Embedder(model, Pooling("mean"), text, mesh, normalize, tokens=batch * 24)
     return embedder.of_texts
 
 

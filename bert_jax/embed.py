@@ -1,7 +1,7 @@
 """Vectors of texts: .npy shards and ids, for search, clustering or another program. The same command again goes on.
 
 python -m bert_jax.embed --model=MODEL --input=FILE --output=DIR [--pooling=mean|cls|max|words|tokens] [--layers=-1]
-    [--normalize] [--queries=FILE --qrels=FILE]     with these, how well the input is searched, as JSON
+    [--[no]normalize] [--queries=FILE --qrels=FILE]     with these, how well the input is searched, as JSON
 python -m bert_jax.embed --model=MODEL --mine=PAIRS --output=FILE.jsonl      pairs with hard negatives
 """
 

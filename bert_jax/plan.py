@@ -29,7 +29,7 @@ _PREDICTIONS = flags.DEFINE_integer(
 _PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price of a chip for an hour, for the cost.", 0, 1e9)
 _JSON = flags.DEFINE_string("json", None, "File to write the plan into, as JSON.")
 _HLO_DIR = flags.DEFINE_string("hlo_dir", None, "Directory to write each phase's compiled text into, as PHASE.txt.")
-_MINUTES = flags.DEFINE_float("compile_minutes", 20, "Time limit of one compilation.", 0.01, 1e6)
+_MINUTES = flags.DEFINE_float("compile_minutes", 20, "Limit of a compilation; a phase over it gets no time.", 0.01, 1e6)
 flags.mark_flags_as_required(["config", "topology"])
 
 

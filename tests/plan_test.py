@@ -190,12 +190,14 @@ def test_a_plan_for_this_hosts_cpu(tmp_path, chain):
     assert (tmp_path / "0.txt").read_text().startswith("HloModule")
 
 
-@pytest.mark.parametrize("topology", ["v9:2x2", "gpu:8", "v3:3x3"])
+@pytest.mark.parametrize("topology", ["v9:2x2", "gpu:8", "v3:3x3", "cpu:4097", "cpu:99999", "cpu:65x64"])
 def test_an_unknown_topology_is_one_line_before_anything_else(plan, topology):
     done = plan(f"--config={LARGE}", f"--topology=v3:8x8,{topology}")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines() == [last_line(done)]
     assert last_line(done).startswith(f"error: --topology={topology}")
+    if topology.startswith("cpu"):
+        assert last_line(done).endswith("of this host's CPU at most 4,096 devices; give fewer")
 
 
 @pytest.mark.slow
@@ -272,12 +274,15 @@ def test_a_batch_that_does_not_divide_is_one_line(plan, small):
     assert last_line(done).startswith("error: global_batch_size=3")
 
 
-@needs_libtpu
-def test_a_compiler_that_takes_too_long_is_reported(plan, small):
-    done = plan(f"--config={small}", "--topology=v3:2x2", "--compile_minutes=0.01")
+@pytest.mark.parametrize("topology", ["cpu:1", pytest.param("v3:2x2", marks=needs_libtpu)])
+def test_a_compiler_that_takes_too_long_is_reported(plan, small, tmp_path, topology):
+    done = plan(f"--config={small}", f"--topology={topology}", "--compile_minutes=0.01", f"--json={tmp_path}/plan.json")
     assert done.returncode == 0
-    assert "the compiler took longer than 0.6 s" in done.stdout
+    assert "the compiler took longer than 0.6 s (--compile_minutes)" in done.stdout
     assert "no time, as a phase has none" in done.stdout
+    (made,) = json.loads((tmp_path / "plan.json").read_text())["plans"]
+    assert made["phases"][0]["problem"] == "the compiler took longer than 0.6 s (--compile_minutes)"
+    assert made["hours"] is None
 
 
 @pytest.mark.slow

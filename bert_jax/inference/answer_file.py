@@ -4,6 +4,7 @@ The first line of OUTPUT.partial says what they are answers to; OUTPUT appears w
 """
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO, TypeVar
@@ -24,10 +25,16 @@ Asked = TypeVar("Asked")
 def in_chunks(
     asked: Sequence[Asked], done: int, answers: Callable[[Sequence[Asked], int, Progress], Iterable[Answer]]
 ) -> Iterator[Answer]:
-    """The answers to all but the first `done`; `answers` is given a chunk and the number of its first."""
-    with Progress("predicting", len(asked), done) as progress:
-        for start in range(done, len(asked), CHUNK):
-            yield from answers(asked[start : start + CHUNK], start, progress)
+    """The answers to all but the first `done`; `answers` is given a chunk and the number of its first.
+
+    Chunks are the same whatever is done: numbers depend, in their last digits, on what is computed together.
+    """
+    first = done - done % CHUNK if done < len(asked) else done
+    with Progress("predicting", len(asked), first) as progress:
+        for start in range(first, len(asked), CHUNK):
+            yield from itertools.islice(
+                answers(asked[start : start + CHUNK], start, progress), max(0, done - start), None
+            )
 
 
 def write_answers(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from bert_jax.errors import UserError
+from bert_jax.tasks.ids import check_id
 from bert_jax.tasks.task import Example, Prediction
 
 Lines = Iterator[str]
@@ -73,9 +74,10 @@ def format_of(name: str, kind: str) -> Callable[[Pairs], Lines]:
 
 
 def check_ids(write: Callable[[Pairs], Lines], examples: Iterable[Example]) -> None:
-    """Raise UserError at a question without an id, by which SQuAD's file names its answer."""
-    for example in examples if write is squad else ():
-        if example.id is None:
+    """Raise UserError at a bad id, and at a question without one, by which SQuAD's file names its answer."""
+    for example in examples:
+        check_id(example)
+        if example.id is None and write is squad:
             raise UserError(
                 f"{example.place} has no id, by which .json names an answer; give it one, or an --output that ends in "
                 ".jsonl or .tsv"

@@ -1,7 +1,7 @@
 """The output directory of embed: shards that are whole or absent, in the order of the input, and what was made.
 
 embeddings-00000.npy         float32 or float16 [rows, dim]: as FAISS and NumPy take them
-ids-00000.jsonl              a line a row: its own id as JSON, or its number, from 0, where the input has no ids
+ids-00000.jsonl              a line a row: its own id as JSON; where no row of the input has one, its number, from 0
 embeddings.json              model, pooling, dim, rows, shards; written last: with it all is there
 progress.json                until then: the settings, and the shards that are done
 

@@ -28,7 +28,7 @@ class EmbeddingOptions:
     pooling: str | None = None  # None: as the model says, else mean
     layers: str = "-1"
     combine: str = "concat"
-    normalize: bool = False
+    normalize: bool | None = None  # None: as the model says, else no
     long: str = "cut"
     max_length: int = 0  # 0: as the model says, else as many tokens as it reads
     dtype: str = "float32"  # of the output
@@ -47,7 +47,7 @@ def define_options() -> Callable[[], EmbeddingOptions]:
     flags.DEFINE_enum("pooling", None, [*OF_TEXTS, *OF_TOKENS], "What a vector is of; default: as the model says.")
     flags.DEFINE_string("layers", "-1", "Of which hidden states: 0 the embeddings', 1 the first layer's, -1 the last.")
     flags.DEFINE_enum("combine", "concat", list(COMBINED), "What is done with several layers.")
-    flags.DEFINE_boolean("normalize", False, "Vectors get length 1.")
+    flags.DEFINE_boolean("normalize", None, "Vectors get length 1, or keep theirs; default: as the model says.")
     flags.DEFINE_enum("long", "cut", ["cut", "windows"], "What becomes of a text that is longer than the model reads.")
     flags.DEFINE_integer("max_length", 0, "Tokens of a text, special ones too; 0: as the model says.", 0, 10**6)
     flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of the numbers that are written.")
@@ -85,8 +85,10 @@ def load(options: EmbeddingOptions) -> Loaded:
     require(3 < length <= most, "--max_length", length, f"give 4 to {most}, as the model reads")
     text = TextConfig(max_length=length, long=options.long)  # type: ignore[arg-type]  # the flag has these values
     mesh = make_mesh(MeshConfig())
-    embedder = Embedder(pretrained, pooling, text, mesh, options.normalize, options.batch_tokens)
-    return Loaded(embedder, _settings(options, pretrained, pooling, text), pretrained.tokenizer)
+    normalize = pooling.of_texts and (own.normalized if options.normalize is None else options.normalize)
+    embedder = Embedder(pretrained, pooling, text, mesh, normalize, options.batch_tokens)
+    settings = _settings(options, pretrained, pooling, text) | {"normalize": normalize}
+    return Loaded(embedder, settings, pretrained.tokenizer)
 
 
 def _settings(options: EmbeddingOptions, pretrained: Pretrained, pooling: Pooling, text: TextConfig) -> dict[str, Any]:
@@ -99,7 +101,6 @@ def _settings(options: EmbeddingOptions, pretrained: Pretrained, pooling: Poolin
         "pooling": pooling.kind,
         "layers": list(pooling.layers),
         "combine": pooling.combine,
-        "normalize": options.normalize,
         "dtype": options.dtype,
         "max_length": text.max_length,
         "long": text.long,

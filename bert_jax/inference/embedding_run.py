@@ -27,6 +27,7 @@ from bert_jax.inference.token_shards import Arrays, of_tokens, of_words
 from bert_jax.storage.json_file import write_json
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import TextExample
+from bert_jax.tasks.ids import all_or_none
 from bert_jax.tasks.lines import shown
 from bert_jax.tasks.text_stream import stream_texts
 from bert_jax.tasks.text_tokens import TextTokens
@@ -61,8 +62,8 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
 
 
 def texts_of(options: EmbeddingOptions, file: str) -> Iterator[TextExample]:
-    """The texts of `file` as the options have it read, each when it is asked for."""
-    return stream_texts(file, Columns.of(options.columns), HEADER[options.header])
+    """The texts of `file` as the options have it read, each when it is asked for; all have ids, or none."""
+    return all_or_none(stream_texts(file, Columns.of(options.columns), HEADER[options.header]))
 
 
 def _digested(examples: Iterator[TextExample], digest: InputDigest) -> Iterator[TextExample]:

@@ -20,6 +20,7 @@ from bert_jax.storage.paths import check_is_other
 from bert_jax.storage.whole_file import replace_text
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import PairExample
+from bert_jax.tasks.ids import check_id
 from bert_jax.tasks.lines import shown
 from bert_jax.tasks.pairs import read_pairs
 from bert_jax.tasks.tables import JSONL
@@ -38,6 +39,8 @@ def mine_file(options: EmbeddingOptions, file: str, output: str, most: int, skip
         raise UserError(f"--output={output}: mined pairs are JSON Lines; give a name that ends in .jsonl")
     check_is_other(output, "mine", file)
     pairs = read_pairs(file, Columns.of(options.columns), True, HEADER[options.header])
+    for pair in pairs:
+        check_id(pair)
     if pairs[0].score is not None:
         raise UserError(f"{shown(file)} has scores; mining is for anchors and positives, give a file of these alone")
     if options.pooling in OF_TOKENS:

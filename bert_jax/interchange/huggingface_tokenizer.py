@@ -2,7 +2,8 @@
 
 Where it must differ, the text being ordinary for us and not for transformers:
   - the spelling of a special token in a text ("[MASK]") is that token there; `split_special_tokens=True` turns it off;
-  - its WordPiece drops private-use and unassigned characters, and follows the Unicode tables of its own release;
+  - its WordPiece drops private-use characters, which the original's keeps (so does ours, when it is read from an
+    export), and follows the Unicode tables of its own release;
   - its BertTokenizer in Python (before release 5) composes characters (NFC) where accents stay;
   - of two equally likely segmentations ("-----" in pieces of 1 and 2) it may take the other one than SentencePiece;
   - of ALBERT's pieces like "9,", split again, it may take others for the number;
@@ -28,7 +29,7 @@ from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
 # Characters as Unicode's rule for the final sigma sees them. BertNormalizer drops control characters, but later.
 _CASED = r"[\p{Cased}&&\P{Case_Ignorable}]"
 _IGNORED = r"\p{Case_Ignorable}"
-_IGNORED_OR_DROPPED = r"[[\p{Case_Ignorable}\p{Cc}\x{FFFD}]&&[^\t\n\r]]"
+_IGNORED_OR_DROPPED = r"[[\p{Case_Ignorable}\p{Cc}\p{Co}\x{FFFD}]&&[^\t\n\r]]"
 
 
 def write_tokenizer(tokenizer: Tokenizer, directory: epath.Path, max_length: int, has_token_types: bool = True) -> None:
@@ -58,6 +59,8 @@ def _settings(tokenizer: Tokenizer, max_length: int, has_token_types: bool) -> d
     }
     if tokenizer.keep_accents is not None:
         settings["keep_accents"] = tokenizer.keep_accents
+    if tokenizer.replaces_quotes:
+        settings["replaces_quotes"] = True  # for us: in transformers, tokenizer.json does it
     if tokenizer.kind == "wordpiece":
         settings |= {
             "strip_accents": _strip_accents(tokenizer),
@@ -149,7 +152,8 @@ def _alberts_normalizers(tokenizer: Tokenizer) -> list[normalizers.Normalizer]:
         return []
     spaces = [normalizers.Replace(Regex(rf"[{_ranges(str.isspace)}]+"), " "), normalizers.Strip()]
     marks = [normalizers.NFKD(), normalizers.Replace(Regex(rf"[{_ranges(unicodedata.combining)}]"), "")]
-    return spaces + marks * (not tokenizer.keep_accents)
+    quotes = [normalizers.Replace(Regex("``|''"), '"')]
+    return spaces + quotes * tokenizer.replaces_quotes + marks * (not tokenizer.keep_accents)
 
 
 def _ranges(is_in: Callable[[str], Any]) -> str:

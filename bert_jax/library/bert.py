@@ -157,7 +157,7 @@ class Bert:
         pooling: TextPooling | None = None,
         layers: Sequence[int] = (-1,),
         combine: Literal["concat", "sum", "mean"] = "concat",
-        normalize: bool = False,
+        normalize: bool | None = None,
         long: Literal["cut", "windows"] = "cut",
     ) -> np.ndarray:
         """A vector of each text or pair: float32 [texts, hidden_size], or longer, see `combine`.
@@ -165,7 +165,8 @@ class Bert:
         pooling: of the tokens' states; None: as the model says of itself, else their mean.
         layers: 0 the embeddings' output, 1 the first layer's, -1 the last one's; see `Outputs.hidden_states`.
         combine: several layers' vectors are joined to a longer one, added up, or averaged.
-        normalize: vectors get length 1, so that their products are cosines.
+        normalize: whether vectors get length 1, so that their products are cosines; None: as the model says of itself,
+            else not.
         long: a text of more than `max_length` tokens is cut, or read in windows.
 
         Raises UserError for what is no text and for a layer that there is not. Vectors of tokens are
@@ -191,6 +192,7 @@ class Bert:
         embedder.encoder.lengths = Lengths()
         vectors = embedder.vectors(examples)
         embedder.encoder.log_lengths("embed", 'long="windows"')
+        normalize = self._described.own.normalized if normalize is None else normalize
         return unit(vectors) if normalize else vectors
 
     @overload

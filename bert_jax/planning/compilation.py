@@ -158,7 +158,7 @@ def _run(command: list[str], request: Request, directory: Path, limit_seconds: f
         try:
             wait(process, request.title, limit_seconds)
         except subprocess.TimeoutExpired:
-            raise CompilationError(f"the compiler took longer than {limit_seconds:g} s") from None
+            raise CompilationError(f"the compiler took longer than {limit_seconds:g} s (--compile_minutes)") from None
     if process.returncode < 0:
         raise CompilationError(f"the compiler crashed ({signal.Signals(-process.returncode).name})")
     if process.returncode or not (directory / "result.json").exists():

@@ -58,6 +58,7 @@ CHIPS = {
     "tpu7x": Chip("TPU7x", 2, 192 * GIB, 7380e9, 2.20e9, 3, 180e9, 4, 9216),
 }
 MEGACORE = {"v4", "v5p"}  # two cores that JAX sees as one device
+_MOST_OF_CPU = 4096  # devices: more of them are compiled for minutes, and for nobody
 KNOWN = "v2:4x4, v3:8x8, v4:4x4x4, v5e:16x16, v5p:4x4x4, v6e:8x8, tpu7x:2x2x1 (chips along each axis) or cpu:8"
 
 
@@ -117,9 +118,11 @@ def parse_topology(name: str) -> Topology:
     kind, _, sizes = name.partition(":")
     if kind in ("gpu", "cuda", "rocm"):
         raise UserError(f"--topology={name}: JAX cannot compile for a GPU that is not there; known: {KNOWN}")
-    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", sizes) or kind not in CHIPS | {"cpu": None}:
+    if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", sizes) or kind not in CHIPS | {"cpu": None}:
         raise UserError(f"--topology={name} is not known; known: {KNOWN}")
     shape = tuple(map(int, sizes.split("x")))
+    if kind == "cpu" and math.prod(shape) > _MOST_OF_CPU:
+        raise UserError(f"--topology={name}: of this host's CPU at most {_MOST_OF_CPU:,} devices; give fewer")
     if kind == "cpu":
         return Topology(name, None, shape)
     chip = CHIPS[kind]

@@ -33,10 +33,23 @@ def _clean(char: str) -> str:
     return "" if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf") else char
 
 
-def _clean_and_split_ideographs(char: str) -> str:
-    if any(ord(char) in ideographs for ideographs in _IDEOGRAPHS):
-        return f" {char} "
-    return _clean(char)
+def _clean_as_transformers(char: str) -> str:
+    return "" if unicodedata.category(char) == "Co" else _clean(char)
+
+
+def _is_ideograph(char: str) -> bool:
+    return any(ord(char) in ideographs for ideographs in _IDEOGRAPHS)
+
+
+def cleaning(splits_ideographs: bool, drops_private_use: bool) -> CharacterTable:
+    """The table that cleans a text for WordPiece: no controls, one kind of space, and, if so, a space about ideographs.
+
+    `drops_private_use`: as transformers, whose controls are private-use characters too.
+    """
+    clean = _clean_as_transformers if drops_private_use else _clean
+    if not splits_ideographs:
+        return CharacterTable(clean)
+    return CharacterTable(lambda char: f" {char} " if _is_ideograph(char) else clean(char))
 
 
 def _split_punctuation(char: str) -> str:
@@ -57,8 +70,6 @@ def _strip_and_split(char: str) -> str:
     return _split_punctuation(char) if _strip(char) else ""
 
 
-CLEAN = CharacterTable(_clean_and_split_ideographs)
-CLEAN_ONLY = CharacterTable(_clean)  # ideographs stay in their words
 SPLIT = CharacterTable(_split_punctuation)
 STRIP = CharacterTable(_strip)
 STRIP_AND_SPLIT = CharacterTable(_strip_and_split)

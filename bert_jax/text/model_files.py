@@ -12,7 +12,7 @@ from bert_jax.text.added_tokens import AddedToken
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.token_ids import TokenIds
 from bert_jax.text.tokenizer_config import NAME as CONFIG_NAME
-from bert_jax.text.tokenizer_config import TokenizerConfig
+from bert_jax.text.tokenizer_config import TokenizerConfig, goes_by_tokenizer_json, read_tokenizer_config
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
 
@@ -59,19 +59,35 @@ def read_model(file: epath.Path, config: TokenizerConfig, added_tokens: Sequence
         content = bpe_files.with_prefix_space(file.read_bytes(), config.add_prefix_space)
         return ByteBPE(content, config.do_lower_case, str(file))
     if kind is Unigram:
-        return Unigram.read(file, config.do_lower_case, config.keep_accents)
+        return Unigram.read(file, config.do_lower_case, config.keep_accents, config.replaces_quotes)
     if kind is WordPiece:
         splits_ideographs = config.tokenize_chinese_chars is not False
         longest = config.max_input_chars_per_word or LONGEST_WORD
-        return WordPiece.read(file, config.do_lower_case, config.strip_accents, splits_ideographs, longest)
+        settings = config.strip_accents, splits_ideographs, longest, config.drops_private_use
+        return WordPiece.read(file, config.do_lower_case, *settings)
     return kind.read(file, config.do_lower_case)
 
 
-def as_transformers(directory: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
-    """The settings of a vocab.txt in one of Hugging Face's directories, some of which stand beside it."""
+def settings_of(directory: epath.Path, file: epath.Path, do_lower_case: bool | None) -> TokenizerConfig:
+    """The settings of `file` in one of Hugging Face's directories; `do_lower_case`, if given, goes before theirs."""
+    config = read_tokenizer_config(directory, do_lower_case)
+    in_json = directory / ByteBPE.file_name
+    is_wordpiece = file.name == WordPiece.file_name or (file == in_json and tokenizer_json.holds_wordpiece(file))
+    if file.suffix == ".json" and not is_wordpiece:  # byte-level BPE, whose classes do not have the key
+        config = dataclasses.replace(config, do_lower_case=do_lower_case)
+    if is_wordpiece and in_json.exists() and goes_by_tokenizer_json(config):
+        config = dataclasses.replace(
+            config, do_lower_case=do_lower_case, strip_accents=None, tokenize_chinese_chars=None
+        )
+    return _with_what_is_beside(directory, config) if file.name == WordPiece.file_name else config
+
+
+def _with_what_is_beside(directory: epath.Path, config: TokenizerConfig) -> TokenizerConfig:
+    """The settings of a vocab.txt, some of which stand beside it."""
     beside = directory / ByteBPE.file_name
     if beside.exists():
         config = tokenizer_json.with_settings_of(beside, config)
-    if config.max_input_chars_per_word is None and (directory / CONFIG_NAME).exists():
-        return dataclasses.replace(config, max_input_chars_per_word=tokenizer_json.TRANSFORMERS_LONGEST_WORD)
-    return config
+    if not (directory / CONFIG_NAME).exists():
+        return config
+    longest = config.max_input_chars_per_word or tokenizer_json.TRANSFORMERS_LONGEST_WORD
+    return dataclasses.replace(config, max_input_chars_per_word=longest, drops_private_use=True)

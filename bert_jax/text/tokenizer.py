@@ -22,11 +22,11 @@ from bert_jax.storage.whole_file import whole_file
 from bert_jax.text import token_ids
 from bert_jax.text.added_tokens import AddedToken, AddedTokens, check_added, read_added_tokens
 from bert_jax.text.byte_bpe import ByteBPE
-from bert_jax.text.model_files import Model, as_transformers, candidates, model_file, read_model
+from bert_jax.text.model_files import Model, candidates, model_file, read_model, settings_of
 from bert_jax.text.offsets import Encoding
 from bert_jax.text.pair_template import PairTemplate
 from bert_jax.text.token_ids import TokenIds
-from bert_jax.text.tokenizer_config import TokenizerConfig, read_tokenizer_config
+from bert_jax.text.tokenizer_config import TokenizerConfig
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.vocab_txt import warn_of_duplicates
 from bert_jax.text.wordpiece import LONGEST_WORD, WordPiece
@@ -50,6 +50,8 @@ class _Description:
     second_segment: Annotated[int, msgspec.Meta(ge=0, le=1)] = 1
     keep_accents: bool | None = None  # not None: SentencePiece's text is prepared as ALBERT's
     max_input_chars_per_word: Annotated[int, msgspec.Meta(ge=1)] = LONGEST_WORD
+    drops_private_use: bool = False  # WordPiece's; in the original's they stay
+    replaces_quotes: bool = False  # of a text prepared as ALBERT's; in the original's they stay
     added_tokens: list[AddedToken] = dataclasses.field(default_factory=list)
 
 
@@ -71,9 +73,11 @@ class Tokenizer:
         lowercase: whether text is lower-cased.
         strip_accents, tokenize_chinese_chars: WordPiece's settings (wordpiece.py); False for the other kinds.
         max_input_chars_per_word: likewise, 0 for the other kinds.
+        drops_private_use: likewise, False for the other kinds.
         keep_accents: whether SentencePiece's text, prepared as ALBERT's, keeps accents; None where it is not prepared.
+        replaces_quotes: whether it is prepared as transformers' ALBERT, which makes `` and '' usual quotes.
         fingerprint: 16 hex digits; equal exactly when the same text always gives the same ids, but for words that
-            max_input_chars_per_word makes unknown.
+            max_input_chars_per_word makes unknown, characters of private use, and TeX's quotes.
         made_by: the options and input of the build_vocab that made it; empty for a foreign vocabulary.
     """
 
@@ -115,7 +119,9 @@ class Tokenizer:
         self.strip_accents: bool = isinstance(model, WordPiece) and model.strip_accents
         self.tokenize_chinese_chars: bool = isinstance(model, WordPiece) and model.tokenize_chinese_chars
         self.max_input_chars_per_word: int = model.max_input_chars_per_word if isinstance(model, WordPiece) else 0
+        self.drops_private_use: bool = isinstance(model, WordPiece) and model.drops_private_use
         self.keep_accents: bool | None = model.keep_accents if isinstance(model, Unigram) else None
+        self.replaces_quotes: bool = isinstance(model, Unigram) and model.replaces_quotes
         self.fingerprint: str = _fingerprint(model, self.tokens, added_tokens)
         self.made_by: dict[str, Any] = dict(made_by or {})
 
@@ -172,6 +178,7 @@ class Tokenizer:
             description |= self._model.unusual_settings()
         if self.max_input_chars_per_word not in (0, LONGEST_WORD):
             description["max_input_chars_per_word"] = self.max_input_chars_per_word
+        description |= {name: True for name in ("drops_private_use", "replaces_quotes") if getattr(self, name)}
         usual = PairTemplate()._asdict()
         description |= {name: value for name, value in self.pairs._asdict().items() if value != usual[name]}
         if self.added_tokens:
@@ -199,7 +206,8 @@ def load_tokenizer(path: epath.PathLike, do_lower_case: bool | None = None) -> T
     if not path.is_dir():
         return _read_foreign(path, path, TokenizerConfig(do_lower_case))
     if not (path / DESCRIPTION).exists():
-        return _read_foreign(path, model_file(path), read_tokenizer_config(path, do_lower_case))
+        file = model_file(path)
+        return _read_foreign(path, file, settings_of(path, file, do_lower_case))
     return _read_described(path, do_lower_case)
 
 
@@ -219,8 +227,6 @@ def vocabulary_beside(weights: epath.Path) -> epath.Path | None:
 
 def _read_foreign(path: epath.Path, file: epath.Path, config: TokenizerConfig) -> Tokenizer:
     added = read_added_tokens(path)
-    if file.name == WordPiece.file_name and file != path:
-        config = as_transformers(path, config)
     model = read_model(file, config, added)
     if isinstance(model, Unigram):
         model = model.as_alberts(config.do_lower_case)
@@ -236,8 +242,13 @@ def _read_described(directory: epath.Path, do_lower_case: bool | None) -> Tokeni
             f"vocabulary {directory} was made with lowercase={description.lowercase}; leave out --do_lower_case"
         )
     settings = description.strip_accents, description.tokenize_chinese_chars, description.keep_accents
-    longest = description.max_input_chars_per_word
-    config = TokenizerConfig(description.lowercase, *settings, max_input_chars_per_word=longest)
+    config = TokenizerConfig(
+        description.lowercase,
+        *settings,
+        max_input_chars_per_word=description.max_input_chars_per_word,
+        drops_private_use=description.drops_private_use,
+        replaces_quotes=description.replaces_quotes,
+    )
     model = read_model(model_file(directory), config)
     source = f"{directory / DESCRIPTION}"
     pairs = PairTemplate(description.separators_between, description.second_segment)

@@ -77,7 +77,8 @@ def _filled(config: TokenizerConfig, model: _Model, normalizer: _Normalizer | No
     if normalizer:
         said |= {"do_lower_case": normalizer.lowercase, "strip_accents": normalizer.strip_accents}
         said |= {"tokenize_chinese_chars": normalizer.handle_chinese_chars}
-    return dataclasses.replace(config, **{name: value for name, value in said.items() if getattr(config, name) is None})
+    unsaid = {name: value for name, value in said.items() if getattr(config, name) is None}
+    return dataclasses.replace(config, drops_private_use=True, **unsaid)
 
 
 def read_wordpiece(file: epath.Path, config: TokenizerConfig) -> WordPiece:
@@ -96,6 +97,7 @@ def read_wordpiece(file: epath.Path, config: TokenizerConfig) -> WordPiece:
         config.tokenize_chinese_chars is not False,
         str(file),
         config.max_input_chars_per_word or TRANSFORMERS_LONGEST_WORD,
+        config.drops_private_use,
     )
     unknown = wordpiece.tokens[wordpiece.special_ids.unk]
     if (model.continuing_subword_prefix, model.unk_token) != ("##", unknown):

@@ -34,10 +34,12 @@ class Unigram:
         do_lower_case: bool | None,
         source: str = "the .model file",
         keep_accents: bool | None = None,
+        replaces_quotes: bool = False,
     ) -> None:
         """Take the bytes of a .model file; `source` names it in errors.
 
         With `keep_accents` yes or no, text is prepared and numbers are split as ALBERT does both; None: not at all.
+        `replaces_quotes`: text is prepared as transformers' ALBERT, which makes `` and '' usual quotes.
         """
         self._content = content
         self._library = _load(content, source)
@@ -48,7 +50,10 @@ class Unigram:
         self._lower_first = bool(do_lower_case) and not folds_case
         self.lowercase = self._lower_first or folds_case
         self.keep_accents = keep_accents
-        self._preparation = None if keep_accents is None else TextPreparation(bool(do_lower_case), keep_accents)
+        self.replaces_quotes = keep_accents is not None and replaces_quotes
+        self._preparation = (
+            None if keep_accents is None else TextPreparation(bool(do_lower_case), keep_accents, replaces_quotes)
+        )
         # Of a byte, and of whatever is unknown, the pieces of a text tell the length.
         unclear = [token_id for token_id in range(len(self.tokens)) if self._library.is_byte(token_id)]
         self._is_blank = _Blank(self._library)
@@ -67,9 +72,15 @@ class Unigram:
         self._split_numbers = {} if keep_accents is None else self._numbers_with_a_comma()
 
     @classmethod
-    def read(cls, path: epath.Path, do_lower_case: bool | None, keep_accents: bool | None = None) -> "Unigram":
+    def read(
+        cls,
+        path: epath.Path,
+        do_lower_case: bool | None,
+        keep_accents: bool | None = None,
+        replaces_quotes: bool = False,
+    ) -> "Unigram":
         """Read a .model file."""
-        return cls(path.read_bytes(), do_lower_case, str(path), keep_accents)
+        return cls(path.read_bytes(), do_lower_case, str(path), keep_accents, replaces_quotes)
 
     def as_alberts(self, do_lower_case: bool | None) -> "Unigram":
         """The same with text prepared as ALBERT's, uncased unless given, if the first tokens are those of ALBERT."""
@@ -83,7 +94,10 @@ class Unigram:
         return {self.file_name: self._content}
 
     def identity(self) -> dict[str, object]:
-        """Everything beside the tokens that decides the ids of a text."""
+        """Everything beside the tokens that decides the ids of a text.
+
+        TeX's quotes are not in it, in which ALBERT's own vocabulary and its copy for transformers differ.
+        """
         deciding = {"lowercase": self.lowercase, "model_sha256": hashlib.sha256(self._content).hexdigest()}
         return {**deciding, **self.unusual_settings()}
 

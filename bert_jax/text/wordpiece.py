@@ -4,7 +4,8 @@ The rules (google-research/bert, tokenization.py) are: drop control characters, 
 a space, put spaces around CJK ideographs, split at white space, lower-case and drop accents (uncased only), split
 off every punctuation mark as a word of its own, then cover each word from the left with the longest pieces of
 the vocabulary (greedy longest-match-first). Three of them are settings, as in Hugging Face's tokenizers:
-strip_accents, tokenize_chinese_chars and max_input_chars_per_word.
+strip_accents, tokenize_chinese_chars and max_input_chars_per_word. A fourth, drops_private_use, is what those do with
+such characters (U+F0B7, the bullet of many PDFs) and the original does not.
 
 It is our own because the `tokenizers` library differs from the original in some cases (word length, Unicode
 version, "[MASK]" in running text), and is slower: most words of a text are found in a dictionary here.
@@ -19,7 +20,7 @@ from typing import Generic, TypeVar
 
 from etils import epath
 
-from bert_jax.text.characters import CLEAN, CLEAN_ONLY, SPLIT, STRIP, STRIP_AND_SPLIT
+from bert_jax.text.characters import SPLIT, STRIP, STRIP_AND_SPLIT, cleaning
 from bert_jax.text.offsets import AlignedText, Encoding, as_given, decomposed, lowercased, translated
 from bert_jax.text.special_tokens import find_special_ids
 from bert_jax.text.vocab_txt import read_vocab_txt
@@ -49,6 +50,7 @@ class WordPiece:
         tokenize_chinese_chars: bool = True,
         source: str = "the vocabulary",
         max_input_chars_per_word: int = LONGEST_WORD,
+        drops_private_use: bool = False,
     ) -> None:
         """Take the token of every id.
 
@@ -59,13 +61,15 @@ class WordPiece:
             tokenize_chinese_chars: whether each CJK ideograph is a word of its own.
             source: names the vocabulary in errors.
             max_input_chars_per_word: a longer word is one unknown token.
+            drops_private_use: whether characters of private use are dropped, as controls are.
         """
         self.tokens = list(tokens)
         self.lowercase = lowercase
         self.strip_accents = lowercase if strip_accents is None else strip_accents
         self.tokenize_chinese_chars = tokenize_chinese_chars
         self.max_input_chars_per_word = max_input_chars_per_word
-        self._clean = CLEAN if tokenize_chinese_chars else CLEAN_ONLY
+        self.drops_private_use = drops_private_use
+        self._clean = cleaning(tokenize_chinese_chars, drops_private_use)
         self.special_ids = find_special_ids(self.tokens, source)
         self.continues_word = [token.startswith("##") for token in self.tokens]
         pieces = {token: token_id for token_id, token in enumerate(self.tokens)}
@@ -83,10 +87,11 @@ class WordPiece:
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
         max_input_chars_per_word: int = LONGEST_WORD,
+        drops_private_use: bool = False,
     ) -> "WordPiece":
         """Read a vocab.txt: one token a line, the line number being the id. Uncased unless `do_lower_case` is False."""
         how = do_lower_case is not False, strip_accents, tokenize_chinese_chars
-        return cls(read_vocab_txt(path), *how, str(path), max_input_chars_per_word)
+        return cls(read_vocab_txt(path), *how, str(path), max_input_chars_per_word, drops_private_use)
 
     def files(self) -> dict[str, bytes]:
         """The name and content of each file that gives this tokenizer back."""
@@ -95,8 +100,8 @@ class WordPiece:
     def identity(self) -> dict[str, object]:
         """What beside the tokens decides the ids of a text.
 
-        The longest word is not in it: the original's vocabulary and its copy for transformers, which differ in that
-        alone, are the same one.
+        The longest word and private use are not in it: the original's vocabulary and its copy for transformers, which
+        differ in those alone, are the same one.
         """
         return {"lowercase": self.lowercase, **self.unusual_settings()}
 

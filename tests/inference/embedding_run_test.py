@@ -111,6 +111,28 @@ def test_other_settings_are_refused(options, loaded, texts, tmp_path, changes, m
         embed_file(other, load(other), texts, tmp_path / "vectors")
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ['{"id": "a", "text": "x"}', '{"id": NaN, "text": "y"}'],
+            r"line 2: its id is NaN, and an id is text or",
+        ),
+        (['{"id": 1, "text": "x"}', '{"text": "y"}'], r"line 2 has no id, and the rows before have one; give each row"),
+        (
+            ['{"text": "x"}', '{"id": 0, "text": "y"}'],
+            r"line 2 has an id, and the rows before have none; give",
+        ),
+        (['{"id": 1, "text": "x"}', '{"id": null, "text": "y"}'], r"line 2 has no id, and the rows before have one"),
+    ],
+)
+def test_all_rows_have_ids_or_none(options, loaded, tmp_path, rows, message):
+    """A row's number may be the id of another."""
+    (tmp_path / "rows.jsonl").write_text("".join(f"{row}\n" for row in rows))
+    with pytest.raises(UserError, match=message):
+        embed_file(options, loaded, str(tmp_path / "rows.jsonl"), tmp_path / "vectors")
+
+
 def test_another_model_or_input_is_refused(options, loaded, texts, tmp_path):
     output = tmp_path / "vectors"
     embed_file(options, loaded, texts, output)

@@ -63,6 +63,9 @@ def test_a_rows_own_id_and_negatives_stay(tiny_bert, tmp_path):
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     mine_file(EmbeddingOptions(str(tiny_bert)), str(path), str(output), most=9, skip=0, margin=0.0)
     assert [json.loads(line) for line in output.read_text().splitlines()] == [rows[0], rows[1] | {"negatives": []}]
+    (tmp_path / "bad.jsonl").write_text('{"id": NaN, "anchor": "the wing", "positive": "a plane"}\n')
+    with pytest.raises(UserError, match=r"bad\.jsonl, line 1: its id is NaN, and an id is text or a whole number"):
+        mine_file(EmbeddingOptions(str(tiny_bert)), f"{tmp_path}/bad.jsonl", str(output), most=9, skip=0, margin=0.0)
     # Whatever is mined comes behind them, and what is there once stays so.
     assert json.loads(_line(PairExample("", 7, "x", "y", None, ("b", "a")), ["c", "a"])) == {
         "id": 7,

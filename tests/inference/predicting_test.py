@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from bert_jax.config import TaskConfig
 from bert_jax.errors import UserError
+from bert_jax.inference import answer_file
 from bert_jax.inference.answers import FORMATS, format_of
 from bert_jax.inference.predicting import begun_head, predict, read_inputs
 from bert_jax.inference.predictor import load_predictor
@@ -114,6 +116,26 @@ def test_answers_in_another_precision_are_not_gone_on_with(tmp_path):
     (tmp_path / "out.jsonl.partial").write_text(json.dumps(head) + '\n{"label": "invented"}\n')
     predict(tmp_path / "run", source, str(output))
     assert json.loads(output.read_text())["label"] != "invented"
+
+
+@pytest.mark.parametrize("chunk", [5000, 120])
+def test_answers_gone_on_with_are_those_of_an_undisturbed_run(tmp_path, monkeypatch, chunk):
+    """To the last digit, wherever the earlier run was killed."""
+    monkeypatch.setattr(answer_file, "CHUNK", chunk)
+    model, draw = write_workdir(tmp_path / "run", "classification"), random.Random(0)
+    words = " ".join(SENTENCES).split()
+    source, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    source.write_text(
+        "".join(" ".join(draw.choices(words, k=draw.choice([1, 2, 3, 8, 21]))) + "\n" for _ in range(300))
+    )
+    predict(tmp_path / "run", str(source), str(output))
+    whole = output.read_text()
+    lines = whole.splitlines()
+    head = begun_head(model, KINDS["classification"]().read(str(source), TaskConfig(), False), "float32")
+    for done in (1, 119, 120, 150, 299, 300):
+        (tmp_path / "out.jsonl.partial").write_text("\n".join([json.dumps(head), *lines[:done], ""]))
+        predict(tmp_path / "run", str(source), str(output))
+        assert output.read_text() == whole
 
 
 def test_answers_by_other_thresholds_or_windows_are_not_gone_on_with(tmp_path):
@@ -240,6 +262,19 @@ def test_an_answer_that_would_have_no_name_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"in\.jsonl, line 2 has no id, by which \.json names an answer"):
         predict(tmp_path / "run", f"{tmp_path}/in.jsonl", f"{tmp_path}/out.json")
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("value", ["NaN", "1.5", "true", '["a"]', '{"a": 1}'])
+def test_an_id_is_text_or_a_whole_number(tmp_path, value):
+    write_workdir(tmp_path / "run", "classification")
+    (tmp_path / "in.jsonl").write_text(f'{{"id": "a", "text": "the cat"}}\n{{"id": {value}, "text": "dog"}}\n')
+    with pytest.raises(UserError, match=r"in\.jsonl, line 2: its id is .*, and an id is text or a whole number"):
+        predict(tmp_path / "run", f"{tmp_path}/in.jsonl", f"{tmp_path}/out.jsonl")
+    assert not list(tmp_path.glob("out*"))
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "x"}\n{"id": 7, "text": "x"}\n{"id": null, "text": "x"}\n')
+    predict(tmp_path / "run", f"{tmp_path}/in.jsonl", f"{tmp_path}/out.jsonl")
+    answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [answer.get("id") for answer in answers] == ["a", 7, None]
 
 
 def test_columns_of_words_hold_on_the_standard_input(monkeypatch):

@@ -198,7 +198,8 @@ def test_lower_case_that_the_tokenizer_does_not_make_is_told(exported, caplog):
     (directory / "sentence_bert_config.json").write_text(json.dumps(settings | {"do_lower_case": True}))
     assert own_settings(directory).not_computed == ()
     tokenizer = read(directory / "tokenizer_config.json")
-    (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer | {"do_lower_case": False}))
+    cased = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    (directory / "tokenizer_config.json").write_text(json.dumps(tokenizer | cased))
     assert own_settings(directory).not_computed == ("lower case (do_lower_case)",)
     assert "lower case (do_lower_case) is not computed here" in caplog.text
 
@@ -224,7 +225,7 @@ def test_other_poolings_stay_what_they_are(workdirs, exported, ours, tmp_path, k
         assert read(one / "sentence_bert_config.json")["max_seq_length"] == workdirs.MAX_LENGTH
         assert read(one / "modules.json")[-1]["path"] == "2_Normalize"
         assert own_settings(one) == OwnSettings(workdirs.MAX_LENGTH, pooling, True)
-    vectors = load(EmbeddingOptions(str(directory))).embedder.of_texts(workdirs.TEXTS)
+    vectors = load(EmbeddingOptions(str(directory), normalize=False)).embedder.of_texts(workdirs.TEXTS)
     np.testing.assert_allclose(vectors, ours(kind, f"embedding_{pooling}"), rtol=0, atol=1e-5)
 
 
@@ -233,6 +234,30 @@ def test_vectors_of_length_1(exported):
     assert modules[2:] == [
         {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
     ]
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_vectors_have_the_length_that_the_model_says(workdirs, exported, says):
+    """By embed and in Python, against torch; unless something else is asked for."""
+    directory, texts = exported("pretraining", normalize=says), workdirs.TEXTS
+    as_they_are = means_by_torch(directory, texts)
+    of_length_1 = torch.nn.functional.normalize(torch.tensor(as_they_are), dim=-1).numpy()
+    model = bert_jax.load(str(directory))
+    for asked, wanted in ((None, of_length_1 if says else as_they_are), (True, of_length_1), (False, as_they_are)):
+        loaded = load(EmbeddingOptions(str(directory), normalize=asked))
+        assert loaded.settings["normalize"] == (says if asked is None else asked)
+        np.testing.assert_allclose(loaded.embedder.of_texts(texts), wanted, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(model.embed(texts, normalize=asked), wanted, rtol=0, atol=1e-5)
+    of_tokens = load(EmbeddingOptions(str(directory), pooling="tokens"))
+    assert of_tokens.settings["normalize"] is False
+
+
+def means_by_torch(directory, texts):
+    model = transformers.BertModel.from_pretrained(directory).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    with torch.no_grad():
+        inputs = [tokenizer(text, return_tensors="pt", truncation=True) for text in texts]
+        return np.stack([model(**each).last_hidden_state[0].mean(axis=0).numpy() for each in inputs])
 
 
 ENCODE = """
@@ -263,6 +288,7 @@ def test_sentence_transformers_gives_our_vectors(
     if normalize:
         expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(bert_jax.load(str(directory)).embed(workdirs.TEXTS), vectors, rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow

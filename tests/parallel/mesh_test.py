@@ -135,7 +135,9 @@ def test_a_batch_divides_over_shards_and_accumulation(rows, accumulation, fits, 
 
 def test_fewer_packed_rows_which_would_leave_sequences_out_are_not_proposed():
     mesh, phase = make_mesh(MeshConfig()), PhaseConfig(global_batch_size=80, packed_rows=40)
-    with pytest.raises(UserError, match=r"packed_rows=40 .*; give --config.phases\[N\].packed_rows=48; .* that divide 40$"):
+    with pytest.raises(
+        UserError, match=r"packed_rows=40 .*; give --config.phases\[N\].packed_rows=48; .* that divide 40$"
+    ):
         check_batch(mesh, phase, 2)
 
 

@@ -42,7 +42,7 @@ def child(tmp_path, monkeypatch):
     ("name", "limit_seconds", "message"),
     [
         ("crashes", 60, r"^the compiler crashed \(SIGSEGV\)$"),
-        ("hangs", 0.5, "^the compiler took longer than 0.5 s$"),
+        ("hangs", 0.5, r"^the compiler took longer than 0.5 s \(--compile_minutes\)$"),
         ("fails", 60, "^the compiler ended with status 1: RuntimeError: the flag is unknown$"),
         ("says_nothing", 60, "^the compiler ended with status 0: no output$"),
     ],

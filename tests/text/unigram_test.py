@@ -8,8 +8,10 @@ from pydoc_data.topics import topics
 import pytest
 import sentencepiece
 import transformers
+from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.text.unigram import Unigram
 
@@ -87,6 +89,9 @@ def test_ids_of_the_published_albert():
     assert tokenizer.encode(" I was  born in\t92000, and this is falsé.\n") == ids
 
 
+QUOTED = ["``quoted'' ``", "it''s '''three''' ```", "a `` b '' É''", "` ` ' '", "``E\u0301''"]
+
+
 def albert_texts():
     texts = [
         *TEXTS,
@@ -102,15 +107,38 @@ def albert_texts():
 @pytest.mark.parametrize("keep_accents", [False, True])
 @pytest.mark.parametrize("do_lower_case", [True, False])
 def test_ids_are_those_of_transformers_albert(tmp_path, do_lower_case, keep_accents):
-    """Read from a directory as transformers saves it. It makes TeX's quotes others, which the original keeps."""
+    """Read from a directory as transformers saves it, from our copy of that, and from our export."""
     theirs = transformers.AlbertTokenizer(str(PUBLISHED), do_lower_case=do_lower_case, keep_accents=keep_accents)
     theirs.save_pretrained(tmp_path)
     ours = load_tokenizer(tmp_path)
     assert (ours.lowercase, ours.keep_accents) == (do_lower_case, keep_accents)
-    for text in albert_texts():
-        if "``" not in text and "''" not in text:
-            assert ours.encode(text) == theirs(text, add_special_tokens=False)["input_ids"], text
-            assert ours.encode_with_offsets(text).ids == ours.encode(text)
+    ours.save(tmp_path / "saved")
+    write_tokenizer(ours, epath.Path(tmp_path) / "export", 64)
+    again = [load_tokenizer(tmp_path / name) for name in ("saved", "export")]
+    for text in [*albert_texts(), *QUOTED]:
+        assert ours.encode(text) == theirs(text, add_special_tokens=False)["input_ids"], text
+        assert ours.encode_with_offsets(text).ids == ours.encode(text)
+        assert [tokenizer.encode(text) for tokenizer in again] == [ours.encode(text)] * 2
+
+
+@needs_published
+def test_tex_quotes_are_usual_ones_in_transformers_alone(tmp_path):
+    original = load_tokenizer(PUBLISHED)
+    (tmp_path / "spiece.model").write_bytes(PUBLISHED.read_bytes())
+    (tmp_path / "config.json").write_text('{"model_type": "albert"}')
+    ours = load_tokenizer(tmp_path)
+    assert ours.fingerprint == original.fingerprint  # it is the same vocabulary
+    write_tokenizer(ours, epath.Path(tmp_path) / "export", 64)
+    write_tokenizer(original, epath.Path(tmp_path) / "originals", 64)
+    exported, originals = (transformers.AutoTokenizer.from_pretrained(tmp_path / e) for e in ("export", "originals"))
+    for text in QUOTED:
+        assert exported(text, add_special_tokens=False)["input_ids"] == ours.encode(text), text
+        assert originals(text, add_special_tokens=False)["input_ids"] == original.encode(text), text
+        assert load_tokenizer(tmp_path / "originals").encode(text) == original.encode(text)
+    assert ours.encode("``a''") == original.encode('"a"') != original.encode("``a''")
+    text = "see ``e\u0301 a''"
+    spans = [text[start:end] for start, end in ours.encode_with_offsets(text).offsets]
+    assert [span for span in spans if span] == ["see", "``", "e\u0301", "a", "''"]
 
 
 def test_alberts_settings_are_kept_and_those_of_other_models_not_changed(albert, tmp_path):
