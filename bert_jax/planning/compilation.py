@@ -172,7 +172,8 @@ def _started(command: list[str], environment: dict[str, str], log: BinaryIO) -> 
     process = None
     try:
         with kept_from_children():
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            # Nothing is written to its standard input, which ends with this process, however that ends.
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
         yield process
     finally:
         if process is not None:

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import sys
+import threading
 import time
 from importlib import metadata
 from pathlib import Path
@@ -121,6 +122,16 @@ def unreadable(message: str) -> str:
     )
 
 
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone: nobody reads then what takes minutes and gigabytes."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main(directory: Path) -> None:
     """Write result.json."""
     try:
@@ -131,6 +142,7 @@ def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(Path(sys.argv[1]))
     sys.stdout.flush()
     os._exit(0)  # the TPU library may hang or crash while it is unloaded

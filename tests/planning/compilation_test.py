@@ -1,7 +1,10 @@
 import io
 import re
+import subprocess
 import sys
+import time
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,15 @@ CHILDREN = {
     "hangs": "import time; time.sleep(600)",
     "fails": "raise RuntimeError('the flag is unknown')",
     "says_nothing": "",
+    "is_watched": """
+import os, sys, time
+from pathlib import Path
+from bert_jax.planning.compile_worker import end_with_parent
+end_with_parent()
+Path(sys.argv[1], "pid.tmp").write_text(str(os.getpid()))
+Path(sys.argv[1], "pid.tmp").rename(Path(os.environ["TOLD"]))
+time.sleep(600)
+""",
 }
 
 
@@ -79,6 +91,41 @@ def test_a_terminal_has_one_line_that_is_rewritten_and_goes(request_, child, mon
     assert "\n" not in terminal.getvalue()
     assert not shown[-2].strip()  # wiped out
     assert not caplog.records
+
+
+PLAN = """
+import sys
+from bert_jax.config import Config
+from bert_jax.planning.compilation import Request, compile_step
+from bert_jax.planning.topologies import parse_topology
+compile_step(Request(Config(), 0, 4, parse_topology("cpu:2")), 600, "is_watched")
+"""
+
+
+def test_a_child_ends_with_a_plan_that_is_killed(child, tmp_path, monkeypatch):
+    child("is_watched")
+    told = tmp_path / "told"
+    monkeypatch.setenv("TOLD", str(told))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    plan = subprocess.Popen([sys.executable, "-c", PLAN])
+    wait_until(told.exists)
+    plan.kill()
+    plan.wait()
+    wait_until(lambda: not is_running(int(told.read_text())))
+
+
+def is_running(process):
+    """Whether there is such a process that has not ended; one that nobody waits for stays in the list."""
+    status = Path(f"/proc/{process}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+def wait_until(is_so):
+    for _ in range(1200):
+        if is_so():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never was")
 
 
 @pytest.mark.slow
