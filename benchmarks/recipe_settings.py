@@ -73,6 +73,7 @@ RECIPES = {
     "fast, half": Recipe(FAST, share=1 / 2),
     "fast, third": Recipe(FAST, share=1 / 3),
     "fast, fifth": Recipe(FAST, share=1 / 5),
+    "fast, pairs, third": Recipe(FAST | {"model.next_sentence": True, "model.type_vocab_size": 2}, PAIRS, 1 / 3),
 }
 SHARED = {
     "phases[0].global_batch_size": ROWS,
