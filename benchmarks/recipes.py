@@ -152,7 +152,7 @@ def draw(done: dict[str, dict[str, list[dict[str, Any]]]], path: Path) -> None:
     figure, axes = pyplot.subplots(len(sizes), 2, figsize=(11, 4 * len(sizes)), squeeze=False, layout="constrained")
     for line, size in zip(axes, sizes, strict=True):
         for number, (name, runs) in enumerate(done[size].items()):
-            color = "black" if name == "paper" else f"C{number % 10}"
+            color = "black" if name.startswith("paper") else f"C{number % 10}"
             for one in (run["curve"] for run in runs):
                 for axis, at in zip(line, ("seconds", "flops"), strict=True):
                     axis.plot([getattr(p, at) for p in one], [p.loss for p in one], color=color)
