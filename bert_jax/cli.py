@@ -22,7 +22,7 @@ from bert_jax import ctrl_c
 from bert_jax.config.command_line import check_settings
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import check_access, explained
-from bert_jax.storage.paths import check_arguments, check_place, refusal
+from bert_jax.storage.paths import check_arguments, check_place, is_utf8, refusal
 
 
 def run(main: Callable[[Sequence[str]], None], output: flags.FlagHolder[str | None] | None = None) -> None:
@@ -86,7 +86,7 @@ _PLAIN_WORDS = {
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
-    if odd := next((argument for argument in argv if not _is_utf8(argument)), None):
+    if odd := next((argument for argument in argv if not is_utf8(argument)), None):
         _fail(f"{os.fsencode(odd)!r} is not UTF-8, as every path and value has to be; rename the file", status=2)
     try:
         check_settings(argv)
@@ -106,11 +106,6 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         if flags.FLAGS[name].present and flags.FLAGS[name].default is None:
             _check_not_empty(name, value)
     return list(rest)
-
-
-def _is_utf8(argument: str) -> bool:
-    """Whether no byte of it is one that Python could not read and keeps as half of a surrogate pair."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in argument)
 
 
 def _check_not_empty(name: str, value: Any) -> None:

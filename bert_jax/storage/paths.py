@@ -58,6 +58,11 @@ def expanded(path: epath.PathLike) -> str:
     return os.path.expanduser(os.fspath(path))  # noqa: PTH111  (epath's makes a local path of gs://)
 
 
+def is_utf8(path: epath.PathLike) -> bool:
+    """Whether no byte of it is one that Python could not read and keeps as half of a surrogate pair."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in os.fspath(path))
+
+
 def check_readable(directory: epath.PathLike) -> None:
     """Raise UserError on a directory that this account may not list: it would seem to be empty."""
     if is_remote(directory) or not os.path.isdir(directory):  # noqa: PTH112

@@ -16,6 +16,7 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import is_remote
+from bert_jax.storage.paths import is_utf8
 from bert_jax.text.file_kinds import HEAD_BYTES, check_is_compressed, check_is_no_dump, check_is_text
 
 _DECOMPRESSORS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -46,10 +47,8 @@ def _regular(path: epath.Path) -> epath.Path:
 
     Only its kind is looked at: opening a pipe that nobody writes to would wait for ever.
     """
-    try:
-        str(path).encode()  # the records will name it
-    except UnicodeEncodeError:
-        raise UserError(f"--input {os.fsencode(path)!r}: this name is not UTF-8; rename the file") from None
+    if not is_utf8(path):  # the records will name it
+        raise UserError(f"--input {os.fsencode(path)!r}: this name is not UTF-8; rename the file")
     if is_remote(path) or Path(path).is_file():
         return path
     if not path.exists():

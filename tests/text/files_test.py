@@ -97,3 +97,9 @@ def test_a_device_and_a_link_to_nothing(tmp_path):
     (tmp_path / "a.txt").symlink_to("nowhere")
     with pytest.raises(UserError, match=r"a\.txt is a link to nothing"):
         Corpus([f"{tmp_path}/*.txt"])
+
+
+def test_a_name_that_is_not_utf8_is_one_line_before_the_text_is_read(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("a\n")
+    with pytest.raises(UserError, match=r"caf\\xe9.txt': this name is not UTF-8; rename the file"):
+        files.matching_files(f"{tmp_path}/*.txt")

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bert_jax.config import Config, PhaseConfig, TrainConfig
+from bert_jax.config import Config, FineTuningConfig, PhaseConfig, TrainConfig
 from bert_jax.errors import UserError
 from bert_jax.objectives.pretraining import PretrainingObjective
+from bert_jax.training.logs import open_logs
 from bert_jax.training.monitor import Monitor
 from bert_jax.training.optimizer import learning_rate_schedule
 from bert_jax.training.report_thread import ReportThread
@@ -193,6 +194,16 @@ def test_without_the_extra_one_line_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"run launch/setup.sh wandb"):
         WeightsAndBiases("project", tmp_path, Config())
+
+
+@pytest.mark.parametrize("kind", [Config, FineTuningConfig])
+def test_runs_of_both_kinds_open_it_where_it_is_asked_for(kind, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    config = kind()
+    assert len(open_logs(config, tmp_path, 0)) == 1
+    config.train.wandb = "project"
+    with pytest.raises(UserError, match=r"run launch/setup.sh wandb"):
+        open_logs(config, tmp_path, 0)
 
 
 def test_it_is_imported_only_where_it_is_asked_for():
