@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "config": {"errors", "storage"},
     "text": {"progress", "ctrl_c", "errors", "config", "storage"},
     "data": {"progress", "ctrl_c", "errors", "config", "text", "storage"},
-    "parallel": {"errors", "config"},
+    "parallel": {"errors", "config", "storage"},
     "model": {"errors", "config", "parallel", "scopes"},
     "objectives": {"errors", "config", "parallel", "model", "scopes"},
     "workdir": {"errors", "config", "storage", "text"},

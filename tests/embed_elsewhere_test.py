@@ -77,3 +77,16 @@ def test_a_bucket(chain, finished_run, texts, local):
 def test_two_processes(chain, finished_run, texts, local, tmp_path):
     finish([start(chain, finished_run, texts, tmp_path / "vectors", *flags, devices=2) for flags in job_flags(2)])
     np.testing.assert_allclose(vectors(tmp_path / "vectors"), local, rtol=0, atol=1e-5)
+
+
+def test_an_output_that_is_another_on_each_host_ends_all(chain, finished_run, texts, tmp_path):
+    """Or else a job that goes on would wait for ever for the host that has no shard yet."""
+    job = [
+        start(chain, finished_run, texts, tmp_path / f"host{number}", *flags, devices=1)
+        for number, flags in enumerate(job_flags(2))
+    ]
+    for number, process in enumerate(job):
+        stderr = process.communicate(timeout=280)[1]
+        assert process.returncode == 1, stderr
+        assert f"error: --output={tmp_path}/host{number} is another directory on process 1 of the job" in stderr
+    assert not list(tmp_path.glob("host*/*.npy"))

@@ -24,6 +24,7 @@ from bert_jax.inference.embedding_files import (
 from bert_jax.inference.embedding_options import EmbeddingOptions, Loaded
 from bert_jax.inference.progress import Progress, Watch
 from bert_jax.inference.token_shards import Arrays, of_tokens, of_words
+from bert_jax.parallel.shared_directory import check_is_shared
 from bert_jax.storage.json_file import write_json
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import TextExample
@@ -41,9 +42,10 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
 
     Raises:
       UserError: the input cannot be read or is another than that of the shards that are there, one of them is gone or
-        cut, or `output` holds something else.
+        cut, or `output` holds something else, or is another directory on another host.
     """
     output = epath.Path(output)
+    check_is_shared(output, "--output")
     made, is_complete = begun(output, loaded.settings)
     digest = InputDigest()
     examples = _digested(texts_of(options, file), digest)

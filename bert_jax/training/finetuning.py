@@ -12,6 +12,7 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.own_settings import OwnSettings, beside_task, own_settings, write_own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.parallel.shared_directory import check_is_shared
 from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import Rows
@@ -30,7 +31,6 @@ from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.fine_tuning_run import Floors, Material
 from bert_jax.training.report_thread import Report
 from bert_jax.training.seed_run import SeedRun
-from bert_jax.training.shared_directory import check_is_shared
 from bert_jax.training.task_results import without_nan, write_results
 from bert_jax.training.task_teacher import read_task_teacher
 from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher

@@ -17,6 +17,7 @@ from bert_jax.objectives.distillation import DistillationObjective, is_position
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import by_sequence, check_heads, make_mesh
 from bert_jax.parallel.peak import peak_flops
+from bert_jax.parallel.shared_directory import check_is_shared
 from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.training.branch import Trunk, find_trunk, plant, read_trunk
@@ -31,7 +32,6 @@ from bert_jax.training.report_thread import Report
 from bert_jax.training.run import Run
 from bert_jax.training.same_records import PhaseRecords, check_same_records, records_of
 from bert_jax.training.samples import sample_predictions
-from bert_jax.training.shared_directory import check_is_shared
 from bert_jax.training.state import State, init_state
 from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher, read_teacher, student_weights
 from bert_jax.training.warm_start import FirstWeights, read_weights, start_from

@@ -1,4 +1,4 @@
-"""Do all processes of a job see the same directory? Checkpoints of several are whole only there."""
+"""Do all processes of a job see the same directory? What several write, or go on with, is whole only there."""
 
 import secrets
 
@@ -12,8 +12,8 @@ from bert_jax.parallel.first_process import told_by_first
 from bert_jax.storage.cloud import is_remote
 
 
-def check_is_shared(directory: epath.Path) -> None:
-    """See that what the first process writes into `directory`, which is there, is there for all; they all call this.
+def check_is_shared(directory: epath.Path, flag: str = "--workdir") -> None:
+    """See that what the first process writes into `directory`, which `flag` gave, is there for all; they all call this.
 
     Raises:
       UserError: in all processes, if it is not.
@@ -22,6 +22,7 @@ def check_is_shared(directory: epath.Path) -> None:
         return
 
     def mark() -> str:
+        directory.mkdir(parents=True, exist_ok=True)
         name = f".shared-{secrets.token_hex(8)}"  # new: what a network disk has cached knows nothing of it
         (directory / name).touch()
         return name
@@ -32,6 +33,6 @@ def check_is_shared(directory: epath.Path) -> None:
         (directory / name).unlink()
     if not sees.all():
         raise UserError(
-            f"--workdir={directory} is another directory on process {int(np.argmin(sees))}, and checkpoints would lack "
-            "what it writes; give one that all hosts see, on a network disk or in gs://"
+            f"{flag}={directory} is another directory on process {int(np.argmin(sees))} of the job; give one that all "
+            "hosts see, on a network disk or in gs://"
         )
