@@ -293,14 +293,29 @@ def test_slurm_sets_up_runs_and_queues_again(tree):
         expected = [f"srun {asked[0]}", f"srun {asked[1]} --workdir=a b", *told]
         assert tree.calls_file.read_text().splitlines() == expected
         tree.calls_file.unlink()
-    job = tree.run("launch/slurm.sbatch", "--workdir=gs://b/a", STATUS="75", SLURM_RESTART_COUNT="50", **given)
+    tree.run("launch/slurm.sbatch", "--workdir=gs://b/a", **given)
     assert "launch/setup.sh gcs\n" in tree.calls_file.read_text()
-    assert "scontrol" not in tree.calls_file.read_text()
-    assert "exit code 75 after 50 restarts, and not queued again" in job.stderr
     tree.calls_file.unlink()
     job = tree.run("launch/slurm.sbatch", BERT_JAX_DRY_RUN="1", **given)
     assert "+ 'srun' '--kill-on-bad-exit=1'" in job.stderr
     assert not tree.calls_file.exists()
+
+
+def test_slurm_queues_again_so_often_in_a_row_without_an_hour_of_work(tree):
+    tree.add("srun", "#!/bin/bash\n[[ $* != *pretrain.sh* ]] || exit 75\n")
+    tree.add("scontrol", '#!/bin/bash\necho "scontrol $*" >>"$CALLS"\n')
+    given = {"SLURM_SUBMIT_DIR": str(tree.root), "SLURM_JOB_ID": "7", "BERT_JAX_RESTARTS": "2"}
+
+    def ends(**more):
+        return tree.run("launch/slurm.sbatch", "--workdir=a", **given, **more).stderr
+
+    assert "queueing the job again, restart 1" in ends()
+    assert "queueing the job again, restart 2" in ends()
+    assert "queueing the job again, restart 1" in ends(SECONDS="3600")  # bash counts on from there
+    assert "queueing the job again, restart 2" in ends()
+    assert "exit code 75 after 2 restarts in a row, and not queued again" in ends()
+    assert tree.calls_file.read_text() == 4 * "scontrol requeue 7\n"
+    assert "queueing the job again, restart 1" in ends()  # submitted anew
 
 
 # Stands for srun: launch/pretrain.sh as several tasks, each with its own exit code; then the highest of them.
