@@ -22,7 +22,7 @@ from bert_jax.config.model import (
     roberta_large,
 )
 from bert_jax.config.optimizer import OptimizerConfig
-from bert_jax.config.run import Config, Cycle, PhaseConfig, cycles, without_effect, without_peak
+from bert_jax.config.run import Config, Cycle, PhaseConfig, cycles, without_peak
 from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
 
 __all__ = [
@@ -53,6 +53,5 @@ __all__ = [
     "distilbert_base",
     "roberta_base",
     "roberta_large",
-    "without_effect",
     "without_peak",
 ]

@@ -24,7 +24,7 @@ class DataConfig:
     # of this host's disk for copies of gs:// shards, at most half of what is free on it
     cache_gigabytes: Annotated[float, Meta(ge=0, le=1e6)] = 50.0
     cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
-    pairs: Pairs = "nsp"  # whatever is given here, it becomes what records.json says (build_records --pairs)
+    pairs: Pairs = "nsp"  # filled in: what records.json says (build_records --pairs)
     packing: bool = False  # several sequences in a row, so that few of its places are padding; see data/packing.py
     # whose masks: those in the records, or others in each epoch, by fairseq's rule, the original BERT's or DistilBERT's
     # authors' (rare tokens more often); see data/dynamic_masks.py

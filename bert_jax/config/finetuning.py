@@ -117,6 +117,13 @@ class FineTuningConfig:
         remedy = "it is for several cores in pretraining; leave it 1"
         require(self.optimizer.clip_pieces == 1, f"{source}optimizer.clip_pieces", self.optimizer.clip_pieces, remedy)
 
+    def without_effect(self) -> list[str]:
+        """For people: a line for what it says and a run does not look at."""
+        lines = self.optimizer.without_effect()
+        if not self.teacher and self.distillation != TaskDistillationConfig():
+            lines.append("the settings of distillation are not used: there is no --config.teacher")
+        return lines
+
     def for_model(
         self, model: ModelConfig, default_max_length: int | None = None, source: str = "--config."
     ) -> "FineTuningConfig":

@@ -37,3 +37,9 @@ class OptimizerConfig:
         """Raise UserError on what does not go together; `source` stands before a setting's name."""
         remedy = f"it is LAMB's, and {source}muon=True has sizes of its own; leave one of the two False"
         require(not (self.trust_ratio and self.muon), f"{source}trust_ratio", self.trust_ratio, remedy)
+
+    def without_effect(self) -> list[str]:
+        """For people: a line for what it says and no step looks at."""
+        if self.decay_from_peak and self.decay_steps:
+            return ["optimizer.decay_from_peak is not used: optimizer.decay_steps has the rate fall from its peak"]
+        return []

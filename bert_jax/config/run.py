@@ -125,25 +125,24 @@ class Config:
         remedy = f"all phases together would have {steps} steps, more than {MOST_STEPS}; give fewer"
         require(steps <= MOST_STEPS, f"{source}scale", self.scale, remedy)
 
+    def without_effect(self) -> list[str]:
+        """For people: a line for what it says and a run does not look at."""
+        lines, rate, first = self.optimizer.without_effect(), self.optimizer.learning_rate, self.phases[0].learning_rate
+        if first and rate not in (first, OptimizerConfig.learning_rate):
+            lines.append(f"optimizer.learning_rate={rate:g} is not used: all phases have rates of their own")
+        if not self.teacher and self.distillation != DistillationConfig():
+            lines.append("the settings of distillation are not used: there is no --config.teacher")
+        return lines
 
-def without_peak(config: Config) -> list[str]:
-    """For people: a line for each cycle of a resolved config whose warm-up fills it."""
+
+def without_peak(optimizer: OptimizerConfig, phases: Sequence[PhaseConfig]) -> list[str]:
+    """For people: a line for each cycle whose warm-up fills it; of a pretraining's resolved config."""
     return [
         f"the learning rate never reaches its peak of {cycle.peak:g}: {cycle.steps} steps, and a warm-up of "
         f"{cycle.warmup_steps} (--config.optimizer.warmup_steps, or a phase's own; --config.scale shortens both)"
-        for cycle in cycles(config.optimizer, config.phases)
+        for cycle in cycles(optimizer, phases)
         if cycle.warmup_steps >= cycle.steps > 1
     ]
-
-
-def without_effect(config: Config) -> list[str]:
-    """For people: a line for what a config says and a run does not look at."""
-    lines, rate = [], config.optimizer.learning_rate
-    if config.phases[0].learning_rate and rate not in (config.phases[0].learning_rate, OptimizerConfig.learning_rate):
-        lines.append(f"optimizer.learning_rate={rate:g} is not used: all phases have rates of their own")
-    if not config.teacher and config.distillation != DistillationConfig():
-        lines.append("the settings of distillation are not used: there is no --config.teacher")
-    return lines
 
 
 def _scaled(steps: int, scale: float) -> int:

@@ -18,6 +18,7 @@ from bert_jax.storage.json_file import finite_or_none
 from bert_jax.tasks.encoding import Lengths
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.floors.retrieval import bm25
+from bert_jax.tasks.libraries import check_needed, without_jax
 from bert_jax.tasks.lines import STANDARD_INPUT, shown
 from bert_jax.tasks.retrieval import read_documents, read_judgements
 from bert_jax.tasks.scores.retrieval import Qrels, Run, retrieval
@@ -46,12 +47,16 @@ def read_searches(queries: str | None, qrels: str | None) -> Searches | None:
     """Of the files of --queries and --qrels; None if neither is given.
 
     Raises:
-      UserError: only one is given, a file cannot be read, or no document is relevant for a query that is there.
+      UserError: only one is given, a file cannot be read, no document is relevant for a query that is there, or a
+        library is missing that the scores need.
     """
     if not queries and not qrels:
         return None
     if not queries or not qrels:
         raise UserError(f"--{'qrels' if queries else 'queries'} is missing; a search needs queries and judgements")
+    check_needed("a retrieval's score", "ir-measures", "ir_measures")
+    with without_jax():
+        check_needed("a floor", "bm25s", "bm25s")
     found = Searches(read_documents(queries), read_judgements(qrels), shown(queries))
     if not found.scored():
         raise UserError(
@@ -89,6 +94,12 @@ def search_scores(
     floors = {}
     if len(ids) <= _MOST_FOR_FLOOR:
         floors["BM25"] = retrieval(qrels, bm25(_by_ids(texts_of(options, documents)), asked))
+    else:
+        logging.info(
+            "no floor: BM25 would hold all %s documents in memory, and is left out above %s",
+            f"{len(ids):,}",
+            f"{_MOST_FOR_FLOOR:,}",
+        )
     return {
         "documents": len(ids),
         "queries": len(asked),

@@ -13,6 +13,7 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.given import text_of
 from bert_jax.tasks.label_names import check_known, check_several, in_order
+from bert_jax.tasks.libraries import check_needed
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Head, Prediction, score
 
@@ -68,6 +69,7 @@ class Classification:
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """See Task."""
+        check_needed("a classification's score", "scikit-learn", "sklearn.metrics")
         whole_texts.check_pairs(examples, self.pairs)
         check_known(((one.place, one.label) for one in examples if one.label is not None), self.labels)
         return self

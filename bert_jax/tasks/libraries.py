@@ -1,6 +1,7 @@
 """The libraries of the extra `tasks`: imported where they are needed, missed in one line."""
 
 import contextlib
+import importlib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ def needed(what: str, package: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingLibraryError(f"{what} needs {package}; run launch/setup.sh tasks") from error
+
+
+def check_needed(what: str, package: str, module: str) -> None:
+    """Import the library's `module` before work whose result needs it; raises as `needed` does."""
+    with needed(what, package):
+        importlib.import_module(module)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.given import text_of
 from bert_jax.tasks.label_names import check_known, in_order
+from bert_jax.tasks.libraries import check_needed
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Head, Prediction, score
 
@@ -75,6 +76,7 @@ class Multilabel:
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """See Task."""
+        check_needed("a multilabel score", "scikit-learn", "sklearn.metrics")
         whole_texts.check_pairs(examples, self.pairs)
         check_known(((one.place, label) for one in examples for label in one.label or ()), self.labels)
         return self

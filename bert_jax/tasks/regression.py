@@ -12,6 +12,7 @@ from bert_jax.tasks import whole_texts
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.given import text_of
+from bert_jax.tasks.libraries import check_needed
 from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Head, Prediction, score
 
@@ -66,6 +67,7 @@ class Regression:
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """As it is: any number will do."""
+        check_needed("a regression's score", "scipy", "scipy.stats")
         whole_texts.check_pairs(examples, self.pairs)
         return self
 

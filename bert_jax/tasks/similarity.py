@@ -17,6 +17,7 @@ from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import PairExample
 from bert_jax.tasks.given import pair_of
+from bert_jax.tasks.libraries import check_needed
 from bert_jax.tasks.pairs import read_pairs
 from bert_jax.tasks.ranks import bm25_ranks, nearest_texts, of_ranks, ranks_of_positives
 from bert_jax.tasks.rows import EncodedText, Rows, make_rows
@@ -102,7 +103,10 @@ class Similarity:
 
     def for_scoring(self, examples: Sequence[PairExample]) -> Self:
         """By whether the examples have scores; UserError if only some have."""
-        return dataclasses.replace(self, scored_pairs=_have_scores(examples))
+        task = dataclasses.replace(self, scored_pairs=_have_scores(examples))
+        if task._by_scores:
+            check_needed("a similarity's score", "scipy", "scipy.stats")
+        return task
 
     def objective_options(self, examples: Sequence[PairExample], config: TaskConfig) -> dict[str, Any]:
         """The temperature, where the loss has one."""

@@ -15,11 +15,14 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TaggingExample
 from bert_jax.tasks.given import is_texts, not_as_asked
 from bert_jax.tasks.label_names import check_known, check_several, in_order
+from bert_jax.tasks.libraries import check_needed
 from bert_jax.tasks.rows import IGNORED, Rows, make_rows
 from bert_jax.tasks.scores.tagging import has_spans
 from bert_jax.tasks.tags import are_spans, is_odd, is_of_known_type
 from bert_jax.tasks.task import Head, Prediction, score
 from bert_jax.tasks.word_rows import word_rows
+
+_OF_SPANS, _OF_WORDS = ("seqeval", "seqeval.scheme"), ("scikit-learn", "sklearn.metrics")  # what scores them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Tagging:
 
         As in training, a tag of no span among tags of spans is a mistake.
         """
+        check_needed("a tagging's score", *(_OF_SPANS if has_spans(self.labels) else _OF_WORDS))
         given = [(one.place, tag) for one in examples for tag in one.tags or ()]
         if are_spans([tag for _, tag in given]):
             given = [each for each in given if not self._is_mistake(each[1])]

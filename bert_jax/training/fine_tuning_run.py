@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, PhaseConfig
+from bert_jax.config import EvaluationConfig, FineTuningConfig, FitConfig, OptimizerConfig, PhaseConfig
 from bert_jax.config.check import require
 from bert_jax.inference.forward import Forward, is_complete
 from bert_jax.inference.progress import Progress
@@ -122,13 +122,18 @@ def _saving_of_a_shape(lengths: np.ndarray, steps: int) -> float:
     return 20 / steps * float(lengths.sum())
 
 
+def with_warmup(config: FineTuningConfig, steps: int) -> OptimizerConfig:
+    """The config's optimizer with the warm-up of a run of so many steps."""
+    warmup = config.optimizer.warmup_steps or int(config.fit.warmup_share * steps)
+    return dataclasses.replace(config.optimizer, warmup_steps=warmup)
+
+
 def make_run(config: FineTuningConfig, directory: epath.Path, material: Material, mesh: Mesh) -> tuple[Run, BestStep]:
     """The run of the config's seed in `directory`, and what keeps its best step."""
     feed = make_feed(config, material)
     config.profile.check_is_in(feed.last_step)
-    warmup = config.optimizer.warmup_steps or int(config.fit.warmup_share * feed.last_step)
-    config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, warmup_steps=warmup))
-    decay, longest = config.optimizer.decay_steps, feed.last_step - warmup
+    config = dataclasses.replace(config, optimizer=with_warmup(config, feed.last_step))
+    decay, longest = config.optimizer.decay_steps, feed.last_step - config.optimizer.warmup_steps
     remedy = f"the run has {longest} steps after its warm-up; give at most that"
     require(decay <= longest or not decay, "--config.optimizer.decay_steps", decay, remedy)
     program = fine_tuning_program(config, material, feed, mesh)

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 
 import jax
+from absl import logging
 from etils import epath
 
-from bert_jax.config import FineTuningConfig, TaskConfig
+from bert_jax.config import FineTuningConfig, PhaseConfig, TaskConfig, without_peak
 from bert_jax.config.check import require
 from bert_jax.errors import UserError
 from bert_jax.interchange.own_settings import OwnSettings, beside_task, own_settings, write_own_settings
@@ -28,7 +29,7 @@ from bert_jax.tasks.task_files import (
 )
 from bert_jax.tasks.text_lengths import TextLengths, text_lengths
 from bert_jax.text.tokenizer import Tokenizer
-from bert_jax.training.fine_tuning_run import Floors, Material
+from bert_jax.training.fine_tuning_run import Floors, Material, steps_of, with_warmup
 from bert_jax.training.report_thread import Report
 from bert_jax.training.seed_run import SeedRun
 from bert_jax.training.task_results import without_nan, write_results
@@ -69,6 +70,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     mesh = make_mesh(config.mesh, model=config.model)
     runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer, mesh) for number in range(seeds)]
     runs[0].set_up()  # raises what does not fit before the directory is this run's
+    _warn(config, steps_of(config.fit, len(material.train)))
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(workdir, teacher)
@@ -83,6 +85,13 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     scores = [runs.pop(0).result(of_workdir) for _ in range(seeds)]
     if jax.process_index() == 0:
         write_results(config, workdir, material, scores, pretrained.tokenizer)
+
+
+def _warn(config: FineTuningConfig, steps: int) -> None:
+    """Log what is asked for in vain, and no error."""
+    phase = PhaseConfig(steps, config.fit.global_batch_size)
+    for line in [*without_peak(with_warmup(config, steps), [phase]), *config.without_effect()]:
+        logging.warning("%s", line)
 
 
 def _check_is_for_task(config: FineTuningConfig) -> None:

@@ -146,8 +146,17 @@ def _check_some(opened: Sequence[PhaseInput], type_vocab_size: int) -> None:
 def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
     """The resolved config with what its records decide: the vocabulary's size, what the pairs' labels say, and the rows
     of packed batches.
+
+    Raises:
+      UserError: data.pairs was given, and is not what the records' labels say.
     """
-    manifest = opened[0].manifest
+    manifest, pairs = opened[0].manifest, config.data.pairs
+    if pairs not in (DataConfig.pairs, manifest.pairs):
+        directory = records_directory(config.data.records, opened[0].phase)
+        raise UserError(
+            f"--config.data.pairs={pairs}: the records in {directory} were built with --pairs={manifest.pairs}, which "
+            "decides; leave it out"
+        )
     model = dataclasses.replace(config.model, vocab_size=manifest.vocab_size)
     data = dataclasses.replace(config.data, pairs=manifest.pairs)
     return dataclasses.replace(config, model=model, data=data, phases=tuple(each.phase for each in opened))

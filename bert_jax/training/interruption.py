@@ -34,7 +34,8 @@ class Interruption:
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        self._here = 0  # the signal that this process has got
+        self._here = 0  # the signal that this process has got, the first one
+        self._has_sigint = False
         self._agreed = 0  # the one that all stop for
         self._before: dict[signal.Signals, Any] = {}
         self._sent: jax.Array | None = None
@@ -83,8 +84,10 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._here and number == signal.SIGINT:
-            ctrl_c.leave()
+        if number == signal.SIGINT:
+            if self._has_sigint:
+                ctrl_c.leave()
+            self._has_sigint = True
         # os.write, since a log line may be just being written where the signal came in.
         again = "already " if self._here else ""
         name = signal.Signals(number).name

@@ -17,7 +17,7 @@ from bert_jax.training.report_thread import Report
 from bert_jax.training.run import Run
 from bert_jax.training.state import abstract_state, memory_line
 from bert_jax.workdir.checkpoints import Checkpoints
-from bert_jax.workdir.goodput import STEPS, Clock
+from bert_jax.workdir.goodput import STEPS, Clock, first_step
 
 
 def train(run: Run, clock: Clock, report: Report | None = None) -> None:
@@ -102,7 +102,7 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
         interruption.leave_if_requested(step)
 
     # ---------------------------------------------------------------- what is left at the end
-    monitor.skipped.stop_if_all(step)
+    monitor.skipped.stop_if_all(first_step(run.directory, clock), step)
     clock.turn("end")
     run.finish(int(state["step"]), state["params"])
     monitor.end(step)

@@ -10,7 +10,7 @@ from absl import logging
 from etils import epath
 from jax.sharding import Mesh
 
-from bert_jax.config import Config, ModelConfig, without_effect, without_peak
+from bert_jax.config import Config, ModelConfig, without_peak
 from bert_jax.config.going_on import decays_after
 from bert_jax.model.functional import Params, path_of
 from bert_jax.objectives.distillation import DistillationObjective, is_position
@@ -54,7 +54,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     config.check()
     config = run_directory.with_rows_of(directory, config.resolved())
     config.profile.check_is_in(config.total_steps)
-    for line in [*without_peak(config), *without_effect(config)]:
+    for line in [*without_peak(config.optimizer, config.phases), *config.without_effect()]:
         logging.warning("%s", line)
     phases = open_phases(config)
     config = with_records(config, phases)

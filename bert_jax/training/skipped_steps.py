@@ -63,13 +63,13 @@ class SkippedSteps:
                 f"{self._path}; --config.train.check_nans on the same command names the layer"
             )
 
-    def stop_if_all(self, steps: int) -> None:
-        """Raise UserError if the run has done `steps` steps, in all its starts, and skipped each of them."""
-        if len(self._lines) == steps:
+    def stop_if_all(self, first: int, last: int) -> None:
+        """Raise UserError if the run, in all its starts, has skipped each step after `first`, up to `last`."""
+        if len(self._lines) == last - first:
             raise UserError(
-                f"none of the {steps} steps had a finite loss and gradient: all were skipped and nothing is trained; "
-                f"look at the records in {self._path}; another --workdir and --config.train.check_nans=true name the "
-                "layer"
+                f"none of the {last - first} steps had a finite loss and gradient: all were skipped and nothing is "
+                f"trained; look at the records in {self._path}; another --workdir and --config.train.check_nans=true "
+                "name the layer"
             )
 
     def _write(self) -> None:

@@ -100,6 +100,11 @@ def read_starts(workdir: epath.PathLike) -> list[Start]:
     return read_json_lines(path, Start, "it is no log of starts; move it away and start again")
 
 
+def first_step(workdir: epath.PathLike, clock: Clock) -> int:
+    """After which step the run in `workdir` began in the first of its starts: 0, or the one that it branched from."""
+    return (read_starts(workdir) or clock.starts())[0].from_step
+
+
 @dataclasses.dataclass(frozen=True)
 class Goodput:
     """Shares of the time in which the run ran; they add up to 1. `lost`: in steps that had to be repeated."""

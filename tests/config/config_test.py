@@ -14,7 +14,7 @@ from bert_jax.config import (
     OptimizerConfig,
     PhaseConfig,
     ProfileConfig,
-    without_effect,
+    TaskDistillationConfig,
     without_peak,
 )
 from bert_jax.config.file import differences
@@ -273,17 +273,24 @@ def test_the_papers_runs_are_the_papers(name, layers, width):
 
 def test_a_warm_up_that_fills_the_run_is_said():
     config = Config(phases=(PhaseConfig(steps=6),), optimizer=OptimizerConfig(warmup_steps=10))
-    (line,) = without_peak(config)
+    (line,) = without_peak(config.optimizer, config.phases)
     assert "never reaches its peak of 0.0001: 6 steps, and a warm-up of 10" in line
-    assert without_peak(dataclasses.replace(config, phases=(PhaseConfig(steps=11),))) == []
+    assert without_peak(config.optimizer, (PhaseConfig(steps=11),)) == []
 
 
 def test_what_has_no_effect_is_said():
     config = Config(optimizer=OptimizerConfig(learning_rate=5e-4), phases=(PhaseConfig(steps=6, learning_rate=1e-3),))
-    assert without_effect(config) == ["optimizer.learning_rate=0.0005 is not used: all phases have rates of their own"]
+    assert config.without_effect() == ["optimizer.learning_rate=0.0005 is not used: all phases have rates of their own"]
     config = Config(distillation=DistillationConfig(kl_weight=7))
-    assert without_effect(config) == ["the settings of distillation are not used: there is no --config.teacher"]
-    assert without_effect(dataclasses.replace(config, teacher="bert")) == without_effect(Config()) == []
+    assert config.without_effect() == ["the settings of distillation are not used: there is no --config.teacher"]
+    config_of_task = FineTuningConfig(distillation=TaskDistillationConfig(kl_weight=7))
+    assert config_of_task.without_effect() == [
+        "the settings of distillation are not used: there is no --config.teacher"
+    ]
+    both = OptimizerConfig(decay_from_peak=True, decay_steps=2)
+    (line,) = FineTuningConfig(optimizer=both).without_effect()
+    assert line.startswith("optimizer.decay_from_peak is not used")
+    assert dataclasses.replace(config, teacher="bert").without_effect() == Config().without_effect() == []
 
 
 def test_fine_tuning_has_its_models_architecture_and_its_own_dropout():

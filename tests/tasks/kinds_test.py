@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -55,6 +56,44 @@ def test_one_label_alone_and_unknown_ones_are_refused():
         task.for_scoring(texts(("a", "neg"), ("a", "positive")))
     with pytest.raises(UserError, match=r"the label 'poss'.*did it mean 'pos'"):
         task.for_scoring(texts(("a", "poss")))
+
+
+@pytest.mark.parametrize(
+    ("task", "examples", "module", "line"),
+    [
+        (
+            Classification(labels=("x", "y")),
+            texts(("a", "x")),
+            "sklearn.metrics",
+            "a classification's score needs scikit",
+        ),
+        (
+            Multilabel(labels=("x", "y")),
+            texts(("a", ("x",))),
+            "sklearn.metrics",
+            "a multilabel score needs scikit-learn",
+        ),
+        (Regression(), texts(("a", 1.0)), "scipy.stats", "a regression's score needs scipy"),
+        (
+            Tagging(labels=("B-x", "O")),
+            [TaggingExample("f", None, ("a",), ("O",))],
+            "seqeval.scheme",
+            "score needs seqe",
+        ),
+        (
+            Tagging(labels=("x", "y")),
+            [TaggingExample("f", None, ("a",), ("x",))],
+            "sklearn.metrics",
+            "score needs scikit",
+        ),
+    ],
+    ids=["classification", "multilabel", "regression", "spans", "words"],
+)
+def test_a_scores_library_is_missed_before_the_model_computes(monkeypatch, task, examples, module, line):
+    assert task.for_scoring(examples) == task
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=line):
+        task.for_scoring(examples)
 
 
 def test_windows_of_a_text_count_once_and_are_averaged(encode):

@@ -54,6 +54,14 @@ def test_ctrl_c_saves_too_and_is_logged_as_ctrl_c(long_run, tmp_path):
     long_run.check(tmp_path)
 
 
+@pytest.mark.slow
+def test_ctrl_c_after_sigterm_changes_nothing(long_run, tmp_path):
+    code, stderr = interrupt(long_run.start(tmp_path, FAR), signal.SIGTERM, signal.SIGINT)
+    assert code == RESUME, stderr
+    assert "SIGINT: already stopping after this step" in stderr
+    assert len(saved_steps(tmp_path)) == 1
+
+
 def stop_at_a_random_moment(long_run, workdir, moments):
     process = long_run.start(workdir)
     if moments.random() < 0.4:

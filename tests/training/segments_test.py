@@ -60,6 +60,14 @@ def test_metrics_are_called_after_the_records_pairs(tmp_path, model_config, make
     assert [metric.name for metric in program.objective.metrics][2:] == names
 
 
+def test_pairs_that_the_records_do_not_have_are_refused(tmp_path, model_config, make_batch):
+    write_records(tmp_path, make_batch, [], pairs="nsp")
+    config = config_of(tmp_path, model_config)
+    config.data.pairs = "sop"
+    with pytest.raises(UserError, match=r"data\.pairs=sop: the records in .* were built with --pairs=nsp"):
+        with_records(config, open_phases(config))
+
+
 def test_records_without_pairs_or_of_two_kinds_are_refused(tmp_path, model_config, make_batch):
     write_records(tmp_path / "16", make_batch, [], pairs="none")
     config = config_of(tmp_path / "16", model_config)

@@ -82,9 +82,17 @@ def test_a_run_of_skipped_steps_alone_is_no_trained_run(tmp_path, writes):
         first.see(step, 0, BAD, lambda: [0])
     again = SkippedSteps(tmp_path, 2, 9, writes=writes)
     again.see(3, 0, BAD, lambda: [0])
-    again.stop_if_all(4)
+    again.stop_if_all(0, 4)
     with pytest.raises(UserError, match=r"none of the 3 steps.*skipped\.jsonl.*check_nans"):
-        again.stop_if_all(3)
+        again.stop_if_all(0, 3)
+
+
+def test_of_a_branch_the_steps_of_its_parent_do_not_count(tmp_path):
+    branch = SkippedSteps(tmp_path, 1000, 9, writes=True)
+    for step in (1001, 1002):
+        branch.see(step, 0, BAD, lambda: [0])
+    with pytest.raises(UserError, match="none of the 2 steps"):
+        branch.stop_if_all(1000, 1002)
 
 
 def seen(losses, threshold=10.0):
