@@ -12,7 +12,7 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import FRESH, ForeignWeights, tell_missing
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
 from bert_jax.interchange.numpy import is_numpy, read_numpy
-from bert_jax.interchange.renames import flatten
+from bert_jax.interchange.renames import EVERYTHING, flatten
 from bert_jax.interchange.tensorflow import find_checkpoint, read_tensorflow
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
@@ -46,7 +46,8 @@ def read_pretrained(
       UserError: there is none, it is damaged, not all finite, or has no vocabulary beside it.
     """
     path = epath.Path(path)
-    weights, folder = _weights(path, defaults, parts, absent)
+    found = read_any(path, defaults, parts, absent)
+    weights, folder = found.weights, found.folder
     arrays = {name: array for name, array in weights.arrays.items() if name.startswith(parts)}
     check_finite(arrays, path)
     tokenizer = _tokenizer(path, folder)
@@ -58,33 +59,43 @@ def read_pretrained(
     return Pretrained(arrays, weights.config, tokenizer, weights.heads)
 
 
-def check_finite(arrays: Mapping[str, np.ndarray], source: epath.PathLike) -> None:
+def check_finite(arrays: Mapping[str, np.ndarray], source: object) -> None:
     """Raise UserError, with the name of what holds the `arrays`, if one is not finite."""
-    bad = next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if bad:
-        raise UserError(f"{source}: {bad} is not finite (NaN or infinity); give weights from before that")
+        others = f", and {len(bad) - 1} others," if bad[1:] else ""
+        raise UserError(f"{source}: {bad[0]}{others} is not finite (NaN or infinity); give weights from before that")
 
 
-def _weights(
-    path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...], absent: str
-) -> tuple[ForeignWeights, epath.Path]:
-    """The weights at `path`, whatever they are, and the directory that may hold their vocabulary."""
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What lies at a path."""
+
+    weights: ForeignWeights
+    folder: epath.Path  # which may hold their vocabulary
+    step: int | None = None  # of a pretraining run's checkpoint
+
+
+def read_any(
+    path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...] = EVERYTHING, absent: str = FRESH, flag: str = ""
+) -> Found:
+    """The weights at `path`, whatever they are; arguments as for `read_pretrained`, `flag` for messages."""
     if fine_tuned.is_fine_tuned(path):
-        return read_fine_tuned(path, parts, absent), path / "tokenizer"
+        return Found(read_fine_tuned(path, parts, absent), path / "tokenizer")
     if original := find_checkpoint(path):
-        return read_tensorflow(path, defaults, parts, absent), epath.Path(original).parent
+        return Found(read_tensorflow(path, defaults, parts, absent), epath.Path(original).parent)
     if (path / "checkpoints").exists():
         config = read_config(path).model
         fingerprint = load_tokenizer(path / "tokenizer").fingerprint
         trained = read_trained(path, pretraining_model(config).abstract_params, fingerprint, None)
-        return ForeignWeights(flatten(trained.params), config, []), path / "tokenizer"
+        return Found(ForeignWeights(flatten(trained.params), config, []), path / "tokenizer", trained.step)
     if find_weights(path):
-        return read_huggingface(path, defaults, parts, absent), path if path.is_dir() else path.parent
+        return Found(read_huggingface(path, defaults, parts, absent), path if path.is_dir() else path.parent)
     if is_numpy(path):
-        return read_numpy(path, parts, absent), path
+        return Found(read_numpy(path, parts, absent), path)
     raise UserError(
-        f"{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor a numpy export, nor an original-BERT "
-        f"checkpoint: {what_is_there(path)}"
+        f"{flag}{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor a numpy export, nor an "
+        f"original-BERT checkpoint: {what_is_there(path)}"
     )
 
 

@@ -11,21 +11,18 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.foreign import AdamState, ForeignWeights
-from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
-from bert_jax.interchange.numpy import is_numpy, read_numpy
-from bert_jax.interchange.pretrained import read_fine_tuned
-from bert_jax.interchange.renames import EVERYTHING, flatten, nest
-from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow
+from bert_jax.interchange.foreign import AdamState
+from bert_jax.interchange.pretrained import Found, check_finite, read_any
+from bert_jax.interchange.renames import flatten, nest
+from bert_jax.interchange.tensorflow import find_checkpoint, read_state
 from bert_jax.model.embeddings import POSITIONS
 from bert_jax.model.functional import Params
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer, vocabulary_beside
 from bert_jax.training.state import State
 from bert_jax.training.surplus_rows import drop_surplus_moments, drop_surplus_rows
-from bert_jax.workdir.fine_tuned import is_fine_tuned
 from bert_jax.workdir.run_directory import read_config
-from bert_jax.workdir.trained import read_moments, read_trained
+from bert_jax.workdir.trained import read_moments
 
 # What may differ between the model that the weights come from and the one that goes on with them.
 MAY_DIFFER = (
@@ -59,58 +56,44 @@ def read_weights(path: epath.PathLike, with_moments: bool, model: ModelConfig, r
     """
     path = epath.Path(path)
     original = find_checkpoint(path)
-    weights, moments = _read(path, original, with_moments, model)
+    if with_moments:
+        _check_has_moments(path, original)
+    found = read_any(path, model, flag="--config.init_from=")
     folder = epath.Path(original).parent if original else path
-    theirs, weights = weights.config, drop_surplus_rows(weights, model, folder)
+    weights = drop_surplus_rows(found.weights, model, folder)
     _check_fit(path, folder, weights.config, model, records)
-    _check_finite(path, weights.arrays)
-    if original and with_moments:  # after all checks of the weights: they are as much again, twice
-        moments = read_state(path, theirs)
-    if moments and theirs.vocab_size > model.vocab_size:
-        moments = drop_surplus_moments(moments, model)
-    if moments:
-        _check_finite(f"{path}, Adam's moments", flatten({"mu": moments.mu, "nu": moments.nu}))
+    check_finite(weights.arrays, f"--config.init_from={path}")
+    moments = _moments(path, found, model) if with_moments else None  # after all checks: they are as much again, twice
     return FirstWeights(weights.arrays, moments)
 
 
-def _read(
-    path: epath.Path, original: str | None, with_moments: bool, model: ModelConfig
-) -> tuple[ForeignWeights, AdamState | None]:
-    """The weights at `path`, whatever they are, and the moments of a run of ours; `original` is a checkpoint's."""
-    is_run = (path / "checkpoints").exists()
-    if with_moments and not (original or is_run):
+def _check_has_moments(path: epath.Path, original: str | None) -> None:
+    if original:
+        return
+    if not (path / "checkpoints").exists():
         raise UserError(
             f"--config.init_moments: {path} is neither a workdir of bert_jax.pretrain nor an original-BERT checkpoint; "
             "leave it out"
         )
-    if original:
-        return read_tensorflow(path, model), None
-    if is_run:
-        return _of_a_run(path, with_moments)
-    if is_fine_tuned(path):
-        return read_fine_tuned(path, EVERYTHING), None
-    if find_weights(path):
-        return read_huggingface(path, model), None
-    if is_numpy(path):
-        return read_numpy(path), None
-    raise UserError(
-        f"--config.init_from={path} is neither a workdir of bert_jax, nor Hugging Face weights, nor a numpy "
-        f"export, nor an original-BERT checkpoint: {what_is_there(path)}"
-    )
-
-
-def _of_a_run(workdir: epath.Path, with_moments: bool) -> tuple[ForeignWeights, AdamState | None]:
-    whole = read_config(workdir)
-    if with_moments and whole.optimizer.muon:
+    if read_config(path).optimizer.muon:
         raise UserError(
-            f"--config.init_moments: {workdir} was trained with Muon, which keeps no moments of Adam's for the layers' "
+            f"--config.init_moments: {path} was trained with Muon, which keeps no moments of Adam's for the layers' "
             "matrices; leave it out, or go on with the whole of that run: --config.branch_from in place of init_from"
         )
-    config = whole.model
-    abstract_params = pretraining_model(config).abstract_params
-    trained = read_trained(workdir, abstract_params, load_tokenizer(workdir / "tokenizer").fingerprint, None)
-    moments = AdamState(*read_moments(workdir, abstract_params, trained.step)) if with_moments else None
-    return ForeignWeights(flatten(trained.params), config, []), moments
+
+
+def _moments(path: epath.Path, found: Found, model: ModelConfig) -> AdamState:
+    """Adam's, of the checkpoint that the weights are from, with a row for each of the tokens of `model`."""
+    theirs = found.weights.config
+    if found.step is None:
+        moments = read_state(path, theirs)
+    else:
+        moments = AdamState(*read_moments(path, pretraining_model(theirs).abstract_params, found.step))
+    if theirs.vocab_size > model.vocab_size:
+        moments = drop_surplus_moments(moments, model)
+    arrays = flatten({"mu": moments.mu, "nu": moments.nu})
+    check_finite(arrays, f"--config.init_from={path}, Adam's moments")
+    return moments
 
 
 def _check_fit(
@@ -176,16 +159,6 @@ def vocabulary_to_give(directory: epath.Path | None, found: list[Tokenizer], siz
 
 def _special_ids(vocabulary: Tokenizer) -> str:
     return ",".join(f"{name}={getattr(vocabulary, f'{name}_id')}" for name in ("pad", "unk", "cls", "sep", "mask"))
-
-
-def _check_finite(source: object, arrays: Mapping[str, np.ndarray]) -> None:
-    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    if bad:
-        others = f", and {len(bad) - 1} others," if bad[1:] else ""
-        raise UserError(
-            f"--config.init_from={source}: {bad[0]}{others} is not finite (NaN or infinity): no step would count; "
-            "give weights from before that"
-        )
 
 
 def start_from(first: FirstWeights, state: State, shardings: State) -> State:
