@@ -15,7 +15,6 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.conversions import Weights, drop_pairs
-from bert_jax.interchange.families import family_of_type
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.interchange.renames import ModelOf, Names, flatten, nest, to_theirs
@@ -94,19 +93,14 @@ def ends_of_text(tokenizer: Tokenizer, family: Family) -> dict[str, int]:
     return {"bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id} if family.says_ends else {}
 
 
-def from_huggingface_config(values: Mapping[str, Any], source: str) -> ModelConfig:
-    """Our settings of the content of a config.json; what it leaves out is as in the family's base, there and here.
+def file_settings(values: Mapping[str, Any], family: Family, source: str) -> tuple[ModelConfig, int]:
+    """The settings that the arrays beside a config.json have, and the id of padding.
+
+    What it leaves out is as in the family's base, there and here.
 
     Raises:
       UserError: it is of a model that is not as ours are, or a value of it cannot be; names the field and `source`.
     """
-    family = family_of_type(values.get("model_type", BERT.model_type), source)
-    settings, pad_id = file_settings(values, family, source)
-    return family.from_file(Weights({}, settings), pad_id).config
-
-
-def file_settings(values: Mapping[str, Any], family: Family, source: str) -> tuple[ModelConfig, int]:
-    """The settings that the arrays beside a config.json have, and the id of padding; UserError as above."""
     for name, value in family.fixed.items():
         if values.get(name, value) != value:
             kind = family.names.family
