@@ -9,6 +9,10 @@ import pytest
 
 from bert_jax.config import FineTuningConfig, TaskConfig, TextConfig
 from bert_jax.errors import UserError
+from bert_jax.interchange.huggingface_tasks import CLASSES
+from bert_jax.interchange.task_card import PIPELINES
+from bert_jax.reporting.answers.parts_of import _PARTS
+from bert_jax.reporting.fine_tuning_files import _LINES
 from bert_jax.tasks.choice import Choice
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.encoding import TextEncoder
@@ -40,6 +44,11 @@ def encode(tmp_path):
 
 def texts(*labelled):
     return [TextExample(f"f.tsv, line {n}", None, text, None, label) for n, (text, label) in enumerate(labelled, 1)]
+
+
+@pytest.mark.parametrize("table", [CLASSES, PIPELINES, _PARTS, _LINES], ids=["classes", "pipelines", "parts", "lines"])
+def test_every_task_is_in_the_tables_of_other_rooms(table):
+    assert set(table) == set(KINDS)
 
 
 def test_labels_are_in_order_and_numbers_by_value():
