@@ -24,7 +24,7 @@ _VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size", 0, "Tokens; 0: the config's, else the records', else the paper's.", 0, 10_000_000
 )
 _PREDICTIONS = flags.DEFINE_integer(
-    "max_predictions_per_seq", 0, "Masked words of one; 0: the records', else 20 at 128 and 76 at 512 tokens.", 0, 10**6
+    "max_predictions_per_seq", 0, "Masked tokens of a sequence; 0: the records', else the paper's.", 0, 10**6
 )
 _PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price of a chip for an hour, for the cost.", 0, 1e9)
 _JSON = flags.DEFINE_string("json", None, "File to write the plan into, as JSON.")
