@@ -3,7 +3,7 @@
     python benchmarks/gpu_step.py [--compiled] [--only=BERT-base]
 
 All sides compute the same: both heads, dropout 0.1, AdamW with the same exclusions, full rows, bfloat16 products
-(torch: autocast, scaled_dot_product_attention, logits of the masked words only), the loss read after every step. Every
+(torch: autocast, scaled_dot_product_attention, logits of the masked tokens only), the loss read after every step. Every
 figure is of a process of its own, one after the other. MFU is of the FLOPs that pretrain counts, against the published
 peak of the card. --compiled adds torch.compile, which takes minutes to compile.
 """

@@ -4,9 +4,9 @@
         [--tasks=DIR] [--work=DIR]
 
 FILES are as build_vocab's --input. Every run has the same vocabulary (8,000 WordPieces) and, unless its recipe says
-otherwise, as many steps of 32 x 128 tokens. The loss is of the masked words of the same held-out records for all: pairs
-of sentences with the paper's masks, 15 %, whatever a recipe itself is trained on. With --tasks, a folder with the sets
-of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
+otherwise, as many steps of 32 x 128 tokens. The loss is of the masked tokens of the same held-out records for all:
+pairs of sentences with the paper's masks, 15 %, whatever a recipe itself is trained on. With --tasks, a folder with the
+sets of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
 
 Time is that of the steps alone. "Reaches" is the share of the paper's time and FLOPs (its mean over seeds) after which
 a recipe's held-out loss is the paper's last; of several rates of the paper's recipe the best one is meant. What is

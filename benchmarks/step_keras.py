@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def pretraining_model(setting: Setting) -> keras.Model:
-    """Backbone, masked words with the embedding tied, next sentence."""
+    """Backbone, masked tokens with the embedding tied, next sentence."""
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=setting.vocab,
         num_layers=setting.layers,

@@ -23,7 +23,7 @@ from bert_jax.data.option_flags import define_options, options_of
 from bert_jax.text.corpus import INPUT_HELP, SKIP_BAD_RECORDS_HELP, TEXT_FIELD, TEXT_FIELD_HELP
 from bert_jax.text.id_sequences import load_joint_tokenizer
 
-_VOCAB_HELP = "Vocabulary directory, vocab.txt ..., or ids:VOCAB_SIZE; VOCAB+ids:N has N ids more (--pairs=aligned)."
+_VOCAB_HELP = "Vocabulary directory or file, or ids:VOCAB_SIZE; --pairs=aligned: VOCAB+ids:N, which has N ids more."
 
 _INPUT = flags.DEFINE_list("input", None, INPUT_HELP, required=True)
 _TEXT_FIELD = flags.DEFINE_string("text_field", TEXT_FIELD, TEXT_FIELD_HELP)
@@ -34,7 +34,7 @@ _SKIP_BAD_RECORDS = flags.DEFINE_integer("skip_bad_records", 0, SKIP_BAD_RECORDS
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes that build parts, at once.")
 _RUNNER = flags.DEFINE_enum("runner", "local", RUNNERS, "What builds the parts: processes here, or Apache Beam.")
 _BEAM_OPTIONS = flags.DEFINE_string("beam_options", "", BEAM_OPTIONS_HELP)
-_DO_LOWER_CASE = flags.DEFINE_bool("do_lower_case", None, "Lower-case? For a bare vocab.txt; yes if not given.")
+_DO_LOWER_CASE = flags.DEFINE_bool("do_lower_case", None, "For a vocab.txt alone: whether to lower-case. Default: yes.")
 _OPTIONS = define_options()
 
 

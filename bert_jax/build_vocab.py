@@ -17,28 +17,28 @@ _SKIP_BAD_RECORDS = flags.DEFINE_integer("skip_bad_records", 0, SKIP_BAD_RECORDS
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers", os.cpu_count() or 1, "Processes that clean a MediaWiki dump.", 1, 1000
 )
-_OUTPUT = flags.DEFINE_string("output", None, "The directory to write the vocabulary to.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Directory to make for the vocabulary.", required=True)
 _KIND = flags.DEFINE_enum("kind", "wordpiece", KINDS, KINDS_HELP)
 _VOCAB_SIZE = flags.DEFINE_integer(
     "vocab_size",
     30522,
-    "The number of tokens, the five special ones among them. Must match the model's.",
+    "Number of tokens, special tokens included. Must match the model's.",
     upper_bound=10_000_000,
 )
 _LOWERCASE = flags.DEFINE_boolean(
     "lowercase",
     None,
-    "Whether case is ignored (WordPiece then ignores accents too); if not given, it is as in the originals: ignored "
-    "as by uncased BERT and ALBERT, but kept with --kind=bpe, as by RoBERTa. --nolowercase makes a cased vocabulary.",
+    "Whether text is lower-cased (WordPiece then drops accents too). Default: as in the originals, yes but for "
+    "--kind=bpe. --nolowercase makes a cased vocabulary.",
 )
 _STRIP_ACCENTS = flags.DEFINE_boolean(
     "strip_accents",
     None,
-    "WordPiece: whether accents, and with them all combining marks, are dropped; if not given, they go with case "
+    "WordPiece: whether accents, and with them all combining marks, are dropped. Default: where text is lower-cased "
     "(unigram: always). --nostrip_accents keeps the vowel signs of Indic scripts, Thai, Arabic and Hebrew.",
 )
 _TOKENIZE_CHINESE_CHARS = flags.DEFINE_boolean(
-    "tokenize_chinese_chars", True, "WordPiece: whether each CJK ideograph is a word of its own."
+    "tokenize_chinese_chars", True, "WordPiece: whether each CJK character is a word of its own."
 )
 
 

@@ -21,13 +21,14 @@ from bert_jax.storage.lock import only_run
 from bert_jax.storage.paths import check_place
 
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to write; of --mine, a file.", required=True)
-_INPUT = flags.DEFINE_string("input", None, "Texts: .txt (one a line), .jsonl, .tsv, .csv; - is the standard input.")
-_MINE = flags.DEFINE_string("mine", None, "Anchors and positives, to find hard negatives for.")
-_SKIP = flags.DEFINE_integer("skip", 0, "Mining passes over so many nearest texts: they may be positives.", 0, 10**6)
-_MARGIN = flags.DEFINE_float("margin", 0.95, "A negative is at most so much of its positive's cosine.", 0, 1)
-_NEGATIVES = flags.DEFINE_integer("negatives", 5, "How many of them a pair gets, if there are.", 1, 10**6)
-_QUERIES = flags.DEFINE_string("queries", None, "Queries as JSON Lines of _id and text, to search the input for.")
-_QRELS = flags.DEFINE_string("qrels", None, "Judgements: query, document and grade between tabs.")
+_INPUT = flags.DEFINE_string("input", None, "Texts: .txt (one a line), .jsonl, .tsv, .csv; - is standard input.")
+_MINE = flags.DEFINE_string("mine", None, "File of pairs (anchor, positive) to find hard negatives for.")
+_SKIP = flags.DEFINE_integer("skip", 0, "With --mine: nearest texts to pass over; they may be positives.", 0, 10**6)
+_OF_POSITIVE = "With --mine: a negative's cosine is at most this fraction of the positive's."
+_MARGIN = flags.DEFINE_float("margin", 0.95, _OF_POSITIVE, 0, 1)
+_NEGATIVES = flags.DEFINE_integer("negatives", 5, "With --mine: negatives for each pair, at most.", 1, 10**6)
+_QUERIES = flags.DEFINE_string("queries", None, "JSON Lines of _id and text: queries to search --input with.")
+_QRELS = flags.DEFINE_string("qrels", None, "With --queries: lines of query, document and grade, with tabs between.")
 _OPTIONS = define_options()
 _NOT_FOR_MINING = ("input", "queries", "qrels", "dtype", "shard_rows")
 
@@ -44,8 +45,7 @@ def main(argv: Sequence[str]) -> None:
     if not _INPUT.value:
         raise UserError("--input is missing, give a file of texts (.txt, .jsonl, .tsv or .csv), or - with texts at it")
     check_place(_OUTPUT.value, "output")
-    searches = read_searches(_QUERIES.value, _QRELS.value)
-    if searches:
+    if searches := read_searches(_QUERIES.value, _QRELS.value):
         check_can_search(options, _INPUT.value)
     with joined(), only_run(_OUTPUT.value, is_writer=is_first()):
         loaded = load(options)

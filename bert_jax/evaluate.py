@@ -13,20 +13,21 @@ from absl import flags
 from bert_jax import cli
 from bert_jax.errors import UserError
 from bert_jax.inference.task_scores import score_task
+from bert_jax.tasks.columns import AS_IN_TRAINING, COLUMNS_HELP, HEADER_HELP
 from bert_jax.training.scoring import score
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain or bert_jax.finetune.")
 _INPUT = flags.DEFINE_string("input", None, "Labelled file to score a fine-tuned model on.")
-_COLUMNS = flags.DEFINE_string("columns", "", "Which column of it is what, as for finetune. Default: as in training.")
-_HEADER = flags.DEFINE_enum("header", None, ["auto", "yes", "no"], "Is a first row one? Default: as in training.")
+_COLUMNS = flags.DEFINE_string("columns", "", COLUMNS_HELP + AS_IN_TRAINING)
+_HEADER = flags.DEFINE_enum("header", None, ["auto", "yes", "no"], HEADER_HELP + AS_IN_TRAINING)
 _RECORDS = flags.DEFINE_string(
     "records",
     None,
     "Records to score a pretraining run on: their validation split, or all of them if they have none. Default: those "
     "that the run evaluates in its last phase.",
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Sequences a batch; the scores do not depend on it.", 1, 100_000)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Sequences per batch; the scores do not depend on it.", 1, 100_000)
 flags.mark_flag_as_required("workdir")
 
 

@@ -17,9 +17,9 @@ from bert_jax.serving.options import define_options
 from bert_jax.serving.programs import program_writer
 from bert_jax.storage.new_directory import new_directory
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of a run of bert_jax.pretrain or bert_jax.finetune.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run to export, of bert_jax.pretrain or bert_jax.finetune.")
 _MODEL = flags.DEFINE_string(
-    "model", None, "Or any model: Hugging Face directory, original checkpoint, workdir, export."
+    "model", None, "Model to export: Hugging Face directory or file, numpy export, original checkpoint, workdir."
 )
 _FORMAT = flags.DEFINE_enum(
     "format",
@@ -35,9 +35,9 @@ _STEP = flags.DEFINE_integer(
     "step", None, "Step of the checkpoint of a pretraining run to export. Default: the newest.", 0, 10**12
 )
 _NORMALIZE = flags.DEFINE_boolean("normalize", False, "sentence-transformers, onnx, stablehlo: vectors get length 1.")
-_FAMILY = flags.DEFINE_enum("family", None, list(FAMILIES), "As which of transformers' models. Default: as what it is.")
+_FAMILY = flags.DEFINE_enum("family", None, list(FAMILIES), "huggingface: architecture to write. Default: the model's.")
 _DROP_HEADS = flags.DEFINE_boolean(
-    "drop_heads", False, "The encoder alone, without the heads of pretraining or of a task."
+    "drop_heads", False, "Export the encoder alone, without the heads of pretraining or of a task."
 )
 _PROGRAM = define_options()
 flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)

@@ -14,23 +14,23 @@ from bert_jax.config.command_line import define_config
 from bert_jax.parallel.processes import is_first, joined
 from bert_jax.reporting.page import write_report
 from bert_jax.storage.lock import only_run
+from bert_jax.tasks.columns import COLUMNS_HELP, HEADER_HELP
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.training.finetuning import finetune
 
 _CONFIG = define_config(FineTuningConfig, has_default=True)
-_TASK = flags.DEFINE_enum("task", None, list(KINDS), "What is learnt.")
-_INIT_FROM = flags.DEFINE_string(
-    "init_from", None, "Workdir, Hugging Face directory or file, numpy export, original checkpoint."
-)
-_TRAIN = flags.DEFINE_list("train", None, "File of labelled examples to learn from, or several with commas between.")
-_DEV = flags.DEFINE_list("dev", None, "Likewise, to choose the best step by.")
-_TEST = flags.DEFINE_list("test", None, "Likewise, scored once, with the best step.")
-_COLUMNS = flags.DEFINE_string("columns", "", "Which is what: text:1,label:4, names or numbers; else by the header.")
-_HEADER = flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether a first row is one.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run, and of the model that comes of it.")
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Runs with as many seeds; the one that is best on --dev is kept.", 1, 1000)
-_LONG = flags.DEFINE_enum("long", None, ["cut", "windows"], "What becomes of a text that is longer than a row.")
-_STRICT = flags.DEFINE_boolean("strict", False, "qa: end at an answer that is not at its offset; else it is logged.")
+_TASK = flags.DEFINE_enum("task", None, list(KINDS), "The task.")
+_MODELS = "Pretrained model: workdir, Hugging Face directory or file, numpy export, original checkpoint."
+_INIT_FROM = flags.DEFINE_string("init_from", None, _MODELS)
+_TRAIN = flags.DEFINE_list("train", None, "Labelled files (commas between) to train on.")
+_DEV = flags.DEFINE_list("dev", None, "Labelled files (commas between) on which the best step is chosen.")
+_TEST = flags.DEFINE_list("test", None, "Labelled files (commas between), scored once, with the best step.")
+_COLUMNS = flags.DEFINE_string("columns", "", f"{COLUMNS_HELP} Default: found by the header's names.")
+_HEADER = flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], HEADER_HELP)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run and of the fine-tuned model.")
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Number of runs, each with its own seed; the best on --dev is kept.", 1, 1000)
+_LONG = flags.DEFINE_enum("long", None, ["cut", "windows"], "Cut texts over text.max_length, or read them in windows.")
+_STRICT = flags.DEFINE_boolean("strict", False, "qa: end at an answer that is not at its offset; else log it.")
 flags.mark_flags_as_required(["task", "init_from", "train", "workdir"])
 
 

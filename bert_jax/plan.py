@@ -19,17 +19,17 @@ from bert_jax.storage.paths import check_file, check_place
 from bert_jax.training.teacher import architecture
 
 _CONFIG = define_config(Config)
-_TOPOLOGY = flags.DEFINE_list("topology", None, f"Machines to plan for, one or several: {KNOWN}.")
+_TOPOLOGY = flags.DEFINE_list("topology", None, f"Machines to plan for, with commas between: {KNOWN}.")
 _VOCAB_SIZE = flags.DEFINE_integer(
-    "vocab_size", 0, "Tokens; 0: the config's, else the records', else the paper's.", 0, 10_000_000
+    "vocab_size", 0, "Tokens of the vocabulary; 0: the config's, else the records', else the paper's.", 0, 10_000_000
 )
 _PREDICTIONS = flags.DEFINE_integer(
-    "max_predictions_per_seq", 0, "Masked words of one; 0: the records', else 20 at 128 and 76 at 512 tokens.", 0, 10**6
+    "max_predictions_per_seq", 0, "Masked tokens of a sequence; 0: the records', else 20 of 128, 76 of 512.", 0, 10**6
 )
-_PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price of a chip for an hour, for the cost.", 0, 1e9)
+_PRICE = flags.DEFINE_float("price_per_chip_hour", None, "Price per chip and hour; the plan then has the cost.", 0, 1e9)
 _JSON = flags.DEFINE_string("json", None, "File to write the plan into, as JSON.")
-_HLO_DIR = flags.DEFINE_string("hlo_dir", None, "Directory to write each phase's compiled text into, as PHASE.txt.")
-_MINUTES = flags.DEFINE_float("compile_minutes", 20, "Limit of a compilation; a phase over it gets no time.", 0.01, 1e6)
+_HLO_DIR = flags.DEFINE_string("hlo_dir", None, "Directory for each phase's compiled HLO, as PHASE.txt.")
+_MINUTES = flags.DEFINE_float("compile_minutes", 20, "Limit per compilation; a phase over it has no time.", 0.01, 1e6)
 flags.mark_flags_as_required(["config", "topology"])
 
 

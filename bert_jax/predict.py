@@ -15,19 +15,20 @@ from bert_jax.inference.fill_mask import fill_masks
 from bert_jax.inference.predicting import predict
 from bert_jax.storage.lock import only_maker
 from bert_jax.storage.paths import check_is_other
+from bert_jax.tasks.columns import AS_IN_TRAINING, COLUMNS_HELP, HEADER_HELP
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "A fine-tuned model's, or a pretraining run's.", required=True)
-_INPUT = flags.DEFINE_string("input", None, "File to answer, - is the terminal.", required=True)
-_OUTPUT = flags.DEFINE_string(
-    "output",
-    "-",
-    "File of answers: .jsonl, .tsv, .conll (tags) or .json (answers by id); - is the terminal.",
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run of bert_jax.finetune, or of bert_jax.pretrain to fill in [MASK].", required=True
 )
-_COLUMNS = flags.DEFINE_string("columns", "", "Which column is what, as for finetune. Default: as in training.")
-_HEADER = flags.DEFINE_enum("header", None, ["auto", "yes", "no"], "Is a first row one? Default: as in training.")
-_BEST = flags.DEFINE_integer("best", 5, "How many words for each [MASK] of a pretrained model.", 1, 1000)
-_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of activations and matrix products.")
+_INPUT = flags.DEFINE_string("input", None, "File with the examples; - is standard input.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", "-", "File of predictions: .jsonl, .tsv, .conll (tags) or .json (answers by id); - is standard output."
+)
+_COLUMNS = flags.DEFINE_string("columns", "", COLUMNS_HELP + AS_IN_TRAINING)
+_HEADER = flags.DEFINE_enum("header", None, ["auto", "yes", "no"], HEADER_HELP + AS_IN_TRAINING)
+_BEST = flags.DEFINE_integer("best", 5, "Pretrained model: number of words for each [MASK].", 1, 1000)
+_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "dtype of activations and products.")
 
 
 def main(argv: Sequence[str]) -> None:

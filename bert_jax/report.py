@@ -19,9 +19,9 @@ from bert_jax.storage.paths import check_file
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Directory of the run, as given to bert_jax.pretrain or bert_jax.finetune."
 )
-_COMPARE = flags.DEFINE_list("compare", None, "Directories of pretraining runs whose curves are laid over each other.")
-_OUTPUT = flags.DEFINE_string("output", None, "HTML file to write; the workdir's report.html if not given.")
-_PICTURE = flags.DEFINE_string("picture", None, "Where to draw the curves too: a .svg, .png or .pdf file.")
+_COMPARE = flags.DEFINE_list("compare", None, "Directories of pretraining runs to compare, with commas between.")
+_OUTPUT = flags.DEFINE_string("output", None, "HTML file to write. Default: report.html in --workdir.")
+_PICTURE = flags.DEFINE_string("picture", None, "File for a picture of the curves: .svg, .png or .pdf.")
 flags.mark_flags_as_mutual_exclusive(["workdir", "compare"], required=True)
 
 

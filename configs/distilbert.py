@@ -16,10 +16,10 @@ all tokens, which --config.distillation.kl_tokens=masked leaves out. On fewer de
 
 What to expect (paper, tables 1 to 4). GLUE development, macro average: 77.0, 97 % of the 79.5 of BERT-base, with 40 %
 fewer parameters; IMDb 92.8 (93.5), SQuAD 1.1 F1 85.8 (88.5), and 86.9 where a fine-tuned BERT teaches again: finetune
---config.teacher=WORKDIR. Without the divergence 2.96 less on GLUE, without the cosine 1.46, without masked words 0.31,
+--config.teacher=WORKDIR. Without the divergence 2.96 less on GLUE, without the cosine 1.46, without masked tokens 0.31,
 and from fresh weights 3.69.
 
-The settings. Loss: 5 x 4 x the divergence at temperature 2, a mean over all tokens, + 2 x masked words + 1 - cosine of
+The settings. Loss: 5 x 4 x the divergence at temperature 2, a mean over all tokens, + 2 x masked tokens + 1 - cosine of
 the last hidden states; the student begins as layers 0, 2, 4, 7, 9 and 11 of its teacher. AdamW, 5e-4 after 5 % of
 warm-up, then linear, .98, no decay, clipped at 5; 3 epochs of 3.3 billion words in batches of about 2,000 sequences
 (the authors' script, 5 x 50 on each of 8 GPUs; the paper: up to 4,000). Masks are drawn anew each time, rare words

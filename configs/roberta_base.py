@@ -1,4 +1,4 @@
-"""RoBERTa-base as in the paper (arXiv 1907.11692): 500,000 steps of 8,192 sequences of 512 tokens, masked words alone.
+"""RoBERTa-base as in the paper (arXiv 1907.11692): 500,000 steps of 8,192 sequences of 512 tokens, masked LM alone.
 
     python -m bert_jax.build_records --input=TEXT --vocab=VOCAB --output=records/512 --max_seq_length=512 \\
         --max_predictions_per_seq=77 --pairs=none --blocks=full --dupe_factor=1 --holdout=0.001 --num_parts=64
@@ -25,7 +25,7 @@ read, by fairseq's rule, in which <s> and </s> may be masked, too; in held-out e
 
 The paper's other inputs. DOC-SENTENCES: --blocks=doc, and --config.data.packing=true, which fills rows with its shorter
 blocks. Static masks: leave --dupe_factor out and give --config.data.masking=static; the original BERT's rule, drawn
-anew: --config.data.masking=bert. BERT's other shares of the masked words (arXiv 1810.04805, table 8) go with both:
+anew: --config.data.masking=bert. BERT's other shares of the masked tokens (arXiv 1810.04805, table 8) go with both:
 all masked, --config.data.random_share=0 --config.data.kept_share=0; 80 % and 20 % random, =0.2 and =0; 80 % and 20 %
 kept, =0 and =0.2.
 

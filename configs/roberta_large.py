@@ -1,4 +1,4 @@
-"""RoBERTa-large as in the paper (arXiv 1907.11692): 500,000 steps of 8,192 sequences of 512 tokens, masked words alone.
+"""RoBERTa-large as in the paper (arXiv 1907.11692): 500,000 steps of 8,192 sequences of 512 tokens, masked LM alone.
 
     python -m bert_jax.pretrain --config=configs/roberta_large.py --workdir=DIR
 

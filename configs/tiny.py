@@ -3,7 +3,7 @@
     python -m bert_jax.pretrain --config=configs/tiny.py --workdir=DIR --config.data.records=RECORDS_DIR
 
 What to expect. On the documentation of Python and of its packages, held-out masked_lm_loss ends about half a nat below
-the unigram floor, and masked words are guessed nearly three times as often as by always saying the commonest.
+the unigram floor, and masked tokens are guessed nearly three times as often as by always saying the commonest.
 
 What is not the paper's, besides the size. No dropout, since hardly a sequence is seen twice. Initial weights are three
 times as wide, as a hidden size of 128 asks for: with 0.02 the model is slow to leave the unigram floor.

@@ -32,7 +32,7 @@ step "2/3 Fine-tuning: $out/model"
   --workdir=$out/model \
   --config.optimizer.learning_rate=5e-4
 
-step "3/3 What it says to the first pairs of $out/test.jsonl"
+step "3/3 Predictions for the first pairs of $out/test.jsonl"
 sed -n 1,3p $out/test.jsonl >$out/three.jsonl
 .venv/bin/python -m bert_jax.predict --workdir=$out/model --input=$out/three.jsonl
 echo "Open in a browser: $PWD/$out/model/report.html"

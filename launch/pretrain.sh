@@ -74,7 +74,7 @@ verb build_vocab \
   --vocab_size=4000 \
   --lowercase
 
-step "2/6 Training records, sentence pairs with masked words: $out/records"
+step "2/6 Training records, sentence pairs with masked tokens: $out/records"
 verb build_records \
   --input=python-docs \
   --vocab=$out/vocab \

@@ -53,7 +53,7 @@ def test_a_model_learns_which_ids_are_a_texts(aligned, tmp_path):
     assert held_out["split"] == "validation"
     assert held_out["majority_alignment_accuracy"] < 0.6
     assert held_out["alignment_accuracy"] > 0.8
-    # A masked word or id is known by what it is aligned with: in half of the pairs, as one of two ids.
+    # A masked token or id is known by what it is aligned with: in half of the pairs, as one of two ids.
     assert held_out["masked_lm_loss"] < 0.8 * held_out["unigram_loss"]
     samples = json.loads((workdir / "samples.json").read_text())
     assert {sample["alignment"]["label"] for sample in samples} == {"aligned", "not_aligned"}

@@ -98,7 +98,7 @@ def test_the_page_and_what_it_needs_are_written(fine_tuned):
     page = (fine_tuned / "report.html").read_text()
     assert "accuracy on the test file is" in page
     assert "over 2 seeds" in page
-    assert "The worst mistakes" in page
+    assert "Worst mistakes" in page
     lengths = read(fine_tuned / "scores.json")["lengths"]
     assert {split: (found["texts"], sum(found["counts"])) for split, found in lengths.items()} == {
         "train": (320, 320),

@@ -79,7 +79,7 @@ class Reference:
         return tokens.reshape(*tokens.shape[:2], self.config.num_attention_heads, -1).transpose(1, 2)
 
     def loss(self, batch):
-        """The mean of masked words', and that of pairs'."""
+        """The mean of masked tokens', and that of pairs'."""
         ids, mask, segments = (torch.from_numpy(batch[name]) for name in INPUTS)
         states = self.hidden_states(ids.long(), mask.double(), segments.long())[-1]
         places = torch.from_numpy(batch["masked_lm_positions"]).long()

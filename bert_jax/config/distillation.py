@@ -21,7 +21,7 @@ class DistillationConfig:
 
     temperature: Temperature = 2.0  # both models' logits are divided by it
     kl_weight: Weight = 5.0  # of temperature^2 times the divergence from the teacher's distribution of words
-    # the mean of it is over all tokens but padding, or over masked words alone: that takes a fraction of the work
+    # the mean of it is over all tokens but padding, or over masked tokens alone: that takes a fraction of the work
     kl_tokens: Literal["all", "masked"] = "all"
     pretraining_weight: Weight = 2.0  # of the loss without a teacher
     cosine_weight: Weight = 1.0  # of 1 - cosine of the two models' hidden states, a mean over tokens and layers

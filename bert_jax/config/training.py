@@ -77,10 +77,12 @@ class ProfileConfig:
 class MeshConfig:
     """Devices along each axis of the mesh; their product is the number of devices. -1: all that are left."""
 
-    data: Axis = -1  # each has its rows of the batch, and a shard of the weights, which are gathered for a step
-    fsdp: Axis = 1  # rows of the batch too, and weights are sharded
-    tensor: Axis = 1  # attention heads and feed-forward are sharded
-    replica: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # rows too; each has all shards; 0: chosen (parallel/mesh.py)
+    # data parallelism; parameters and optimizer state are sharded, all-gathered once a step (weight-update sharding)
+    data: Axis = -1
+    fsdp: Axis = 1  # data parallelism; parameters sharded, all-gathered where a layer uses them
+    tensor: Axis = 1  # tensor parallelism, of attention heads and feed-forward
+    # data parallelism without sharding, outside `data` (as in HSDP); 0: chosen by parallel/mesh.py
+    replica: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
     def check(self, source: str = "--config.mesh.") -> None:
         """Raise UserError on a number of devices that is none."""

@@ -17,7 +17,15 @@ from bert_jax.inference.pooling import COMBINED, OF_TEXTS, OF_TOKENS, Pooling, l
 from bert_jax.interchange.own_settings import own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.tasks.columns import COLUMNS_HELP, HEADER_HELP
 from bert_jax.text.tokenizer import Tokenizer
+
+_POOLING_HELP = (
+    "What has a vector: a text (mean, cls or max of its tokens), a word or a token. Default: as the model says."
+)
+_LAYERS_HELP = (
+    "Indices into hidden_states, as in Transformers: 0 is the embeddings' output, 1 the first layer's, -1 the last."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +48,23 @@ class EmbeddingOptions:
 
 def define_options() -> Callable[[], EmbeddingOptions]:
     """Define a flag for each option; gives what reads them."""
-    flags.DEFINE_string(
-        "model", None, "A workdir, a Hugging Face directory or file, a numpy export, an original checkpoint."
-    )
+    flags.DEFINE_string("model", None, "Workdir, Hugging Face directory or file, numpy export, original checkpoint.")
     flags.mark_flag_as_required("model")
-    flags.DEFINE_enum("pooling", None, [*OF_TEXTS, *OF_TOKENS], "What a vector is of; default: as the model says.")
-    flags.DEFINE_string("layers", "-1", "Of which hidden states: 0 the embeddings', 1 the first layer's, -1 the last.")
-    flags.DEFINE_enum("combine", "concat", list(COMBINED), "What is done with several layers.")
-    flags.DEFINE_boolean("normalize", None, "Vectors get length 1, or keep theirs; default: as the model says.")
-    flags.DEFINE_enum("long", "cut", ["cut", "windows"], "What becomes of a text that is longer than the model reads.")
-    flags.DEFINE_integer("max_length", 0, "Tokens of a text, special ones too; 0: as the model says.", 0, 10**6)
-    flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of the numbers that are written.")
-    flags.DEFINE_integer("shard_rows", 50_000, "Texts of a shard, at most.", 1, 10**9)
-    flags.DEFINE_integer("batch_tokens", TOKENS, "Tokens of a batch and device; vectors do not depend on it.", 1, 10**6)
-    flags.DEFINE_string("columns", "", "Which column is what: text:1,text2:2,id:0. Default: by the header.")
-    flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], "Whether a first row is one.")
+    flags.DEFINE_enum("pooling", None, [*OF_TEXTS, *OF_TOKENS], _POOLING_HELP)
+    flags.DEFINE_string("layers", "-1", _LAYERS_HELP)
+    flags.DEFINE_enum("combine", "concat", list(COMBINED), "With several --layers: how their vectors become one.")
+    flags.DEFINE_boolean("normalize", None, "Scale vectors of texts to length 1. Default: as the model says, else no.")
+    flags.DEFINE_enum("long", "cut", ["cut", "windows"], "Cut texts over --max_length, or read them in windows.")
+    flags.DEFINE_integer(
+        "max_length", 0, "Tokens per text, at most; 0: as the model says, else all it reads.", 0, 10**6
+    )
+    flags.DEFINE_enum(
+        "dtype", "float32", ["float32", "float16"], "dtype of the written vectors; computation is float32."
+    )
+    flags.DEFINE_integer("shard_rows", 50_000, "Texts per shard, at most.", 1, 10**9)
+    flags.DEFINE_integer("batch_tokens", TOKENS, "Tokens per batch and device; vectors do not depend on it.", 1, 10**6)
+    flags.DEFINE_string("columns", "", f"{COLUMNS_HELP} Default: found by the header's names.")
+    flags.DEFINE_enum("header", "auto", ["auto", "yes", "no"], HEADER_HELP)
     names = [field.name for field in dataclasses.fields(EmbeddingOptions)]
 
     def read() -> EmbeddingOptions:

@@ -129,13 +129,13 @@ def _case(tokenizer: Tokenizer) -> str:
 
 def _learnt(model: ModelConfig) -> str:
     if not model.next_sentence:
-        return "Masked words"
-    return "Masked words and pairs of sentences" if model.num_hidden_groups else "Masked words and next sentences"
+        return "Masked tokens"
+    return "Masked tokens and pairs of sentences" if model.num_hidden_groups else "Masked tokens and next sentences"
 
 
 def _heads(model: ModelConfig, family: Family) -> str:
     has_pairs = model.next_sentence and family.pair_class
-    return "with both pretraining heads" if has_pairs else "with the head of masked words"
+    return "with both pretraining heads" if has_pairs else "with the masked-LM head"
 
 
 def _model(model: ModelConfig) -> str:

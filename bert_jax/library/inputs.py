@@ -21,7 +21,7 @@ OF_RECORDS = {"input_mask": "attention_mask"}  # as records call it (data/schema
 def inputs_of(batch: Mapping[str, Any], config: ModelConfig, of_task: bool) -> dict[str, Any]:
     """The arrays that the model reads, by its names; UserError where one is missing, or is none that it can read.
 
-    of_task: the model's head is a task's, which has no masked words, and may read several texts a row.
+    of_task: the model's head is a task's, which has no masked tokens, and may read several texts a row.
     """
     if not isinstance(batch, Mapping):
         raise UserError(f"batch is {batch!r:.80}; give a dict of arrays, as encode does")

@@ -32,9 +32,9 @@ def read_records(
     in_order: all records once, in order, from batch number first_step on; the last batch is filled up with rows of
         zeros, whose weights are 0.
 
-    Gives dicts of NumPy arrays, int32 but for the weights, of sequences of L tokens with P masked words at most:
+    Gives dicts of NumPy arrays, int32 but for the weights, of sequences of L tokens with P masked tokens at most:
     input_ids, input_mask (1: token), segment_ids [B, L]; masked_lm_positions, masked_lm_ids (what was there before) and
-    masked_lm_weights (float32, 1.0: a masked word, 0.0: none) [B, P]; next_sentence_labels [B, 1].
+    masked_lm_weights (float32, 1.0: a masked token, 0.0: none) [B, P]; next_sentence_labels [B, 1].
 
     Raises:
       bert_jax.UserError: there are no such records, or they are damaged, which may be found when they are read; or a

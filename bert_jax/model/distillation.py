@@ -21,7 +21,7 @@ class WordLogits(NamedTuple):
 class DistillationOutputs(NamedTuple):
     """What the losses read of either model."""
 
-    logits: PretrainingLogits  # of the masked words, and of pairs
+    logits: PretrainingLogits  # of the masked tokens, and of pairs
     layers: list[jax.Array]  # each layer's output [batch, length, embed]
     words: WordLogits
 

@@ -24,7 +24,7 @@ class MaskedLmHead(nnx.Module):
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def __call__(self, masked: jax.Array, word_embedding: jax.Array) -> jax.Array:
-        """Hidden states of the masked words [batch, predictions, embed], word_embedding [rows, width] -> logits.
+        """Hidden states of the masked tokens [batch, predictions, embed], word_embedding [rows, width] -> logits.
 
         The logits are float32 [batch, predictions, rows]; see tied_logits of rows that are no token.
         """

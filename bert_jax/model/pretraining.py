@@ -66,7 +66,7 @@ class PretrainingModel(nnx.Module):
         Rows of several sequences (data/packing.py) have position_ids [batch, length] and cls_positions [batch, n], the
         first token of each; else it is at 0.
         """
-        # The loss reads the masked words and the first token, so the last layer makes no others.
+        # The loss reads the masked tokens and the first token, so the last layer makes no others.
         queries = masked_lm_positions
         if self.reads_pairs:
             first = jnp.zeros((len(input_ids), 1), jnp.int32) if cls_positions is None else cls_positions

@@ -68,7 +68,7 @@ class DistillationObjective:
         return self.pretraining.inputs(batch)
 
     def weights(self, batch: Batch) -> Sums:
-        """How many masked words, pairs and tokens a batch has."""
+        """How many masked tokens, pairs and tokens a batch has."""
         return self.pretraining.weights(batch) | {"token_weight": token_weights(batch).sum()}
 
     @jax.named_scope(scopes.LOSS)
@@ -124,13 +124,13 @@ class DistillationObjective:
         return self.settings.layer_pairs(self.config.num_hidden_layers, self.teacher.num_hidden_layers)
 
     def _divergence(self, outputs: DistillationOutputs, batch: Batch) -> jax.Array:
-        """The sum over tokens or masked words."""
+        """The sum over tokens or masked tokens."""
         settings = self.settings
         if settings.kl_tokens == "masked":
             student, teacher = outputs.logits.masked_lm, batch["teacher_masked_lm"]
             return (kl_divergence(student, teacher, settings.temperature) * batch["masked_lm_weights"]).sum()
         teachers = WordLogits(*(batch[f"teacher_{name}"] for name in WordLogits._fields))
-        # As many tokens of a row at a time as it has masked words, whose logits there are anyway.
+        # As many tokens of a row at a time as it has masked tokens, whose logits there are anyway.
         at_once = batch["masked_lm_positions"].shape[1]
         return divergence_in_pieces(outputs.words, teachers, token_weights(batch), settings.temperature, at_once)
 

@@ -1,4 +1,4 @@
-"""The objective of pretraining: masked words and pairs of sentences (arXiv 1810.04805, run_pretraining.py).
+"""The objective of pretraining: masked tokens and pairs of sentences (arXiv 1810.04805, run_pretraining.py).
 
 A pair's label says whether the second follows the first (BERT), whether the two are in order (ALBERT), or whether a
 text and ids are aligned (VideoBERT): the head, the loss and the features' names are the same, and the metrics' names
@@ -30,7 +30,7 @@ from bert_jax.objectives.pretraining_metrics import (
     SENTENCE_ORDER,
 )
 
-# In the original's denominator (run_pretraining.py:281), where it keeps a batch without masked words finite.
+# In the original's denominator (run_pretraining.py:281), where it keeps a batch without masked tokens finite.
 EPSILON = 1e-5
 INPUTS = {  # argument of the model -> feature of the records
     "input_ids": "input_ids",
@@ -45,7 +45,7 @@ _NAMES: dict[Pairs, str] = {"nsp": NEXT_SENTENCE, "sop": SENTENCE_ORDER, "aligne
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingObjective:
-    """The mean loss of the masked words plus, if the model has that head, the mean loss of the pairs' labels."""
+    """The mean loss of the masked tokens plus, if the model has that head, the mean loss of the pairs' labels."""
 
     config: ModelConfig
     pairs: Pairs = "nsp"  # of the records
@@ -71,7 +71,7 @@ class PretrainingObjective:
         return {argument: batch[name] for argument, name in INPUTS.items()} | packed
 
     def weights(self, batch: Batch) -> Sums:
-        """How many masked words and how many sequences with a label a batch has."""
+        """How many masked tokens and how many sequences with a label a batch has."""
         words = {"masked_lm_weight": batch["masked_lm_weights"].sum()}
         if not self._pair:
             return words
@@ -88,7 +88,7 @@ class PretrainingObjective:
         return sums | self.weights(batch)
 
     def loss(self, sums: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]) -> jax.Array:
-        """Mean loss of masked words plus mean loss of pairs (run_pretraining.py:148)."""
+        """Mean loss of masked tokens plus mean loss of pairs (run_pretraining.py:148)."""
         masked_lm = sums["masked_lm_loss"] / (weights["masked_lm_weight"] + EPSILON)
         if not self._pair:
             return masked_lm
@@ -101,7 +101,7 @@ class PretrainingObjective:
         return {"loss": words["masked_lm_loss"] + pairs.get(f"{self._pair}_loss", 0.0), **words, **pairs}
 
     def label_counts(self, batch: Batch) -> Sums:
-        """Of masked words [vocab] and of pairs' labels [2]."""
+        """Of masked tokens [vocab] and of pairs' labels [2]."""
         words = jnp.zeros(self.config.vocab_size).at[batch["masked_lm_ids"]].add(batch["masked_lm_weights"])
         if not self._pair:
             return {"masked_lm_labels": words}
@@ -109,7 +109,7 @@ class PretrainingObjective:
         return {"masked_lm_labels": words, "next_sentence_labels": labels}
 
     def baselines(self, counts: Mapping[str, Any]) -> dict[str, float]:
-        """unigram_loss is the entropy of the masked words' own distribution: no prediction without context is better.
+        """unigram_loss is the entropy of the masked tokens' own distribution: no prediction without context is better.
 
         unigram_accuracy is the commonest word's fraction of them. majority_* are the same of the pairs' labels.
         """

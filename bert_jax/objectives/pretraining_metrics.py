@@ -6,7 +6,7 @@ from bert_jax.objectives.teacher_metrics import COSINE, KL
 MASKED_LM_METRICS = (
     Metric(
         "masked_lm_loss",
-        "Masked words: loss (nats)",
+        "Masked tokens: loss (nats)",
         "mlm_loss",
         unit="nats",
         better="lower",
@@ -16,7 +16,7 @@ MASKED_LM_METRICS = (
     ),
     Metric(
         "masked_lm_accuracy",
-        "Masked words: accuracy",
+        "Masked tokens: accuracy",
         "mlm_acc",
         unit="share",
         better="higher",

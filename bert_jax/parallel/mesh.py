@@ -14,8 +14,8 @@ from bert_jax.config import MeshConfig, ModelConfig, PhaseConfig
 from bert_jax.errors import UserError
 
 AXES = ("replica", "data", "fsdp", "tensor")
-COPY_AXES = ("replica", "data")  # along which each device has all of the weights in a step
-BATCH_AXES = (*COPY_AXES, "fsdp")
+DATA_PARALLEL_AXES = ("replica", "data")  # along which each device has all of the weights in a step
+BATCH_AXES = (*DATA_PARALLEL_AXES, "fsdp")
 SUBLANES = 8  # rows of a TPU's tile
 LEAST_FILLED = 2 / 3  # of the tiles of a weight's shard
 
@@ -115,9 +115,9 @@ def _axis_sizes(config: MeshConfig, num_devices: int) -> dict[str, int]:
     return found
 
 
-def copies(mesh: Mesh) -> int:
+def data_parallel_size(mesh: Mesh) -> int:
     """How many devices, or groups of them, have all of the weights in a step, each for its rows of the batch."""
-    return math.prod(mesh.shape[axis] for axis in COPY_AXES)
+    return math.prod(mesh.shape[axis] for axis in DATA_PARALLEL_AXES)
 
 
 def batch_shards(mesh: Mesh) -> int:

@@ -31,15 +31,15 @@ _COORDINATOR = flags.DEFINE_string(
     "coordinator_address", None, "HOST:PORT of process 0, where JAX cannot find it itself; implies --distributed."
 )
 _NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "How many processes; goes with --coordinator_address.", 1, 1_000_000
+    "num_processes", None, "With --coordinator_address: number of processes of the job.", 1, 1_000_000
 )
 _PROCESS_ID = flags.DEFINE_integer(
-    "process_id", None, "Which of them this is, from 0; goes with --coordinator_address.", 0, 999_999
+    "process_id", None, "With --coordinator_address: number of this process, from 0.", 0, 999_999
 )
 _PEER_TIMEOUT = flags.DEFINE_integer(
     "peer_timeout_seconds",
     100,
-    "How long a process of the job may be silent before the others take it for dead and stop, to be resumed.",
+    "Seconds that a process of the job may be silent before the others take it for dead and stop, to be resumed.",
     lower_bound=1,
     upper_bound=1_000_000,
 )

@@ -1,7 +1,7 @@
-"""Weight-update sharding (arXiv 2004.13336): each replica keeps and updates its shard of the weights.
+"""Weight-update sharding (arXiv 2004.13336): each data-parallel device keeps and updates its shard of the weights.
 
 Before a step the shards are gathered, in the dtype in which they are multiplied; after it the gradient is summed and
-each replica gets its shard of the sum. All that runs under `shard_map` over the mesh axes "replica" and "data"; along
+each device gets its shard of the sum. All that runs under `shard_map` over the mesh axes "replica" and "data"; along
 the other axes the compiler sees to it. Shards lie along data and are the same on every group of devices along replica,
 over which the shards of the sum are summed once more. Weights that are not sharded over data are only summed.
 
@@ -22,7 +22,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bert_jax.parallel.axes import LOOKED_UP
-from bert_jax.parallel.mesh import COPY_AXES, SUBLANES
+from bert_jax.parallel.mesh import DATA_PARALLEL_AXES, SUBLANES
 
 Tree = Any  # nested dicts like the parameters
 LEAST_BYTES = 160 * 1024
@@ -37,10 +37,10 @@ def data_specs(shardings: Tree) -> Tree:
 
 
 def gather(shards: Tree, shardings: Tree, axes: Mapping[tuple[str, ...], tuple[str, ...]]) -> Tree:
-    """Whole weights, of the same dtypes, from each replica's shards.
+    """Whole weights, of the same dtypes, from each data-parallel device's shards.
 
     `axes` are the parameters' logical axes, by path. A table that is looked up and sharded over its columns comes with
-    rows of zeros at its end, up to whole tiles on each replica: on TPUs, taking them off would copy the table.
+    rows of zeros at its end, up to whole tiles on each device: on TPUs, taking them off would copy the table.
     """
     paths_and_shards, tree = jax.tree_util.tree_flatten_with_path(shards)
     layouts = jax.tree.leaves(shardings)
@@ -57,7 +57,7 @@ def gather(shards: Tree, shardings: Tree, axes: Mapping[tuple[str, ...], tuple[s
 
 
 def scatter_sum(gradients: Tree, shards: Tree, shardings: Tree) -> Tree:
-    """Each replica's gradients of the whole weights -> this replica's shard of their sum.
+    """Each data-parallel device's gradients of the whole weights -> this device's shard of their sum.
 
     They travel, are added and are given in the dtype that they have.
     """
@@ -65,7 +65,7 @@ def scatter_sum(gradients: Tree, shards: Tree, shardings: Tree) -> Tree:
     def shard_of_sum(gradient: jax.Array, shard: jax.Array, sharding: NamedSharding) -> jax.Array:
         dim, parts = _sharded_dim(sharding), jax.lax.axis_size("data")
         if dim == WHOLE:
-            return jax.lax.psum(gradient, COPY_AXES)
+            return jax.lax.psum(gradient, DATA_PARALLEL_AXES)
         columns = math.prod(shard.shape[dim:]) * parts if dim else math.prod(shard.shape[1:])
         rows = _fill_up(gradient.reshape(-1, columns), parts) if dim else gradient
         rows = _row_major(rows.reshape(parts, -1, columns), sharding)
@@ -110,7 +110,7 @@ def _bundles(rows: dict[int, jax.Array], layouts: list[NamedSharding]) -> list[l
 
 
 def _by_rows(shard: jax.Array, dim: int) -> jax.Array:
-    """A shard of the weight -> rows of it as a matrix, all columns: [rows / replicas, columns].
+    """A shard of the weight -> rows of it as a matrix, all columns: [rows / devices, columns].
 
     A shard that is columns is first exchanged for one that is rows, filled up to whole tiles.
     """
@@ -139,5 +139,5 @@ def _whole(rows: jax.Array, shard: tuple[int, ...], sharding: NamedSharding) -> 
 
 
 def _fill_up(matrix: jax.Array, parts: int) -> jax.Array:
-    """Rows of zeros at the end, so that each replica's rows are whole tiles."""
+    """Rows of zeros at the end, so that each device's rows are whole tiles."""
     return jnp.pad(matrix, ((0, -matrix.shape[0] % (parts * SUBLANES)), (0, 0)))

@@ -47,7 +47,7 @@ class Request:
 
     @property
     def predictions_per_row(self) -> int:
-        """Masked words of a row of the batch, at most."""
+        """Masked tokens of a row of the batch, at most."""
         return self.packing.predictions_per_row if self.packing else self.max_predictions_per_seq
 
     @property

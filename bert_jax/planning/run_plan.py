@@ -57,7 +57,7 @@ class RunPlan:
 
 
 def known_sizes(config: Config, vocab_size: int, predictions: int) -> tuple[Config, list[int]]:
-    """The resolved config with its vocab_size, and each phase's masked words a sequence.
+    """The resolved config with its vocab_size, and each phase's masked tokens a sequence.
 
     From the flags if they are not 0, else from the config, else from the records if they are there, else the paper's.
 
@@ -113,7 +113,7 @@ def _predictions(config: Config, phase: PhaseConfig, manifest: Manifest | None) 
 
 
 def papers_predictions(length: int) -> int:
-    """Masked words of a sequence: the paper's, or 15 % of another length."""
+    """Masked tokens of a sequence: the paper's, or 15 % of another length."""
     return PAPERS_PREDICTIONS.get(length, math.ceil(0.15 * length))
 
 

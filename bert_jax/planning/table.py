@@ -67,7 +67,7 @@ def _phase_lines(plan: PhasePlan) -> list[str]:
     packed = f", in which {phase.global_batch_size} sequences are packed" if plan.request.packing else ""
     head = (
         f"phase {plan.request.phase}: {phase.steps:,} steps of {phase.rows} x {phase.max_seq_length} tokens{packed}, "
-        f"{plan.request.predictions_per_row} masked words each"
+        f"{plan.request.predictions_per_row} masked tokens each"
     )
     lines = [head, f"  memory of a device: {_memory(plan)}", *_memory_lines(plan)]
     if plan.remedy:

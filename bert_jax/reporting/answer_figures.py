@@ -52,7 +52,7 @@ def scatter_figure(gold: Sequence[float], predicted: Sequence[float], same_scale
             ends = [min(gold), max(gold)]
             axes.plot(ends, ends, color=COLOURS["floor"], linewidth=1.3, linestyle=(0, (4, 3)), zorder=2)
 
-    return _drawn("Predicted beside gold", draw, _SQUARE)
+    return _drawn("Predicted vs. gold", draw, _SQUARE)
 
 
 def histogram_figure(title: str, edges: Sequence[int], counts: Sequence[int]) -> Markup:

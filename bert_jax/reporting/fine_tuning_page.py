@@ -1,4 +1,4 @@
-"""What only the page of a fine-tuning shows: was BERT worth it, scores, every seed's curves, answers and lengths."""
+"""What only the page of a fine-tuning shows: scores beside the floors', curves of every seed, predictions, lengths."""
 
 import dataclasses
 import math
@@ -69,7 +69,9 @@ def verdict(found: FineTuning, chance: Interval) -> str:
     if abs(gain) <= _level(chance):
         return f"No better than a simple method, as far as this file can tell: {numbers}, {beside}."
     return (
-        f"BERT was worth it: {numbers}, {beside}." if gain > 0 else f"A simple method does better: {numbers}, {beside}."
+        f"This model beats simple methods: {numbers}, {beside}."
+        if gain > 0
+        else f"A simple method does better: {numbers}, {beside}."
     )
 
 

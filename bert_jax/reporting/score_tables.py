@@ -60,7 +60,7 @@ def _beside_floors(metrics: Sequence[Metric], summary: Summary, split: str) -> T
         if metric.name in ours
     ]
     chosen = {"test": "", "dev": "The best step, and thresholds if the task has any, were chosen on this file."}[split]
-    return Table(f"On the {_FILES[split]}", chosen, ("", "BERT", *floors), rows)
+    return Table(f"On the {_FILES[split]}", chosen, ("", "this model", *floors), rows)
 
 
 def _seeds(headline: Metric, summary: Summary) -> Table:
@@ -75,7 +75,7 @@ def _seeds(headline: Metric, summary: Summary) -> Table:
         for place, (seed, step) in enumerate(zip(summary.seeds, summary.steps, strict=True))
     ]
     return Table(
-        "Seed by seed",
+        "Scores by seed",
         "The same run with other random numbers; the one that is best on the dev file is kept.",
         ("Seed", "best step", *(f"{headline.title}, {split}" for split in splits)),
         rows,

@@ -11,6 +11,7 @@ from absl import flags
 from bert_jax.errors import UserError
 from bert_jax.interchange.families import ENCODER
 from bert_jax.serving.onnx_model import OPSET
+from bert_jax.tasks.columns import AS_IN_TRAINING, COLUMNS_HELP, HEADER_HELP
 
 _OF_VECTORS = ("sentence-transformers", "onnx", "stablehlo")
 
@@ -67,11 +68,11 @@ class Options:
 def define_options() -> Callable[[], Options]:
     """Define a flag for each option but normalize, which export has; gives what reads them."""
     flags.DEFINE_integer("opset", None, f"onnx: version of its operators, from {OPSET} on. Default: {OPSET}.", 1, 1000)
-    flags.DEFINE_enum("quantize", None, ["int8"], "onnx: a quarter of the size; what it costs is measured and written.")
-    flags.DEFINE_string("test", None, "--quantize: labelled file to measure that on. Default: a few sentences.")
-    flags.DEFINE_string("columns", "", "Which column of --test is what, as for finetune. Default: as in training.")
-    flags.DEFINE_enum("header", None, ["auto", "yes", "no"], "Is a first row of --test one? Default: as in training.")
-    flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "stablehlo: of activations and products.")
+    flags.DEFINE_enum("quantize", None, ["int8"], "onnx: int8 weights; what that changes is measured and written.")
+    flags.DEFINE_string("test", None, "With --quantize: labelled file to measure on. Default: a few sentences.")
+    flags.DEFINE_string("columns", "", f"With --test. {COLUMNS_HELP}{AS_IN_TRAINING}")
+    flags.DEFINE_enum("header", None, ["auto", "yes", "no"], f"With --test. {HEADER_HELP}{AS_IN_TRAINING}")
+    flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "stablehlo: dtype of activations and products.")
     names = [field.name for field in dataclasses.fields(Options)]
 
     def read() -> Options:

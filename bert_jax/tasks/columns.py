@@ -15,6 +15,9 @@ from typing import Literal
 from bert_jax.errors import UserError
 
 LabelKind = Literal["class", "labels", "number"]
+COLUMNS_HELP = "Column of each role, by name or number: text:1,label:4."
+HEADER_HELP = "Whether the first row is a header."
+AS_IN_TRAINING = " Default: as in training."
 
 ROLES = ("text", "text2", "label", "id", "choices", "negatives", "word", "tag")
 NOT_TO_PREDICT = ("label", "id", "negatives")  # roles that a file to predict may be without, whatever --columns says

@@ -27,14 +27,14 @@ TEXT_FIELD = "text"
 
 # Of the flags that two verbs have.
 INPUT_HELP = (
-    "What to read, in order, separated by commas: files or globs of them, local or gs://, plain text (a blank line "
-    "ends a document), .jsonl, MediaWiki dumps (.xml), each also .gz, .bz2 or .xz; tfds:NAME/CONFIG:SPLIT; python-docs "
-    "for the documentation on this machine."
+    "What to read, in order, with commas between: files or globs, local or gs://, of plain text (a blank line ends a "
+    "document), .jsonl or MediaWiki dumps (.xml), each also .gz, .bz2 or .xz; tfds:NAME/CONFIG:SPLIT; python-docs for "
+    "the documentation on this machine."
 )
-TEXT_FIELD_HELP = "The field of .jsonl files and of TFDS' examples that holds the text."
+TEXT_FIELD_HELP = "Field with the text, in .jsonl files and TFDS examples."
 SKIP_BAD_RECORDS_HELP = (
-    "How many records that cannot be read to leave out: lines that are not UTF-8 or not the JSON that is expected, "
-    "damaged examples, pages that no parser understands. Each is logged; one more ends the run."
+    "How many unreadable lines, examples or pages of text to skip: not UTF-8, not the expected JSON, damaged, or not "
+    "understood by the parser. Each is logged; one more ends the run."
 )
 
 _LOGGED = 10  # of the bad records that are left out

@@ -29,8 +29,8 @@ _TRAINERS: dict[str, Callable[..., WordPiece | ByteBPE | Unigram]] = {
 }
 KINDS = tuple(_TRAINERS)
 KINDS_HELP = (
-    "WordPiece (BERT's), byte-level BPE, SentencePiece's unigram model, or that with ALBERT's text, signs and ids "
-    "(unigram)."
+    "wordpiece (BERT), bpe (byte-level, RoBERTa), sentencepiece (a unigram model on raw text), unigram (the same with "
+    "ALBERT's text preparation and special tokens)."
 )
 
 

@@ -36,7 +36,7 @@ class FrozenModel:
         return with_shardings(jax.eval_shape(self.model.compute_params, self.model.abstract_params), self.shardings)
 
     def gathered(self, params: Params) -> Params:
-        """Whole weights of a replica's shards; called where weights are gathered (parallel/weight_update.py)."""
+        """Whole weights of a device's shards; called where weights are gathered (parallel/weight_update.py)."""
         return gather(params, self.shardings, self.model.axes)
 
 

@@ -66,7 +66,7 @@ class PhaseInput:
 
     @property
     def predictions(self) -> int:
-        """Masked words of a row, at most."""
+        """Masked tokens of a row, at most."""
         if self.packing:
             return self.packing.predictions_per_row
         return self.masks.max_predictions if self.masks else self.manifest.max_predictions_per_seq

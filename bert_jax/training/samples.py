@@ -1,4 +1,4 @@
-"""A few held-out sentences with their masked words and the model's best guesses, for people to look at."""
+"""A few held-out sentences with their masked tokens and the model's best guesses, for people to look at."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

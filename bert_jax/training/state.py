@@ -19,7 +19,7 @@ State = dict[str, Any]
 def state_shardings(model: Model, optimizer: optax.GradientTransformation, mesh: Mesh, shard_over_data: bool) -> State:
     """A tree like the state, of shardings. What the optimizer keeps for each parameter lies as the parameter does.
 
-    With `shard_over_data` both are sharded over the data axis too: each replica keeps and updates its shard only.
+    With `shard_over_data` both are sharded over the data axis too: each device there keeps and updates its shard only.
     """
     params = param_shardings(model, mesh, shard_over_data)
     opt_state = optax.tree.map_params(

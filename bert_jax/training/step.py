@@ -15,7 +15,7 @@ from bert_jax import scopes
 from bert_jax.model.functional import Model, Params
 from bert_jax.objectives.objective import Batch, Objective, Sums
 from bert_jax.parallel.axes import batch_sharding, replicated
-from bert_jax.parallel.mesh import COPY_AXES, copies
+from bert_jax.parallel.mesh import DATA_PARALLEL_AXES, data_parallel_size
 from bert_jax.parallel.weight_update import data_specs, gather, scatter_sum
 from bert_jax.training.frozen import Frozen, with_targets
 from bert_jax.training.norms import norms_by_group
@@ -30,7 +30,7 @@ COMPILER_OPTIONS: dict[str, dict[str, Any]] = {
     # Registers of 512 bits where there are some; small models gain most.
     "cpu": {"xla_cpu_prefer_vector_width": 512},
     "tpu": {
-        # A replica draws bits for its own rows; else each draws those of the whole batch and keeps its own.
+        # A device draws bits for its own rows; else each draws those of the whole batch and keeps its own.
         "xla_tpu_spmd_rng_bit_generator_unsafe": True,
         # Weights are gathered while the layers before them compute; else all of them before the first layer.
         "xla_enable_async_all_gather": True,
@@ -110,9 +110,9 @@ def batch_gradient(
     However the batch is split. `loss` is chunk_loss of the objective; what else it gives among its sums is summed over
     all chunks too.
     """
-    replicas = copies(mesh_of(shardings))
+    devices = data_parallel_size(mesh_of(shardings))
 
-    def of_a_replica(
+    def on_data_parallel_device(
         params: Params, batch: Batch, keys: jax.Array, weights: Sums, *frozen_params: Params
     ) -> tuple[Params, Sums]:
         def gradient(params: Params, chunk: Batch, weights: Sums, keys: jax.Array) -> tuple[Params, Sums]:
@@ -120,13 +120,13 @@ def batch_gradient(
             return jax.grad(loss, has_aux=True)(params, chunk, weights, keys)
 
         if options.clip_pieces > 1:
-            return _clipped(gradient, objective, params, batch, options.clip_pieces // replicas, options.clip, keys)
+            return _clipped(gradient, objective, params, batch, options.clip_pieces // devices, options.clip, keys)
         return _accumulated(gradient, params, batch, options.accumulation_steps, keys, weights)
 
-    return functools.partial(_sum_over_replicas, of_a_replica, objective, model, shardings, frozen)
+    return functools.partial(_sum_over_data_parallel, on_data_parallel_device, objective, model, shardings, frozen)
 
 
-def _sum_over_replicas(
+def _sum_over_data_parallel(
     gradient: Callable[..., tuple[Params, Sums]],
     objective: Objective,
     model: Model,
@@ -137,24 +137,24 @@ def _sum_over_replicas(
     key: jax.Array,
     *frozen_params: Params,
 ) -> tuple[Params, Sums]:
-    """Sums over the data axis of what `gradient` gives on each replica.
+    """Sums over the data-parallel axes of what `gradient` gives on each data-parallel device.
 
-    It is called with whole parameters, a replica's rows of the batch, their keys, the weights of the whole batch, and
+    It is called with whole parameters, a device's rows of the batch, their keys, the weights of the whole batch, and
     the frozen models' whole parameters.
     """
     mesh = mesh_of(shardings)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(next(iter(batch.values())))))
     weights = objective.weights(batch)
-    if copies(mesh) == 1:
+    if data_parallel_size(mesh) == 1:
         return gradient(model.compute_params(params), batch, keys, weights, *frozen_params)
-    specs, rows = data_specs(shardings), P(COPY_AXES)
+    specs, rows = data_specs(shardings), P(DATA_PARALLEL_AXES)
 
     @functools.partial(
         jax.shard_map,
         mesh=mesh,
         in_specs=(specs, rows, rows, P(), *(data_specs(each.shardings) for each in frozen)),
         out_specs=(specs, P()),
-        axis_names=set(COPY_AXES),
+        axis_names=set(DATA_PARALLEL_AXES),
         check_vma=False,
     )
     def run(
@@ -166,7 +166,7 @@ def _sum_over_replicas(
         gradients, sums = gradient(whole, batch, keys, weights, *read)
         with jax.named_scope(scopes.GRADIENTS):
             gradients = jax.tree.map(lambda array, weight: array.astype(weight.dtype), gradients, whole)
-            return scatter_sum(gradients, params, shardings), jax.lax.psum(sums, COPY_AXES)
+            return scatter_sum(gradients, params, shardings), jax.lax.psum(sums, DATA_PARALLEL_AXES)
 
     return run(params, batch, keys, weights, *frozen_params)
 
@@ -174,7 +174,7 @@ def _sum_over_replicas(
 def _accumulated(
     gradient: Gradient, params: Params, batch: Batch, chunks: int, keys: jax.Array, weights: Sums
 ) -> tuple[Params, Sums]:
-    """Gradient and sums of a replica's rows, computed in `chunks` one after the other."""
+    """Gradient and sums of a data-parallel device's rows, computed in `chunks` one after the other."""
     if chunks == 1:
         return gradient(params, batch, weights, keys)
 
@@ -194,10 +194,10 @@ def _clipped(
     clip: optax.GradientTransformation,
     keys: jax.Array,
 ) -> tuple[Params, Sums]:
-    """Sums over a replica's `pieces` runs of rows of each one's own gradient, of its own mean loss, clipped.
+    """Sums over a device's `pieces` runs of rows of each one's own gradient, of its own mean loss, clipped.
 
     The original does so with a piece to each TPU core: it clips before the sum over cores (optimization.py:74), and
-    its CrossShardOptimizer sums and does not average. Here a replica may have several, one after the other, so that
+    its CrossShardOptimizer sums and does not average. Here a device may have several, one after the other, so that
     the mesh makes no difference.
     """
 

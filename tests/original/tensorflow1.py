@@ -79,7 +79,7 @@ def _batch(flags, run_pretraining):
 
 
 def _losses(features, run_pretraining, build_model, pair_output):
-    """Of masked words and of pairs (loss, loss of each example, log-probabilities), as the originals' model_fn does."""
+    """Of masked LM and of pairs (loss, loss of each example, log-probabilities), as the originals' model_fn does."""
     config, model = build_model(
         is_training=True,
         input_ids=features["input_ids"],

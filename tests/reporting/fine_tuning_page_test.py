@@ -87,8 +87,9 @@ def test_classification(workdir, parsed):
     path = write_report(workdir("classification", TWO_LABELS, FILMS, {"accuracy": [0.5], "macro_f1": [0.6]}, floors))
     page, words = parsed(path), parsed(path).words()
     for part in (
-        "BERT fine-tuning, classification:",
-        "BERT was worth it: accuracy on the test file is 50.0%, the best simple method (TF-IDF) reaches 20.0%.",
+        "Fine-tuning, classification:",
+        "This model beats simple methods: accuracy on the test file is 50.0%, "
+        "the best simple method (TF-IDF) reaches 20.0%.",
         "95% interval",
         "Accuracy on the dev file",
         "Loss on the training file",
@@ -139,7 +140,8 @@ def test_of_many_labels_the_confused_pairs_are_listed(workdir, parsed):
     answered = [(text(name), labelled(name, 0.5)) for name in names]
     answered += [(text("label 03"), labelled("label 44", 0.5))] * 4
     page = parsed(write_report(workdir("classification", {"labels": names}, answered, {"accuracy": [0.9]})))
-    assert "Of 60, the 40 that are commonest." in page.words()
+    assert "Of 60, the 40 most frequent." in page.words()
+    assert "Most frequent confusions" in page.words()
     place = page.cells.index("label 44")
     assert page.cells[place - 1 : place + 3] == ["label 03", "label 44", "4", "80.0%"]
 
@@ -162,7 +164,7 @@ def test_multilabel(workdir, parsed):
 def test_regression(workdir, parsed):
     answered = [(text(float(n), f"text {n}", "other"), {"score": n + 0.1 * n}) for n in range(1, 15)]
     words = parsed(write_report(workdir("regression", {}, answered, {"spearman": [0.9]}))).words()
-    assert "Predicted beside gold" in words
+    assert "Predicted vs. gold" in words
     assert "Spearman correlation on the test file is 0.900" in words
     assert "gold 14.00, predicted 15.40 text 14 other" in words
     assert "gold 4.00" not in words  # only the ten worst
@@ -209,7 +211,7 @@ def test_tagging(workdir, parsed):
 def test_tags_of_words(workdir, parsed):
     answered = [tagged("dogs bark", "NNS VBP", "NNS NN")]
     path = write_report(workdir("tagging", {"labels": ["NN", "NNS", "VBP"]}, answered, {"accuracy": [0.5]}))
-    assert "Tags one by one" in parsed(path).words()
+    assert "Scores by tag" in parsed(path).words()
     assert marks(path) == [("wrong", "bark<sup>NN (gold: VBP)</sup>")]
 
 
@@ -267,7 +269,7 @@ def test_a_run_that_goes_on_has_curves_only(tmp_path, parsed, kind):
     words = parsed(write_report(tmp_path)).words()
     assert "20 steps of seed 0 are done; accuracy on the dev file is 80.0% so far" in words.replace("0.800", "80.0%")
     assert "Accuracy on the dev file" in words
-    assert "What it gets right and wrong" not in words
+    assert "Predictions" not in words
 
 
 def test_a_run_at_its_very_beginning(tmp_path, parsed):
@@ -282,8 +284,8 @@ def test_without_scikit_learn_its_tables_are_left_out(workdir, parsed, monkeypat
     path = workdir("classification", TWO_LABELS, FILMS, {"accuracy": [0.5]})
     monkeypatch.setitem(sys.modules, "sklearn", None)
     words = parsed(write_report(path)).words()
-    assert "Labels one by one" not in words
-    assert "What is taken for what" in words
+    assert "Scores by label" not in words
+    assert "Confusion matrix" in words
 
 
 def test_text_cannot_break_the_page_and_nothing_comes_from_elsewhere(workdir, parsed):

@@ -40,10 +40,10 @@ def test_everything_is_on_the_page(workdir, parsed):
     page = parsed(path)
     words = page.words()
     for part in (
-        f"BERT pretraining: {workdir.parent.name}/{workdir.name} ",
+        f"Pretraining: {workdir.parent.name}/{workdir.name} ",
         "The model reads context: its held-out loss is 4.20 nats, 1.68 below the 5.88 of the unigram floor.",
         "unigram floor 5.88",
-        "Masked words: accuracy",
+        "Masked tokens: accuracy",
         "512 tokens",
         "MFU",
         "decimal",
@@ -61,7 +61,7 @@ def test_everything_is_on_the_page(workdir, parsed):
 def test_text_of_the_corpus_cannot_break_the_page(workdir, parsed):
     page = parsed(write_report(workdir))
     assert "script" not in page.tags
-    assert page.words().count(ATTACK) == 4  # masked word in its sentence, the word beside it, label, guess
+    assert page.words().count(ATTACK) == 4  # masked token in its sentence, the word beside it, label, guess
 
 
 def test_the_page_needs_nothing_from_elsewhere(workdir, parsed):
@@ -81,7 +81,7 @@ def test_a_run_at_its_very_beginning(tmp_path, parsed):
     MetricsLog(tmp_path, resume_step=0).close()
     words = parsed(write_report(tmp_path)).words()
     assert "0 steps are done; nothing held out has been evaluated yet." in words
-    assert "What it guesses" not in words
+    assert "Sample predictions" not in words
 
 
 def test_one_evaluation_without_samples(tmp_path, parsed):

@@ -6,7 +6,7 @@ from bert_jax.reporting.sentences import guesses_of, readable, split_at_masks
 
 
 def shown(sample):
-    """The sentences as plain text, masked words in brackets."""
+    """The sentences as plain text, masked tokens in brackets."""
     return [
         "".join(" " * p.space + (f"[{p.text}]" if p.masked else p.text) for p in sentence)
         for sentence in readable(sample).sentences

@@ -200,7 +200,7 @@ def test_a_newer_opset_and_weights_beside_the_graph(served, batch, monkeypatch):
 
 
 def test_a_table_that_is_in_the_file_twice_counts_twice(served, monkeypatch):
-    """As that of masked words is in the float32 file of which int8 is made: at 2 GiB it cannot be written as one."""
+    """As that of masked tokens is in the float32 file of which int8 is made: at 2 GiB it cannot be written as one."""
     once = (served("bert")[0] / "model.onnx").stat().st_size
     written = []
 

@@ -121,7 +121,7 @@ def packed(batch):
 
 # How the step splits its batch: (mesh, accumulation steps, clip pieces, rows packed)
 SPLITS = {
-    "accumulated, on replicas": ((2, 1, 1), 2, 1, False),
+    "accumulated, data-parallel": ((2, 1, 1), 2, 1, False),
     "packed and accumulated": ((1, 1, 1), 2, 1, True),
     "pieces clipped, on a mesh": ((2, 2, 1), 1, 4, False),
 }

@@ -1,4 +1,4 @@
-"""What layers that share their weights send between eight replicas: as much as one of them, however often it runs."""
+"""What layers that share their weights send between eight devices: as much as one of them, however often it runs."""
 
 import collections
 import re
@@ -18,7 +18,7 @@ ROWS = 16
 
 @pytest.fixture
 def lowered(make_batch):
-    """lowered(layers, groups, dtype, fsdp) -> the step on eight replicas, traced and lowered."""
+    """lowered(layers, groups, dtype, fsdp) -> the step on eight devices, traced and lowered."""
 
     def lower(layers, groups=1, dtype="float32", fsdp=1):
         model = ModelConfig(

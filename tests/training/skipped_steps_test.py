@@ -141,7 +141,7 @@ def masked_crc(data):
 
 
 def poison(records, numbers):
-    """The first masked word's weight of these records becomes NaN, with a CRC that agrees."""
+    """The first masked token's weight of these records becomes NaN, with a CRC that agrees."""
     (shard,) = records.glob("bert-train.tfrecord-*")
     data, offset, number = bytearray(shard.read_bytes()), 0, 0
     while offset < len(data):

@@ -24,7 +24,7 @@ def _worst(answered: Answered) -> Cards:
     explained = f"{len(wrong):,} of {len(answered):,} are wrong. " + (
         "First those that it was surest of." * bool(cards)
     )
-    return Cards("The worst mistakes", explained, cards)
+    return Cards("Worst mistakes", explained, cards)
 
 
 def _options(example: ChoiceExample, prediction: Prediction) -> list[Option]:

@@ -55,8 +55,8 @@ def label_table(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[
         for label in labels
         if label in shown
     ]
-    some = f"Of {len(labels):,}, the {len(shown)} that are commonest." if len(shown) < len(labels) else ""
-    return Table(f"{what}s one by one", some, (what, "precision", "recall", "F1", "gold", "predicted"), rows)
+    some = f"Of {len(labels):,}, the {len(shown)} most frequent." if len(shown) < len(labels) else ""
+    return Table(f"Scores by {what.lower()}", some, (what, "precision", "recall", "F1", "gold", "predicted"), rows)
 
 
 def shares_of(found: Mapping[str, float]) -> list[str]:
@@ -65,7 +65,7 @@ def shares_of(found: Mapping[str, float]) -> list[str]:
 
 
 def confusions(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Table | None:
-    """The confusion matrix, or the commonest confusions where there are many labels."""
+    """The confusion matrix, or the most frequent confusions where there are many labels."""
     matrix = scores.confusion(scores.numbers(gold, labels), scores.numbers(predicted, labels), len(labels))
     return _matrix(matrix, labels) if len(labels) <= _MOST_IN_MATRIX else _pairs(matrix, labels)
 
@@ -77,7 +77,7 @@ def _matrix(matrix: np.ndarray, labels: Sequence[str]) -> Table:
         for label, counts, of_row in zip(labels, matrix.tolist(), shares.tolist(), strict=True)
     ]
     explained = "A row is a gold label, a column what the model said; the darker, the larger the share of the row."
-    return Table("What is taken for what", explained, ("gold ↓ predicted →", *labels), rows)
+    return Table("Confusion matrix", explained, ("gold ↓ predicted →", *labels), rows)
 
 
 def _pairs(matrix: np.ndarray, labels: Sequence[str]) -> Table | None:
@@ -91,7 +91,7 @@ def _pairs(matrix: np.ndarray, labels: Sequence[str]) -> Table | None:
         if wrong[true, said]
     ]
     head = ("gold", "predicted", "examples", "of the gold label's")
-    return Table("What is taken for what", "The commonest confusions.", head, rows, text_columns=2) if rows else None
+    return Table("Most frequent confusions", "", head, rows, text_columns=2) if rows else None
 
 
 def _calibration(gold: Sequence[str], answered: Answered, labels: Sequence[str]) -> Drawing:
@@ -120,7 +120,7 @@ def _worst(answered: Answered) -> Cards:
     explained = f"{len(wrong):,} of {len(answered):,} are wrong. " + (
         "First those that it was surest of." * bool(cards)
     )
-    return Cards("The worst mistakes", explained, cards)
+    return Cards("Worst mistakes", explained, cards)
 
 
 def _confidence(prediction: Prediction) -> float:

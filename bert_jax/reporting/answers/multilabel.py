@@ -43,10 +43,10 @@ def _label_table(task: Multilabel, answered: Answered) -> Table:
         )
         counts = (f"{support[place]:,}", f"{predicted[place]:,}", f"{task.thresholds[place]:.2f}")
         rows.append([Cell(task.labels[place]), *map(Cell, (*map(percent, shares), *counts))])
-    some = f"Of {len(task.labels):,}, the {len(order)} that are commonest. " if len(order) < len(task.labels) else ""
+    some = f"Of {len(task.labels):,}, the {len(order)} most frequent. " if len(order) < len(task.labels) else ""
     explained = f"{some}A label is given from the threshold on, which was chosen on the dev file."
     head = ("Label", "precision", "recall", "F1", "gold", "predicted", "threshold")
-    return Table("Labels one by one", explained, head, rows)
+    return Table("Scores by label", explained, head, rows)
 
 
 def _worst(answered: Answered) -> Cards:
@@ -64,7 +64,7 @@ def _worst(answered: Answered) -> Cards:
     explained = f"{len(wrong):,} of {len(answered):,} have a wrong label or miss one. " + (
         "First those that it was surest of; ✗ was given and is wrong." * bool(cards)
     )
-    return Cards("The worst mistakes", explained, cards)
+    return Cards("Worst mistakes", explained, cards)
 
 
 def _surprise(prediction: Prediction, gold: list[str]) -> float:

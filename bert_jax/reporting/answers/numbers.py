@@ -21,7 +21,7 @@ from bert_jax.tasks.task import Task
 
 
 def regression_parts(task: Task, answered: Answered) -> Iterator[Make]:
-    """Predicted beside gold, the worst mistakes."""
+    """Predicted vs. gold, the worst mistakes."""
     del task
     gold, predicted = [float(one.label) for one, _ in answered], [each["score"] for _, each in answered]
     explained = "A dot is an example; on the dashed line predicted and gold are equal."
@@ -47,7 +47,7 @@ def similarity_parts(task: Task, answered: Answered) -> Iterator[Make]:
 
 
 def _scatter(gold: Sequence[float], predicted: Sequence[float], same_scale: bool, explained: str) -> Drawing:
-    return Drawing("Predicted beside gold", explained, scatter_figure(gold, predicted, same_scale))
+    return Drawing("Predicted vs. gold", explained, scatter_figure(gold, predicted, same_scale))
 
 
 def _worst_numbers(gold: Sequence[float], answered: Answered, errors: np.ndarray, explained: str) -> Cards:
@@ -60,7 +60,7 @@ def _worst_numbers(gold: Sequence[float], answered: Answered, errors: np.ndarray
         )
         for place in places
     ]
-    return Cards("The worst mistakes", explained, cards)
+    return Cards("Worst mistakes", explained, cards)
 
 
 def _neighbours(answered: Answered) -> Cards | None:
@@ -92,7 +92,7 @@ def _least_alike(answered: Answered) -> Cards:
         for one, each in worst
     ]
     explained = "Texts that belong together, first those between which the model finds the most others more alike."
-    return Cards("The worst mistakes", explained, cards)
+    return Cards("Worst mistakes", explained, cards)
 
 
 def _ranks(values: Sequence[float]) -> np.ndarray:

@@ -39,13 +39,13 @@ def _worst(asked: Sequence[_Asked]) -> Cards:
     explained = f"{len(wrong):,} of {len(asked):,} answers are not those of gold, word by word. " + (
         "First those that have no word in common with it, and of which the model was surest." * bool(wrong)
     )
-    return Cards("The worst mistakes", explained, [_card(one) for one in wrong[:MOST_MISTAKES]], _KEYS if wrong else ())
+    return Cards("Worst mistakes", explained, [_card(one) for one in wrong[:MOST_MISTAKES]], _KEYS if wrong else ())
 
 
 def _right(asked: Sequence[_Asked]) -> Cards | None:
     right = [one for one in asked if one.f1 == 1 and one.prediction["answer"]]
     right.sort(key=lambda one: -one.prediction["probability"])
-    return Cards("Some that are right", "", [_card(one) for one in right[:_MOST_RIGHT]]) if right else None
+    return Cards("Some correct predictions", "", [_card(one) for one in right[:_MOST_RIGHT]]) if right else None
 
 
 def _card(asked: _Asked) -> Card:

@@ -46,7 +46,7 @@ def _types(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], ta
         "strict": "strictly: an I- without a B- before it is no entity",
     }[task.convention]
     explained = f"Whole entities of the right type, {convention}."
-    return Table("Types one by one", explained, ("Type", "precision", "recall", "F1", "entities"), rows)
+    return Table("Scores by entity type", explained, ("Type", "precision", "recall", "F1", "entities"), rows)
 
 
 def _worst(task: Tagging, answered: Answered) -> Cards:
@@ -59,7 +59,7 @@ def _worst(task: Tagging, answered: Answered) -> Cards:
     explained = f"{len(wrong):,} of {len(answered):,} sentences have a mistake. " + (
         "First those with the most; what gold says stands in brackets." * bool(cards)
     )
-    return Cards("The worst mistakes", explained, cards, _keys(task) if cards else ())
+    return Cards("Worst mistakes", explained, cards, _keys(task) if cards else ())
 
 
 def _right(task: Tagging, answered: Answered) -> Cards | None:
@@ -70,7 +70,7 @@ def _right(task: Tagging, answered: Answered) -> Cards | None:
         Card("", [_sentence(task, one.words, one.tags, each["tags"])], place=one.place)
         for one, each in right[:_MOST_RIGHT]
     ]
-    return Cards("Some that are right", "", cards) if cards and has_spans(task.labels) else None
+    return Cards("Some correct predictions", "", cards) if cards and has_spans(task.labels) else None
 
 
 def _keys(task: Tagging) -> Sequence[tuple[str, str]]:
