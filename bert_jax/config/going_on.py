@@ -65,11 +65,11 @@ def decays_after(config: Config) -> tuple[int, ...]:
 
 
 def _begun(phases: tuple[PhaseConfig, ...], step: int) -> list[tuple[int, PhaseConfig]]:
-    """First step and settings of each phase that has begun, without their lengths."""
+    """First step and settings of each phase that has begun, without what may change in it."""
     found, first = [], 0
     for phase in phases:
         if first < step:
-            found.append((first, dataclasses.replace(phase, steps=1)))
+            found.append((first, dataclasses.replace(phase, steps=1, accumulation_steps=0)))
         first += phase.steps
     return found
 

@@ -14,6 +14,7 @@ from bert_jax.config.model import ModelConfig
 from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
 
+_OF_ALL = "train.accumulation_steps"
 MOST_STEPS = 100_000_000  # of a run: the rate of each is computed before the first
 Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
 
@@ -30,11 +31,17 @@ class PhaseConfig:
     warmup_steps: Annotated[int, Meta(ge=0, le=MOST_STEPS)] = 0  # of that new schedule
     # rows of a step with data.packing; 0: as few as hold global_batch_size sequences on average
     packed_rows: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    # into how many chunks a step's batch is split here; 0: train.accumulation_steps
+    accumulation_steps: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
     @property
     def rows(self) -> int:
         """Rows of a step's arrays: one for each sequence, or fewer if they are packed."""
         return self.packed_rows or self.global_batch_size
+
+    def accumulates(self, train: TrainConfig) -> int:
+        """Into how many chunks a step's batch is split, one computed after the other."""
+        return self.accumulation_steps or train.accumulation_steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +88,8 @@ class Config:
     @property
     def also_free(self) -> tuple[str, ...]:
         """What may change in a run, beside file.py's FREE_TO_CHANGE."""
-        return ("train.accumulation_steps",)
+        of_phases = [f"phases.{number}.accumulation_steps" for number in range(len(self.phases))]
+        return (_OF_ALL, *of_phases)
 
     @property
     def total_steps(self) -> int:
@@ -195,11 +203,13 @@ def _check_phase(source: str, phase: PhaseConfig, config: Config) -> None:
 
 
 def _check_splits(source: str, number: int, config: Config) -> None:
-    accumulation, pieces, packing = config.train.accumulation_steps, config.optimizer.clip_pieces, config.data.packing
-    rows, name = config.phases[number].global_batch_size, f"{source}phases[{number}].global_batch_size"
-    require(rows % accumulation == 0, name, rows, f"give a multiple of train.accumulation_steps={accumulation}")
+    phase, pieces, packing = config.phases[number], config.optimizer.clip_pieces, config.data.packing
+    of_phase = f"phases[{number}].accumulation_steps"
+    setting, accumulation = of_phase if phase.accumulation_steps else _OF_ALL, phase.accumulates(config.train)
+    rows, name = phase.global_batch_size, f"{source}phases[{number}].global_batch_size"
+    require(rows % accumulation == 0, name, rows, f"give a multiple of {setting}={accumulation}")
     require(rows % pieces == 0, name, rows, f"give a multiple of optimizer.clip_pieces={pieces}")
     remedy = "it goes with optimizer.clip_pieces=1 only"
     require(pieces == 1 or not packing, f"{source}data.packing", packing, remedy)
     remedy = f"leave it 1: a device takes its optimizer.clip_pieces={pieces} one after the other anyway"
-    require(pieces == 1 or accumulation == 1, f"{source}train.accumulation_steps", accumulation, remedy)
+    require(pieces == 1 or accumulation == 1, f"{source}{setting}", accumulation, remedy)

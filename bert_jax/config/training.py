@@ -19,7 +19,7 @@ class TrainConfig:
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0  # initial weights, order of the records, dropout
     # of activations and matrix products; weights and optimizer are float32
     dtype: Literal["float32", "bfloat16"] = "float32"
-    # a global batch is split into this many, one after the other
+    # a global batch is split into this many chunks, one computed after the other; a phase may have a number of its own
     accumulation_steps: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     # what of a layer the backward pass computes again, to save memory: "full" is all of it, "dots" all but the
     # products with weights

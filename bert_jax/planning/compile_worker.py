@@ -46,7 +46,7 @@ def compile_step(directory: Path) -> Result:
     phase = config.phases[request.phase]
     topology = parse_topology(request.topology)
     mesh = make_mesh(config.mesh, topology.describe(), config.model)
-    program = pretraining_program(config, mesh, request.teacher)
+    program = pretraining_program(config, mesh, request.teacher).accumulating(phase.accumulates(config.train))
     state = abstract_state(program.model, program.optimizer, program.shardings)
     batch = _abstract_batch(request, phase, mesh)
     held = {"parameters": state["params"], "optimizer state": state["opt_state"], "batch": batch}

@@ -125,26 +125,32 @@ def _candidates(request: Request, error: DoesNotFitError) -> Iterator[tuple[str,
     gradients = error.sizes["parameters"]
     memory_left = max(error.limit_bytes - state - gradients, error.limit_bytes / 16)
     too_much = (error.used_bytes - state) / memory_left  # of what is held for a whole batch; NaN is never less
-    rows = math.gcd(*(phase.rows for phase in request.config.phases)) * max(1, request.config.mesh.tensor)
+    phase = request.config.phases[request.phase]
+    rows = phase.rows * max(1, request.config.mesh.tensor)
     counts = [2**power for power in range(1, 10) if rows % (request.topology.devices * 2**power) == 0]
     enough = [count for count in counts if count >= too_much] or counts[-1:]
-    may_accumulate = request.config.optimizer.clip_pieces == 1 and request.config.train.accumulation_steps == 1
+    may_accumulate = request.config.optimizer.clip_pieces == 1 and phase.accumulates(request.config.train) == 1
     may_recompute = request.config.train.remat != "full"
     if may_recompute and not too_much > 8:
-        yield _changed(request.config, remat="full")
+        yield _changed(request, remat="full")
     if may_accumulate:
         for count in enough[:2]:
-            yield _changed(request.config, accumulation_steps=count)
+            yield _changed(request, accumulation_steps=count)
         for count in [count for count in counts if count >= too_much / 4][:1] if may_recompute else []:
-            yield _changed(request.config, accumulation_steps=count, remat="full")
+            yield _changed(request, accumulation_steps=count, remat="full")
     for fsdp in (2, 4, 8, 16, 32):
         if request.config.mesh.fsdp == 1 and request.topology.devices % fsdp == 0 and state > error.limit_bytes / 4:
-            yield _changed(request.config, fsdp=fsdp)
+            yield _changed(request, fsdp=fsdp)
 
 
-def _changed(config: Config, fsdp: int = 1, **train: Any) -> tuple[str, Config]:
-    changed = dataclasses.replace(config, train=dataclasses.replace(config.train, **train))
+def _changed(request: Request, fsdp: int = 1, accumulation_steps: int = 0, **train: Any) -> tuple[str, Config]:
+    """The request's config with other settings, and those as flags; accumulation is that of its phase alone."""
+    config, phases = request.config, list(request.config.phases)
     names = [f"--config.train.{name}={value}" for name, value in train.items()]
+    if accumulation_steps:
+        phases[request.phase] = dataclasses.replace(phases[request.phase], accumulation_steps=accumulation_steps)
+        names.insert(0, f"--config.phases[{request.phase}].accumulation_steps={accumulation_steps}")
+    changed = dataclasses.replace(config, train=dataclasses.replace(config.train, **train), phases=tuple(phases))
     if fsdp > 1:
         changed.mesh = dataclasses.replace(config.mesh, fsdp=fsdp, data=-1)
         names += [f"--config.mesh.fsdp={fsdp}", *(["--config.mesh.data=-1"] if config.mesh.data != -1 else [])]

@@ -25,6 +25,7 @@ class ExampleFeed:
     lengths: Sequence[int]  # to which batches are padded, ascending
     last_step: int
     predictions: int  # outputs of the last layer that the objective reads; 0: all
+    accumulation_steps: int
     first_step: int = 0
 
     def shape_of(self, batch: Batch) -> tuple[int, int]:

@@ -21,6 +21,11 @@ class Feed(Protocol):
         """Steps of the run up to the last of these, which is among them."""
         ...
 
+    @property
+    def accumulation_steps(self) -> int:
+        """Into how many chunks a global batch is split, one computed after the other."""
+        ...
+
     def shape_of(self, batch: Batch) -> tuple[int, int]:
         """Rows of a global batch, and tokens of a row; not all batches of a feed need have one shape."""
         ...

@@ -114,6 +114,7 @@ def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
         ),
         last_step=steps,
         predictions=0 if material.files.task.reads_all_tokens else 1,
+        accumulation_steps=config.train.accumulation_steps,
     )
 
 

@@ -1,5 +1,7 @@
 """When a run evaluates, and the evaluation that it still has to do where it was interrupted in one."""
 
+import functools
+
 from bert_jax.model.functional import Params
 from bert_jax.objectives.objective import Batch, Sums
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
@@ -14,13 +16,12 @@ class HeldOut:
 
     def __init__(self, run: Run, monitor: Monitor, interruption: Interruption, is_owed: bool) -> None:
         """`is_owed`: the evaluation of the step from which the run goes on was interrupted."""
-        program = run.program
         self.is_owed = is_owed
         self._run, self._monitor, self._interruption = run, monitor, interruption
-        shardings, chunks = program.shardings["params"], program.options.accumulation_steps
-        self._step = jit_evaluation_step(
-            program.objective, program.model, program.mesh, shardings, program.frozen, chunks
-        )
+        program = run.program
+        where = program.mesh, program.shardings["params"], program.frozen
+        make_step = functools.partial(jit_evaluation_step, program.objective, program.model, *where)
+        self._step = functools.cache(make_step)  # of a number of chunks
 
     def is_due(self, step: int) -> bool:
         """Whether the run evaluates after `step`."""
@@ -52,6 +53,6 @@ class HeldOut:
             return None
 
         def step(params: Params, batch: Batch) -> tuple[Sums, Sums]:
-            return self._step(params, batch, *program.frozen_params)
+            return self._step(feed.accumulation_steps)(params, batch, *program.frozen_params)
 
         return evaluate(program.objective, step, params, until_requested(batches))

@@ -46,7 +46,7 @@ class PhaseInput:
     read_threads: int
     prefetch_batches: int
     max_held_out_batches: int  # 0: all
-    held_out_chunks: int  # into which a batch of an evaluation is split, as the step's for accumulation
+    accumulation_steps: int  # into so many chunks a batch is split, one of an evaluation too
 
     def count_tokens(self) -> None:
         """Find what masks are drawn by, if they are by how often tokens occur: before any batch is made.
@@ -116,7 +116,7 @@ class PhaseInput:
             self.type_vocab_size,
             mesh,
             self.held_out_masks,
-            self.held_out_chunks,
+            self.accumulation_steps,
         )
 
 
@@ -173,7 +173,7 @@ def _open_phase(phase: PhaseConfig, before: Sequence[PhaseInput], config: Config
     if config.data.packing:
         sizes = sizes_of(train, masks)
         shape = phase.max_seq_length, phase.global_batch_size
-        packing = choose_packing(sizes, *shape, seed, phase.packed_rows, config.train.accumulation_steps)
+        packing = choose_packing(sizes, *shape, seed, phase.packed_rows, phase.accumulates(config.train))
         phase = dataclasses.replace(phase, packed_rows=packing.rows)
     return PhaseInput(
         phase=phase,
@@ -193,7 +193,7 @@ def _open_phase(phase: PhaseConfig, before: Sequence[PhaseInput], config: Config
         read_threads=config.data.read_threads,
         prefetch_batches=config.data.prefetch_batches,
         max_held_out_batches=config.evaluation.max_batches,
-        held_out_chunks=config.train.accumulation_steps,
+        accumulation_steps=phase.accumulates(config.train),
     )
 
 

@@ -69,6 +69,7 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
                 interruption.leave_if_requested(step)
             if step >= feed.last_step or held_out.is_over(step):
                 continue
+            program = program.accumulating(feed.accumulation_steps)
             for batch in monitor.inputs(feed.batches(program.mesh, step)):
                 with monitor.dispatching(step + 1):
                     state, sums = program.run_step(state, batch, *program.frozen_params)  # no device is waited for

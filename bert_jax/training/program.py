@@ -21,6 +21,8 @@ from bert_jax.training.optimizer import clip, make_optimizer
 from bert_jax.training.state import State, layout_lines, state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, jit_train_step, train_step
 
+RunStep = Callable[..., tuple[State, Sums]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Program:
@@ -33,10 +35,18 @@ class Program:
     shardings: State
     dropout_key: jax.Array
     options: StepOptions
-    run_step: Callable[..., tuple[State, Sums]]  # of state, batch and the frozen models' weights
+    make_step: Callable[[StepOptions], RunStep]
+    run_step: RunStep  # of state, batch and the frozen models' weights
     layout: tuple[str, ...] = ()  # for people: what weight-update sharding leaves in many copies
     frozen: tuple[FrozenModel, ...] = ()
     frozen_params: tuple[Params, ...] = ()  # of each of them: on the mesh, or ShapeDtypeStructs until they are needed
+
+    def accumulating(self, steps: int) -> "Program":
+        """The same with a step that splits its batch into so many chunks."""
+        if steps == self.options.accumulation_steps:
+            return self
+        options = dataclasses.replace(self.options, accumulation_steps=steps)
+        return dataclasses.replace(self, options=options, run_step=self.make_step(options))
 
     def with_frozen_weights(self, *arrays: Mapping[str, np.ndarray]) -> "Program":
         """With the weights of each frozen model on the mesh, of arrays by our paths."""
@@ -62,7 +72,7 @@ def make_program(
       UserError: a batch or a parameter does not divide over the mesh.
     """
     for phase in phases:
-        check_batch(mesh, phase, train.accumulation_steps)
+        check_batch(mesh, phase, phase.accumulates(train))
     check_clip_pieces(mesh, optimizer.clip_pieces)
     model = objective.model(train.dtype, train.remat, by_sequence=by_sequence(mesh))
     matrices = layer_matrices(model, param_shardings(model, mesh, optimizer.shard_over_data))
@@ -70,9 +80,26 @@ def make_program(
     transformation = make_optimizer(optimizer, phases, by_each, matrices)
     shardings = state_shardings(model, transformation, mesh, optimizer.shard_over_data)
     key = dropout_key(train.seed, train.dropout_bits, mesh.devices.flat[0].platform)
-    options = StepOptions(train.accumulation_steps, optimizer.clip_pieces, clip(optimizer), train.log_every_steps)
-    step = train_step(objective, model, transformation, shardings["params"], key, options, frozen)
-    run_step = jit_train_step(step, mesh, shardings, frozen)
+    chunks = phases[0].accumulates(train)
+    options = StepOptions(chunks, optimizer.clip_pieces, clip(optimizer), train.log_every_steps)
+
+    def make_step(options: StepOptions) -> RunStep:
+        step = train_step(objective, model, transformation, shardings["params"], key, options, frozen)
+        return jit_train_step(step, mesh, shardings, frozen)
+
     abstract = tuple(each.abstract_params for each in frozen)
     layout = layout_lines(model, shardings) if optimizer.shard_over_data else ()
-    return Program(objective, model, transformation, mesh, shardings, key, options, run_step, layout, frozen, abstract)
+    return Program(
+        objective=objective,
+        model=model,
+        optimizer=transformation,
+        mesh=mesh,
+        shardings=shardings,
+        dropout_key=key,
+        options=options,
+        make_step=make_step,
+        run_step=make_step(options),
+        layout=layout,
+        frozen=frozen,
+        frozen_params=abstract,
+    )

@@ -106,6 +106,14 @@ def test_a_value_that_cannot_be_names_its_flag_and_the_remedy(key, value, remedy
         ({"phases[0].steps": 10**8}, ["--config.scale=1.0", "100001000 steps, more than 100000000"]),
         ({"phases[0].steps": 10**6, "scale": 1000.0}, ["--config.scale=1000.0", "more than 100000000"]),
         ({"train.accumulation_steps": 3}, ["phases[0].global_batch_size=256", "train.accumulation_steps=3"]),
+        (
+            {"phases[1].accumulation_steps": 5},
+            ["phases[1].global_batch_size=256", "give a multiple of phases[1].accumulation_steps=5"],
+        ),
+        (
+            {"optimizer.clip_pieces": 32, "phases[0].accumulation_steps": 2},
+            ["phases[0].accumulation_steps=2", "optimizer.clip_pieces=32"],
+        ),
         ({"optimizer.clip_pieces": 100}, ["phases[0].global_batch_size=256", "optimizer.clip_pieces=100"]),
         (
             {"optimizer.clip_pieces": 32, "train.accumulation_steps": 2},
@@ -159,6 +167,7 @@ FREE_IN_PRETRAINING = {
     "evaluation.max_batches",
     "evaluation.records",
     "evaluation.report_sentences",
+    "phases[0].accumulation_steps",
     "train.accumulation_steps",
 }
 FREE_IN_FINE_TUNING = {"task.dev", "task.test", "task.train"}

@@ -79,6 +79,9 @@ def test_phases_that_have_begun_stay():
     new = dataclasses.replace(old, phases=(PhaseConfig(10), PhaseConfig(20, 16, 512)), init_from="elsewhere")
     new.optimizer = OptimizerConfig(0.1, 2, decay_steps=5)
     assert lasting_differences(old, new, 10) == []
+    split = dataclasses.replace(old, phases=(PhaseConfig(10, accumulation_steps=4), old.phases[1]))
+    assert why_not(old, split, 11) == ""
+    assert lasting_differences(old, split, 11) == []
     assert lasting_differences(old, new, 11) == ["phases.1.global_batch_size=8, not 16"]
     assert [is_length(each) for each in differences(old, new)] == [True, False, True, False]
     old.optimizer = new.optimizer

@@ -24,6 +24,7 @@ from bert_jax.parallel.mesh import make_mesh
 from bert_jax.reporting.charts import charts
 from bert_jax.reporting.facts import results
 from bert_jax.reporting.run_history import Run as RunHistory
+from bert_jax.training import step as step_module
 from bert_jax.training.loop import train
 from bert_jax.training.optimizer import learning_rate_schedule
 from bert_jax.training.program import make_program
@@ -94,7 +95,7 @@ class Classification:
 class Rows:
     """Rows whose class is their first token's remainder, drawn by the step's number."""
 
-    first_step, last_step, predictions = 0, STEPS, 0
+    first_step, last_step, predictions, accumulation_steps = 0, STEPS, 0, 2
 
     def shape_of(self, batch):
         return batch["ids"].shape
@@ -106,7 +107,7 @@ class Rows:
         return on_devices(batch, np.arange(ROWS), ROWS, mesh)
 
     def batches(self, mesh, from_step):
-        return (self._batch(step, mesh) for step in range(from_step, STEPS))
+        return (self._batch(step, mesh) for step in range(from_step, self.last_step))
 
     def record_numbers(self, step):
         return list(range(step * ROWS, (step + 1) * ROWS))
@@ -121,7 +122,7 @@ class PoisonedRows(Rows):
         return batch | {"there": batch["there"] * jnp.nan} if number == 5 else batch
 
 
-def run_in(directory, model_config, feed, finished, **train_settings):
+def run_in(directory, model_config, feeds, finished, **train_settings):
     settings = TrainConfig(log_every_steps=5, checkpoint_every_steps=10, accumulation_steps=2, **train_settings)
     optimizer, phases = OptimizerConfig(learning_rate=3e-3, warmup_steps=2), [PhaseConfig(STEPS, ROWS, LENGTH)]
     objective = Classification(dataclasses.replace(model_config, num_hidden_layers=1))
@@ -133,7 +134,7 @@ def run_in(directory, model_config, feed, finished, **train_settings):
         evaluation=EvaluationConfig(every_steps=15),
         profile=ProfileConfig(),
         program=program,
-        feeds=[feed],
+        feeds=feeds,
         learning_rates=np.asarray(learning_rate_schedule(optimizer, phases)(np.arange(STEPS))),
         peak_flops=1e12,
         first_state=lambda: init_state(program.model, program.optimizer, program.shardings, seed=0),
@@ -152,7 +153,7 @@ def trained(model_config, tmp_path_factory):
     """The directory of a whole run, and what its last weights are."""
     directory, finished = tmp_path_factory.mktemp("task") / "run", []
     directory.mkdir()
-    train(run_in(directory, model_config, Rows(), finished), Clock(directory))
+    train(run_in(directory, model_config, [Rows()], finished), Clock(directory))
     return directory, jax.tree.map(np.asarray, finished[0])
 
 
@@ -178,6 +179,21 @@ def test_its_charts_and_facts_are_those_of_its_metrics(trained):
     assert (fact.name, fact.beside.split()[0]) == ("Right classes", "commonest")
 
 
+def test_each_feed_has_its_own_accumulation(trained, model_config, tmp_path, monkeypatch):
+    class First(Rows):
+        last_step, accumulation_steps = 12, 4
+
+    class Second(Rows):
+        first_step, accumulation_steps = 12, 1
+
+    splits, finished, split = [], [], step_module._accumulated
+    monkeypatch.setattr(step_module, "_accumulated", lambda *given: splits.append(given[3]) or split(*given))
+    train(run_in(tmp_path, model_config, [First(), Second()], finished), Clock(tmp_path))
+    assert splits == [4, 1]  # where the two steps were traced
+    losses, expected = ([line["loss"] for line in lines_of(each)] for each in (tmp_path, trained[0]))
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)  # dropout and all
+
+
 @pytest.mark.slow
 def test_it_goes_on_from_a_checkpoint_to_the_same_bits(trained, model_config, tmp_path):
     class Stopped(Rows):
@@ -190,9 +206,9 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_bits(trained, model_config, tm
                 yield batch
 
     with pytest.raises(RuntimeError, match="plug"):
-        train(run_in(tmp_path, model_config, Stopped(), []), Clock(tmp_path))
+        train(run_in(tmp_path, model_config, [Stopped()], []), Clock(tmp_path))
     finished = []
-    train(run_in(tmp_path, model_config, Rows(), finished), Clock(tmp_path))
+    train(run_in(tmp_path, model_config, [Rows()], finished), Clock(tmp_path))
     jax.tree.map(np.testing.assert_array_equal, jax.tree.map(np.asarray, finished[0]), trained[1])
     steps = [(line["split"], line["step"]) for line in lines_of(tmp_path)]
     assert steps == [(line["split"], line["step"]) for line in lines_of(trained[0])]
@@ -201,5 +217,5 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_bits(trained, model_config, tm
 @pytest.mark.slow
 def test_its_non_finite_numbers_are_searched_for(model_config, tmp_path):
     with pytest.raises(UserError, match=r"step 6 gave no finite loss.*the loss: labels or their weights"):
-        train(run_in(tmp_path, model_config, PoisonedRows(), [], check_nans=True), Clock(tmp_path))
+        train(run_in(tmp_path, model_config, [PoisonedRows()], [], check_nans=True), Clock(tmp_path))
     assert json.loads((tmp_path / "skipped.jsonl").read_text())["records"] == PoisonedRows().record_numbers(6)
