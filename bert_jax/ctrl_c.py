@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 CODE = 130
-LINE = "interrupted; the same command again goes on where this one stopped"
+LINE = "interrupted; run the same command again to resume"
 
 
 class _State:

@@ -1,4 +1,4 @@
-"""The exceptions that mean: the user can mend this, and here is how."""
+"""The exceptions that mean: the user can fix this, and here is how."""
 
 
 class UserError(Exception):

@@ -21,8 +21,8 @@ Version 2 of the published models has no dropout, more steps and more text: --co
 --config.model.attention_probs_dropout_prob=0 --config.phases[0].steps=10000000 (google-research/albert, README), which
 gives 82.3. Text and steps matter for that: on the paper's own text, dropout is all that it takes away.
 
-What is not the original: products and activations are bfloat16, as in configs/bert_base.py. Rate, decay, epsilon and
-clipping are those of google-research/albert run_pretraining.py and lamb_optimizer.py, without bias correction.
+What is not the original: products and activations are bfloat16, as in configs/bert_base.py. Rate, weight decay, epsilon
+and clipping are those of google-research/albert run_pretraining.py and lamb_optimizer.py, without bias correction.
 """
 
 from bert_jax.config import Config, DataConfig, EvaluationConfig, OptimizerConfig, PhaseConfig, TrainConfig, albert_base

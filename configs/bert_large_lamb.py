@@ -11,8 +11,8 @@ batch: on 8 devices, 256 makes chunks of 32 sequences a device at 128 tokens and
 What to expect. Fine-tuned, SQuAD 1.1 development F1 90.58, where the same authors' baseline with batches of 512 has
 90.40 (paper, table 1).
 
-The settings. The paper gives Adam's betas 0.9 and 0.999, decay 0.01, linear warm-up and decay, a second warm-up at the
-change to 512 tokens ("re-warm-up"), and 8,599 steps. Rates and warm-ups of each phase are those that NVIDIA has
+The settings. The paper gives Adam's betas 0.9 and 0.999, weight decay 0.01, a linear warm-up and decay, a second one at
+the change to 512 tokens ("re-warm-up"), and 8,599 steps. Rates and warm-ups of each phase are those that NVIDIA has
 published for these batch sizes (DeepLearningExamples, PyTorch BERT: 7,038 steps to 6e-3 and 1,563 to 4e-3, warm-up
 shares .2843 and .128), which come to 8,601 steps; NVIDIA's runs decay with the square root, ours with the paper's line.
 Bias correction is on, as in algorithm 2 and the authors' published code (tensorflow/addons lamb.py); appendix E says

@@ -21,10 +21,10 @@ and from fresh weights 3.69.
 
 The settings. Loss: 5 x 4 x the divergence at temperature 2, a mean over all tokens, + 2 x masked tokens + 1 - cosine of
 the last hidden states; the student begins as layers 0, 2, 4, 7, 9 and 11 of its teacher. AdamW, 5e-4 after 5 % of
-warm-up, then linear, .98, no decay, clipped at 5; 3 epochs of 3.3 billion words in batches of about 2,000 sequences
-(the authors' script, 5 x 50 on each of 8 GPUs; the paper: up to 4,000). Masks are drawn anew each time, rare words
-more often (in proportion to count^-0.7; the records are counted once, at the first start). The table of positions stays
-as it begins.
+warm-up, then linear, .98, no weight decay, clipped at 5; 3 epochs of 3.3 billion words in batches of about 2,000
+sequences (the authors' script, 5 x 50 on each of 8 GPUs; the paper: up to 4,000). Masks are drawn anew each time, rare
+words more often (in proportion to count^-0.7; the records are counted once, at the first start). The position
+embeddings stay as they begin.
 
 What is not the original: 15 % of each sequence's words are masked, where the authors mask 15 % of a batch's. Sequences
 are whole sentences up to 512 tokens; the authors' are one text each, cut. The positions begin with the teacher's first

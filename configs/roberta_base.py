@@ -19,8 +19,8 @@ STS-B 91.2 (the authors' README). That is with 160 GB of text. With Wikipedia an
 125,000, 7e-4: 3.68, 85.2, 92.9; of 8,192, 31,000, 1e-3: 3.77, 84.6, 92.8.
 
 The settings (paper, section 2 and table 9). Rate 6e-4 after 24,000 steps of warm-up, then linear from there; Adam .98
-with bias correction; decay .01 on all parameters; no clipping. Of smaller batches the authors recommend 1e-4 for 256
-sequences and 5e-4 for 2,048 (with 125,000 steps and 10,000 of warm-up). Masks are drawn anew whenever a sequence is
+with bias correction; weight decay .01 on all parameters; no clipping. Of smaller batches the authors recommend 1e-4 for
+256 sequences and 5e-4 for 2,048 (with 125,000 steps and 10,000 of warm-up). Masks are drawn anew whenever a sequence is
 read, by fairseq's rule, in which <s> and </s> may be masked, too; in held-out evaluation they are always the same.
 
 The paper's other inputs. DOC-SENTENCES: --blocks=doc, and --config.data.packing=true, which fills rows with its shorter

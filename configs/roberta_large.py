@@ -15,7 +15,7 @@ What to expect (paper, table 4). Fine-tuned, development, SQuAD 1.1 and 2.0 F1, 
 500,000 steps 94.6, 89.4, 90.2, 96.4.
 
 The settings (paper, table 9). Rate 4e-4 after 30,000 steps of warm-up, then linear from there; Adam .98 with bias
-correction; decay .01 on all parameters; no clipping.
+correction; weight decay .01 on all parameters; no clipping.
 """
 
 from bert_jax.config import (

@@ -6,12 +6,12 @@
 #     launch/pretrain.sh --distributed --config=...                  the same, on every host of a TPU slice or Slurm job
 #
 # Started again with the same arguments, each goes on where it stopped. Exit code 0: done. 1 and 2: an error that you
-# can mend. 75, or death by a signal: nothing is wrong, start it again; launch/tpu_pod.sh, slurm.sbatch and jobset.yaml do.
+# can fix. 75, or death by a signal: nothing is wrong, start it again; launch/tpu_pod.sh, slurm.sbatch and jobset.yaml do.
 set -euo pipefail
 unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Of several processes, one that meets an error to mend leaves its exit code where launch/slurm.sbatch looks for it.
+# Of several processes, one that meets an error to fix leaves its exit code where launch/slurm.sbatch looks for it.
 leave_error() {
   if (($1 == 1 || $1 == 2)) && [[ -d ${BERT_JAX_ERRORS:-} ]]; then
     echo "$1" >"$BERT_JAX_ERRORS/$HOSTNAME-$$" || true
@@ -40,7 +40,7 @@ one_of_several() {
     wait "$process" || status=$?
   fi
   if ((status == 128 + 6)); then
-    echo "error: another process of the job is gone; the same commands again go on" >&2
+    echo "error: another process of the job is gone; run the same commands again to resume" >&2
     status=75
   fi
   if ((status == 75)) && [[ -z $stopped ]]; then

@@ -10,7 +10,7 @@
 #
 # `run` and `resume` create the slice if it is not there, copy this project (as last committed) to every worker, and
 # stay: when the slice is preempted it is asked for again, and when the run ends with anything but success or an error
-# that must be mended it is started again, which goes on from the newest checkpoint. They may be stopped and typed again
+# that must be fixed it is started again, which goes on from the newest checkpoint. They may be stopped and typed again
 # at any time; the run does not mind. What follows -- goes to launch/pretrain.sh on every worker.
 #
 #     --project=PROJECT     default: gcloud's own
@@ -161,7 +161,7 @@ run_once() {
 }
 
 # Whether a worker has ended with an error that will come again. gcloud tells one worker's exit code, or its own.
-must_be_mended() {
+must_be_fixed() {
   { on_workers 'bert_jax/launch/tpu_worker.sh ended' || true; } | grep -Eq 'ended with [12]$'
 }
 
@@ -184,7 +184,7 @@ run() {
         say "done; delete the slice with: launch/tpu_pod.sh delete --name=$name --zone=$zone"
         return
       fi
-      must_be_mended && fail "the run ended with an error that must be mended first, see above"
+      must_be_fixed && fail "the run ended with an error that must be fixed first, see above"
       ((SECONDS - started < 3600)) || { tries=0 pause=$poll_seconds; } # it had worked for long: not the same trouble
     fi
     if ((++tries > retries)); then

@@ -126,7 +126,7 @@ def test_suspicious_input_is_told_and_strict_stops(chain, tmp_path):
     assert strict.returncode == 1
     assert strict.stderr.splitlines()[-1] == (
         f"error: --strict: 4 documents of one sentence, the first at {tmp_path}/a.txt:1, and 2 other kinds of "
-        "suspicious input; mend the text, or leave out --strict"
+        "suspicious input; fix the text, or leave out --strict"
     )
     assert not (tmp_path / "strict").exists()
     warned = build(chain, tmp_path / "records", *flags)

@@ -38,7 +38,7 @@ async def write_fragment():
 def main(argv):
     config = _CONFIG.value
     if _TROUBLE.value == "user":
-        raise UserError("the thing is broken; mend it")
+        raise UserError("the thing is broken; fix it")
     cli.refuse(["other"], "is for another use")
     if _TROUBLE.value == "long":
         raise UserError(f"FILE cannot be read (token `{'n' * 100_000}`); give another")
@@ -202,7 +202,7 @@ def test_a_config_file_may_have_a_colon_in_its_path(run, tmp_path):
 
 
 def test_a_mistake_of_the_users_is_one_line(run):
-    assert_one_line(run(TINY, "--workdir=x", "--trouble=user"), 1, "the thing is broken; mend it")
+    assert_one_line(run(TINY, "--workdir=x", "--trouble=user"), 1, "the thing is broken; fix it")
 
 
 def test_a_flag_of_another_use_is_refused_even_with_its_default(run):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LINE = "error: interrupted; the same command again goes on where this one stopped"
+LINE = "error: interrupted; run the same command again to resume"
 pytestmark = pytest.mark.timeout(900)
 
 

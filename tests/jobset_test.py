@@ -62,7 +62,7 @@ def test_it_is_a_jobset_that_starts_all_hosts_again(jobset, job, pod):
     assert pod["restartPolicy"] == "Never"  # podFailurePolicy asks for it
 
 
-def test_an_error_that_must_be_mended_ends_it(jobset, job, pod):
+def test_an_error_that_must_be_fixed_ends_it(jobset, job, pod):
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
     (container,) = pod["containers"]
     assert rule["action"] == "FailJob"

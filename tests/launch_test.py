@@ -353,7 +353,7 @@ def test_slurm_queues_no_job_again_of_which_one_task_met_an_error(tree, statuses
     job = tree.run("launch/slurm.sbatch", "--workdir=a b", **given)
     assert job.returncode == becomes, job.stderr
     assert ("scontrol requeue 7" in tree.calls_file.read_text()) == again
-    assert ("must be mended first" in job.stderr) == (becomes in (1, 2))
+    assert ("must be fixed first" in job.stderr) == (becomes in (1, 2))
     assert not left.exists()
 
 

@@ -187,6 +187,6 @@ def test_a_lost_process_stops_the_job_within_the_bound_and_the_job_goes_on(
     victim.communicate()
     assert other.returncode == RESUME, stderr
     assert "error: another process of the job is gone" in stderr
-    assert "the same commands again go on" in stderr
+    assert "run the same commands again to resume" in stderr
     finish(start_job(chain, workdir, TWO, OFTEN), timeout=600)
     assert_same_curve(workdir, alone)

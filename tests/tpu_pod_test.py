@@ -134,7 +134,7 @@ def test_on_demand_is_the_default(cloud):
 def test_an_error_that_comes_again_is_not_tried_again(cloud):
     done = cloud.run("run", *SLICE, *RUN, life=["ACTIVE/READY", "run 1"])
     assert done.returncode == 2
-    assert "must be mended" in done.stderr
+    assert "must be fixed" in done.stderr
     assert cloud.changes() == ["scp", "setup", "run", "ended"]
 
 

@@ -21,20 +21,20 @@ class DataConfig:
     records: str = "records/{max_seq_length}"  # directory; {max_seq_length} stands for each phase's own
     read_threads: Annotated[int, Meta(ge=0, le=1000)] = 4  # threads that parse records ahead of the step
     prefetch_batches: Annotated[int, Meta(ge=0, le=1000)] = 8  # batches kept ready
-    # of this host's disk for copies of gs:// shards, at most half of what is free on it
+    # GB of local disk for copies of gs:// shards, at most half of the free space
     cache_gigabytes: Annotated[float, Meta(ge=0, le=1e6)] = 50.0
-    cache_directory: str = ""  # where they are; "": ~/.cache/bert_jax/shards
+    cache_directory: str = ""  # directory of these copies; "": ~/.cache/bert_jax/shards
     pairs: Pairs = "nsp"  # filled in: what records.json says (build_records --pairs)
-    packing: bool = False  # several sequences in a row, so that few of its places are padding; see data/packing.py
-    # whose masks: those in the records, or others in each epoch, by fairseq's rule, the original BERT's or DistilBERT's
-    # authors' (rare tokens more often); see data/dynamic_masks.py
+    packing: bool = False  # several sequences in a row, so that there is little padding; see data/packing.py
+    # static: the masks in the records; else new ones in each epoch, by fairseq's rule (roberta), the original BERT's
+    # or DistilBERT's (rare tokens more often); see data/dynamic_masks.py
     masking: Literal["static", "roberta", "bert", "distilbert"] = "static"
-    # of such masks, for records have their own: the share of a sequence's tokens,
+    # with masking other than static: fraction of tokens that are masked
     masked_lm_prob: Annotated[float, Meta(gt=0, le=1)] = 0.15
-    random_share: Part = 0.1  # of the masked tokens those that become any token,
-    kept_share: Part = 0.1  # and those that are seen as they are
-    whole_word_mask: bool = False  # all pieces of a word together; with masking=bert
-    allow_other_records: bool = False  # go on with other records than those that the run was trained on so far
+    random_share: Part = 0.1  # fraction of these replaced by a random token
+    kept_share: Part = 0.1  # fraction left unchanged
+    whole_word_mask: bool = False  # with masking=bert: all tokens of a word are masked together
+    allow_other_records: bool = False  # continue on other records than those that the run was trained on so far
     # damaged records that may be skipped, in each split of each phase, by each process from its start on; one more
     # stops the run
     skip_corrupt: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0

@@ -20,16 +20,18 @@ class DistillationConfig:
     """
 
     temperature: Temperature = 2.0  # both models' logits are divided by it
-    kl_weight: Weight = 5.0  # of temperature^2 times the divergence from the teacher's distribution of words
-    # the mean of it is over all tokens but padding, or over masked tokens alone: that takes a fraction of the work
+    kl_weight: Weight = 5.0  # of temperature^2 times the KL divergence from the teacher's distribution of words
+    # its mean is over all tokens but padding, or over masked tokens alone, which takes a fraction of the work
     kl_tokens: Literal["all", "masked"] = "all"
     pretraining_weight: Weight = 2.0  # of the loss without a teacher
     cosine_weight: Weight = 1.0  # of 1 - cosine of the two models' hidden states, a mean over tokens and layers
-    # "last", or the teacher's layer for each of the student's, say 1,3,5,7,9,11
+    # "last", or a layer of the teacher for each of the student's, say 1,3,5,7,9,11
     cosine_layers: str = "last"
-    init_layers: str = ""  # the teacher's layers that the student's begin as, say 0,2,4,7,9,11; "": fresh ones
-    init_transform: bool = False  # the masked-LM head's dense layer begins as the teacher's too
-    freeze_positions: bool = False  # the table of positions stays as it begins, with init_layers: the teacher's
+    # layers of the teacher with which the student's are initialised, say 0,2,4,7,9,11; "": new weights. Layers by
+    # number from 0, as layer_0; not indices into hidden_states
+    init_layers: str = ""
+    init_transform: bool = False  # the masked-LM head's dense layer is the teacher's at the start, too
+    freeze_positions: bool = False  # position embeddings are not trained; with init_layers they are the teacher's
 
     def layer_pairs(self, student: int, teacher: int, source: str = "--config.distillation.") -> list[tuple[int, int]]:
         """Of models with as many layers, the pairs whose hidden states are compared: (student's, teacher's).
@@ -63,5 +65,5 @@ class TaskDistillationConfig:
     """
 
     temperature: Temperature = 2.0  # both models' outputs are divided by it
-    kl_weight: Weight = 0.5  # of temperature^2 times the divergence from the teacher's distribution
-    task_weight: Weight = 0.5  # of the loss by the labels
+    kl_weight: Weight = 0.5  # of temperature^2 times the KL divergence from the teacher's distribution
+    task_weight: Weight = 0.5  # of the loss on the labels

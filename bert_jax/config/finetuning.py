@@ -27,17 +27,17 @@ class TaskConfig:
     test: str = ""  # scored once, with the best step
     columns: str = ""  # text:1,text2:2,label:4; "": found by the header's names
     header: Literal["auto", "yes", "no"] = "auto"  # of TSV and CSV: whether the first row is one
-    strict: bool = False  # qa: an answer that is not at its offset ends the run; else it is logged and not learnt
-    class_weights: Literal["none", "balanced"] = "none"  # balanced: rows of a class that is half as common count twice
-    double_unordered: bool = False  # pairs are learnt in both orders (for relations that are the same both ways)
+    strict: bool = False  # qa: an answer that is not at its offset ends the run; else it is logged and left out
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: rows of a class half as common count twice
+    double_unordered: bool = False  # train on pairs in both orders (for relations that are the same both ways)
     tag_scores: Literal["conlleval", "strict"] = "conlleval"  # tagging: does a stray I- begin an entity, or not
-    max_query_length: Annotated[int, Meta(ge=1, le=1000)] = 64  # qa: pieces of a question; the rest of it is cut
-    max_answer_length: Annotated[int, Meta(ge=1, le=1000)] = 30  # qa: pieces of an answer
-    # similarity: what of a text's last hidden states is its vector; "": as the model says of itself, else their mean
+    max_query_length: Annotated[int, Meta(ge=1, le=1000)] = 64  # qa: tokens of a question; the rest of it is cut
+    max_answer_length: Annotated[int, Meta(ge=1, le=1000)] = 30  # qa: tokens of an answer
+    # similarity: how a text's last hidden states become its vector; "": as the model says of itself, else mean
     pooling: Literal["", TextPooling] = ""
     temperature: Annotated[float, Meta(gt=0, le=100)] = 0.05  # similarity: cosines are divided by it
-    # similarity, of scored pairs: their order is learnt (CoSENT), or the scores, from 0 for the lowest to 1 for the
-    # highest, as cosines
+    # similarity, scored pairs: the loss is of their order (CoSENT), or of the cosines, whose targets are the scores,
+    # from 0 for the lowest to 1 for the highest
     pair_loss: Literal["cosent", "cosine"] = "cosent"
 
 
@@ -60,14 +60,16 @@ class FitConfig:
     """How long, how, and what of the model is trained."""
 
     epochs: Annotated[float, Meta(gt=0, le=1_000_000)] = 3.0
-    steps: Annotated[int, Meta(ge=0, le=MOST_STEPS)] = 0  # above 0: as many steps, and epochs are not looked at
-    global_batch_size: Rows = 32  # rows a step
-    warmup_share: Share = 0.1  # of the steps, with a rising learning rate, where optimizer.warmup_steps is 0
+    steps: Annotated[int, Meta(ge=0, le=MOST_STEPS)] = 0  # above 0: so many steps, whatever epochs says
+    global_batch_size: Rows = 32  # rows per step
+    warmup_share: Share = 0.1  # fraction of the steps that are warm-up, where optimizer.warmup_steps is 0
     evaluations_per_epoch: Annotated[float, Meta(gt=0, le=10_000)] = 1.0  # on the dev file
-    patience: Count = 0  # evaluations without a better score after which the run ends; 0: it never ends early
-    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0  # a layer's rate, to that of the one above it
-    fresh_layers: Count = 0  # as many top layers, and the pooler with them, begin from new weights
-    frozen_layers: Annotated[int, Meta(ge=-1, le=1000)] = -1  # the embeddings and as many lowest layers stay; -1: none
+    patience: Count = 0  # early stopping after so many evaluations without a better score; 0: none
+    # layer-wise decay of the learning rate: a layer's rate over that of the layer above it
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    fresh_layers: Count = 0  # so many top layers, and with them the pooler, are newly initialised
+    # the embeddings and so many lowest layers are not trained; -1: all are
+    frozen_layers: Annotated[int, Meta(ge=-1, le=1000)] = -1
 
 
 def _optimizer() -> OptimizerConfig:

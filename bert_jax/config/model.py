@@ -28,14 +28,14 @@ class ModelConfig:
     intermediate_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 3072
     max_position_embeddings: Annotated[int, Meta(ge=1, le=1_000_000)] = 512
     type_vocab_size: Annotated[int, Meta(ge=0, le=1000)] = 2  # 0: there are no token types
-    # width of the tables and of the masked-LM head's output, with a dense layer from there to hidden_size; 0: all are
-    # as wide as the layers, without one
+    # factorised embeddings (ALBERT): width of the embeddings and of the masked-LM head's output, with a dense layer
+    # between them and the layers; 0: hidden_size, without one
     embedding_size: Annotated[int, Meta(ge=0, le=100_000)] = 0
-    # the layers are so many groups, one after the other, and those of a group share their weights; 0: none share any
+    # shared layers (ALBERT): so many groups, one after the other, and the layers of a group share weights; 0: none do
     num_hidden_groups: Annotated[int, Meta(ge=0, le=1000)] = 0
-    # pretraining has a pooler and a head for pairs of sentences, whatever of them it is: the next one, or their order
+    # pretraining has a pooler and a two-class head for sentence pairs (next sentence, sentence order or alignment)
     next_sentence: bool = True
-    left_to_right: bool = False  # a token attends to itself and to those before it only
+    left_to_right: bool = False  # causal attention: a token attends only to itself and to those before it
     # "gelu" is exact (erf), as when the paper appeared; "gelu_tanh" as released since 2019
     hidden_act: Literal["gelu", "gelu_tanh"] = "gelu"
     hidden_dropout_prob: Share = 0.1
@@ -50,7 +50,7 @@ class ModelConfig:
     # either, so one of two thirds has as many parameters as without a gate
     gated_feed_forward: bool = False
     use_bias: bool = True  # of dense layers and LayerNorms, but for those of pooler and heads, which have one always
-    # rotary: queries and keys are rotated by their positions (arXiv 2104.09864), and there is no table of positions
+    # rotary: queries and keys are rotated by their positions (arXiv 2104.09864), and there are no position embeddings
     position_embedding: Literal["learned", "rotary"] = "learned"
 
     @property

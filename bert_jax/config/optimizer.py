@@ -10,26 +10,27 @@ from bert_jax.config.check import Share, require
 
 @dataclasses.dataclass
 class OptimizerConfig:
-    """The original's Adam with decoupled decay (google-research/bert optimization.py); defaults are the paper's."""
+    """The original's Adam with decoupled weight decay (google-research/bert optimization.py); defaults: the paper's."""
 
-    learning_rate: Annotated[float, Meta(gt=0, le=100)] = 1e-4  # at the end of warm-up
+    learning_rate: Annotated[float, Meta(gt=0, le=100)] = 1e-4  # at the end of warm-up, its peak
     warmup_steps: Annotated[int, Meta(ge=0, le=100_000_000)] = 10_000
     beta1: Share = 0.9
     beta2: Share = 0.999
     epsilon: Annotated[float, Meta(ge=1e-30, le=1)] = 1e-6  # added outside the square root
-    # the rate falls from the full one at the end of warm-up, not from what the line from step 0 has there
+    # the learning rate's linear decay begins at the peak; False: on a line that has the peak at step 0, as the original
     decay_from_peak: bool = False
-    # above 0: the rate stays at its peak, and falls to 0 in the last so many steps only; phases with rates of their own
-    # have each such an end. The checkpoint before it is kept, and till then the run may be given other steps
+    # length in steps of the final learning-rate decay (WSD: the rate is constant before); 0: it decays from the end of
+    # warm-up on. optax's decay_steps is another thing. Phases with rates of their own have each such a decay. The
+    # checkpoint before it is kept, and until it begins the run may be given more or fewer steps
     decay_steps: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
-    weight_decay: Annotated[float, Meta(ge=0, le=100)] = 0.01  # on all but LayerNorm and biases
-    decay_all: bool = False  # on these too
+    weight_decay: Annotated[float, Meta(ge=0, le=100)] = 0.01  # of all parameters but LayerNorms and biases
+    decay_all: bool = False  # weight decay on LayerNorms and biases too
     clip_norm: Annotated[float, Meta(ge=0, le=1e9)] = 1.0  # global norm of the gradient; 0 turns clipping off
-    # split the batch into so many, clip the gradient of each, then sum; the original: TPU cores
+    # the batch is split into so many, the gradient of each is clipped, then they are summed; the original: TPU cores
     clip_pieces: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     bias_correction: bool = False  # the original has none
     trust_ratio: bool = False  # LAMB (arXiv 1904.00962): scale each parameter's step to the parameter's own length
-    # the layers' matrices move by Muon (arXiv 2502.16982), all else by Adam; one rate and one decay serve both
+    # Muon (arXiv 2502.16982) for the layers' matrices, Adam for the rest, with the same learning rate and weight decay
     muon: bool = False
     shard_over_data: bool = True  # optimizer state is sharded over the data axis too (weight-update sharding)
 

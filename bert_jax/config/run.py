@@ -31,7 +31,7 @@ class PhaseConfig:
     warmup_steps: Annotated[int, Meta(ge=0, le=MOST_STEPS)] = 0  # of that new schedule
     # rows of a step with data.packing; 0: as few as hold global_batch_size sequences on average
     packed_rows: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
-    # into how many chunks a step's batch is split here; 0: train.accumulation_steps
+    # gradient accumulation in this phase; 0: train.accumulation_steps
     accumulation_steps: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
     @property
@@ -183,7 +183,7 @@ def _check_teacher(source: str, config: Config) -> None:
     require(bool(begins) or not settings.init_transform, f"{name}init_transform", settings.init_transform, remedy)
     remedy = f"fresh positions would stay as they are; give false, or {name}init_layers to have the teacher's"
     require(bool(begins) or not settings.freeze_positions, f"{name}freeze_positions", True, remedy)
-    remedy = "there is no table of positions; leave it out"
+    remedy = f"position_embedding={config.model.position_embedding} has no position embeddings; leave it out"
     has_positions = config.model.position_embedding == "learned"
     require(has_positions or not settings.freeze_positions, f"{name}freeze_positions", True, remedy)
     learns = settings.kl_weight + settings.cosine_weight + settings.pretraining_weight > 0

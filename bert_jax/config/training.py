@@ -19,10 +19,10 @@ class TrainConfig:
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0  # initial weights, order of the records, dropout
     # of activations and matrix products; weights and optimizer are float32
     dtype: Literal["float32", "bfloat16"] = "float32"
-    # a global batch is split into this many chunks, one computed after the other; a phase may have a number of its own
+    # gradient accumulation: a global batch is computed in this many parts, one after the other (see PhaseConfig, too)
     accumulation_steps: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
-    # what of a layer the backward pass computes again, to save memory: "full" is all of it, "dots" all but the
-    # products with weights
+    # rematerialisation, to save memory: what of a layer the backward pass computes again. full: all of it; dots: all
+    # but the products with weights
     remat: Literal["none", "dots", "full"] = "none"
     # "threefry" (the same on any mesh), "rbg" (hardware generator); auto: rbg off the CPU
     dropout_bits: Literal["auto", "threefry", "rbg"] = "auto"
@@ -30,10 +30,10 @@ class TrainConfig:
     checkpoint_every_steps: Cadence = 1000
     keep_checkpoints: Annotated[int, Meta(ge=1, le=1_000_000)] = 3
     compilation_cache: str = ""  # directory of compiled programs, for the next start; "": WORKDIR/compilation_cache
-    # this many in a row without finite loss and gradient; one more stops the run
+    # consecutive steps that may be skipped for a non-finite loss or gradient; one more stops the run
     max_skipped_steps: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 10
-    check_nans: bool = False  # stop at the first such step and name the layer that went bad; waits for every step
-    # deviations (by MAD) over the last steps' median loss that are logged; 0: none is
+    check_nans: bool = False  # stop at the first such step and name its first non-finite layer; waits for every step
+    # log a loss this many deviations (scaled MAD) above the median of recent steps; 0: off
     spike_threshold: Annotated[float, Meta(ge=0, le=1e9)] = 10.0
     wandb: str = ""  # Weights & Biases project that gets the metrics too; needs the extra [wandb]
 
@@ -42,8 +42,8 @@ class TrainConfig:
 class EvaluationConfig:
     """Held-out evaluation, on the records' validation split."""
 
-    # of which records instead, with the masks that these have: so that runs on other records, or with other masks, are
-    # compared on the same words; {max_seq_length} as in data.records; "": those of data.records, masked as in training
+    # other records to evaluate on, with their own masks: so that runs with different records or masks are compared on
+    # the same tokens; {max_seq_length} as in data.records; "": those of data.records, masked as in training
     records: str = ""
     every_steps: Cadence = 5000  # and always at the end
     max_batches: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0  # 0: the whole split

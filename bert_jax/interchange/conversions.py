@@ -85,7 +85,7 @@ def of_queries_and_keys(weights: Weights, order: Callable[[np.ndarray], np.ndarr
 
 
 def drop_pairs(weights: Weights) -> Weights:
-    """Without the pooler and the head of pairs."""
+    """Without the pooler and the next-sentence head."""
     arrays, config = weights
     rest = {path: array for path, array in arrays.items() if not path.startswith(PAIRS)}
     return Weights(rest, dataclasses.replace(config, next_sentence=False))

@@ -94,7 +94,7 @@ def what_is_lost(config: ModelConfig, family: Family, head: str) -> list[str]:
     if config.type_vocab_size and not has_module(family.names, "encoder/embeddings/token_type"):
         lost.append("token types (all tokens are taken to be of the first)")
     if config.next_sentence and head == PRETRAINING and not family.pair_class:
-        lost.append("the pooler and the head of pairs")
+        lost.append("the pooler and the next-sentence head")
     return lost
 
 

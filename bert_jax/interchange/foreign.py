@@ -18,7 +18,7 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.renames import EVERYTHING, Names, Parameter, check, first_names, parameters
 from bert_jax.model.functional import Params
 
-FRESH = "initialised afresh"  # what becomes of weights that are missing, where a run begins with the others
+FRESH = "newly initialised"  # what becomes of weights that are missing, where a run begins with the others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ForeignWeights:
 
     arrays: dict[str, np.ndarray]  # our path -> float32 array in our shape
     config: ModelConfig
-    missing: list[str]  # our paths that it has nothing for: they begin afresh
+    missing: list[str]  # our paths that it has nothing for: they are newly initialised
     unused: list[str] = dataclasses.field(default_factory=list)  # its names that have no place in ours
     heads: list[str] = dataclasses.field(default_factory=list)  # those of them that are of another task's head
 

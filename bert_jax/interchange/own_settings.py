@@ -13,7 +13,7 @@ from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
 from bert_jax.workdir import fine_tuned
 
-_REMEDY = "mend or remove it"
+_REMEDY = "fix or remove it"
 # Of a sentence-transformers directory; in the last one stands the length since its release 5.
 _MODULES, _LENGTH, _POOLING = "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"
 _TOKENIZER, _USAGE = "tokenizer_config.json", "config_sentence_transformers.json"

@@ -36,7 +36,7 @@ def write_sentence_transformers(
     write_json(directory / "modules.json", modules_of(own.normalized))
     transformer: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does it
     if "pooler" not in params["encoder"] and has_module(family.names, "encoder/pooler"):
-        transformer["model_args"] = {"add_pooling_layer": False}  # else it makes one afresh, and warns
+        transformer["model_args"] = {"add_pooling_layer": False}  # else it initialises one, and warns
     write_json(directory / "sentence_bert_config.json", transformer)
     write_pooling(directory, own, config.hidden_size)
     write_usage(directory, own.usage)

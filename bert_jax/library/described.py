@@ -30,7 +30,7 @@ class Description:
         """For people: "a pretrained encoder with a masked-LM head"."""
         if self.task:
             return f"a model fine-tuned for {self.task.kind}"
-        names = {MASKED_LM: "a masked-LM head", NEXT_SENTENCE: "a head for pairs"}
+        names = {MASKED_LM: "a masked-LM head", NEXT_SENTENCE: "a next-sentence head"}
         there = [name for part, name in names.items() if part in parts_of(flatten(dict(params)))]
         unread = f" (and {listed(self.heads, 2)}, which is not read)" if self.heads else ""
         return f"a pretrained encoder with {' and '.join(there) or 'no head'}{unread}"

@@ -18,7 +18,7 @@ class Outputs(NamedTuple):
         logits: float32. Of a model fine-tuned for a task: [B, outputs], [B, L, outputs] for tagging and qa, [B, texts]
             for choice, None for similarity. Of a pretrained one with its masked-LM head: [B, L, vocab_size], or
             [B, predictions, vocab_size] where the batch has masked_lm_positions.
-        pair_logits: of the pretraining head of pairs, float32 [B, 2]; 0: the texts follow each other, or are in order.
+        pair_logits: of the pretraining head for sentence pairs, float32 [B, 2]; 0: the second text follows the first.
     """
 
     hidden_states: tuple[jax.Array, ...]

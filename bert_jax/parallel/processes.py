@@ -1,6 +1,6 @@
 """One job of several processes: each host of a TPU slice, each task of a Slurm job, or processes given by flags.
 
-A process that dies takes the job down within --peer_timeout_seconds, and the same commands again go on. How a process
+A process that dies takes the job down within --peer_timeout_seconds; the same commands again resume it. How a process
 learns of the death of another is the runtime's affair: a collective fails, or it only waits, until the coordinator
 (process 0) has heard no heartbeat for so long and the runtime aborts the rest (SIGABRT; launch/pretrain.sh makes RESUME
 of that).
@@ -67,7 +67,10 @@ def joined() -> Iterator[None]:
             _leave_at_exit(1)
             raise
         reason = str(error).splitlines()[0][:200]
-        print(f"error: another process of the job is gone ({reason}); the same commands again go on", file=sys.stderr)
+        print(
+            f"error: another process of the job is gone ({reason}); run the same commands again to resume",
+            file=sys.stderr,
+        )
         _leave_at_exit(RESUME)
         sys.exit(RESUME)
 

@@ -28,7 +28,7 @@ def values(runs: Sequence[Compared]) -> dict[str, Any]:
         "charts": drawings(runs),
         "no_flops": [run.name for run in runs if run.spent(run.run.last_step()).flops is None],
         "columns": ["Parameters", "Steps", "Tokens", "Training time", "FLOPs", *_titles(runs)],
-        "branches": [_branch(run) for run in runs if run.run.trunk],
+        "branches": [_branch(run) for run in runs if run.run.parent],
         "rows": [(run.name, swatch(number), _row(run, runs)) for number, run in enumerate(runs)],
         "loss": f"{last.loss:.2f}" if last and not remarks else "",
         "worst": last.name if last else "",
@@ -93,10 +93,10 @@ def _row(run: Compared, runs: Sequence[Compared]) -> list[str]:
 
 
 def _branch(run: Compared) -> str:
-    trunk = run.run.trunk
-    assert trunk is not None
-    whose = "" if trunk.lines else "; the log of that run is not there, so its steps are taken to be as the next known"
-    return f"{run.name} is a {trunk.sentence}: what it took up to there is in its amounts{whose}."
+    parent = run.run.parent
+    assert parent is not None
+    whose = "" if parent.lines else "; the log of that run is not there, so its steps are taken to be as the next known"
+    return f"{run.name} is a {parent.sentence}: what it took up to there is in its amounts{whose}."
 
 
 def _amounts(spent: Spent) -> list[str]:

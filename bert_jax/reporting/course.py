@@ -15,7 +15,7 @@ Over = Literal["step", "tokens", "seconds", "flops"]
 
 @dataclasses.dataclass(frozen=True)
 class Spent:
-    """Up to a step. Steps that were repeated after a kill are in it once, and a branch has its trunk's in it.
+    """Up to a step. Steps that were repeated after a kill are in it once, and a branch has its parent run's in it.
 
     tokens: Of all rows, padding included.
     seconds: In steps alone, waiting for input included: no compilation, evaluation, checkpoint, nor while no process
@@ -73,7 +73,7 @@ def _stretches(run: Run) -> list[_Stretch]:
     """The steps of all phases, in order, cut at the train lines; beyond a phase's last line they are as those before
     it, and those of a phase without lines as the next ones that are known.
     """
-    lines = [*(run.trunk.lines if run.trunk else []), *run.lines]
+    lines = [*(run.parent.lines if run.parent else []), *run.lines]
     lines = sorted((line for line in lines if line["split"] == "train"), key=lambda line: line["step"])
     found = []
     for begun, phase in run.phases():
@@ -90,7 +90,7 @@ def _stretches(run: Run) -> list[_Stretch]:
 
 
 def _known_from_after(stretches: Sequence[_Stretch]) -> list[_Stretch]:
-    """The stretches, of which those with nothing known, as of a trunk that is gone, are taken to be as the next."""
+    """The stretches, of which those with nothing known, as of a parent that is gone, are taken to be as the next."""
     found: list[_Stretch] = []
     rate = flops = None
     for stretch in reversed(stretches):

@@ -38,7 +38,7 @@ def work(run: Run) -> list[Fact]:
     total = sum(phase["steps"] for _, phase in run.phases())
     done = f"of {total:,}" if run.last_step() < total else "all of them"
     facts = [
-        Fact("Steps", f"{run.last_step():,}", f"{done}; {run.trunk.sentence}" if run.trunk else done),
+        Fact("Steps", f"{run.last_step():,}", f"{done}; {run.parent.sentence}" if run.parent else done),
         Fact("Tokens", compact(run.tokens()), "padding included"),
     ]
     return facts + speed(run)
@@ -47,7 +47,7 @@ def work(run: Run) -> list[Fact]:
 def speed(run: Run) -> list[Fact]:
     """How long it took and how fast it went."""
     seconds, what = training_time(run)
-    since = f"since step {run.trunk.step:,}, " if run.trunk else ""
+    since = f"since step {run.parent.step:,}, " if run.parent else ""
     facts = [Fact("Training time", duration(seconds), since + what)]
     rates = [value for _, value in run.points("train", "tokens_per_second")]
     if rates:

@@ -1,4 +1,4 @@
-"""What a branch's trunk tells of the steps that the branch took over (branch_from): its lines of them."""
+"""What a branch's parent run tells of the steps that the branch took over (branch_from): its lines of them."""
 
 import contextlib
 import dataclasses
@@ -15,10 +15,10 @@ from bert_jax.workdir.goodput import Start, read_starts
 
 
 @dataclasses.dataclass(frozen=True)
-class Trunk:
+class ParentRun:
     """The run that another one is a branch of, and from which step on.
 
-    lines: Of its metrics, and of its own trunk's, up to that step; [] if its directory is not there any more.
+    lines: Of its metrics, and of its own parent's, up to that step; [] if its directory is not there any more.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Trunk:
         return f"branch of {self.name} at step {self.step:,}"
 
 
-def trunk_of(config: Mapping[str, Any], starts: Sequence[Start], before: int | None = None) -> Trunk | None:
-    """The trunk of the run with that config.json and those starts, if it grew `before` a step; None of no branch."""
+def parent_of(config: Mapping[str, Any], starts: Sequence[Start], before: int | None = None) -> ParentRun | None:
+    """The parent of the run with that config.json and those starts, branched `before` a step; None of no branch."""
     given = config.get("branch_from")
     if not isinstance(given, str) or not given or (starts and starts[0].from_step == 0):
         return None
@@ -40,13 +40,13 @@ def trunk_of(config: Mapping[str, Any], starts: Sequence[Start], before: int | N
     step = starts[0].from_step if step is None and starts else step
     if step is None or (before is not None and step >= before):  # None: of what was the newest checkpoint then
         return None
-    return Trunk("/".join(absolute(workdir).parts[-2:]), step, _lines(workdir, step))
+    return ParentRun("/".join(absolute(workdir).parts[-2:]), step, _lines(workdir, step))
 
 
 def _lines(workdir: epath.Path, last_step: int) -> list[dict[str, Any]]:
     with contextlib.suppress(OSError, UserError):  # it is elsewhere by now, or damaged
         # Before that step, so that directories which name each other come to an end.
-        own_trunk = trunk_of(read_run_config(workdir / "config.json"), read_starts(workdir), last_step)
+        own_parent = parent_of(read_run_config(workdir / "config.json"), read_starts(workdir), last_step)
         lines = [line for line in read_metrics(workdir / "metrics.jsonl") if line["step"] <= last_step]
-        return [*(own_trunk.lines if own_trunk else []), *lines]
+        return [*(own_parent.lines if own_parent else []), *lines]
     return []

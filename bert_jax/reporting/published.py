@@ -35,8 +35,9 @@ def anchor_of(config: Config) -> str:
         if not config.teacher and _recipe(_of_paper(anchor.model)) == _recipe(config):
             return (
                 f"The paper's {anchor.name}, of this config, ended after 1,000,000 steps at a held-out masked-LM loss "
-                f"of {anchor.loss} and told 97 to 98 % of next sentences (arXiv 1810.04805, table 6 and section 3.1), "
-                "on Wikipedia and BooksCorpus with 30,522 words: other text and another vocabulary have other losses."
+                f"of {anchor.loss} and predicted 97 to 98 % of next sentences correctly (arXiv 1810.04805, table 6 and "
+                "section 3.1), on Wikipedia and BooksCorpus with 30,522 words: other text and another vocabulary have "
+                "other losses."
             )
     return ""
 

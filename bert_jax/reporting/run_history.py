@@ -8,9 +8,9 @@ from typing import Any
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.reporting.parent_run import ParentRun, parent_of
 from bert_jax.reporting.run_files import Filled, read_filled, read_metrics, read_run_config
 from bert_jax.reporting.sentences import read_samples
-from bert_jax.reporting.trunk import Trunk, trunk_of
 from bert_jax.storage.cloud import absolute
 from bert_jax.workdir.goodput import Start, read_starts
 
@@ -28,7 +28,7 @@ class Run:
     samples: list[dict[str, Any]]
     starts: list[Start] = dataclasses.field(default_factory=list)  # as in runs.jsonl
     filled: list[Filled] = dataclasses.field(default_factory=list)  # as in filled.jsonl
-    trunk: Trunk | None = None  # of a branch, whose lines begin after its step
+    parent: ParentRun | None = None  # of a branch, whose lines begin after its step
 
     def points(self, split: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) wherever the metric was logged and was a number."""
@@ -104,5 +104,5 @@ def read_run(workdir: epath.PathLike) -> Run:
         samples=read_samples(workdir / "samples.json"),
         starts=starts,
         filled=read_filled(workdir / "filled.jsonl"),
-        trunk=trunk_of(config, starts),
+        parent=parent_of(config, starts),
     )

@@ -1,4 +1,4 @@
-"""How long a run trained itself, without a trunk: by the log of its starts, or else by the lines of its metrics."""
+"""How long a run trained itself, without its parent: by the log of its starts, or else by the lines of its metrics."""
 
 from bert_jax.reporting.course import course
 from bert_jax.reporting.run_history import Run
@@ -13,7 +13,7 @@ def training_time(run: Run) -> tuple[float, str]:
     if counted > 0 and _all_starts_are_known(run):
         return counted, "evaluation included"
     spent = course(run)
-    in_steps, before = spent(run.last_step()).seconds, spent(run.trunk.step if run.trunk else 0).seconds
+    in_steps, before = spent(run.last_step()).seconds, spent(run.parent.step if run.parent else 0).seconds
     if in_steps is None or before is None:
         return run.seconds(), "evaluation included"
     return in_steps - before, "evaluation not included"

@@ -21,7 +21,7 @@ _REMEDIES = {
     errno.ENOTDIR: "give a path that leads through directories only",
     errno.EISDIR: "give a file",
     errno.EEXIST: "move it away, or give another path",
-    errno.ELOOP: "mend them, or give another path",
+    errno.ELOOP: "fix them, or give another path",
     errno.ENAMETOOLONG: "give a shorter one",
     errno.EMFILE: "allow more of them (ulimit -n)",
     errno.EIO: "check that disk, or give a path on another",
@@ -50,7 +50,7 @@ def refusal(error: BaseException) -> str | None:
 
 def _line(path: str, code: int) -> str:
     reason = os.strerror(code)
-    return f"{path}: {reason[0].lower()}{reason[1:]}; {_REMEDIES.get(code, 'mend that, or give another path')}"
+    return f"{path}: {reason[0].lower()}{reason[1:]}; {_REMEDIES.get(code, 'fix that, or give another path')}"
 
 
 def expanded(path: epath.PathLike) -> str:

@@ -102,7 +102,7 @@ def _example(
 def _asked(row: Row, column: str) -> str:
     question = cell_text(row, column)
     if question not in COPA_QUESTIONS:
-        raise UserError(f"{row.place}: {column!r} is {question!r:.60}, neither cause nor effect; mend it")
+        raise UserError(f"{row.place}: {column!r} is {question!r:.60}, neither cause nor effect; fix it")
     return COPA_QUESTIONS[question]
 
 
@@ -115,7 +115,7 @@ def _choices(row: Row, columns: list[str]) -> list[str]:
         there = [column for column in columns if row.cells.get(column) not in (None, "")]
         choices = [cell_text(row, column) for column in columns[: columns.index(there[-1]) + 1 if there else 0]]
     if len(choices) < 2:
-        raise UserError(f"{row.place} has {len(choices)} choices, and two or more are needed; mend or remove the row")
+        raise UserError(f"{row.place} has {len(choices)} choices, and two or more are needed; fix or remove the row")
     return choices
 
 
@@ -131,5 +131,5 @@ def _number(row: Row, column: str, columns: list[str], choices: int, needed: boo
         return None
     raise UserError(
         f"{row.place}: {column!r} is {value!r:.60}, and its choices have the numbers 0 to {choices - 1}; "
-        "mend or remove the row"
+        "fix or remove the row"
     )

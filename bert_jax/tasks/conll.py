@@ -120,7 +120,7 @@ def _split(lines: Iterable[tuple[int, str]], path: str, is_conll_u: bool) -> Ite
             if len(cells) != width:
                 raise UserError(
                     f"{place(path, number)} has {len(cells)} {'column' if len(cells) == 1 else 'columns'}, and lines "
-                    f"before it have {width}; a word or tag is missing, or a blank in one; mend the line"
+                    f"before it have {width}; a word or tag is missing, or a blank in one; fix the line"
                 )
             if not is_conll_u or cells[0].isdecimal():
                 yield _Line(number, cells)
@@ -184,7 +184,7 @@ def _example(
     where = place(path, sentence[0].number)
     words = tuple(line.cells[word] for line in sentence)
     if "" in words:
-        raise UserError(f"{place(path, sentence[words.index('')].number)} has an empty word; mend or remove the line")
+        raise UserError(f"{place(path, sentence[words.index('')].number)} has an empty word; fix or remove the line")
     if tag is None:
         return TaggingExample(where, own, words, None)
     tags = tuple(line.cells[tag] for line in sentence)

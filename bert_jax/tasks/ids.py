@@ -12,7 +12,7 @@ def check_id(example: Example) -> None:
     """Raise UserError at an id that is neither text nor a whole number: NaN, say, which could not be read again."""
     if example.id is not None and (isinstance(example.id, bool) or not isinstance(example.id, str | int)):
         raise UserError(
-            f"{example.place}: its id is {json.dumps(example.id):.60}, and an id is text or a whole number; mend it, "
+            f"{example.place}: its id is {json.dumps(example.id):.60}, and an id is text or a whole number; fix it, "
             "or say with --columns=id:NAME which column has the ids"
         )
 

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 
 from bert_jax.errors import UserError
 
+FLOORS = "the floors (scores of simple methods) need"
+
 
 class MissingLibraryError(UserError):
     """A library of the extra is not installed."""
 
 
 @contextlib.contextmanager
-def needed(what: str, package: str) -> Iterator[None]:
-    """Around the import of a library; `what` needs it, as in "the score", and `package` is its name for pip.
+def needed(needs: str, package: str) -> Iterator[None]:
+    """Around the import of a library; `needs` says for what: "the score needs"; `package` is its name for pip.
 
     Raises:
       MissingLibraryError: it is not installed.
@@ -23,7 +25,7 @@ def needed(what: str, package: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingLibraryError(f"{what} needs {package}; run launch/setup.sh tasks") from error
+        raise MissingLibraryError(f"{needs} {package}; run launch/setup.sh tasks") from error
 
 
 def check_needed(what: str, package: str, module: str) -> None:
@@ -43,7 +45,7 @@ def quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Around arithmetic of many small steps, for which more threads of a BLAS only wait, many times as long."""
-    with needed("a floor", "scikit-learn"):
+    with needed(FLOORS, "scikit-learn"):
         from threadpoolctl import threadpool_limits
     with threadpool_limits(1):
         yield

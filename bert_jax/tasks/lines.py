@@ -52,7 +52,7 @@ def read_lines(path: str) -> Iterator[tuple[int, str]]:
     for number, content in enumerate(_parted(_chunks(path)), start=1):
         line = content.removeprefix(codecs.BOM_UTF8) if number == 1 else content
         if b"\0" in line:
-            raise UserError(f"{place(path, number)} has a NUL character, which is no text; mend or remove the line")
+            raise UserError(f"{place(path, number)} has a NUL character, which is no text; fix or remove the line")
         try:
             yield number, line.decode()
         except UnicodeDecodeError:
@@ -88,7 +88,7 @@ def check_is_unicode(value: object, where: str) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise UserError(f"{where} has half of a surrogate pair, which is no text; mend it") from None
+        raise UserError(f"{where} has half of a surrogate pair, which is no text; fix it") from None
 
 
 def _chunks(path: str) -> Iterator[bytes]:

@@ -147,7 +147,7 @@ def _answers(row: Row) -> list[_Answer] | None:
         columns = check_schema(value, _Columns, f"{row.place}, answers", _REMEDY)
         if len(columns.text) != len(columns.answer_start):
             raise UserError(
-                f"{row.place} has {len(columns.text)} answers and {len(columns.answer_start)} offsets; mend it"
+                f"{row.place} has {len(columns.text)} answers and {len(columns.answer_start)} offsets; fix it"
             )
         return [_Answer(*answer) for answer in zip(columns.text, columns.answer_start, strict=True)]
     return None if value is None else check_schema(value, list[_Answer], f"{row.place}, answers", _REMEDY)

@@ -122,7 +122,7 @@ def json_rows(path: str, lines: Iterable[tuple[int, str]]) -> Iterator[Row]:
     for number, line in lines:
         if line and not line.isspace():
             where = place(path, number)
-            value = decode_json(line, object, where, "mend or remove it")
+            value = decode_json(line, object, where, "fix or remove it")
             if not isinstance(value, dict):
                 raise UserError(f'{where} is no JSON object; each line is one, as in {{"text": "...", "label": "..."}}')
             if "\\u" in line:
@@ -232,7 +232,7 @@ def _check_width(cells: Sequence[str], width: int, path: str, line: int, between
         hint = "; a .txt without a tab in its first line is a text a line" if suffix(path) == ".txt" else ""
         raise UserError(
             f"{place(path, line)} has {len(cells)} {'cell' if len(cells) == 1 else 'cells'} and the first row {width}; "
-            f"mend the {between} there{hint}"
+            f"fix the {between} there{hint}"
         )
 
 

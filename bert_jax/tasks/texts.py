@@ -97,7 +97,7 @@ def cell_text(row: Row, column: str) -> str:
         return value
     what = f"{json.dumps(value):.60}" if column in row.cells else "missing"
     raise UserError(
-        f'{row.place}: {column!r} is {what}, not text; mend it ("" is an empty text), or name another column'
+        f'{row.place}: {column!r} is {what}, not text; fix it ("" is an empty text), or name another column'
     )
 
 
@@ -117,12 +117,12 @@ def _class(row: Row, column: str, value: Any) -> str:
     if isinstance(value, str | int | float) and (name := str(value).strip()):
         return name
     what = "no label" if value is None or value == "" or isinstance(value, str) else "a label that is a list or object"
-    raise UserError(f"{row.place} has {what} in {column!r}; mend or remove the row")
+    raise UserError(f"{row.place} has {what} in {column!r}; fix or remove the row")
 
 
 def _classes(row: Row, column: str, value: Any) -> tuple[str, ...]:
     if value is None:
-        raise UserError(f"{row.place} has no {column!r}; mend it ([] or an empty cell is a row of no class)")
+        raise UserError(f"{row.place} has no {column!r}; fix it ([] or an empty cell is a row of no class)")
     given = as_list(value)
     if given is None and isinstance(value, str):
         if value.lstrip().startswith("["):
@@ -145,4 +145,4 @@ def number(row: Row, column: str) -> float:
     except (TypeError, ValueError, OverflowError):
         pass
     hint = "; a decimal point is a point" if isinstance(value, str) and "," in value else ""
-    raise UserError(f"{row.place}: {column!r} is {value!r:.60}, not a number{hint}; mend or remove the row")
+    raise UserError(f"{row.place}: {column!r} is {value!r:.60}, not a number{hint}; fix or remove the row")

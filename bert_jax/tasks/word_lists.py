@@ -51,7 +51,5 @@ def _of_row(row: Row, word: str, tag: str | None, own: Any, need_tags: bool) -> 
     if len(tags) == len(words) and all(tags):
         return TaggingExample(row.place, own, tuple(words), tuple(tags))
     if need_tags:
-        raise UserError(
-            f"{row.place} has {len(words)} words and {len([t for t in tags if t])} tags in {tag!r}; mend it"
-        )
+        raise UserError(f"{row.place} has {len(words)} words and {len([t for t in tags if t])} tags in {tag!r}; fix it")
     return TaggingExample(row.place, own, tuple(words), None)

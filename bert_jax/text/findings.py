@@ -100,7 +100,7 @@ def refuse(report: InputReport) -> None:
         raise UserError(
             f"--strict: {found.count:,} {kind}, the first at {found.places[0]}"
             + (f", and {more} other kinds of suspicious input" if more else "")
-            + f"; {_MEANING_UNKNOWN.get(kind, 'mend the text')}, or leave out --strict"
+            + f"; {_MEANING_UNKNOWN.get(kind, 'fix the text')}, or leave out --strict"
         )
 
 

@@ -49,7 +49,7 @@ class JsonLines:
         return Document(sentences, str(self._file), [number] * len(sentences))
 
     def _texts(self, line: str, place: str) -> list[str]:
-        value = decode_json(line, object, place, "mend or remove it")
+        value = decode_json(line, object, place, "fix or remove it")
         if not isinstance(value, dict):
             raise UserError(f'{place} is no JSON object; each line is one, as in {{"text": ...}}')
         if self._field not in value:
@@ -64,7 +64,7 @@ class JsonLines:
                 "correct it, or name another field with --text_field"
             )
         if "\\u" in line and not _is_unicode(texts):
-            raise UserError(f"{place} has half of a surrogate pair, which is no text; mend it")
+            raise UserError(f"{place} has half of a surrogate pair, which is no text; fix it")
         return texts
 
 

@@ -77,7 +77,7 @@ class TokenIds:
     def read(cls, path: epath.Path, do_lower_case: bool | None) -> "TokenIds":
         """Read an ids.json."""
         del do_lower_case  # of numbers
-        remedy = f"it holds vocab_size, {', '.join(_NAMES)}; mend it, or give --vocab={PREFIX}VOCAB_SIZE,pad=..."
+        remedy = f"it holds vocab_size, {', '.join(_NAMES)}; fix it, or give --vocab={PREFIX}VOCAB_SIZE,pad=..."
         content = read_json(path, _File, remedy)
         return cls(content.vocab_size, {name: getattr(content, name) for name in _NAMES}, str(path))
 

@@ -51,7 +51,7 @@ def read_tokenizer_config(directory: epath.Path, do_lower_case: bool | None) -> 
     Warns of words that are cut otherwise.
     """
     file = directory / NAME
-    remedy = "mend it, or give the vocabulary's own file and --do_lower_case"
+    remedy = "fix it, or give the vocabulary's own file and --do_lower_case"
     config = read_json(file, TokenizerConfig, remedy) if file.exists() else TokenizerConfig()
     _warn_of_other_words(config, directory)
     kind = _kind(config, directory)

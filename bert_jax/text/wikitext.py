@@ -63,7 +63,7 @@ def paragraphs(
         code = mwparserfromhell.parse(_one_variant(_without_unseen(markup)), skip_style_tags=True)
         text = "".join(_rendered(code, wiki))
     except (mwparserfromhell.parser.ParserError, RecursionError) as error:
-        raise UserError(f"this page cannot be parsed ({type(error).__name__}); mend or remove it") from None
+        raise UserError(f"this page cannot be parsed ({type(error).__name__}); fix or remove it") from None
     tidied = map(_tidy, close_up(_QUOTES.sub("", text)).split("\n"))
     return [line for line in tidied if _LETTER.search(line) and not _BROKEN.search(line)]
 

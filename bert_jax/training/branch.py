@@ -1,6 +1,6 @@
 """A branch: a run that goes on with the step, weights and optimizer state of a checkpoint of another run (branch_from).
 
-The other run, its trunk, is only read, and may be training. The checkpoint becomes the first one in the branch's own
+The other run, its parent, is only read, and may be training. The checkpoint becomes the first one in the branch's own
 workdir, from which the branch then starts like any run that was stopped.
 """
 
@@ -25,7 +25,7 @@ from bert_jax.workdir.run_directory import check_same_vocabulary, read_config
 
 
 @dataclasses.dataclass(frozen=True)
-class Trunk:
+class ParentCheckpoint:
     """The run that another one branches from, and at which of its steps."""
 
     workdir: epath.Path
@@ -38,7 +38,7 @@ class Trunk:
         return self.workdir / "checkpoints" / str(self.step)
 
 
-def find_trunk(config: Config, fingerprint: str) -> Trunk:
+def find_parent(config: Config, fingerprint: str) -> ParentCheckpoint:
     """The checkpoint that the run of a resolved config with its records' facts branches from; touches no device.
 
     `fingerprint` is that of the records' vocabulary.
@@ -53,51 +53,51 @@ def find_trunk(config: Config, fingerprint: str) -> Trunk:
         theirs = read_config(workdir)
     except UserError as error:
         raise UserError(f"--config.branch_from: {error}") from None
-    trunk = Trunk(workdir, find_step(workdir, step, flag), flag)
-    if what := told_by_first(lambda: damage(trunk.checkpoint)):
-        raise UserError(f"{flag}: checkpoint {trunk.step} is damaged ({what}); give another one{_others(trunk)}")
+    parent = ParentCheckpoint(workdir, find_step(workdir, step, flag), flag)
+    if what := told_by_first(lambda: damage(parent.checkpoint)):
+        raise UserError(f"{flag}: checkpoint {parent.step} is damaged ({what}); give another one{_others(parent)}")
     check_same_vocabulary(workdir, fingerprint)
-    _check_settings(trunk, theirs, config)
-    return trunk
+    _check_settings(parent, theirs, config)
+    return parent
 
 
-def _check_settings(trunk: Trunk, theirs: Config, config: Config) -> None:
-    if lasting := lasting_differences(theirs, config, trunk.step):
-        raise UserError(f"{trunk.flag} was trained with {'; '.join(lasting)}; give the same values")
+def _check_settings(parent: ParentCheckpoint, theirs: Config, config: Config) -> None:
+    if lasting := lasting_differences(theirs, config, parent.step):
+        raise UserError(f"{parent.flag} was trained with {'; '.join(lasting)}; give the same values")
     last = config.total_steps
-    if trunk.step >= last:
+    if parent.step >= last:
         raise UserError(
-            f"{trunk.flag} is at step {trunk.step} and this run ends with step {last}; give it more steps, or an "
-            f"earlier checkpoint{_others(trunk, (step for step in _steps(trunk) if step < last))}"
+            f"{parent.flag} is at step {parent.step} and this run ends with step {last}; give it more steps, or an "
+            f"earlier checkpoint{_others(parent, (step for step in _steps(parent) if step < last))}"
         )
-    if why := why_not(theirs, config, trunk.step):
+    if why := why_not(theirs, config, parent.step):
         lengths = [difference for difference in differences(theirs, config) if is_length(difference)]
-        fitting = (step for step in _steps(trunk) if step < last and not why_not(theirs, config, step))
+        fitting = (step for step in _steps(parent) if step < last and not why_not(theirs, config, step))
         raise UserError(
-            f"{trunk.flag} had {'; '.join(lengths)}, and at step {trunk.step} that cannot change: its {why}; give the "
-            f"same values, or an earlier checkpoint{_others(trunk, fitting)}"
+            f"{parent.flag} had {'; '.join(lengths)}, and at step {parent.step} that cannot change: its {why}; give "
+            f"the same values, or an earlier checkpoint{_others(parent, fitting)}"
         )
 
 
-def _steps(trunk: Trunk) -> list[int]:
-    return steps_in(trunk.workdir / "checkpoints")
+def _steps(parent: ParentCheckpoint) -> list[int]:
+    return steps_in(parent.workdir / "checkpoints")
 
 
-def _others(trunk: Trunk, steps: Iterable[int] | None = None) -> str:
-    """Which checkpoints there are of `steps`, else of all, without the trunk's, in parentheses."""
-    there = [str(step) for step in (_steps(trunk) if steps is None else steps) if step != trunk.step]
+def _others(parent: ParentCheckpoint, steps: Iterable[int] | None = None) -> str:
+    """Which checkpoints there are of `steps`, else of all, without the parent's, in parentheses."""
+    there = [str(step) for step in (_steps(parent) if steps is None else steps) if step != parent.step]
     return f" (there are those of steps {', '.join(there)})" if there else " (there is none)"
 
 
-def read_trunk(trunk: Trunk, program: Program) -> tuple[State, dict[str, Any]]:
-    """State, laid out for the program's mesh, and description of the trunk's checkpoint; UserError if it is gone."""
+def read_parent_state(parent: ParentCheckpoint, program: Program) -> tuple[State, dict[str, Any]]:
+    """State, laid out for the program's mesh, and description of the parent checkpoint; UserError if it is gone."""
     target = abstract_state(program.model, program.optimizer, program.shardings)
-    _, state, description = read_checkpoint(trunk.workdir, target, trunk.step, trunk.flag)
+    _, state, description = read_checkpoint(parent.workdir, target, parent.step, parent.flag)
     return state, description
 
 
-def plant(trunk: Trunk, read: tuple[State, dict[str, Any]], directory: epath.Path) -> None:
-    """Write the trunk's checkpoint, with its description, as the first one of the run in `directory`."""
+def copy_checkpoint(parent: ParentCheckpoint, read: tuple[State, dict[str, Any]], directory: epath.Path) -> None:
+    """Write the parent checkpoint, with its description, as the first one of the run in `directory`."""
     with Checkpoints(directory / "checkpoints") as checkpoints:
-        checkpoints.save(trunk.step, *read)
-    logging.info("the run is a branch of %s from its step %d", trunk.workdir, trunk.step)
+        checkpoints.save(parent.step, *read)
+    logging.info("the run is a branch of %s from its step %d", parent.workdir, parent.step)

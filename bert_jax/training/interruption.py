@@ -75,7 +75,7 @@ class Interruption:
         if self._agreed == signal.SIGINT:
             logging.info("%s: step %d is saved", name, step)
             raise KeyboardInterrupt
-        logging.info("%s: step %d is saved; exit code %d: the same command goes on from there", name, step, RESUME)
+        logging.info("%s: step %d is saved; exit code %d: run the same command again to resume", name, step, RESUME)
         raise SystemExit(RESUME)
 
     def _send(self) -> jax.Array:

@@ -20,7 +20,7 @@ from bert_jax.parallel.peak import peak_flops
 from bert_jax.parallel.shared_directory import check_is_shared
 from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
-from bert_jax.training.branch import Trunk, find_trunk, plant, read_trunk
+from bert_jax.training.branch import ParentCheckpoint, copy_checkpoint, find_parent, read_parent_state
 from bert_jax.training.description import Description, describe, description_at, newest_description
 from bert_jax.training.frozen import FrozenModel, frozen_teacher
 from bert_jax.training.inputs import PhaseInput, open_phases, with_records
@@ -64,15 +64,15 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
         config, make_mesh(config.mesh, model=config.model), teacher.config if teacher else None
     )
     first_weights = _first_weights(config, directory, tokenizer, teacher)
-    trunk = _trunk(config, directory, tokenizer)
-    newest = description_at(trunk.workdir, trunk.step) if trunk else newest_description(directory)
-    records = _check(config, directory, phases, teacher, trunk, newest)
+    parent = _parent(config, directory, tokenizer)
+    newest = description_at(parent.workdir, parent.step) if parent else newest_description(directory)
+    records = _check(config, directory, phases, teacher, parent, newest)
     phases = newest.as_begun(phases)
-    grown = read_trunk(trunk, program) if trunk else None
+    restored = read_parent_state(parent, program) if parent else None
     _claim(config, directory, phases, teacher)
     check_is_shared(directory)
-    if trunk and grown:
-        plant(trunk, grown, directory)
+    if parent and restored:
+        copy_checkpoint(parent, restored, directory)
     for phase in phases:
         phase.count_tokens()
     if teacher:
@@ -92,11 +92,11 @@ def _first_weights(
     return student_weights(teacher, config) if teacher and config.distillation.init_layers else None
 
 
-def _trunk(config: Config, directory: epath.Path, tokenizer: Tokenizer) -> Trunk | None:
+def _parent(config: Config, directory: epath.Path, tokenizer: Tokenizer) -> ParentCheckpoint | None:
     """What the run branches from, if it is a branch that has no checkpoint of its own yet."""
     if not config.branch_from or run_directory.has_checkpoint(directory):
         return None
-    return find_trunk(config, tokenizer.fingerprint)
+    return find_parent(config, tokenizer.fingerprint)
 
 
 def _check(
@@ -104,15 +104,15 @@ def _check(
     directory: epath.Path,
     phases: Sequence[PhaseInput],
     teacher: Teacher | None,
-    trunk: Trunk | None,
+    parent: ParentCheckpoint | None,
     newest: Description,
 ) -> list[PhaseRecords]:
-    """See that `directory` is nobody's, or this run's with the same records and teacher as it has, or as its trunk.
+    """See that `directory` is nobody's, or this run's with the same records and teacher as it has, or as its parent.
 
     Gives what the records are. `newest` is of the checkpoint that it goes on with.
     """
     run_directory.check_same_run(directory, config, phases[0].manifest.vocab_fingerprint)
-    before = trunk.workdir if trunk else directory
+    before = parent.workdir if parent else directory
     check_same_teacher(before, teacher)
     records = [records_of(opened) for opened in phases]
     may_differ = config.data.allow_other_records

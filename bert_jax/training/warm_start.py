@@ -31,7 +31,7 @@ MAY_DIFFER = (
     "attention_probs_dropout_prob",
     "initializer_range",
     "initializer",
-    "next_sentence",  # its head is left, or begins afresh
+    "next_sentence",  # its head is left out, or newly initialised
     "left_to_right",
 )
 
@@ -40,7 +40,7 @@ MAY_DIFFER = (
 class FirstWeights:
     """What a run begins with, on the host: arrays by our paths."""
 
-    params: Mapping[str, np.ndarray]  # what is missing here is initialised afresh
+    params: Mapping[str, np.ndarray]  # what is missing here is newly initialised
     moments: AdamState | None  # where they were asked for
 
 
@@ -178,12 +178,12 @@ def start_from(first: FirstWeights, state: State, shardings: State) -> State:
 def fill_in(fresh: Params, given: Mapping[str, np.ndarray], shardings: Params) -> Params:
     """`fresh` parameters with all that is `given` in their place, laid out as before; new positions are logged.
 
-    A model that grows in length keeps its first positions and begins the others afresh.
+    A model that grows in length keeps its first positions; the others are newly initialised.
     """
     old, layout = flatten(fresh), flatten(shardings)
     filled = {path: _placed(old[path], given[path], layout[path]) if path in given else old[path] for path in old}
     if POSITIONS in old and (kept := len(given[POSITIONS])) < len(old[POSITIONS]):
-        logging.warning("positions %d to %d are new: initialised afresh", kept, len(old[POSITIONS]) - 1)
+        logging.warning("positions %d to %d are new: newly initialised", kept, len(old[POSITIONS]) - 1)
     return nest(filled)
 
 

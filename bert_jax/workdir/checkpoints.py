@@ -169,7 +169,7 @@ class Checkpoints:
         if code is None or is_remote(self.directory):
             return
         logging.debug("saving failed", exc_info=error)
-        reason = f"{self.directory} cannot be written ({os.strerror(code)}); mend that"
+        reason = f"{self.directory} cannot be written ({os.strerror(code)}); fix that"
         if code in (errno.ENOSPC, errno.EDQUOT):
             reason = f"no space left on the disk of {self.directory}; free some"
         raise UserError(f"{reason} and run the same command again, the checkpoint before stays") from error

@@ -241,10 +241,12 @@ def test_what_another_family_has_no_place_for(workdirs, caplog):
         chosen_family(dataclasses.replace(rotary, num_hidden_groups=1), None)
     assert not caplog.records
     assert chosen_family(bert, "distilbert") is FAMILIES["distilbert"]
-    assert "token types (all tokens are taken to be of the first) and the pooler and the head of pairs" in caplog.text
+    assert (
+        "token types (all tokens are taken to be of the first) and the pooler and the next-sentence head" in caplog.text
+    )
     caplog.clear()
     assert chosen_family(bert, "roberta") is FAMILIES["roberta"]
-    assert "RoBERTa has no place for the pooler and the head of pairs: left out" in caplog.text
+    assert "RoBERTa has no place for the pooler and the next-sentence head: left out" in caplog.text
     caplog.clear()
     for config in (bert, *(dataclasses.replace(bert, **settings) for settings in CASES.values())):
         chosen_family(config, None)

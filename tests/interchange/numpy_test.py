@@ -49,7 +49,7 @@ KEPT = {
     "bert": ({}, ()),
     "an encoder": ({}, HEADS),
     "unlike BERT": (FIELDS, ()),
-    "unlike BERT, without the head of pairs": (FIELDS, ("next_sentence/",)),
+    "unlike BERT, without the next-sentence head": (FIELDS, ("next_sentence/",)),
     "roberta": ({"type_vocab_size": 0, "next_sentence": False}, ()),
     "albert": ({"num_hidden_layers": 4, "num_hidden_groups": 2, "embedding_size": 16}, ()),
     "left to right": ({"left_to_right": True, "next_sentence": False, "initializer": "normal"}, ()),

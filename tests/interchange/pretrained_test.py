@@ -20,7 +20,7 @@ def test_its_encoder_is_taken_and_its_head_is_not(workdirs, tmp_path, caplog, ki
     for path, array in found.arrays.items():
         np.testing.assert_array_equal(array, params[path])
     assert (found.config, found.tokenizer.fingerprint) == (workdirs.MODEL, workdirs.TOKENIZER.fingerprint)
-    is_fresh = "does not hold encoder/pooler/bias, encoder/pooler/kernel: initialised afresh"
+    is_fresh = "does not hold encoder/pooler/bias, encoder/pooler/kernel: newly initialised"
     assert (is_fresh in caplog.text) == (kind == "tagging")
 
 

@@ -78,7 +78,7 @@ def test_the_files_hold_what_it_looks_for(workdirs, exported, kind):
     assert modules == [(0, "", "Transformer"), (1, "1_Pooling", "Pooling")]
     transformer = read(directory / "sentence_bert_config.json")
     assert transformer["max_seq_length"] == workdirs.MAX_LENGTH
-    assert ("model_args" in transformer) == (kind == "similarity")  # or it would make a pooler afresh
+    assert ("model_args" in transformer) == (kind == "similarity")  # or it would initialise a pooler
     pooling = read(directory / "1_Pooling" / "config.json")
     assert pooling["word_embedding_dimension"] == workdirs.MODEL.hidden_size
     assert [name for name, value in pooling.items() if value is True] == ["pooling_mode_mean_tokens"]

@@ -182,7 +182,7 @@ def test_heads_and_pooler_may_be_missing_and_are_named(exported, config, params,
     rewrite(prefix, {name: None for name in variables(prefix) if name.startswith(scopes)})
     found = read_tensorflow(exported, config)
     assert_read(found, params, without=parts)
-    assert f"{prefix} does not hold {', '.join(found.missing)}: initialised afresh" in caplog.text
+    assert f"{prefix} does not hold {', '.join(found.missing)}: newly initialised" in caplog.text
 
 
 def test_what_other_programs_keep_is_not_used_and_named(exported, config, params, caplog):

@@ -268,7 +268,7 @@ ERRORS = {
     ),
     "no head of a task": (
         lambda model: model.predict(["a"]),
-        "a new model, a pretrained encoder with a masked-LM head and a head for pairs, has no head of a task that "
+        "a new model, a pretrained encoder with a masked-LM head and a next-sentence head, has no head of a task that "
         "predict knows; give the --workdir of `python -m bert_jax.finetune`",
     ),
     "no mask": (lambda model: model.fill_mask("a"), "text 1 has no [MASK]: 'a'"),
@@ -432,7 +432,7 @@ def test_importing_it_imports_next_to_nothing_and_leaves_signals_alone(tmp_path)
 )
 def test_half_a_character_is_not_predicted(workdirs, tmp_path, kind, given):
     workdirs.write_workdir(tmp_path / "run", kind)
-    with pytest.raises(bert_jax.UserError, match=r"^text 1 has half of a surrogate pair, which is no text; mend it$"):
+    with pytest.raises(bert_jax.UserError, match=r"^text 1 has half of a surrogate pair, which is no text; fix it$"):
         bert_jax.load(tmp_path / "run").predict([given])
 
 

@@ -16,9 +16,9 @@ from bert_jax.reporting.comparison import (
 )
 from bert_jax.reporting.comparison_figures import save_comparison, style
 from bert_jax.reporting.comparison_page import values, verdict
+from bert_jax.reporting.parent_run import ParentRun
 from bert_jax.reporting.run_history import Run
 from bert_jax.reporting.run_records import SplitDigest
-from bert_jax.reporting.trunk import Trunk
 
 CONFIG = Config(phases=(PhaseConfig(steps=100, global_batch_size=8, max_seq_length=128),))
 RECORDS = ({"train": SplitDigest(900, "a"), "validation": SplitDigest(100, "b")},)
@@ -175,7 +175,7 @@ def test_a_branch_is_told_with_what_is_in_its_amounts():
     line = {"split": "train", "step": 10, "time": 0.0, "tokens_per_second": 512, "flops_per_token": 10}
     for lines, seconds in (([line], "40 s"), ([], "30 s")):  # of 30 steps, the first 10 at half the rate, or as all
         branch = compared("other", (20, 5.0), (40, 3.0))
-        branch = dataclasses.replace(branch, run=dataclasses.replace(branch.run, trunk=Trunk("runs/a", 15, lines)))
+        branch = dataclasses.replace(branch, run=dataclasses.replace(branch.run, parent=ParentRun("runs/a", 15, lines)))
         shown = values([SLOW, branch])
         (told,) = shown["branches"]
         assert told.startswith("other is a branch of runs/a at step 15: what it took up to there is in its amounts")

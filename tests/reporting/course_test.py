@@ -9,8 +9,8 @@ from bert_jax.config import Config
 from bert_jax.config.file import from_dict
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.reporting.course import course, points
+from bert_jax.reporting.parent_run import ParentRun
 from bert_jax.reporting.run_history import Run, read_run
-from bert_jax.reporting.trunk import Trunk
 
 PHASES = [
     {"steps": 100, "global_batch_size": 8, "max_seq_length": 128},
@@ -49,11 +49,11 @@ def test_between_lines_and_beyond_the_last():
     assert spent(110).seconds is None  # of the second phase nothing is known
 
 
-def test_a_branch_has_spent_what_its_trunk_had():
+def test_a_branch_has_spent_what_its_parent_had():
     """Of 120 steps, 20 of them in the second phase; before its first line it is as fast as that."""
-    branch = dataclasses.replace(run_of(train(140, 512, 30), held_out(140, 3)), trunk=Trunk("trunk", 120))
-    known = dataclasses.replace(branch.trunk, lines=[train(50, 2048, 10), train(100, 1024, 10), train(110, 256, 30)])
-    spent = course(dataclasses.replace(branch, trunk=known))(140)
+    branch = dataclasses.replace(run_of(train(140, 512, 30), held_out(140, 3)), parent=ParentRun("parent", 120))
+    known = dataclasses.replace(branch.parent, lines=[train(50, 2048, 10), train(100, 1024, 10), train(110, 256, 30)])
+    spent = course(dataclasses.replace(branch, parent=known))(140)
     assert spent.tokens == 100 * 1024 + 40 * 1024
     assert spent.seconds == 25 + 50 + 10 * 4 + 30 * 2
     assert spent.flops == 100 * 10240 + 40 * 30720

@@ -6,9 +6,9 @@ import pytest
 
 from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.facts import compact, duration, results, work
+from bert_jax.reporting.parent_run import ParentRun
 from bert_jax.reporting.pretraining_page import verdict
 from bert_jax.reporting.run_history import Run
-from bert_jax.reporting.trunk import Trunk
 from bert_jax.workdir.goodput import Start
 
 
@@ -119,12 +119,12 @@ def test_training_time_is_that_of_all_starts():
 
 
 def test_a_branch_is_said_to_be_one():
-    """Its own time is that from the trunk's step on, steps and tokens are from the beginning."""
+    """Its own time is that from the parent's step on, steps and tokens are from the beginning."""
     phases = {"phases": [{"steps": 300, "global_batch_size": 8, "max_seq_length": 128}]}
     line = {"split": "train", "step": 200, "time": 100.0, "tokens_per_second": 1024.0}
-    run = Run("run", phases, [line], [], trunk=Trunk("runs/trunk", 120))
+    run = Run("run", phases, [line], [], parent=ParentRun("runs/parent", 120))
     facts = {fact.name: (fact.value, fact.beside) for fact in work(run)}
-    assert facts["Steps"] == ("200", "of 300; branch of runs/trunk at step 120")
+    assert facts["Steps"] == ("200", "of 300; branch of runs/parent at step 120")
     assert facts["Training time"] == ("1 min 20 s", "since step 120, evaluation not included")
     starts = [Start(0.0, 100.0, 120, 200, {"steps": 90.0})]
     assert training_time_of(dataclasses.replace(run, starts=starts))[0] == "1 min 30 s"

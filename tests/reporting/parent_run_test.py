@@ -1,4 +1,4 @@
-"""What a branch is told of its trunk, from workdirs as a run leaves them."""
+"""What a branch is told of its parent run, from workdirs as a run leaves them."""
 
 import json
 
@@ -25,8 +25,8 @@ def make_run(tmp_path):
     return make
 
 
-def steps_of(trunk):
-    return [line["step"] for line in trunk.lines]
+def steps_of(parent):
+    return [line["step"] for line in parent.lines]
 
 
 def start_at(workdir, step):
@@ -37,32 +37,32 @@ def start_at(workdir, step):
 def test_a_branch_of_a_branch_has_the_lines_of_both(make_run, tmp_path):
     first = make_run("first", "", 10, 20, 30, 40)
     second = make_run("second", f"{first}/checkpoints/25", 30, 40, 50, 60)
-    trunk = read_run(make_run("third", f"{second}/checkpoints/50", 60, 70)).trunk
-    assert trunk.sentence == f"branch of {tmp_path.name}/second at step 50"
-    assert [(line["step"], line["of"]) for line in trunk.lines] == [(10, 5), (20, 5), (30, 6), (40, 6), (50, 6)]
-    assert read_run(first).trunk is None
+    parent = read_run(make_run("third", f"{second}/checkpoints/50", 60, 70)).parent
+    assert parent.sentence == f"branch of {tmp_path.name}/second at step 50"
+    assert [(line["step"], line["of"]) for line in parent.lines] == [(10, 5), (20, 5), (30, 6), (40, 6), (50, 6)]
+    assert read_run(first).parent is None
 
 
 def test_of_the_newest_checkpoint_the_log_of_starts_has_the_step(make_run):
     first = make_run("first", "", 10, 20, 30)
     branch = make_run("branch", first, 30)
-    assert read_run(branch).trunk is None  # at which step it began is not known
+    assert read_run(branch).parent is None  # at which step it began is not known
     start_at(branch, 20)
-    assert steps_of(read_run(branch).trunk) == [10, 20]
+    assert steps_of(read_run(branch).parent) == [10, 20]
     start_at(branch, 0)  # it had a checkpoint of its own already
-    assert read_run(branch).trunk is None
+    assert read_run(branch).parent is None
 
 
-def test_a_trunk_that_is_gone_or_damaged_is_named(make_run, tmp_path):
-    gone = read_run(make_run("a", tmp_path / "gone" / "checkpoints" / "20", 30)).trunk
+def test_a_parent_that_is_gone_or_damaged_is_named(make_run, tmp_path):
+    gone = read_run(make_run("a", tmp_path / "gone" / "checkpoints" / "20", 30)).parent
     assert (gone.step, gone.lines) == (20, [])
     damaged = make_run("damaged", "", 10, 20)
     (damaged / "metrics.jsonl").write_text("nothing\n")
-    assert read_run(make_run("b", f"{damaged}/checkpoints/20", 30)).trunk.lines == []
+    assert read_run(make_run("b", f"{damaged}/checkpoints/20", 30)).parent.lines == []
 
 
 def test_directories_that_name_each_other_come_to_an_end(make_run, tmp_path):
     one = make_run("one", tmp_path / "two" / "checkpoints" / "20", 30)
     two = make_run("two", f"{one}/checkpoints/30", 10, 40)
-    assert steps_of(read_run(one).trunk) == [10]
-    assert steps_of(read_run(two).trunk) == [10, 30]
+    assert steps_of(read_run(one).parent) == [10]
+    assert steps_of(read_run(two).parent) == [10, 30]

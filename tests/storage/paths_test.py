@@ -23,7 +23,7 @@ def test_each_reason_names_path_and_remedy(tmp_path):
     for act, path, reason, remedy in (
         (lambda: (tmp_path / "none").read_text(), "none", "no such file or directory", "correct the path"),
         (lambda: (tmp_path / "file" / "a").read_text(), "file/a", "not a directory", "directories only"),
-        (lambda: (tmp_path / "loop").read_text(), "loop", "too many levels of symbolic links", "mend them"),
+        (lambda: (tmp_path / "loop").read_text(), "loop", "too many levels of symbolic links", "fix them"),
         (lambda: tmp_path.read_text(), "", "is a directory", "give a file"),
         (lambda: (tmp_path / "file").mkdir(), "file", "file exists", "move it away"),
         (lambda: (tmp_path / ("a" * 300)).read_text(), "a" * 300, "file name too long", "give a shorter one"),

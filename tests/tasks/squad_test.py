@@ -166,7 +166,7 @@ ROW = {"question": "Who?", "context": "Ada."}
         (
             "a.jsonl",
             json.dumps({"question": "Who?", "context": "Ada.", "answers": {"text": ["Ada"], "answer_start": []}}),
-            r"a\.jsonl, line 1 has 1 answers and 0 offsets; mend it",
+            r"a\.jsonl, line 1 has 1 answers and 0 offsets; fix it",
         ),
         ("a.json", '{"data": [', r"a\.json is not JSON"),
         ("a.json", "[]", r"a\.json is damaged or of another version: Expected `object`, got `array`"),

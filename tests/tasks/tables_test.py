@@ -108,7 +108,7 @@ def test_compressed_files(write, end):
 
 def test_blank_lines_at_the_end_are_no_rows_but_those_between_are_mistakes(write):
     assert rows(write("a.tsv", "text\tlabel\nx\t1\n\n\n")) == [["x", "1"]]
-    with pytest.raises(UserError, match=r"a\.tsv, line 3 has 1 cell and the first row 2; mend the tabs there"):
+    with pytest.raises(UserError, match=r"a\.tsv, line 3 has 1 cell and the first row 2; fix the tabs there"):
         read_table(write("a.tsv", "text\tlabel\nx\t1\n\ny\t1\n"))
     assert rows(write("a.tsv", "text\nx\n\ny\n")) == [["x"], [""], ["y"]]
 
@@ -148,7 +148,7 @@ def test_long_cells_and_the_limit_of_others(write):
             r"line 3: the row that begins there is no CSV .*a quoted cell twice",
         ),
         ('text,label\n"a" b,1\n', r"line 2: the row that begins there is no CSV"),
-        ('text,label\n"a\nb",1\nx\n', r"line 4 has 1 cell and the first row 2; mend the commas there"),
+        ('text,label\n"a\nb",1\nx\n', r"line 4 has 1 cell and the first row 2; fix the commas there"),
     ],
 )
 def test_csv_that_is_none(write, content, message):
@@ -199,14 +199,14 @@ def test_standard_input(given, expected):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.tsv", "text\tlabel\nx\t1\ny\n", r"line 3 has 1 cell and the first row 2; mend the tabs there$"),
+        ("a.tsv", "text\tlabel\nx\t1\ny\n", r"line 3 has 1 cell and the first row 2; fix the tabs there$"),
         ("a.tsv", "text\tlabel\nx\t1\t2\n", r"line 2 has 3 cells and the first row 2"),
         (
             "a.txt",
             "Two\twords.\nMore.\n",
             r"line 2 has 1 cell .*a \.txt without a tab in its first line is a text a line",
         ),
-        ("a.tsv", "text\tlabel\nx\0\t1\n", r"line 2 has a NUL character, which is no text; mend or remove the line"),
+        ("a.tsv", "text\tlabel\nx\0\t1\n", r"line 2 has a NUL character, which is no text; fix or remove the line"),
         ("a.csv", "text,label\nx\0,1\n", r"line 2 has a NUL"),
         ("a.tsv", b"text\tlabel\nx\t1\n\xe9\t1\n", r"line 3 is not UTF-8 text; convert it, for example with iconv"),
         ("a.csv", b"text,label\n\xe9,1\n", r"line 2 is not UTF-8"),
@@ -217,9 +217,9 @@ def test_standard_input(given, expected):
         ("a.jsonl", "\n", r"a\.jsonl has no rows; give one"),
         ("a.csv", "", r"a\.csv has no rows; give one"),
         ("a.txt", "", r"a\.txt has no rows"),
-        ("a.jsonl", '{"text": "x"}\n{"text": \n', r"line 2 is not JSON .*; mend or remove it"),
+        ("a.jsonl", '{"text": "x"}\n{"text": \n', r"line 2 is not JSON .*; fix or remove it"),
         ("a.jsonl", '["x"]\n', r"line 1 is no JSON object; each line is one"),
-        ("a.jsonl", '{"text": "\\ud83d"}\n', r"line 1 has half of a surrogate pair, which is no text; mend it"),
+        ("a.jsonl", '{"text": "\\ud83d"}\n', r"line 1 has half of a surrogate pair, which is no text; fix it"),
         ("a.parquet", "PAR1", r"its name does not say what it is; call it \.tsv, \.csv, \.jsonl or \.txt"),
         ("a", "x", r"its name does not say what it is"),
         ("a.tsv", b"\x1f\x8b\x08rest", r"is gz data; give it a name that ends in \.gz"),

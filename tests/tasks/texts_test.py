@@ -125,9 +125,7 @@ def test_numbers(write):
 )
 def test_what_is_no_number(write, value):
     path = write("a.jsonl", json.dumps({"text": "x", "label": 1}) + "\n" + json.dumps({"text": "x", "label": value}))
-    with pytest.raises(
-        UserError, match=r"a\.jsonl, line 2: 'label' is .*, not a number.*; mend or remove the row"
-    ) as e:
+    with pytest.raises(UserError, match=r"a\.jsonl, line 2: 'label' is .*, not a number.*; fix or remove the row") as e:
         read(path, kind="number")
     assert len(str(e.value)) < 250 + len(path)
     assert labels(path, kind="number", need_labels=False) == [1.0, None]
@@ -184,7 +182,7 @@ def test_an_empty_second_text_is_one(write):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"text": None, "label": "a"}, r"line 2: 'text' is null, not text; mend it"),
+        ({"text": None, "label": "a"}, r"line 2: 'text' is null, not text; fix it"),
         ({"label": "a"}, r"line 2: 'text' is missing, not text"),
         ({"text": 5, "label": "a"}, r"line 2: 'text' is 5, not text"),
         ({"text": ["x"], "label": "a"}, r"line 2: 'text' is \[\"x\"\], not text"),

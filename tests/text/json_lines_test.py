@@ -54,7 +54,7 @@ def test_paragraphs_are_cut_into_sentences(tmp_path):
         ('{"text": [1, "a"]}', r"line 2: 'text' is neither"),
         ('{"text": [true]}', r"line 2: 'text' is neither"),
         ('{"text": "half \\ud83d of it"}', r"line 2 has half of a surrogate pair"),
-        ("[" * 100_000, r"line 2 is not JSON \(nested too deeply\); mend or remove it"),
+        ("[" * 100_000, r"line 2 is not JSON \(nested too deeply\); fix or remove it"),
         ('{"text": ' + "[" * 100_000, r"line 2 is not JSON"),
         ('{"id": ' + "9" * 10_000 + "}", r"line 2 is not JSON"),
         (

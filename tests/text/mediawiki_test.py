@@ -65,7 +65,7 @@ def test_articles_in_order_and_the_rest_left_out(tmp_path, name, num_workers):
 def test_a_page_that_cannot_be_read_is_reported_or_left_out(tmp_path, monkeypatch):
     def gives_up(markup, namespaces, left_out):
         if "Bad" in markup:
-            raise UserError("this page cannot be parsed (ParserError); mend or remove it")
+            raise UserError("this page cannot be parsed (ParserError); fix or remove it")
         return [markup]
 
     monkeypatch.setattr(mediawiki, "paragraphs", gives_up)

@@ -35,7 +35,7 @@ def test_saved_and_loaded_in_both_forms(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"vocab_size": 105}', r"is damaged .* missing required field `pad`; it holds vocab_size, pad, .*; mend it"),
+        (b'{"vocab_size": 105}', r"is damaged .* missing required field `pad`; it holds vocab_size, pad, .*; fix it"),
         (b'{"vocab_size": "105", "pad": 0}', r"is damaged .* Expected `int`, got `str` at `vocab_size`"),
         (b'{"vocab_size": 105, "pad": 0.5}', r"is damaged .* Expected `int`, got `float` at `pad`"),
         (b'{"vocab_size": 5, "pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}', r": the vocabulary size must be"),

@@ -116,7 +116,7 @@ def test_a_hugging_face_directory_is_loaded(tmp_path, lowercase):
     assert load_tokenizer(tmp_path / "theirs", do_lower_case=not lowercase).lowercase != lowercase
     (tmp_path / "theirs" / "tokenizer_config.json").write_text("{")
     for content, message in [
-        (b"{", r"tokenizer_config\.json is not JSON .*; mend it, or give"),
+        (b"{", r"tokenizer_config\.json is not JSON .*; fix it, or give"),
         (b"[" * 100_000, r"tokenizer_config\.json is not JSON \(nested too deeply\)"),
         (b'{"a": "\xff"}', r"tokenizer_config\.json is not JSON .*utf-8"),
         (b"[]", r"tokenizer_config\.json is damaged or of another version: Expected `object`"),

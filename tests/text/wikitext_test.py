@@ -116,5 +116,5 @@ def test_a_page_that_no_parser_understands(monkeypatch):
         raise mwparserfromhell.parser.ParserError("This is a bug.")
 
     monkeypatch.setattr(mwparserfromhell, "parse", gives_up)
-    with pytest.raises(UserError, match=r"this page cannot be parsed \(ParserError\); mend or remove it"):
+    with pytest.raises(UserError, match=r"this page cannot be parsed \(ParserError\); fix or remove it"):
         paragraphs("Words.")

@@ -13,7 +13,7 @@ from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.storage.lock import only_run
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.branch import find_trunk
+from bert_jax.training.branch import find_parent
 from bert_jax.training.pretraining import pretraining_program
 from bert_jax.training.state import abstract_state
 from bert_jax.training.warm_start import read_weights
@@ -29,7 +29,7 @@ BOTH = [
     "--config.train.checkpoint_every_steps=6",
     "--config.evaluation.report_sentences=0",
 ]
-TRUNK = [*BOTH, "--config.optimizer.decay_steps=6", "--config.train.keep_checkpoints=2"]  # of its 20 steps
+PARENT = [*BOTH, "--config.optimizer.decay_steps=6", "--config.train.keep_checkpoints=2"]  # of its 20 steps
 LONGER = [*BOTH, "--config.phases[0].steps=26", "--config.optimizer.decay_steps=8"]
 
 
@@ -53,10 +53,10 @@ def contents(directory):
 
 
 @pytest.fixture(scope="module")
-def trunk(chain, tmp_path_factory):
+def parent(chain, tmp_path_factory):
     """A run that has ended. Take a copy to change it."""
-    workdir = tmp_path_factory.mktemp("trunk") / "run"
-    chain.pretrain(workdir, *TRUNK)
+    workdir = tmp_path_factory.mktemp("parent") / "run"
+    chain.pretrain(workdir, *PARENT)
     return workdir
 
 
@@ -72,9 +72,9 @@ def steps_of(workdir):
     return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
 
 
-def test_a_run_in_its_stable_part_is_given_more_steps(chain, trunk, longer, tmp_path):
-    assert steps_of(trunk) == [14, 18, 20]  # the one before the decay is kept beside the newest two
-    workdir = shutil.copytree(trunk, tmp_path / "run")
+def test_a_run_in_its_stable_part_is_given_more_steps(chain, parent, longer, tmp_path):
+    assert steps_of(parent) == [14, 18, 20]  # the one before the decay is kept beside the newest two
+    workdir = shutil.copytree(parent, tmp_path / "run")
     for step in (18, 20):
         shutil.rmtree(workdir / "checkpoints" / str(step))
     done = chain.pretrain(workdir, *LONGER)
@@ -84,8 +84,8 @@ def test_a_run_in_its_stable_part_is_given_more_steps(chain, trunk, longer, tmp_
     check_same(workdir, longer, 0)
 
 
-def test_a_branch_ends_as_the_longer_run_though_it_is_killed_and_its_trunk_goes_away(chain, trunk, longer, tmp_path):
-    source, workdir = shutil.copytree(trunk, tmp_path / "trunk"), tmp_path / "branch"
+def test_a_branch_ends_as_the_longer_run_though_it_is_killed_and_its_parent_goes_away(chain, parent, longer, tmp_path):
+    source, workdir = shutil.copytree(parent, tmp_path / "parent"), tmp_path / "branch"
     before, flags = contents(source), [*LONGER, f"--config.branch_from={source}/checkpoints/14"]
     with only_run(source, "--workdir"):  # as if it were training
         process = chain.start_pretrain(workdir, *flags)
@@ -101,8 +101,8 @@ def test_a_branch_ends_as_the_longer_run_though_it_is_killed_and_its_trunk_goes_
 
 
 @pytest.mark.slow
-def test_two_processes_branch_onto_another_mesh(chain, trunk, longer, tmp_path):
-    flags = [*LONGER, f"--config.branch_from={trunk}/checkpoints/14", "--config.mesh.data=2", "--config.mesh.tensor=2"]
+def test_two_processes_branch_onto_another_mesh(chain, parent, longer, tmp_path):
+    flags = [*LONGER, f"--config.branch_from={parent}/checkpoints/14", "--config.mesh.data=2", "--config.mesh.tensor=2"]
     finish([chain.start_pretrain(tmp_path, *flags, *own, devices=2) for own in job_flags(2)])
     losses, expected = (
         [line["loss"] for line in read_lines(path / "metrics.jsonl") if line["step"] > 14]
@@ -111,16 +111,16 @@ def test_two_processes_branch_onto_another_mesh(chain, trunk, longer, tmp_path):
     np.testing.assert_allclose(losses, expected, rtol=2e-5)
 
 
-def test_a_run_whose_decay_has_begun_is_told_where_to_branch(chain, trunk):
-    before = contents(trunk)
-    done = chain.pretrain(trunk, *LONGER, check=False)
+def test_a_run_whose_decay_has_begun_is_told_where_to_branch(chain, parent):
+    before = contents(parent)
+    done = chain.pretrain(parent, *LONGER, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"error: {trunk} was started with phases.0.steps=20, not 26; optimizer.decay_steps=6, not 8: give the same "
+        f"error: {parent} was started with phases.0.steps=20, not 26; optimizer.decay_steps=6, not 8: give the same "
         "values to go on, or another --workdir (its learning rate has been falling since step 14; to branch before "
-        f"that: --config.branch_from={trunk}/checkpoints/14)"
+        f"that: --config.branch_from={parent}/checkpoints/14)"
     )
-    assert contents(trunk) == before
+    assert contents(parent) == before
 
 
 def changed_config(workdir, changes):
@@ -148,11 +148,11 @@ def changed_config(workdir, changes):
         ),
     ],
 )
-def test_what_a_run_is_told_that_cannot_go_on_otherwise(trunk, changes, ends):
-    config = changed_config(trunk, changes)
+def test_what_a_run_is_told_that_cannot_go_on_otherwise(parent, changes, ends):
+    config = changed_config(parent, changes)
     with pytest.raises(UserError) as error:
-        check_same_run(trunk, config, load_tokenizer(trunk / "tokenizer").fingerprint)
-    assert str(error.value).endswith(ends.format(trunk))
+        check_same_run(parent, config, load_tokenizer(parent / "tokenizer").fingerprint)
+    assert str(error.value).endswith(ends.format(parent))
 
 
 PHASES = (PhaseConfig(14, 16, 32), PhaseConfig(6, 8, 64))
@@ -196,33 +196,33 @@ PHASES = (PhaseConfig(14, 16, 32), PhaseConfig(6, 8, 64))
         ("/checkpoints/14", {"train.seed": 1}, "was trained with train.seed=0, not 1; give the same values"),
     ],
 )
-def test_what_can_be_branched_from(trunk, place, changes, words):
-    config = changed_config(trunk, {"branch_from": f"{trunk}{place}", **changes})
-    fingerprint = load_tokenizer(trunk / "tokenizer").fingerprint
+def test_what_can_be_branched_from(parent, place, changes, words):
+    config = changed_config(parent, {"branch_from": f"{parent}{place}", **changes})
+    fingerprint = load_tokenizer(parent / "tokenizer").fingerprint
     if words is None:
-        assert find_trunk(config, fingerprint).step == int(place[-2:])
+        assert find_parent(config, fingerprint).step == int(place[-2:])
         return
-    with pytest.raises(UserError, match=re.escape(words.format(trunk))) as error:
-        find_trunk(config, fingerprint)
+    with pytest.raises(UserError, match=re.escape(words.format(parent))) as error:
+        find_parent(config, fingerprint)
     assert str(error.value).startswith("--config.branch_from")
     assert "\n" not in str(error.value)
 
 
-def test_a_damaged_checkpoint_and_another_vocabulary(trunk, tmp_path):
-    workdir = shutil.copytree(trunk, tmp_path / "run")
+def test_a_damaged_checkpoint_and_another_vocabulary(parent, tmp_path):
+    workdir = shutil.copytree(parent, tmp_path / "run")
     config = changed_config(workdir, {"branch_from": f"{workdir}/checkpoints/18", "steps": 20})
     with pytest.raises(UserError, match="was started on records of another vocabulary"):
-        find_trunk(config, "another")
+        find_parent(config, "another")
     description = workdir / "checkpoints" / "18" / "description" / "metadata"
     description.write_text(json.dumps(json.loads(description.read_text()) | {"owes_evaluation": True}))
     with pytest.raises(UserError, match=r"damaged \(description.*give another one \(there are those of steps 14, 20\)"):
-        find_trunk(config, load_tokenizer(workdir / "tokenizer").fingerprint)
+        find_parent(config, load_tokenizer(workdir / "tokenizer").fingerprint)
 
 
-def test_moments_of_a_run_with_muon_are_refused(trunk):
+def test_moments_of_a_run_with_muon_are_refused(parent):
     with pytest.raises(UserError) as error:
-        read_weights(trunk, True, read_config(trunk).model, load_tokenizer(trunk / "tokenizer"))
+        read_weights(parent, True, read_config(parent).model, load_tokenizer(parent / "tokenizer"))
     assert str(error.value) == (
-        f"--config.init_moments: {trunk} was trained with Muon, which keeps no moments of Adam's for the layers' "
+        f"--config.init_moments: {parent} was trained with Muon, which keeps no moments of Adam's for the layers' "
         "matrices; leave it out, or go on with the whole of that run: --config.branch_from in place of init_from"
     )

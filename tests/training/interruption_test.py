@@ -47,7 +47,7 @@ def test_sigterm_saves_the_step_in_flight_and_the_exit_code_is_resume(long_run, 
 def test_ctrl_c_saves_too_and_is_logged_as_ctrl_c(long_run, tmp_path):
     code, stderr = interrupt(long_run.start(tmp_path, FAR), signal.SIGINT)
     assert code == 130, stderr
-    assert stderr.endswith("error: interrupted; the same command again goes on where this one stopped\n")
+    assert stderr.endswith("error: interrupted; run the same command again to resume\n")
     (step,) = saved_steps(tmp_path)
     assert f"SIGINT: step {step} is saved" in stderr
     long_run.finish(tmp_path)

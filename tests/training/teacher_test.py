@@ -110,7 +110,7 @@ def test_a_whole_copy_of_a_teacher_that_is_not_like_bert(config, make_batch):
 
 @pytest.mark.parametrize("whole", [True, False], ids=["directory", "file"])
 def test_a_student_that_is_not_like_bert_has_bert_for_a_teacher(config, bert, records, tmp_path, whole):
-    """It begins afresh then; a file, which does not say its settings, is not read by those of such a student."""
+    """It is newly initialised then; a file, which does not say its settings, is not read by those of such a student."""
     if not whole:
         write_vocabulary(tmp_path, "letter")
         (tmp_path / "model.safetensors").write_bytes((bert / "model.safetensors").read_bytes())
@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_one_line(config, records, changes, said):
     assert "\n" not in str(error.value)
 
 
-def test_a_narrow_student_has_no_cosine_and_begins_afresh(config, records):
+def test_a_narrow_student_has_no_cosine_and_is_newly_initialised(config, records):
     config.model.hidden_size = 16
     config.distillation = DistillationConfig(cosine_weight=0.0)
     assert read_teacher(config, records).config.hidden_size == 32
@@ -196,9 +196,9 @@ def test_it_is_known_again_wherever_it_lies(config, tmp_path):
 def test_what_distilbert_py_says_for_other_sizes_is_taken():
     """Its docstring's settings, for a student that cannot begin as its teacher; one of them alone is refused."""
     make = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "distilbert.py"))["get_config"]
-    afresh = {"cosine_weight": 0.0, "init_layers": "", "freeze_positions": False}
+    new = {"cosine_weight": 0.0, "init_layers": "", "freeze_positions": False}
     config = make()
-    config.distillation = dataclasses.replace(config.distillation, **afresh)
+    config.distillation = dataclasses.replace(config.distillation, **new)
     config.check()
     config.distillation.freeze_positions = True
     with pytest.raises(UserError, match=r"freeze_positions=True cannot be used; .* give false, or .*init_layers"):

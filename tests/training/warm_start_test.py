@@ -270,7 +270,7 @@ def test_the_encoder_of_a_fine_tuned_model_is_taken(workdirs, tmp_path, caplog):
     for path, array in expected.items():
         np.testing.assert_array_equal(first.params[path], array)
     assert "next_sentence/kernel" in caplog.text
-    assert "initialised afresh" in caplog.text
+    assert "newly initialised" in caplog.text
     with pytest.raises(UserError, match=r"init_moments: .* is neither a workdir of bert_jax.pretrain"):
         read_weights(tmp_path / "run", True, workdirs.MODEL, workdirs.TOKENIZER)
     with pytest.raises(UserError, match="another vocabulary"):

@@ -94,7 +94,7 @@ def heed_permissions():
 def test_a_directory_that_may_not_be_written(tmp_path, after):
     directory = tmp_path / "checkpoints"
     done = save(directory, f"--closes_after={after}", heeds_permissions=True)
-    assert_one_line(done, f"{directory} cannot be written (Permission denied)", "mend that and run the same command")
+    assert_one_line(done, f"{directory} cannot be written (Permission denied)", "fix that and run the same command")
     assert checkpoints_in(directory) == [str(step) for step in range(1, after + 1)]
     directory.chmod(0o755)
     assert save(directory, heeds_permissions=True) == ([], 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bert_jax.tasks.floors import tfidf
 from bert_jax.tasks.floors.pair_features import Pair, PairFeatures
-from bert_jax.tasks.libraries import needed, one_thread, quiet
+from bert_jax.tasks.libraries import FLOORS, needed, one_thread, quiet
 
 
 def majority(labels: Sequence[str], n: int) -> list[str]:
@@ -38,7 +38,7 @@ def pairs(texts: Sequence[Pair], labels: Sequence[str], test_texts: Sequence[Pai
 
     Arguments as those of `words`.
     """
-    with needed("a floor", "scikit-learn"):
+    with needed(FLOORS, "scikit-learn"):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
     rows = tfidf.drawn(len(texts))
@@ -56,7 +56,7 @@ def regression(strength: float, balanced: bool) -> Any:
 
     balanced: whether rare labels weigh as much as frequent ones.
     """
-    with needed("a floor", "scikit-learn"):
+    with needed(FLOORS, "scikit-learn"):
         from sklearn.linear_model import LogisticRegression
     return LogisticRegression(C=strength, class_weight="balanced" if balanced else None, max_iter=1000)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from bert_jax.tasks.floors import tfidf
 from bert_jax.tasks.floors.classification import regression
-from bert_jax.tasks.libraries import needed, one_thread, quiet
+from bert_jax.tasks.libraries import FLOORS, needed, one_thread, quiet
 
 
 def words(texts: Sequence[str], gold: np.ndarray, test_texts: Sequence[str]) -> np.ndarray:
@@ -20,7 +20,7 @@ def words(texts: Sequence[str], gold: np.ndarray, test_texts: Sequence[str]) -> 
     Returns:
       float64 [test_texts, labels]; a label that no text has, or all have, is given 0, or 1.
     """
-    with needed("a floor", "scikit-learn"):
+    with needed(FLOORS, "scikit-learn"):
         from sklearn.multiclass import OneVsRestClassifier
     gold = np.asarray(gold, bool)
     rows = tfidf.drawn(len(texts), gold.shape[1])

@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_jax.tasks.floors import tfidf
 from bert_jax.tasks.floors.pair_features import Pair, PairFeatures
-from bert_jax.tasks.libraries import needed, one_thread
+from bert_jax.tasks.libraries import FLOORS, needed, one_thread
 
 
 def mean(scores: Sequence[float], n: int) -> list[float]:
@@ -36,7 +36,7 @@ def pairs(texts: Sequence[Pair], scores: Sequence[float], test_texts: Sequence[P
 
     Arguments as those of `words`.
     """
-    with needed("a floor", "scikit-learn"):
+    with needed(FLOORS, "scikit-learn"):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
     rows = tfidf.drawn(len(texts))
@@ -48,7 +48,7 @@ def pairs(texts: Sequence[Pair], scores: Sequence[float], test_texts: Sequence[P
 
 
 def _ridge() -> Any:
-    with needed("a floor", "scikit-learn"):
+    with needed(FLOORS, "scikit-learn"):
         from sklearn.linear_model import Ridge
     return Ridge(1.0)
 

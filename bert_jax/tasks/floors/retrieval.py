@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bert_jax.tasks.libraries import needed, without_jax
+from bert_jax.tasks.libraries import FLOORS, needed, without_jax
 
 
 def bm25(documents: Mapping[str, str], queries: Mapping[str, str], depth: int = 100) -> dict[str, dict[str, float]]:
@@ -13,7 +13,7 @@ def bm25(documents: Mapping[str, str], queries: Mapping[str, str], depth: int = 
       queries: id -> text.
       depth: how many documents of each are kept; those of score 0 are left out.
     """
-    with needed("a floor", "bm25s"), without_jax():
+    with needed(FLOORS, "bm25s"), without_jax():
         import bm25s
     run: dict[str, dict[str, float]] = {query: {} for query in queries}
     corpus = bm25s.tokenize(list(documents.values()), stopwords="en", show_progress=False)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_jax.tasks.libraries import needed
+from bert_jax.tasks.libraries import FLOORS, needed
 
 MOST_ROWS = 100_000  # that a floor learns from; of more, so many are drawn
 _MOST_ANSWERS = 500_000  # rows times labels, where there is one model for each label
@@ -49,7 +49,7 @@ def cosines(vectorizer: Any, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
 
 
 def _fitted(texts: Sequence[str], **options: Any) -> Any:
-    with needed("a floor", "scikit-learn"):
+    with needed(FLOORS, "scikit-learn"):
         from sklearn.feature_extraction.text import TfidfVectorizer
     vectorizer = TfidfVectorizer(sublinear_tf=True, max_features=_MOST_FEATURES, **options)
     try:

@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_jax.tasks.libraries import needed, quiet
 
-_WHAT = "a classification's score"
+_WHAT = "a classification's score needs"
 
 
 def classification(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict[str, float]:

@@ -35,7 +35,7 @@ def multilabel(gold: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarr
 
 def _of_rankings(gold: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """The scores that need no threshold."""
-    with needed("a multilabel score", "scikit-learn"):
+    with needed("a multilabel score needs", "scikit-learn"):
         from sklearn import metrics
     names = ("micro_average_precision", "macro_average_precision", "micro_roc_auc", "precision_at_1")
     scores = dict.fromkeys(names, float("nan"))

@@ -13,7 +13,7 @@ def regression(gold: Sequence[float], predicted: Sequence[float]) -> dict[str, f
 
     A correlation is NaN where it is not defined: numbers that are all the same, fewer than two, or not finite.
     """
-    with needed("a regression's score", "scipy"):
+    with needed("a regression's score needs", "scipy"):
         from scipy import stats
     gold_array, predicted_array = np.asarray(gold, np.float64), np.asarray(predicted, np.float64)
     errors = predicted_array - gold_array

@@ -37,7 +37,7 @@ def by_query(qrels: Qrels, run: Run) -> dict[str, np.ndarray]:
     Documents of equal score are ranked by their ids, since the measures of the library order them in different ways. A
     query that the run does not have counts 0.
     """
-    with needed("a retrieval's score", "ir-measures"):
+    with needed("a retrieval's score needs", "ir-measures"):
         import ir_measures
     judged = {query: dict(gains) for query, gains in qrels.items() if any(gain > 0 for gain in gains.values())}
     ranked = {query: distinct(run[query]) for query in judged if run.get(query)}

@@ -47,7 +47,7 @@ def spans(tags: Sequence[str], convention: Convention = "conlleval", have_ends: 
       have_ends: whether the last word of an entity has a prefix of its own (E-, S-, L-, U-). The strict convention then
         asks for it: it is the scheme IOBES, else IOB2.
     """
-    with needed("a tagging's score", "seqeval"):
+    with needed("a tagging's score needs", "seqeval"):
         from seqeval.metrics.sequence_labeling import get_entities
         from seqeval.scheme import IOB2, IOBES, Entities
     tags = [_AS_BIOES.get(tag[:1], tag[:1]) + tag[1:] for tag in tags]
@@ -92,7 +92,7 @@ def per_type(gold: Tags, predicted: Tags, convention: Convention = "conlleval") 
 
 def word_scores(gold: Tags, predicted: Tags) -> dict[str, float]:
     """Accuracy of words and macro_f1 over the tags that occur, over one or more words."""
-    with needed("a tagging's score", "scikit-learn"):
+    with needed("a tagging's score needs", "scikit-learn"):
         from sklearn import metrics
     true = [tag for tags in gold for tag in tags]
     found = [tag for tags in predicted for tag in tags]

@@ -67,5 +67,7 @@ def test_of_too_many_rows_the_same_are_drawn_each_time(monkeypatch):
 
 def test_a_library_that_is_missing_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
-    with pytest.raises(UserError, match=r"^a floor needs scikit-learn; run launch/setup.sh tasks$"):
+    with pytest.raises(
+        UserError, match=r"^the floors \(scores of simple methods\) need scikit-learn; run launch/setup.sh tasks$"
+    ):
         floors.words(["a", "b"], ["x", "y"], ["a"])

@@ -65,5 +65,7 @@ def test_jax_is_left_alone():
 
 def test_a_library_that_is_missing_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm25s", None)
-    with pytest.raises(UserError, match=r"^a floor needs bm25s; run launch/setup.sh tasks$"):
+    with pytest.raises(
+        UserError, match=r"^the floors \(scores of simple methods\) need bm25s; run launch/setup.sh tasks$"
+    ):
         bm25({"a": "red"}, {"1": "red"})
