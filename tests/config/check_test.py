@@ -79,6 +79,7 @@ MAY_BE = {
         "model.attention_probs_dropout_prob",
         "phases[0].learning_rate",
         "phases[0].warmup_steps",
+        "phases[0].accumulation_steps",
         "phases[0].packed_rows",
         "distillation.kl_weight",
         "distillation.pretraining_weight",

@@ -181,10 +181,10 @@ def test_its_charts_and_facts_are_those_of_its_metrics(trained):
 
 def test_each_feed_has_its_own_accumulation(trained, model_config, tmp_path, monkeypatch):
     class First(Rows):
-        last_step, accumulation_steps = 12, 4
+        last_step, accumulation_steps = 10, 4
 
     class Second(Rows):
-        first_step, accumulation_steps = 12, 1
+        first_step, accumulation_steps = 10, 1
 
     splits, finished, split = [], [], step_module._accumulated
     monkeypatch.setattr(step_module, "_accumulated", lambda *given: splits.append(given[3]) or split(*given))
