@@ -37,7 +37,8 @@ class ModelConfig:
             or alignment).
         left_to_right: causal attention: a token attends only to itself and to those before it.
         hidden_act: "gelu" is exact (erf), as when the paper appeared; "gelu_tanh" as released since 2019.
-        hidden_dropout_prob: dropout rate of the embeddings and of what attention and feed-forward add.
+        hidden_dropout_prob: dropout rate of the embeddings, of what attention and feed-forward add, and before a task
+            head.
         attention_probs_dropout_prob: dropout rate of the attention weights.
         initializer_range: standard deviation of the normal distribution of initial weights.
         initializer: that distribution; truncated at two standard deviations, or not.
