@@ -19,38 +19,62 @@ LAYERS_OF_BERT: dict[str, Any] = {
 
 @dataclasses.dataclass
 class ModelConfig:
-    """The architecture (google-research/bert modeling.py, BertConfig); the defaults are BERT-base, uncased."""
+    """The architecture (google-research/bert modeling.py, BertConfig); the defaults are BERT-base, uncased.
 
-    vocab_size: Annotated[int, Meta(ge=0, le=10_000_000)] = 0  # 0: as many as the records' vocabulary has
+    Attributes:
+        vocab_size: tokens of the vocabulary; 0: as many as the records' vocabulary has.
+        hidden_size: width of the hidden states.
+        num_hidden_layers: layers of the encoder.
+        num_attention_heads: heads of each layer; they divide hidden_size.
+        intermediate_size: width of the feed-forward's middle.
+        max_position_embeddings: tokens of a sequence, at most.
+        type_vocab_size: token types (segments); 0: there are none.
+        embedding_size: factorised embeddings (ALBERT): width of the embeddings and of the masked-LM head's output, with
+            a dense layer between them and the layers; 0: hidden_size, without one.
+        num_hidden_groups: shared layers (ALBERT): so many groups, one after the other, and the layers of a group share
+            their weights; 0: none do.
+        next_sentence: pretraining has a pooler and a two-class head for sentence pairs (next sentence, sentence order
+            or alignment).
+        left_to_right: causal attention: a token attends only to itself and to those before it.
+        hidden_act: "gelu" is exact (erf), as when the paper appeared; "gelu_tanh" as released since 2019.
+        hidden_dropout_prob: dropout rate of the embeddings, of what attention and feed-forward add, and before a task
+            head.
+        attention_probs_dropout_prob: dropout rate of the attention weights.
+        initializer_range: standard deviation of the normal distribution of initial weights.
+        initializer: that distribution; truncated at two standard deviations, or not.
+        layer_norm_eps: epsilon of LayerNorm.
+        pre_norm: LayerNorm before attention and before the feed-forward, and once more after the last layer (arXiv
+            2002.04745).
+        gated_feed_forward: activation(x W_gate) * (x W) in the feed-forward's middle (arXiv 2002.05202);
+            intermediate_size is the width of either, so one of two thirds has as many parameters as without a gate.
+        use_bias: of dense layers and LayerNorms, but for those of pooler and heads, which have one always.
+        position_embedding: "rotary": queries and keys are rotated by their positions (arXiv 2104.09864), and there are
+            no position embeddings.
+
+    With pre_norm, gated_feed_forward, use_bias=False or rotary positions the layers are not BERT's, and files of other
+    frameworks have no place for them (unlike_bert).
+    """
+
+    vocab_size: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     hidden_size: Annotated[int, Meta(ge=1, le=100_000)] = 768
     num_hidden_layers: Annotated[int, Meta(ge=1, le=1000)] = 12
     num_attention_heads: Annotated[int, Meta(ge=1, le=100_000)] = 12
     intermediate_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 3072
     max_position_embeddings: Annotated[int, Meta(ge=1, le=1_000_000)] = 512
-    type_vocab_size: Annotated[int, Meta(ge=0, le=1000)] = 2  # 0: there are no token types
-    # factorised embeddings (ALBERT): width of the embeddings and of the masked-LM head's output, with a dense layer
-    # between them and the layers; 0: hidden_size, without one
+    type_vocab_size: Annotated[int, Meta(ge=0, le=1000)] = 2
     embedding_size: Annotated[int, Meta(ge=0, le=100_000)] = 0
-    # shared layers (ALBERT): so many groups, one after the other, and the layers of a group share weights; 0: none do
     num_hidden_groups: Annotated[int, Meta(ge=0, le=1000)] = 0
-    # pretraining has a pooler and a two-class head for sentence pairs (next sentence, sentence order or alignment)
     next_sentence: bool = True
-    left_to_right: bool = False  # causal attention: a token attends only to itself and to those before it
-    # "gelu" is exact (erf), as when the paper appeared; "gelu_tanh" as released since 2019
+    left_to_right: bool = False
     hidden_act: Literal["gelu", "gelu_tanh"] = "gelu"
     hidden_dropout_prob: Share = 0.1
     attention_probs_dropout_prob: Share = 0.1
-    initializer_range: Annotated[float, Meta(gt=0, le=10)] = 0.02  # standard deviation of the normal distribution
-    initializer: Literal["truncated_normal", "normal"] = "truncated_normal"  # at two standard deviations
+    initializer_range: Annotated[float, Meta(gt=0, le=10)] = 0.02
+    initializer: Literal["truncated_normal", "normal"] = "truncated_normal"
     layer_norm_eps: Annotated[float, Meta(ge=1e-30, le=1)] = 1e-12
-    # By the next four the layers are not BERT's, and files of other frameworks have no place for them (unlike_bert).
-    # LayerNorm before attention and before the feed-forward, and once more after the last layer (arXiv 2002.04745)
     pre_norm: bool = False
-    # activation(x W_gate) * (x W) in the feed-forward's middle (arXiv 2002.05202); intermediate_size is the width of
-    # either, so one of two thirds has as many parameters as without a gate
     gated_feed_forward: bool = False
-    use_bias: bool = True  # of dense layers and LayerNorms, but for those of pooler and heads, which have one always
-    # rotary: queries and keys are rotated by their positions (arXiv 2104.09864), and there are no position embeddings
+    use_bias: bool = True
     position_embedding: Literal["learned", "rotary"] = "learned"
 
     @property

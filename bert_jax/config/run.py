@@ -21,15 +21,15 @@ Rows = Annotated[int, Meta(ge=1, le=10_000_000)]
 
 @dataclasses.dataclass
 class PhaseConfig:
-    """A stretch of training at one sequence length; all phases have one learning-rate schedule, or their own."""
+    """A part of training at one sequence length; all phases share a learning-rate schedule, or have their own."""
 
     steps: Annotated[int, Meta(ge=1, le=MOST_STEPS)] = 1000
-    global_batch_size: Rows = 256  # sequences a step, over all hosts and accumulation steps
-    max_seq_length: Annotated[int, Meta(ge=1, le=1_000_000)] = 128  # tokens a sequence; picks the records
-    # 0: the schedule goes on; else a new one starts here, with this rate after its warm-up
+    global_batch_size: Rows = 256  # sequences per step, over all hosts and accumulation steps
+    max_seq_length: Annotated[int, Meta(ge=1, le=1_000_000)] = 128  # tokens per sequence; also picks the records
+    # 0: the schedule continues; else a new one starts here, with this learning rate after its warm-up
     learning_rate: Annotated[float, Meta(ge=0, le=100)] = 0.0
     warmup_steps: Annotated[int, Meta(ge=0, le=MOST_STEPS)] = 0  # of that new schedule
-    # rows of a step with data.packing; 0: as few as hold global_batch_size sequences on average
+    # with data.packing: rows per step; 0: as few as hold global_batch_size sequences on average
     packed_rows: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     # gradient accumulation in this phase; 0: train.accumulation_steps
     accumulation_steps: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
@@ -77,12 +77,12 @@ class Config:
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     init_from: str = ""  # first weights: another run's, Hugging Face's, a numpy export's, an original-BERT checkpoint's
     init_moments: bool = False  # Adam's moments too, from another run or an original-BERT checkpoint
-    # a checkpoint of another run, WORKDIR (its newest) or WORKDIR/checkpoints/STEP, whose step, weights and optimizer
-    # state this one goes on with; what init_from begins is another run, from step 0
+    # a checkpoint of a parent run, WORKDIR (its newest) or WORKDIR/checkpoints/STEP: this run continues from its step,
+    # weights and optimizer state, whereas one with init_from begins at step 0
     branch_from: str = ""
-    teacher: str = ""  # a pretrained model to learn from, of any kind that init_from reads; "": none
+    teacher: str = ""  # distillation: the teacher, a pretrained model of any kind that init_from reads; "": none
     distillation: DistillationConfig = dataclasses.field(default_factory=DistillationConfig)
-    # 0.001: a try of 1/1000 of the length: steps and warm-ups are multiplied by this
+    # steps, warm-ups and final decays are multiplied by this; 0.001: a trial run of a thousandth of the length
     scale: Annotated[float, Meta(gt=0, le=1000)] = 1.0
 
     @property
@@ -181,7 +181,7 @@ def _check_teacher(source: str, config: Config) -> None:
     require(not (begins and config.init_from), f"{name}init_layers", begins, remedy)
     remedy = f"the head begins as the teacher's with {name}init_layers only; give that too"
     require(bool(begins) or not settings.init_transform, f"{name}init_transform", settings.init_transform, remedy)
-    remedy = f"fresh positions would stay as they are; give false, or {name}init_layers to have the teacher's"
+    remedy = f"new positions would not be trained; give false, or {name}init_layers to have the teacher's"
     require(bool(begins) or not settings.freeze_positions, f"{name}freeze_positions", True, remedy)
     remedy = f"position_embedding={config.model.position_embedding} has no position embeddings; leave it out"
     has_positions = config.model.position_embedding == "learned"

@@ -215,9 +215,10 @@ def packed_batches(
 def pack_records(records: Sequence[Mapping[str, np.ndarray]], packing: Packing) -> dict[str, np.ndarray]:
     """One row of the records' features, one sequence after the other; what is not filled is 0.
 
-    Beside the records' own features there are position_ids, which begin at 0 with each sequence, and for each sequence
-    next_sentence_positions, that of its first token, and next_sentence_weights. input_mask numbers the sequences, from
-    1.
+    input_ids, input_mask, segment_ids and position_ids are int32 [max_seq_length]: input_mask numbers the sequences,
+    from 1, and position_ids begin at 0 with each. masked_lm_positions and masked_lm_ids are int32, masked_lm_weights
+    float32 [predictions_per_row]. For each sequence next_sentence_positions, that of its first token, and
+    next_sentence_labels are int32, next_sentence_weights float32 [sequences_per_row].
     """
     tokens, predictions, sequences = packing.max_seq_length, packing.predictions_per_row, packing.sequences_per_row
     row = {name: np.zeros(tokens, np.int32) for name in ("input_ids", "input_mask", "segment_ids", "position_ids")}

@@ -57,7 +57,7 @@ _OF_TASK = {".conll": ("tagging", "tags"), ".json": ("qa", "answers to questions
 
 
 def format_of(name: str, kind: str) -> Callable[[Pairs], Lines]:
-    """The format of an output of this name, of the task `kind`; "-", the terminal, is JSON lines.
+    """The format of an output of this name, of the task `kind`; "-", standard output, is JSON lines.
 
     Raises:
       UserError: the name says no format, or one in which this task's predictions cannot be written.

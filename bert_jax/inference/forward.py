@@ -60,7 +60,10 @@ class Forward:
         self._apply = jax.jit(compute or apply, in_shardings=in_shardings, out_shardings=replicated(mesh))
 
     def outputs(self, params: Params, rows: Rows, take: Watch = iter) -> list[Any]:
-        """What `apply` gives for each row; `take` may end it early, and rows are missing then."""
+        """What is computed for each row: a NumPy array without the batch axis, or a tree of them, in the rows' order.
+
+        With per_token its first axis is the row's own tokens. `take` may end it early; rows that are missing are None.
+        """
         found: list[Any] = [None] * len(rows)
         lengths = rows.lengths if self._per_token and not rows.texts_per_row else None
         before: tuple[np.ndarray, Any] | None = None

@@ -53,7 +53,10 @@ class Predictor(OnDevices):
         return rows
 
     def outputs(self, rows: Rows, watch: Watch = iter) -> list[np.ndarray]:
-        """The model's numbers for each row."""
+        """Each row's outputs of the head: float32 [num_outputs], or [tokens of the row, num_outputs] of all its tokens.
+
+        Of a choice's row [texts]; of similarity's the vectors of its texts, [texts, hidden_size].
+        """
         return self._forward.outputs(self._params, rows, watch)
 
     def predict(

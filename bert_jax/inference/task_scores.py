@@ -15,6 +15,9 @@ from bert_jax.workdir import fine_tuned
 def score_task(workdir: epath.PathLike, source: str, columns: str = "", header: str = "") -> dict[str, Any]:
     """The task's scores on the examples of `source`, and a 95 % interval of the headline score.
 
+    Keys: "task", its kind; "examples", how many; each of the task's metrics by name, float, or None where it is not
+    finite; HEADLINE_interval, [low, high], of the first of them.
+
     columns, header: as the flags of finetune; "" where they are those of training.
 
     Raises:

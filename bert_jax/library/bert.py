@@ -227,11 +227,17 @@ class Bert:
     def predict(self, texts: Iterable[Any]) -> list[dict[str, Any]]:
         """The answer of a fine-tuned model to each of the texts, as the verb `predict` writes it, in their order.
 
-        A text is, by `task.kind`: classification, multilabel, regression: a text or a pair of texts; similarity: a
-        pair; tagging: a list of words; qa: (question, context); choice: (text, [choices]).
+        What a text is, and the keys of its answer, by `task.kind`:
 
-        Returns dicts: {"label", "probabilities"} of a classification or choice, {"labels", "probabilities"}, {"score"},
-        {"tags", "probabilities"}, {"answer", "start", "end", "probability", ...}.
+        classification: a text or a pair of texts -> "label": str, "probabilities": {label: float}.
+        multilabel: a text or a pair -> "labels": list[str], "probabilities": {label: float}.
+        regression: a text or a pair -> "score": float, on the scale of the training labels.
+        similarity: a pair -> "score": float, the cosine of its vectors.
+        choice: (text, [choices]) -> "label": int, the choice's place from 0, "probabilities": list[float].
+        tagging: a list of words -> "tags": list[str], one a word, "probabilities": list[float], of these tags.
+        qa: (question, context) -> "answer": str, which is context[start:end], "" where there is none; "start", "end":
+            int, in characters; "probability": float; "null_score_difference": float, by how much the score of no answer
+            is above that of the best one, or None; "candidates": list of the best five, with these first four keys.
 
         Raises UserError if the model is not fine-tuned, or a text is of another form.
         """

@@ -8,6 +8,9 @@ import jax
 class Outputs(NamedTuple):
     """What a model gives; None where it has no such part. B rows, L tokens a row, E numbers a state (hidden_size).
 
+    In Transformers pooled is pooler_output, and pair_logits seq_relationship_logits; of the inputs segment_ids are
+    token_type_ids there, and attention_mask has that name.
+
     Rows of several texts (a choice's, [B, texts, L]) have that axis in everything below, after B.
 
     Attributes:

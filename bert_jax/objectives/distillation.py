@@ -56,7 +56,13 @@ class DistillationObjective:
 
     @jax.named_scope(scopes.TEACHER)
     def targets(self, teacher: Model, params: Params, batch: Batch) -> dict[str, jax.Array]:
-        """What the `teacher`, a teacher_model with these parameters, makes of a batch, without dropout."""
+        """What the `teacher`, a teacher_model with these parameters, makes of a batch, without dropout.
+
+        Of B rows of L tokens with P predictions: teacher_layer_N [B, L, hidden_size], of each layer that is compared;
+        with kl_tokens=masked teacher_masked_lm, logits [B, P, vocab], else what makes those of all tokens:
+        teacher_features [B, L, width], teacher_table [vocab, width] and teacher_bias [vocab]. Logits and bias are
+        float32; layers and features have the dtype of the activations, the table that of the weights in the step.
+        """
         outputs: DistillationOutputs = teacher.apply(params, **known_to(self.teacher, self.inputs(batch)))
         states = {f"teacher_layer_{number}": outputs.layers[number] for _, number in self._pairs}
         if self.settings.kl_tokens == "masked":

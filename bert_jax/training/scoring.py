@@ -27,6 +27,10 @@ from bert_jax.workdir.run_directory import read_config
 def score(workdir: epath.PathLike, records: epath.PathLike | None, batch_size: int) -> dict[str, float | None]:
     """Means and floors (see evaluation.evaluate) of the newest checkpoint, with its step; None: no finite number.
 
+    Keys: step; loss (nats); masked_lm_loss, masked_lm_accuracy and their floors unigram_loss, unigram_accuracy; of a
+    model with a head for pairs also PAIR_loss, PAIR_accuracy and their floors majority_PAIR_loss and
+    majority_PAIR_accuracy, where PAIR is next_sentence, sentence_order or alignment.
+
     Raises:
       UserError: there is no checkpoint, or the records are of another vocabulary or longer than the model reads.
     """
