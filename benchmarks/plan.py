@@ -11,6 +11,7 @@ import json
 import runpy
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from results import write_table
@@ -28,14 +29,16 @@ CASES = (
     ("v5e:1x1", 0, 32, 24),
 )
 LAYERS = 24
-# Slice -> accumulation steps, where a whole batch does not fit. v5p and v6e need libtpu 0.0.42: JAX 0.10.2 cannot read
-# what 0.0.52 compiles for them.
-LARGE = {"v3:32x32": 1, "v5e:16x16": 16, "v5p:4x4x8": 8, "v6e:16x16": 8}
+# Slice -> accumulation steps of each phase, where a whole batch does not fit, or takes longer (step_trials.md). v5p and
+# v6e need libtpu 0.0.42: JAX 0.10.2 cannot read what 0.0.52 compiles for them.
+LARGE = {"v3:32x32": (1, 1), "v5e:16x16": (8, 16), "v5p:4x4x8": (8, 8), "v6e:16x16": (8, 8)}
 _LARGE = flags.DEFINE_bool("large", False, "LAMB's run on 1,024 chips and on other slices; writes plan_large.json.")
 _SLICES = flags.DEFINE_list("slices", ["v3:32x32", "v5e:16x16"], "Of --large; what is known of the others is kept.")
+_PHASES = flags.DEFINE_list("phases", ["0", "1"], "Of --large; what is known of the other one is kept.")
 _MOST_LAYERS = flags.DEFINE_integer(
     "most_layers", LAYERS, "Leave out the cases of more layers: they take minutes each."
 )
+BOTH = "both"  # phases
 LARGE_FILE = Path(__file__).parent / "plan_large.json"
 CONFIGS = Path(__file__).parent.parent / "configs"
 LIMIT_SECONDS = 3600
@@ -59,8 +62,10 @@ def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.INFO)
     if _LARGE.value:
-        rows = kept_rows() | {machine: large_rows(machine) for machine in _SLICES.value}
-        in_order = [row for machine in LARGE for row in rows.get(machine, [])]
+        rows = kept_rows()
+        for machine in _SLICES.value:
+            rows[machine] = rows.get(machine, {}) | large_rows(machine)
+        in_order = [row for machine in LARGE for row in with_sum(machine, rows.get(machine, {}))]
         write_table("plan_large", LARGE_COLUMNS, in_order, ["jax"])
         return
     plans = {case: plan(*case) for case in CASES if case[3] <= _MOST_LAYERS.value}
@@ -89,26 +94,35 @@ def read(name: str) -> Config:
     return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
 
 
-def kept_rows() -> dict[str, list[list[object]]]:
-    """What plan_large.json has, by slice."""
-    kept: dict[str, list[list[object]]] = {}
+def kept_rows() -> dict[str, dict[int, list[Any]]]:
+    """What plan_large.json has of each slice: the row of each length."""
+    kept: dict[str, dict[int, list[Any]]] = {}
     for row in json.loads(LARGE_FILE.read_text())["rows"] if LARGE_FILE.exists() else []:
-        kept.setdefault(row[0], []).append(row)
+        if row[1] != BOTH:
+            kept.setdefault(row[0], {})[row[1]] = row
     return kept
 
 
-def large_rows(machine: str) -> list[list[object]]:
-    """Both phases of LAMB's run on a slice, and the run."""
+def large_rows(machine: str) -> dict[int, list[Any]]:
+    """The phases of LAMB's run on a slice, by their lengths."""
     config = read("bert_large_lamb")
-    config.train.accumulation_steps = LARGE[machine]
+    for phase, steps in zip(config.phases, LARGE[machine], strict=True):
+        phase.accumulation_steps = steps
     config, predictions = known_sizes(config, 0, 0)
-    plans = [plan_phase(each, LIMIT_SECONDS) for each in requests(config, predictions, parse_topology(machine))]
-    minutes = round(sum(made.seconds for made in plans) / 60, 1)
-    rows = [*(large_row(machine, made) for made in plans), [machine, "both", "", "", "", "", minutes]]
-    return [[*row, metadata.version("libtpu")] for row in rows]
+    asked = [requests(config, predictions, parse_topology(machine))[int(phase)] for phase in _PHASES.value]
+    rows = [large_row(machine, plan_phase(each, LIMIT_SECONDS)) for each in asked]
+    return {row[1]: [*row, metadata.version("libtpu")] for row in rows}
 
 
-def large_row(machine: str, made: PhasePlan) -> list[object]:
+def with_sum(machine: str, rows: dict[int, list[Any]]) -> list[list[Any]]:
+    """A slice's rows, and the whole run's."""
+    found = [rows[length] for length in sorted(rows)]
+    steps = {phase.max_seq_length: phase.steps for phase in read("bert_large_lamb").phases}
+    minutes = round(sum(steps[row[1]] * row[3] for row in found) / 60e3, 1)
+    return [*found, [machine, BOTH, "", "", "", "", minutes, found[0][-1]]] if len(found) > 1 else found
+
+
+def large_row(machine: str, made: PhasePlan) -> list[Any]:
     """A phase of it; SystemExit where it does not compile."""
     if made.time is None:
         raise SystemExit(f"{machine}, phase {made.request.phase}: {made.problem}; {made.remedy}")
