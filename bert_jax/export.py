@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags, logging
 
 from bert_jax import cli
-from bert_jax.interchange.exports import LIBRARIES, Wanted
+from bert_jax.interchange.exports import LIBRARIES, ExportOptions
 from bert_jax.interchange.families import FAMILIES
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.serving.options import define_options
@@ -47,9 +47,9 @@ def main(argv: Sequence[str]) -> None:
     """Write the output directory whole, or leave it as it was."""
     del argv
     writer = program_writer(_FORMAT.value, _PROGRAM())
-    wanted = Wanted(_FORMAT.value, _STEP.value, _NORMALIZE.value, _FAMILY.value, _DROP_HEADS.value, writer)
+    options = ExportOptions(_FORMAT.value, _STEP.value, _NORMALIZE.value, _FAMILY.value, _DROP_HEADS.value, writer)
     with new_directory(_OUTPUT.value) as aside:
-        what = export(aside, _WORKDIR.value, _MODEL.value, wanted)
+        what = export(aside, _WORKDIR.value, _MODEL.value, options)
     logging.info("exported %s to %s", what, _OUTPUT.value)
 
 

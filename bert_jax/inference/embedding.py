@@ -7,7 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bert_jax.config import TextConfig
-from bert_jax.inference.forward import TOKENS, OnDevices
+from bert_jax.inference.forward import TOKENS, DeviceModel
 from bert_jax.inference.pooling import Pooling
 from bert_jax.inference.progress import Watch
 from bert_jax.interchange.pretrained import Pretrained
@@ -21,7 +21,7 @@ from bert_jax.tasks.rows import Rows, make_rows
 from bert_jax.tasks.text_tokens import TextTokens, TextWords, tokens_of
 
 
-class Embedder(OnDevices):
+class Embedder(DeviceModel):
     """Makes vectors of texts."""
 
     def __init__(

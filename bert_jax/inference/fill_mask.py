@@ -12,7 +12,7 @@ from etils import epath
 from bert_jax.config import MeshConfig, ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.inference.answer_file import in_chunks, write_answers
-from bert_jax.inference.forward import OnDevices
+from bert_jax.inference.forward import DeviceModel
 from bert_jax.inference.progress import Progress
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
 from bert_jax.model.encoder import INPUTS
@@ -77,7 +77,7 @@ def _as_line(filled: dict[str, Any]) -> str:
     return json.dumps(filled, ensure_ascii=False)
 
 
-class MaskFiller(OnDevices):
+class MaskFiller(DeviceModel):
     """A pretrained model with its masked-LM head, on all devices."""
 
     def __init__(

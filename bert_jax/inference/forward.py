@@ -22,7 +22,7 @@ from bert_jax.tasks.rows import Rows
 TOKENS = 4096  # of a batch and device: enough to keep a CPU's cores busy, and little memory
 MOST_SHAPES = 6
 # Lengths to which rows are padded are among these, so that the next file finds its shapes compiled.
-LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+LENGTH_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 Compute = Callable[[Params, dict[str, jax.Array]], Any]
 
 
@@ -78,7 +78,7 @@ class Forward:
         shards, lengths = batch_shards(self._mesh), rows.lengths
         # A few rows are not worth more shapes: to compile one takes as long as some hundred rows.
         shapes = min(MOST_SHAPES, 1 + len(rows) // 256)
-        padded = choose_lengths(lengths, shapes, LADDER, self._longest)
+        padded = choose_lengths(lengths, shapes, LENGTH_BUCKETS, self._longest)
         tokens = self._tokens * shards // max(1, rows.texts_per_row)
         for numbers, size, length in batches_by_length(lengths, padded, tokens, shards):
             size = smaller(size, len(numbers), shards) if self._few_rows else size
@@ -113,7 +113,7 @@ def is_complete(outputs: Sequence[Any]) -> bool:
     return all(each is not None for each in outputs)
 
 
-class OnDevices:
+class DeviceModel:
     """Parameters on the devices, and what was compiled for them: what predicts, embeds or fills in masks is one."""
 
     def __init__(

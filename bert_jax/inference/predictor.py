@@ -9,7 +9,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import MeshConfig, ModelConfig, TextConfig
-from bert_jax.inference.forward import OnDevices
+from bert_jax.inference.forward import DeviceModel
 from bert_jax.inference.progress import Progress, Watch
 from bert_jax.model.tasks import task_model
 from bert_jax.parallel.mesh import by_sequence, make_mesh
@@ -24,7 +24,7 @@ from bert_jax.workdir.fine_tuned import FineTuned
 REMEDY = "a model fine-tuned with --long=windows"  # lest texts are cut: how they are read is settled in training
 
 
-class Predictor(OnDevices):
+class Predictor(DeviceModel):
     """Answers examples of its task."""
 
     def __init__(

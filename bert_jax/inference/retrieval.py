@@ -15,7 +15,7 @@ from bert_jax.inference.embedding_options import EmbeddingOptions
 from bert_jax.inference.embedding_run import texts_of
 from bert_jax.inference.pooling import OF_TOKENS
 from bert_jax.storage.json_file import finite_or_none
-from bert_jax.tasks.encoding import Lengths
+from bert_jax.tasks.encoding import TruncationCounts
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.floors.retrieval import bm25
 from bert_jax.tasks.libraries import check_needed, without_jax
@@ -84,7 +84,7 @@ def search_scores(
       200,000 documents).
     """
     asked = searches.scored()
-    embedder.encoder.lengths = Lengths()
+    embedder.encoder.counts = TruncationCounts()
     ids, run = search(embedder, output, asked)
     embedder.encoder.log_lengths(searches.file, "--long=windows")
     _warn_of_lost("queries", searches.qrels.keys() - searches.queries.keys(), searches.file)

@@ -41,7 +41,7 @@ FOR_TRANSFORMERS = ("huggingface", "sentence-transformers")  # always of a famil
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class ExportOptions:
     """What is written."""
 
     kind: str  # a key of LIBRARIES
@@ -62,20 +62,20 @@ class Wanted:
         return self.kind in FOR_TRANSFORMERS or (self.kind == "onnx" and self.family is not None)
 
 
-def export_pretrained(directory: epath.Path, workdir: epath.PathLike, wanted: Wanted) -> int:
+def export_pretrained(directory: epath.Path, workdir: epath.PathLike, options: ExportOptions) -> int:
     """Write a pretraining run's weights; gives the step.
 
     Raises:
       UserError: there is no such run or checkpoint, its tokenizer is another one, or the format cannot hold the model.
     """
     model, tokenizer = read_config(workdir).model, load_tokenizer(f"{workdir}/tokenizer")
-    if wanted.is_of_a_family:
+    if options.is_of_a_family:
         check_layers(model)  # before gigabytes are read
-    if wanted.kind == "tensorflow":
-        _check_is_original(model, wanted.is_encoder)
-    trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, wanted.step)
-    written = write_pretrained(directory, trained, model, tokenizer, wanted)
-    library = LIBRARIES[wanted.kind]
+    if options.kind == "tensorflow":
+        _check_is_original(model, options.is_encoder)
+    trained = read_trained(workdir, pretraining_model(model).abstract_params, tokenizer.fingerprint, options.step)
+    written = write_pretrained(directory, trained, model, tokenizer, options)
+    library = LIBRARIES[options.kind]
     card = model_card(trained, model, tokenizer, library, written.family, written.is_encoder)
     (directory / "README.md").write_text(card + written.of_program)
     return trained.step
@@ -95,12 +95,12 @@ def write_pretrained(
     trained: Trained,
     model: ModelConfig,
     tokenizer: Tokenizer,
-    wanted: Wanted,
+    options: ExportOptions,
     own: OwnSettings = NOTHING_SAID,
 ) -> Written:
     """Write all but the card of a pretraining model, or of an encoder alone; `own` is what it says of its use."""
-    is_encoder = wanted.is_encoder or "masked_lm" not in trained.params
-    if wanted.kind == "tensorflow":
+    is_encoder = options.is_encoder or "masked_lm" not in trained.params
+    if options.kind == "tensorflow":
         _check_is_original(model, is_encoder)
     length = model.max_position_embeddings
     servable = Servable(
@@ -108,21 +108,21 @@ def write_pretrained(
         config=model,
         head=ENCODER if is_encoder else MASKED_LM,
         tokenizer=tokenizer,
-        max_length=own.length(length) if is_encoder and wanted.write_program else length,
-        family=_family(model, wanted, ENCODER if is_encoder else PRETRAINING),
+        max_length=own.length(length) if is_encoder and options.write_program else length,
+        family=_family(model, options, ENCODER if is_encoder else PRETRAINING),
         pooling=own.pooling or "mean",
         normalized=own.normalized,
     )
-    return Written(servable.family, is_encoder, _write(directory, servable, wanted, own, trained.step))
+    return Written(servable.family, is_encoder, _write(directory, servable, options, own, trained.step))
 
 
-def _write(directory: epath.Path, model: Servable, wanted: Wanted, own: OwnSettings, step: int) -> str:
+def _write(directory: epath.Path, model: Servable, options: ExportOptions, own: OwnSettings, step: int) -> str:
     """Write all but the card; gives the card's part about the program that the model is written as, if it is."""
     params, config, tokenizer, family = model.params, model.config, model.tokenizer, model.family
     trained = Trained(step, params, {}, {})
-    task = None if wanted.is_encoder else model.task
+    task = None if options.is_encoder else model.task
     of_program = ""
-    match wanted.kind:
+    match options.kind:
         case "huggingface" if task:
             write_task_model(directory, task, params, tokenizer, family)
         case "huggingface" if model.head == ENCODER:
@@ -130,7 +130,7 @@ def _write(directory: epath.Path, model: Servable, wanted: Wanted, own: OwnSetti
         case "huggingface":
             write_huggingface(directory, trained, config, tokenizer, family)
         case "sentence-transformers":
-            own = dataclasses.replace(own, normalized=own.normalized or wanted.normalize)
+            own = dataclasses.replace(own, normalized=own.normalized or options.normalize)
             write_sentence_transformers(directory, params, config, tokenizer, own, family)
         case "tensorflow":
             write_tensorflow(directory, trained, config, tokenizer)
@@ -138,43 +138,43 @@ def _write(directory: epath.Path, model: Servable, wanted: Wanted, own: OwnSetti
             write_numpy(directory, trained, config, tokenizer)
             if task:
                 write_json(directory / "task_settings.json", {"task": task.kind, **task.settings})
-        case "onnx" | "stablehlo" if wanted.write_program:
-            of_program = wanted.write_program(directory, model)
+        case "onnx" | "stablehlo" if options.write_program:
+            of_program = options.write_program(directory, model)
     makes_vectors = model.task is None or "pooling" in model.task.settings
-    if wanted.kind in ("huggingface", "numpy") and makes_vectors:
+    if options.kind in ("huggingface", "numpy") and makes_vectors:
         write_own_settings(directory, own, config.hidden_size)
     return of_program
 
 
-def _family(model: ModelConfig, wanted: Wanted, head: str) -> Family:
-    if wanted.is_of_a_family:
-        return chosen_family(model, wanted.family, head)
-    if wanted.family:
-        raise UserError(f"--family={wanted.family} is for transformers; leave it out with --format={wanted.kind}")
+def _family(model: ModelConfig, options: ExportOptions, head: str) -> Family:
+    if options.is_of_a_family:
+        return chosen_family(model, options.family, head)
+    if options.family:
+        raise UserError(f"--family={options.family} is for transformers; leave it out with --format={options.kind}")
     return family_of(model, head)
 
 
-def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, wanted: Wanted) -> int:
+def export_fine_tuned(directory: epath.Path, workdir: epath.PathLike, options: ExportOptions) -> int:
     """Write a fine-tuned model, whose best step's weights are all that there is; gives the step.
 
     Raises:
       UserError: it is damaged, a step is asked for, or the format has no names for a task's head.
     """
-    if wanted.step is not None:
-        raise UserError(f"--step={wanted.step}: of a fine-tuned model the best step alone is kept; leave it out")
-    if wanted.kind == "tensorflow":
+    if options.step is not None:
+        raise UserError(f"--step={options.step}: of a fine-tuned model the best step alone is kept; leave it out")
+    if options.kind == "tensorflow":
         raise UserError("--format=tensorflow is for pretrained models; give --format=huggingface or numpy")
     model = fine_tuned.read_description(workdir)
-    head = ENCODER if wanted.is_encoder else CLASSES[model.kind].head
-    family = _family(model.model, wanted, head)
+    head = ENCODER if options.is_encoder else CLASSES[model.kind].head
+    family = _family(model.model, options, head)
     tokenizer = fine_tuned.read_tokenizer(workdir, model)
     params = nest(fine_tuned.read_weights(epath.Path(workdir) / fine_tuned.WEIGHTS, model.weights_crc32c))
-    params = _encoder(params) if wanted.is_encoder else params
+    params = _encoder(params) if options.is_encoder else params
     length, own = model.text.max_length, own_settings(workdir)
     servable = Servable(params, model.model, head, tokenizer, length, family, model, model.pooling, own.normalized)
-    of_program = _write(directory, servable, wanted, own, model.step)
+    of_program = _write(directory, servable, options, own, model.step)
     summary, config = _json(workdir, "scores.json"), _json(workdir, "config.json")
-    card = task_card(model, summary, config, LIBRARIES[wanted.kind], family, wanted.is_encoder)
+    card = task_card(model, summary, config, LIBRARIES[options.kind], family, options.is_encoder)
     (directory / "README.md").write_text(card + of_program)
     return model.step
 

@@ -11,7 +11,7 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.conversions import Weights, drop_pairs
 from bert_jax.interchange.exports import (
     LIBRARIES,
-    Wanted,
+    ExportOptions,
     Written,
     export_fine_tuned,
     export_pretrained,
@@ -30,7 +30,7 @@ from bert_jax.workdir.fine_tuned import is_fine_tuned
 from bert_jax.workdir.trained import Trained
 
 
-def export(directory: epath.Path, workdir: str | None, model: str | None, wanted: Wanted) -> str:
+def export(directory: epath.Path, workdir: str | None, model: str | None, options: ExportOptions) -> str:
     """Write the run in `workdir`, or the `model`, which may be one, too; gives, for people, what was written.
 
     Raises:
@@ -38,38 +38,38 @@ def export(directory: epath.Path, workdir: str | None, model: str | None, wanted
     """
     source = workdir or str(model)
     if is_fine_tuned(source):
-        return f"step {export_fine_tuned(directory, source, wanted)} of {source}"
+        return f"step {export_fine_tuned(directory, source, options)} of {source}"
     if workdir or (epath.Path(source) / "checkpoints").exists():
-        return f"step {export_pretrained(directory, source, wanted)} of {source}"
-    export_foreign(directory, source, wanted)
+        return f"step {export_pretrained(directory, source, options)} of {source}"
+    export_foreign(directory, source, options)
     return source
 
 
-def export_foreign(directory: epath.Path, model: str, wanted: Wanted) -> None:
+def export_foreign(directory: epath.Path, model: str, options: ExportOptions) -> None:
     """Write the weights at `model`, anything that `read_pretrained` reads.
 
     Raises:
       UserError: there are none, a single file leaves settings open, the format cannot hold them, or they have a task's
         head that the user does not let go.
     """
-    if wanted.step is not None:
-        raise UserError(f"--step={wanted.step}: {model} is no run with checkpoints; leave it out")
+    if options.step is not None:
+        raise UserError(f"--step={options.step}: {model} is no run with checkpoints; leave it out")
     if find_weights(model) == epath.Path(model):
         raise UserError(f"{model} does not say all its settings; give a directory with its config.json and vocabulary")
     found = read_pretrained(model, ModelConfig(), EVERYTHING, absent="left out")
-    if found.heads and not wanted.drop_heads:
+    if found.heads and not options.drop_heads:
         raise UserError(
             f"{model} has a head of a task, {listed(found.heads)}, which no format has a place for beside the encoder; "
             "--drop_heads leaves it out"
         )
     own = own_settings(model)
-    if own.not_computed and (wanted.kind == "sentence-transformers" or wanted.write_program is not None):
+    if own.not_computed and (options.kind == "sentence-transformers" or options.write_program is not None):
         raise UserError(
             f"{model} makes its vectors with {listed(own.not_computed)}, which is not computed here; "
             "--format=huggingface writes its encoder"
         )
-    (_, config), written = write_found(directory, found, model, wanted, own)
-    has_heads, library = not written.is_encoder, LIBRARIES[wanted.kind]
+    (_, config), written = write_found(directory, found, model, options, own)
+    has_heads, library = not written.is_encoder, LIBRARIES[options.kind]
     card = converted_card(model, has_heads, config, found.tokenizer, library, written.family)
     (directory / "README.md").write_text(card + written.of_program)
 
@@ -86,7 +86,7 @@ def not_given_back(found: Pretrained) -> list[str]:
 
 
 def write_found(
-    directory: epath.Path, found: Pretrained, source: str, wanted: Wanted, own: OwnSettings = NOTHING_SAID
+    directory: epath.Path, found: Pretrained, source: str, options: ExportOptions, own: OwnSettings = NOTHING_SAID
 ) -> tuple[Weights, Written]:
     """Write all but the card of a model that need not be whole; gives what was written, and how.
 
@@ -99,7 +99,7 @@ def write_found(
     if lost := sorted(found.arrays.keys() - weights.arrays.keys()):
         logging.warning("%s: %s is but a part of a head: left out", source, listed(lost))
     trained = Trained(0, nest(weights.arrays), {}, {})
-    return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, wanted, own)
+    return weights, write_pretrained(directory, trained, weights.config, found.tokenizer, options, own)
 
 
 def _what_can_be_written(found: Pretrained) -> Weights:

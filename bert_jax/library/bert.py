@@ -17,7 +17,7 @@ from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder, unit
 from bert_jax.inference.fill_mask import MaskFiller
-from bert_jax.inference.forward import OnDevices
+from bert_jax.inference.forward import DeviceModel
 from bert_jax.inference.pooling import COMBINED, OF_TEXTS, Pooling
 from bert_jax.inference.predictor import Predictor
 from bert_jax.interchange.pretrained import Pretrained
@@ -30,11 +30,11 @@ from bert_jax.model.functional import Model, Params
 from bert_jax.model.outputs import Outputs
 from bert_jax.parallel.axes import varying_alike
 from bert_jax.parallel.mesh import make_mesh, no_mesh
-from bert_jax.tasks.encoding import Lengths
+from bert_jax.tasks.encoding import TruncationCounts
 from bert_jax.tasks.task import Task
 from bert_jax.text.tokenizer import Tokenizer
 
-Kind = TypeVar("Kind", bound=OnDevices)
+Kind = TypeVar("Kind", bound=DeviceModel)
 
 
 class Bert:
@@ -60,7 +60,7 @@ class Bert:
         self.config: ModelConfig = description.config
         self.task: Task | None = description.task
         self.name: str = description.name
-        self._made: dict[Any, OnDevices] = {}
+        self._made: dict[Any, DeviceModel] = {}
         self._apply = jax.jit(functools.partial(_outputs, model, description.name))
 
     @property
@@ -189,7 +189,7 @@ class Bert:
             return Embedder(self._pretrained(), how, text, mesh, dtype=dtype, few_rows=True)
 
         embedder = self._kept((how, long, self.max_length), make)
-        embedder.encoder.lengths = Lengths()
+        embedder.encoder.counts = TruncationCounts()
         vectors = embedder.vectors(examples)
         embedder.encoder.log_lengths("embed", 'long="windows"')
         normalize = self._described.own.normalized if normalize is None else normalize

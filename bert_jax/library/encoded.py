@@ -8,7 +8,7 @@ import numpy as np
 from bert_jax.config import TextConfig
 from bert_jax.config.check import require
 from bert_jax.errors import UserError
-from bert_jax.inference.forward import LADDER
+from bert_jax.inference.forward import LENGTH_BUCKETS
 from bert_jax.tasks.batching import choose_lengths
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
@@ -42,7 +42,7 @@ def encoded(texts: Iterable[Text], tokenizer: Tokenizer, max_length: int, pad_to
     found = [tokens_of(encoder, one.text, one.text2, masks) for one in examples_of(texts)]
     encoder.log_lengths("encode", 'embed with long="windows"')
     rows = make_rows([each.rows[0] for each in found], range(len(found)))
-    length = choose_lengths(rows.lengths, 1, LADDER, max_length)[-1] if pad_to is None else pad_to
+    length = choose_lengths(rows.lengths, 1, LENGTH_BUCKETS, max_length)[-1] if pad_to is None else pad_to
     longest = int(rows.lengths.max())
     require(longest <= length, "pad_to", length, f"the longest text has {longest} tokens: give as many, or max_length")
     batch = rows.batch(range(len(found)), len(found), length)

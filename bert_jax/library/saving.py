@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from bert_jax.interchange.exports import Wanted
+from bert_jax.interchange.exports import ExportOptions
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
@@ -53,7 +53,7 @@ def _write_pretrained(aside: epath.Path, model: Pretrained, name: str, directory
         )
         write_numpy(aside, Trained(0, nest(model.arrays), {}, {}), model.config, model.tokenizer)
     else:
-        write_found(aside, model, name, Wanted("huggingface"))
+        write_found(aside, model, name, ExportOptions("huggingface"))
 
 
 def _write_fine_tuned(directory: epath.Path, model: Pretrained, description: FineTuned) -> None:

@@ -32,7 +32,7 @@ def _as_it_is(told: Any) -> Any:
     return told
 
 
-def told_by_first(
+def broadcast_from_first(
     make: Callable[[], _Made],
     tells: Callable[[_Made], Any] = _as_it_is,
     take: Callable[[Any], _Made] = _as_it_is,
@@ -46,7 +46,7 @@ def told_by_first(
     """
     if not jax.distributed.is_initialized() or jax.process_count() == 1:
         return make()
-    client, key = distributed.global_state.client, f"bert_jax/told_by_first/{next(_calls)}"
+    client, key = distributed.global_state.client, f"bert_jax/broadcast_from_first/{next(_calls)}"
     assert client is not None
 
     def part() -> None:

@@ -8,7 +8,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from bert_jax.errors import UserError
-from bert_jax.parallel.first_process import told_by_first
+from bert_jax.parallel.first_process import broadcast_from_first
 from bert_jax.storage.cloud import is_remote
 
 
@@ -27,7 +27,7 @@ def check_is_shared(directory: epath.Path, flag: str = "--workdir") -> None:
         (directory / name).touch()
         return name
 
-    name = told_by_first(mark)
+    name = broadcast_from_first(mark)
     sees = multihost_utils.process_allgather(np.array((directory / name).exists()))
     if jax.process_index() == 0:
         (directory / name).unlink()

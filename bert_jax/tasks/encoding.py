@@ -15,7 +15,7 @@ from bert_jax.text.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass
-class Lengths:
+class TruncationCounts:
     """How many texts there were and how many of them were longer than a row."""
 
     texts: int = 0
@@ -36,32 +36,32 @@ class TextEncoder:
         self.tokenizer, self.text, self.max_length = tokenizer, text, text.max_length
         self.windows = bool(windows) if windows is None or text.long == "auto" else text.long == "windows"
         self._always_cuts = windows is None
-        self.lengths = Lengths()
+        self.counts = TruncationCounts()
 
     def rows(self, text: str, text2: str | None = None) -> list[EncodedText]:
         """One row for a text or a pair; several only if it is too long and windows are asked for."""
         first = self.tokenizer.encode(text)
         second = self.tokenizer.encode(text2) if text2 else None  # an empty second text is none (run_classifier.py:395)
         room = self.room(second is not None)
-        self.lengths.texts += 1
+        self.counts.texts += 1
         if len(first) + len(second or ()) <= room:
             return [self.row(first, second)]
-        self.lengths.too_long += 1
+        self.counts.too_long += 1
         return list(self._windows(first, second, room)) if self.windows else [self._cut(first, second, room)]
 
     def log_lengths(self, name: str, remedy: str) -> None:
         """Log how many texts of the file `name` were too long, and what became of them; `remedy`: lest they are cut."""
-        if self.lengths.too_long:
-            windows = f"read in windows{self.lengths.windows}"
+        if self.counts.too_long:
+            windows = f"read in windows{self.counts.windows}"
             cut = "cut" if self._always_cuts else f"cut ({remedy} reads all of them)"
             what = windows if self.windows else cut
-            counts = f"{self.lengths.too_long:,} of {self.lengths.texts:,} texts"
+            counts = f"{self.counts.too_long:,} of {self.counts.texts:,} texts"
             logging.warning("%s: %s are longer than %d tokens: %s", name, counts, self.max_length, what)
-        if self.lengths.pairs_cut:
-            counts = f"{self.lengths.pairs_cut:,} of {self.lengths.texts:,} texts"
+        if self.counts.pairs_cut:
+            counts = f"{self.counts.pairs_cut:,} of {self.counts.texts:,} texts"
             logging.warning("%s: %s are pairs longer than %d tokens: cut", name, counts, self.max_length)
-        if self.lengths.questions_cut:
-            cut = f"{self.lengths.questions_cut:,} of {self.lengths.texts:,} questions"
+        if self.counts.questions_cut:
+            cut = f"{self.counts.questions_cut:,} of {self.counts.texts:,} questions"
             logging.warning("%s: %s are cut (finetune --config.task.max_query_length=N allows longer ones)", name, cut)
 
     def room(self, is_pair: bool) -> int:

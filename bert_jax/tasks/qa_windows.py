@@ -65,7 +65,7 @@ def encode_questions(examples: Sequence[QuestionExample], encoder: TextEncoder, 
     These are 0, the place of [CLS], where a window lacks a part of the answer, and where there is none (:396-428).
     example_weights are 0.0 where there is an answer that cannot be learnt: it is not at its offset, or has no pieces.
     """
-    encoder.lengths.windows = f", each beginning text.doc_stride={encoder.text.doc_stride} tokens after the one before"
+    encoder.counts.windows = f", each beginning text.doc_stride={encoder.text.doc_stride} tokens after the one before"
     contexts = {text: Context.of(text, encoder.tokenizer) for text in dict.fromkeys(one.context for one in examples)}
     texts: list[EncodedText] = []
     windows: list[Window] = []
@@ -89,14 +89,14 @@ def _question(example: QuestionExample, encoder: TextEncoder, longest: int) -> l
     """Its pieces, of which a quarter of the row at least is left to the context."""
     ids = encoder.tokenizer.encode(example.question)
     longest = min(longest, encoder.room(is_pair=True) * 3 // 4)
-    encoder.lengths.questions_cut += len(ids) > longest
+    encoder.counts.questions_cut += len(ids) > longest
     return ids[:longest]
 
 
 def _rows(question: list[int], context: Context, encoder: TextEncoder) -> Iterator[tuple[Cut, EncodedText]]:
     room, pieces = encoder.room(is_pair=True) - len(question), len(context.ids)
-    encoder.lengths.texts += 1
-    encoder.lengths.too_long += pieces > room
+    encoder.counts.texts += 1
+    encoder.counts.too_long += pieces > room
     for cut in windows_of(pieces if encoder.windows else min(pieces, room), room, encoder.text.doc_stride):
         yield cut, encoder.row(question, context.ids[cut.start : cut.stop])
 

@@ -36,8 +36,8 @@ def text_lengths(rows: Rows, encoder: TextEncoder) -> TextLengths:
     edges = range(0, longest + width, width)
     counts = np.bincount((lengths - 1).clip(0) // width, minlength=len(edges) - 1)
     return TextLengths(
-        texts=encoder.lengths.texts,
-        too_long=encoder.lengths.too_long,
+        texts=encoder.counts.texts,
+        too_long=encoder.counts.too_long,
         long="windows" if encoder.windows else "cut",
         max_length=encoder.max_length,
         median=float(np.median(lengths)),

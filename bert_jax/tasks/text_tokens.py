@@ -49,13 +49,13 @@ def tokens_of(encoder: TextEncoder, text: str, text2: str | None = None, masks: 
     first = encode(text)
     second = encode(text2) if text2 else None
     room = encoder.room(second is not None)
-    encoder.lengths.texts += 1
+    encoder.counts.texts += 1
     a, b = first.ids, second.ids if second else []
     if len(a) + len(b) > room:
         if second is None or not encoder.windows:
-            encoder.lengths.too_long += 1
+            encoder.counts.too_long += 1
         else:
-            encoder.lengths.pairs_cut += 1
+            encoder.counts.pairs_cut += 1
         if second is None and encoder.windows:
             return _in_windows(encoder, a, first.offsets, room)
         a, b = (a[:room], b) if second is None else truncate_pair(a, b, room)

@@ -32,11 +32,11 @@ def word_rows(words: Sequence[str], encoder: TextEncoder) -> list[WordRow]:
     """
     room = encoder.max_length - 2
     pieces = [encoder.tokenizer.encode_word(word)[:room] for word in words]
-    encoder.lengths.texts += 1
+    encoder.counts.texts += 1
     starts = np.concatenate([[0], np.cumsum([len(each) for each in pieces])])
     if starts[-1] <= room:
         return [_row(encoder, pieces, 0, len(words), np.arange(len(words)))]
-    encoder.lengths.too_long += 1
+    encoder.counts.too_long += 1
     spans = list(_spans(starts, room, min(encoder.text.window_overlap, room // 2)))
     if not encoder.windows:
         spans = spans[:1]

@@ -38,7 +38,7 @@ class BestStep:
         path = directory / FILE
         self.best = read_json(path, Best, "delete it, and the run evaluates again") if path.exists() else Best()
 
-    def see(self, step: int, values: Mapping[str, float], params: Params) -> None:
+    def record(self, step: int, values: Mapping[str, float], params: Params) -> None:
         """See Selection; a step that was seen before a kill is passed over."""
         if any(seen == step for seen, _ in self.best.history):
             return
@@ -59,7 +59,7 @@ class BestStep:
         if is_first:
             self._write()
 
-    def is_over(self, step: int) -> bool:
+    def should_stop(self, step: int) -> bool:
         """Whether the last `patience` evaluations up to `step` gave nothing better than those before."""
         scores = [score for seen, score in self.best.history if seen <= step]
         if not self._patience or len(scores) <= self._patience:

@@ -15,7 +15,7 @@ from bert_jax.config import Config
 from bert_jax.config.file import differences
 from bert_jax.config.going_on import is_length, lasting_differences, why_not
 from bert_jax.errors import UserError
-from bert_jax.parallel.first_process import told_by_first
+from bert_jax.parallel.first_process import broadcast_from_first
 from bert_jax.training.program import Program
 from bert_jax.training.state import State, abstract_state
 from bert_jax.workdir.checkpoint_files import damage, split_checkpoint_path, steps_in
@@ -54,7 +54,7 @@ def find_parent(config: Config, fingerprint: str) -> ParentCheckpoint:
     except UserError as error:
         raise UserError(f"--config.branch_from: {error}") from None
     parent = ParentCheckpoint(workdir, find_step(workdir, step, flag), flag)
-    if what := told_by_first(lambda: damage(parent.checkpoint)):
+    if what := broadcast_from_first(lambda: damage(parent.checkpoint)):
         raise UserError(f"{flag}: checkpoint {parent.step} is damaged ({what}); give another one{_others(parent)}")
     check_same_vocabulary(workdir, fingerprint)
     _check_settings(parent, theirs, config)

@@ -45,7 +45,7 @@ Floors = Mapping[str, Mapping[str, float]]  # of each method: its scores
 
 
 @dataclasses.dataclass(frozen=True)
-class Material:
+class FineTuningData:
     """All that the runs of several seeds have in common."""
 
     files: TaskFiles
@@ -63,25 +63,25 @@ def steps_of(fit: FitConfig, rows: int) -> int:
     return fit.steps or max(1, int(rows / fit.global_batch_size * fit.epochs))
 
 
-def fine_tuning_program(config: FineTuningConfig, material: Material, feed: ExampleFeed, mesh: Mesh) -> Program:
+def fine_tuning_program(config: FineTuningConfig, data: FineTuningData, feed: ExampleFeed, mesh: Mesh) -> Program:
     """What the run computes; its step is compiled for all shapes of the feed at once.
 
     Raises:
       UserError: a batch, a parameter or the attention heads do not divide over the mesh.
     """
     check_heads(mesh, config.model.num_attention_heads)
-    task, layers, fit = material.files.task, config.model.distinct_layers, config.fit
-    options = task.objective_options(material.files.train, config.task)
+    task, layers, fit = data.files.task, config.model.distinct_layers, config.fit
+    options = task.objective_options(data.files.train, config.task)
     keep_still: Callable[[Model], Model] = functools.partial(freeze, layers=layers, frozen=fit.frozen_layers)
     alone = OBJECTIVES[task.loss](config.model, task.num_outputs, task.metrics, task.head, keep_still, **options)
     by_layer = functools.partial(rates, layers=layers, decay=fit.layer_decay, frozen=fit.frozen_layers)
     is_uniform = fit.layer_decay == 1.0 and fit.frozen_layers < 0
     phases = [_phase(config, feed)]
-    objective, frozen = _with_teacher(alone, config, material.teacher, mesh)
+    objective, frozen = _with_teacher(alone, config, data.teacher, mesh)
     by_each = None if is_uniform else by_layer
     program = make_program(objective, config.train, config.optimizer, phases, mesh, by_each, frozen)
-    if material.teacher:
-        program = program.with_frozen_weights(material.teacher.arrays)
+    if data.teacher:
+        program = program.with_frozen_weights(data.teacher.arrays)
     return dataclasses.replace(program, run_step=CompiledShapes(program.run_step, feed.abstract_batches(mesh)))
 
 
@@ -100,20 +100,20 @@ def _phase(config: FineTuningConfig, feed: ExampleFeed) -> PhaseConfig:
     return PhaseConfig(feed.last_step, config.fit.global_batch_size, feed.lengths[-1])
 
 
-def make_feed(config: FineTuningConfig, material: Material) -> ExampleFeed:
+def make_feed(config: FineTuningConfig, data: FineTuningData) -> ExampleFeed:
     """The training rows in the order of the config's seed."""
-    lengths, steps = material.train.lengths, steps_of(config.fit, len(material.train))
+    lengths, steps = data.train.lengths, steps_of(config.fit, len(data.train))
     longest = config.model.max_position_embeddings
-    if material.teacher:
-        longest = min(longest, material.teacher.config.max_position_embeddings)
+    if data.teacher:
+        longest = min(longest, data.teacher.config.max_position_embeddings)
     return ExampleFeed(
-        rows=material.train,
+        rows=data.train,
         order=TrainingOrder(lengths, config.fit.global_batch_size, config.train.seed),
         lengths=choose_lengths(
             lengths, config.text.max_shapes, limit=longest, least_saving=_saving_of_a_shape(lengths, steps)
         ),
         last_step=steps,
-        predictions=0 if material.files.task.reads_all_tokens else 1,
+        predictions=0 if data.files.task.reads_all_tokens else 1,
         accumulation_steps=config.train.accumulation_steps,
     )
 
@@ -129,22 +129,22 @@ def with_warmup(config: FineTuningConfig, steps: int) -> OptimizerConfig:
     return dataclasses.replace(config.optimizer, warmup_steps=warmup)
 
 
-def make_run(config: FineTuningConfig, directory: epath.Path, material: Material, mesh: Mesh) -> tuple[Run, BestStep]:
+def make_run(config: FineTuningConfig, directory: epath.Path, data: FineTuningData, mesh: Mesh) -> tuple[Run, BestStep]:
     """The run of the config's seed in `directory`, and what keeps its best step."""
-    feed = make_feed(config, material)
+    feed = make_feed(config, data)
     config.profile.check_is_in(feed.last_step)
     config = dataclasses.replace(config, optimizer=with_warmup(config, feed.last_step))
     decay, longest = config.optimizer.decay_steps, feed.last_step - config.optimizer.warmup_steps
     remedy = f"the run has {longest} steps after its warm-up; give at most that"
     require(decay <= longest or not decay, "--config.optimizer.decay_steps", decay, remedy)
-    program = fine_tuning_program(config, material, feed, mesh)
+    program = fine_tuning_program(config, data, feed, mesh)
     schedule = learning_rate_schedule(config.optimizer, [_phase(config, feed)])
-    best = BestStep(directory, material.files.task.metrics[0], config.fit.patience)
-    weights = without_fresh(material.weights, config.model.distinct_layers, config.fit.fresh_layers)
+    best = BestStep(directory, data.files.task.metrics[0], config.fit.patience)
+    weights = without_fresh(data.weights, config.model.distinct_layers, config.fit.fresh_layers)
     run = Run(
         directory=directory,
         train=config.train,
-        evaluation=EvaluationConfig(every_steps=_evaluate_every(config.fit, feed.last_step, len(material.train))),
+        evaluation=EvaluationConfig(every_steps=_evaluate_every(config.fit, feed.last_step, len(data.train))),
         profile=config.profile,
         program=program,
         feeds=[feed],
@@ -153,8 +153,8 @@ def make_run(config: FineTuningConfig, directory: epath.Path, material: Material
         first_state=functools.partial(_first_state, program, config.train.seed, weights),
         describe=_describe,
         open_logs=functools.partial(open_logs, config, directory),
-        finish=functools.partial(_keep_last, best, bool(material.files.dev)),
-        evaluate=_evaluation(program, config.model.max_position_embeddings, material),
+        finish=functools.partial(_keep_last, best, bool(data.files.dev)),
+        evaluate=_evaluation(program, config.model.max_position_embeddings, data),
         selection=best,
     )
     return run, best
@@ -185,11 +185,11 @@ def _keep_last(best: BestStep, has_dev: bool, step: int, params: Params) -> None
         best.keep(step, None, params)
 
 
-def _evaluation(program: Program, longest: int, material: Material) -> Any:
+def _evaluation(program: Program, longest: int, data: FineTuningData) -> Any:
     """Run.evaluate: the task's scores on the dev file, beside its floors."""
-    if material.dev is None:
+    if data.dev is None:
         return lambda params, take: None
-    task, rows, examples = material.files.task, material.dev, material.files.dev
+    task, rows, examples = data.files.task, data.dev, data.files.dev
     shardings = program.shardings["params"]
     forward = Forward(program.model, longest, program.mesh, shardings, per_token=task.reads_all_tokens)
 
@@ -199,7 +199,7 @@ def _evaluation(program: Program, longest: int, material: Material) -> Any:
             outputs = forward.outputs(params, rows, lambda batches: watch(take(batches)))
         if not is_complete(outputs):  # the run is to stop: it is evaluated again when it goes on
             return {}
-        return scored(task, outputs, rows, examples) | best_floors(task, material.floors["dev"])
+        return scored(task, outputs, rows, examples) | best_floors(task, data.floors["dev"])
 
     return evaluate
 

@@ -29,7 +29,7 @@ from bert_jax.tasks.task_files import (
 )
 from bert_jax.tasks.text_lengths import TextLengths, text_lengths
 from bert_jax.text.tokenizer import Tokenizer
-from bert_jax.training.fine_tuning_run import Floors, Material, steps_of, with_warmup
+from bert_jax.training.fine_tuning_run import FineTuningData, Floors, steps_of, with_warmup
 from bert_jax.training.report_thread import Report
 from bert_jax.training.seed_run import SeedRun
 from bert_jax.training.task_results import without_nan, write_results
@@ -65,12 +65,12 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     teacher = _teacher(config, files, pretrained)
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
     check_same_teacher(workdir, teacher)
-    material = _material(config, files, pretrained, _floors(workdir, files), teacher)
-    digests = _check_same_rows(workdir, config.task, material)
+    data = _fine_tuning_data(config, files, pretrained, _floors(workdir, files), teacher)
+    digests = _check_same_rows(workdir, config.task, data)
     mesh = make_mesh(config.mesh, model=config.model)
-    runs = [SeedRun(config, workdir, number, material, pretrained.tokenizer, mesh) for number in range(seeds)]
+    runs = [SeedRun(config, workdir, number, data, pretrained.tokenizer, mesh) for number in range(seeds)]
     runs[0].set_up()  # raises what does not fit before the directory is this run's
-    _warn(config, steps_of(config.fit, len(material.train)))
+    _warn(config, steps_of(config.fit, len(data.train)))
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(workdir, teacher)
@@ -78,13 +78,13 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
         if files.task.makes_vectors:
             write_own_settings(workdir, beside_task(own, config.task.pooling or None), config.model.hidden_size)
         write_json(workdir / ROWS, digests)
-        floors = {split: without_nan(each) for split, each in material.floors.items()}
+        floors = {split: without_nan(each) for split, each in data.floors.items()}
         write_json(workdir / FLOORS, floors)
     check_is_shared(workdir)
     of_workdir = (lambda _: report(workdir)) if report else None
     scores = [runs.pop(0).result(of_workdir) for _ in range(seeds)]
     if jax.process_index() == 0:
-        write_results(config, workdir, material, scores, pretrained.tokenizer)
+        write_results(config, workdir, data, scores, pretrained.tokenizer)
 
 
 def _warn(config: FineTuningConfig, steps: int) -> None:
@@ -122,26 +122,26 @@ def _teacher(config: FineTuningConfig, files: TaskFiles, pretrained: Pretrained)
     return read_task_teacher(config.teacher, files.task, pretrained.tokenizer, config.text.max_length)
 
 
-def _material(
+def _fine_tuning_data(
     config: FineTuningConfig,
     files: TaskFiles,
     pretrained: Pretrained,
     floors: Mapping[str, Floors],
     teacher: Teacher | None,
-) -> Material:
+) -> FineTuningData:
     """What a run is made of: examples as rows, and what is known of them."""
     lengths: dict[str, TextLengths] = {}
     rows = {name: _rows(config, files, name, pretrained.tokenizer, lengths) for name in ("train", "dev", "test")}
     train_rows = rows["train"]
     assert train_rows is not None
-    return Material(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, lengths, teacher)
+    return FineTuningData(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, lengths, teacher)
 
 
-def _check_same_rows(workdir: epath.Path, config: TaskConfig, material: Material) -> dict[str, str]:
+def _check_same_rows(workdir: epath.Path, config: TaskConfig, data: FineTuningData) -> dict[str, str]:
     """Digests of each split's rows and examples; UserError if the run in `workdir` was begun with others."""
-    rows = {"train": material.train, "dev": material.dev, "test": material.test}
+    rows = {"train": data.train, "dev": data.dev, "test": data.test}
     now = {split: digest(some) for split, some in rows.items() if some is not None}
-    now |= {f"{split} examples": digest_of_examples(getattr(material.files, split)) for split in now}
+    now |= {f"{split} examples": digest_of_examples(getattr(data.files, split)) for split in now}
     path = workdir / ROWS
     before = read_json(path, dict[str, str], "restore it, or give another --workdir") if path.exists() else now
     for split in rows:

@@ -27,9 +27,9 @@ class HeldOut:
         """Whether the run evaluates after `step`."""
         return step % self._run.evaluation.every_steps == 0 or step == self._run.total_steps
 
-    def is_over(self, step: int) -> bool:
+    def should_stop(self, step: int) -> bool:
         """Whether the evaluations up to `step` end the run: they have not become better for long."""
-        return self._run.selection is not None and self._run.selection.is_over(step)
+        return self._run.selection is not None and self._run.selection.should_stop(step)
 
     def evaluate(self, step: int, params: Params, feed: Feed) -> None:
         """Evaluate after `step` and log it; if the run is to stop before that is done, it is owed."""
@@ -41,7 +41,7 @@ class HeldOut:
                 return
             self._monitor.held_out(step, values)
             if self._run.selection:
-                self._run.selection.see(step, values, params)
+                self._run.selection.record(step, values, params)
 
     def _values(self, params: Params, feed: Feed) -> dict[str, float] | None:
         until_requested = self._interruption.until_requested

@@ -17,7 +17,7 @@ from bert_jax.data.packing import PackedOrder, Packing, choose_packing, packed_b
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.objectives.objective import Batch
-from bert_jax.parallel.first_process import told_by_first
+from bert_jax.parallel.first_process import broadcast_from_first
 from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.parallel.mesh import batch_shards
 from bert_jax.text.tokenizer import load_tokenizer
@@ -133,7 +133,7 @@ def open_phases(config: Config) -> list[PhaseInput]:
     _check_one_vocabulary(config.model, opened)
     _check_pairs(config.model, opened)
     warn_of_trained([each.validation for each in opened], [each.train for each in opened])
-    told_by_first(lambda: _check_some(opened, config.model.type_vocab_size))
+    broadcast_from_first(lambda: _check_some(opened, config.model.type_vocab_size))
     return opened
 
 

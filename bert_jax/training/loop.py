@@ -67,7 +67,7 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
             if held_out.is_owed and feed.first_step < step <= feed.last_step:
                 held_out.evaluate(step, state["params"], feed)
                 interruption.leave_if_requested(step)
-            if step >= feed.last_step or held_out.is_over(step):
+            if step >= feed.last_step or held_out.should_stop(step):
                 continue
             program = program.accumulating(feed.accumulation_steps)
             for batch in monitor.inputs(feed.batches(program.mesh, step)):
@@ -86,8 +86,10 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
                 if evaluates:
                     held_out.evaluate(step, state["params"], feed)
                     stops = interruption.is_requested
-                is_over = held_out.is_over(step)
-                if saves or stops or is_over:  # after the evaluation: who goes on from here has logged all before it
+                stops_early = held_out.should_stop(step)
+                if (
+                    saves or stops or stops_early
+                ):  # after the evaluation: who goes on from here has logged all before it
                     with monitor.pause("checkpoints"):
                         monitor.flush_logs()
                         description = run.describe(feed, step, held_out.is_owed, monitor.state())
@@ -96,7 +98,7 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
                     checkpoints.wait()
                     monitor.end(step)
                     interruption.leave_if_requested(step)
-                if is_over:
+                if stops_early:
                     break
 
     if interruption.agree():  # while the last checkpoint was being written

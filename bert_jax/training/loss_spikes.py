@@ -20,7 +20,7 @@ class LossSpikes:
         self.losses: deque[float] = deque(losses, maxlen=_WINDOW)
         self._in_one = False
 
-    def see(self, step: int, loss: float) -> bool:
+    def record(self, step: int, loss: float) -> bool:
         """Whether the loss of `step` is a spike; the first step of one is logged."""
         spike, middle = False, math.nan
         if self._threshold and len(self.losses) >= _FEWEST:

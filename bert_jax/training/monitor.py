@@ -146,8 +146,8 @@ class Monitor:
         assert self._feed is not None
         feed = self._feed
         if not values["skipped"]:
-            self._spiked += self._spikes.see(step, values["loss"])
-        self.skipped.see(step, self._feed_number, values, lambda: feed.record_numbers(step))
+            self._spiked += self._spikes.record(step, values["loss"])
+        self.skipped.record(step, self._feed_number, values, lambda: feed.record_numbers(step))
 
     def _log_interval(self, finished: tuple[int, dict[str, float]] | None) -> None:
         if finished:

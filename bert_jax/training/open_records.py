@@ -12,7 +12,7 @@ from bert_jax.data.open_shards import Seen
 from bert_jax.data.shard_cache import shard_cache
 from bert_jax.data.source import RecordSource
 from bert_jax.data.token_counts import token_counts
-from bert_jax.parallel.first_process import share_before, told_by_first
+from bert_jax.parallel.first_process import broadcast_from_first, share_before
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.paths import check_readable
 
@@ -25,7 +25,7 @@ def records_directory(records: str, phase: PhaseConfig) -> epath.Path:
 def manifest_for_all(directory: epath.Path) -> Manifest:
     """What is in `directory`; raises as `read_manifest` does."""
     check_readable(directory)
-    return told_by_first(lambda: read_manifest(directory), dataclasses.asdict, manifest_of)
+    return broadcast_from_first(lambda: read_manifest(directory), dataclasses.asdict, manifest_of)
 
 
 def open_split(directory: epath.Path, manifest: Manifest, split: str, data: DataConfig) -> RecordSource:
@@ -38,9 +38,9 @@ def open_split(directory: epath.Path, manifest: Manifest, split: str, data: Data
     def opened(seen: Seen | None = None) -> RecordSource:
         return RecordSource(directory, split, data.skip_corrupt, cache, manifest, seen, share_before())
 
-    return told_by_first(opened, lambda source: source.seen, opened)
+    return broadcast_from_first(opened, lambda source: source.seen, opened)
 
 
 def counts_for_all(source: RecordSource) -> NDArray[np.int64]:
     """How often each token occurs in the records, int64 [vocab]; raises as RecordSource does."""
-    return np.array(told_by_first(lambda: token_counts(source).tolist()), np.int64)
+    return np.array(broadcast_from_first(lambda: token_counts(source).tolist()), np.int64)

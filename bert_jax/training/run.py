@@ -36,10 +36,10 @@ Evaluate = Callable[[Params, Callable[[Iterator[Any]], Iterator[Any]]], dict[str
 class Selection(Protocol):
     """Which parameters are the best so far, and whether there is hope of better ones."""
 
-    def see(self, step: int, values: Mapping[str, float], params: Params) -> None:
+    def record(self, step: int, values: Mapping[str, float], params: Params) -> None:
         """Take what the evaluation after `step` gave."""
 
-    def is_over(self, step: int) -> bool:
+    def should_stop(self, step: int) -> bool:
         """Whether the run ends with `step` already."""
 
 

@@ -13,7 +13,7 @@ from etils import epath
 
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
-from bert_jax.parallel.first_process import told_by_first
+from bert_jax.parallel.first_process import broadcast_from_first
 from bert_jax.training.inputs import PhaseInput
 
 
@@ -39,7 +39,7 @@ def records_of(opened: PhaseInput) -> PhaseRecords:
     """What is there now; the first process of a job reads a little of every shard."""
 
     def split(source: RecordSource) -> SplitRecords:
-        return SplitRecords(len(source), told_by_first(source.digest))
+        return SplitRecords(len(source), broadcast_from_first(source.digest))
 
     splits, evaluated, held_out = {"train": split(opened.train)}, None, opened.validation
     if held_out and held_out.directory == opened.train.directory:

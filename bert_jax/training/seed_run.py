@@ -19,7 +19,7 @@ from bert_jax.tasks.rows import Rows
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.best_step import Best, BestStep
-from bert_jax.training.fine_tuning_run import Material, make_run
+from bert_jax.training.fine_tuning_run import FineTuningData, make_run
 from bert_jax.training.loop import train
 from bert_jax.training.report_thread import Report
 from bert_jax.training.run import Run
@@ -48,7 +48,7 @@ class SeedRun:
     config: FineTuningConfig
     workdir: epath.Path
     number: int
-    material: Material
+    data: FineTuningData
     tokenizer: Tokenizer
     mesh: Mesh
     _set_up: tuple[Run, BestStep] | None = None
@@ -69,7 +69,7 @@ class SeedRun:
         cache = self.config.train.compilation_cache or str(self.workdir / "compilation_cache")  # of all seeds
         settings = dataclasses.replace(self.config.train, seed=self._seed, compilation_cache=cache)
         config = dataclasses.replace(self.config, train=settings)
-        self._set_up = make_run(config, self.directory, self.material, self.mesh)
+        self._set_up = make_run(config, self.directory, self.data, self.mesh)
 
     def result(self, report: Report | None) -> SeedScores:
         """Train, unless that is done already, and score the best step."""
@@ -85,10 +85,10 @@ class SeedRun:
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("best weights")  # the first process has written them
         arrays = fine_tuned.read_weights(self.directory / fine_tuned.WEIGHTS, best.weights_crc32c)
-        files, text, model = self.material.files, self.config.text, self.config.model
+        files, text, model = self.data.files, self.config.text, self.config.model
         predictor = Predictor(files.task, text, model, arrays, self.tokenizer, self.mesh, self.config.train.dtype)
-        task, dev = self._predicted("dev", predictor, files.task, files.dev, self.material.dev, tunes=True)
-        _, test = self._predicted("test", predictor, task, files.test, self.material.test, tunes=False)
+        task, dev = self._predicted("dev", predictor, files.task, files.dev, self.data.dev, tunes=True)
+        _, test = self._predicted("test", predictor, task, files.test, self.data.test, tunes=False)
         scores = SeedScores(self._seed, best.step, best.weights_crc32c, task.settings(), dev, test)
         if jax.process_index() == 0:
             write_json(self.directory / SCORES, scores)

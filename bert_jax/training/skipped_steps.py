@@ -33,7 +33,7 @@ class SkippedSteps:
         self._newest = 0  # of those skipped since this start
         self._in_a_row = next(number for number in itertools.count() if resume_step - number not in before)
 
-    def see(self, step: int, phase: int, values: Mapping[str, float], records: Callable[[], Sequence[int]]) -> None:
+    def record(self, step: int, phase: int, values: Mapping[str, float], records: Callable[[], Sequence[int]]) -> None:
         """Take the numbers of one step; `records` are the numbers of its global batch's records."""
         if not values["skipped"]:
             self._in_a_row = 0

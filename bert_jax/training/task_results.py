@@ -14,7 +14,7 @@ from bert_jax.storage.whole_file import whole_file
 from bert_jax.tasks.scores.spread import over_seeds
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.description import versions
-from bert_jax.training.fine_tuning_run import Floors, Material
+from bert_jax.training.fine_tuning_run import FineTuningData, Floors
 from bert_jax.training.seed_run import SCORES, SeedScores
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned
@@ -23,15 +23,15 @@ from bert_jax.workdir.fine_tuned import FineTuned
 def write_results(
     config: FineTuningConfig,
     workdir: epath.Path,
-    material: Material,
+    data: FineTuningData,
     scores: Sequence[SeedScores],
     tokenizer: Tokenizer,
 ) -> None:
     """Write scores.json, model.safetensors and, last, task.json; log a table."""
-    metrics = material.files.task.metrics
+    metrics = data.files.task.metrics
     place = best_seed(metrics[0], scores)
     best = scores[place]
-    summary = _summary(metrics, material, scores, best.seed)
+    summary = _summary(metrics, data, scores, best.seed)
     write_json(workdir / SCORES, summary)
     with whole_file(workdir / fine_tuned.WEIGHTS) as file:
         file.write((workdir / f"seed_{place}" / fine_tuned.WEIGHTS).read_bytes())
@@ -63,7 +63,7 @@ def best_seed(headline: Metric, scores: Sequence[SeedScores]) -> int:
 
 
 def _summary(
-    metrics: Sequence[Metric], material: Material, scores: Sequence[SeedScores], best_seed: int
+    metrics: Sequence[Metric], data: FineTuningData, scores: Sequence[SeedScores], best_seed: int
 ) -> dict[str, Any]:
     """The content of WORKDIR/scores.json: of each split and score, each seed's, mean and sd; floors and lengths."""
     splits = {
@@ -75,13 +75,13 @@ def _summary(
         for split in ("dev", "test")
     }
     return {
-        "task": material.files.task.kind,
+        "task": data.files.task.kind,
         "headline": metrics[0].name,
         "seeds": [one.seed for one in scores],
         "best_seed": best_seed,
         "steps": [one.step for one in scores],
-        "floors": {split: without_nan(floors) for split, floors in material.floors.items()},
-        "lengths": {split: dataclasses.asdict(lengths) for split, lengths in material.lengths.items()},
+        "floors": {split: without_nan(floors) for split, floors in data.floors.items()},
+        "lengths": {split: dataclasses.asdict(lengths) for split, lengths in data.lengths.items()},
         **splits,
     }
 

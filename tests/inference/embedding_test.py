@@ -42,7 +42,7 @@ def test_vectors_are_those_of_torch(pretrained, tiny_bert, torch_states, kind, l
         chosen = [states[layer] for layer in layers]
         hidden = np.concatenate(chosen, axis=-1) if combine == "concat" else sum(chosen)
         np.testing.assert_allclose(vector, POOLED[kind](hidden), atol=1e-5)
-    assert embedder.encoder.lengths.too_long == 1
+    assert embedder.encoder.counts.too_long == 1
 
 
 def test_the_mean_of_layers_and_length_1(pretrained):

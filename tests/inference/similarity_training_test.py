@@ -13,7 +13,7 @@ import bert_jax
 from bert_jax.config import FineTuningConfig
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
-from bert_jax.interchange.exports import Wanted, export_fine_tuned
+from bert_jax.interchange.exports import ExportOptions, export_fine_tuned
 from bert_jax.interchange.own_settings import OwnSettings, Usage, own_settings, write_own_settings
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
@@ -98,7 +98,7 @@ def test_what_it_says_of_its_use_goes_with_it(tiny_bert, tmp_path):
     for run, forms in exported.items():
         for form in forms:
             (tmp_path / f"{run}-{form}").mkdir()
-            export_fine_tuned(epath.Path(tmp_path / f"{run}-{form}"), tmp_path / run, Wanted(form))
+            export_fine_tuned(epath.Path(tmp_path / f"{run}-{form}"), tmp_path / run, ExportOptions(form))
     pooling_of = {"saved": "cls", "w-huggingface": "cls", "w-numpy": "cls", "w-sentence-transformers": "cls"}
     for name, pooling in (pooling_of | {"w": "cls", "again": "max", "again-sentence-transformers": "max"}).items():
         own = own_settings(tmp_path / name)
@@ -113,7 +113,7 @@ def test_a_served_program_gives_vectors_of_the_length_that_its_model_said(workdi
     workdirs.write_workdir(run, "similarity")
     write_own_settings(epath.Path(run), OwnSettings(pooling="mean", normalized=True), workdirs.MODEL.hidden_size)
     (tmp_path / "out").mkdir()
-    wanted = Wanted("onnx", write_program=program_writer("onnx", Options()))
+    wanted = ExportOptions("onnx", write_program=program_writer("onnx", Options()))
     export_fine_tuned(epath.Path(tmp_path / "out"), run, wanted)
     onnxruntime = pytest.importorskip("onnxruntime")
     batch = bert_jax.load(run).encode(["the cat sat"])

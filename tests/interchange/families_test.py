@@ -14,7 +14,7 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.exports import Wanted, export_fine_tuned
+from bert_jax.interchange.exports import ExportOptions, export_fine_tuned
 from bert_jax.interchange.families import FAMILIES, chosen_family, family_of
 from bert_jax.interchange.huggingface import to_huggingface, to_huggingface_config, write_huggingface
 from bert_jax.interchange.huggingface_reader import read_huggingface
@@ -141,7 +141,7 @@ def test_fine_tuned_models(workdirs, tmp_path, family, kind):
     config = dataclasses.replace(workdirs.MODEL, **of_family)
     workdirs.write_workdir(tmp_path / "run", kind, config)
     (tmp_path / "hf").mkdir()
-    export_fine_tuned(epath.Path(tmp_path / "hf"), tmp_path / "run", Wanted("huggingface"))
+    export_fine_tuned(epath.Path(tmp_path / "hf"), tmp_path / "run", ExportOptions("huggingface"))
     head = CLASSES[kind].head
     # A text's head of DistilBERT has ReLU, so ours is BERT without token types.
     written = FAMILIES["bert" if family == "distilbert" and head in ("sequence", "choice") else family]

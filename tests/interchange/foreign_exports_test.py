@@ -13,7 +13,7 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.albert_names import TENSORFLOW
-from bert_jax.interchange.exports import Wanted
+from bert_jax.interchange.exports import ExportOptions
 from bert_jax.interchange.families import family_of
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.huggingface import write_huggingface
@@ -48,7 +48,7 @@ def published(workdirs, tmp_path_factory):
 def converted(tmp_path, model, kind, name="out", **wanted):
     directory = epath.Path(tmp_path / name)
     directory.mkdir()
-    assert export(directory, None, str(model), Wanted(kind, **wanted)) == str(model)
+    assert export(directory, None, str(model), ExportOptions(kind, **wanted)) == str(model)
     return directory
 
 
@@ -139,12 +139,24 @@ def test_the_encoder_alone(published, tmp_path):
 def test_what_cannot_be_written_is_one_line(workdirs, published, tmp_path):
     source, _, _ = published("roberta")
     for model, wanted, complaint in [
-        (source / "model.safetensors", Wanted("numpy"), "does not say all its settings; give a directory"),
-        (source, Wanted("numpy", step=3), "--step=3"),
-        (source, Wanted("tensorflow", drop_heads=True), "an encoder without heads; give --format=huggingface or numpy"),
-        (source, Wanted("numpy", family="bert"), "--family=bert is for transformers; leave it out with --format=numpy"),
-        (source, Wanted("tensorflow"), "next_sentence=False, type_vocab_size=0; give --format=huggingface or numpy"),
-        (tmp_path / "absent", Wanted("numpy"), "there is nothing of that name"),
+        (source / "model.safetensors", ExportOptions("numpy"), "does not say all its settings; give a directory"),
+        (source, ExportOptions("numpy", step=3), "--step=3"),
+        (
+            source,
+            ExportOptions("tensorflow", drop_heads=True),
+            "an encoder without heads; give --format=huggingface or numpy",
+        ),
+        (
+            source,
+            ExportOptions("numpy", family="bert"),
+            "--family=bert is for transformers; leave it out with --format=numpy",
+        ),
+        (
+            source,
+            ExportOptions("tensorflow"),
+            "next_sentence=False, type_vocab_size=0; give --format=huggingface or numpy",
+        ),
+        (tmp_path / "absent", ExportOptions("numpy"), "there is nothing of that name"),
     ]:
         with pytest.raises(UserError, match=complaint):
             export(epath.Path(tmp_path), None, str(model), wanted)

@@ -13,7 +13,7 @@ from etils import epath
 
 from bert_jax.config import FineTuningConfig, ModelConfig
 from bert_jax.config.file import to_json
-from bert_jax.interchange.exports import Wanted, export_fine_tuned
+from bert_jax.interchange.exports import ExportOptions, export_fine_tuned
 from bert_jax.interchange.huggingface_tasks import CLASSES
 from bert_jax.interchange.task_card import task_card
 from bert_jax.tasks.kinds import KINDS
@@ -39,7 +39,7 @@ def exported(workdirs, tmp_path_factory):
             workdirs.write_workdir(directory / "run", kind)
             made[kind] = directory / "hf"
             made[kind].mkdir()
-            assert export_fine_tuned(epath.Path(made[kind]), directory / "run", Wanted("huggingface")) == 120
+            assert export_fine_tuned(epath.Path(made[kind]), directory / "run", ExportOptions("huggingface")) == 120
         return made[kind]
 
     return export
@@ -163,7 +163,7 @@ def test_the_encoder_alone(workdirs, tmp_path, kind):
     workdirs.write_workdir(tmp_path / "run", kind)
     for name in ("huggingface", "numpy"):
         (tmp_path / name).mkdir()
-        export_fine_tuned(epath.Path(tmp_path / name), tmp_path / "run", Wanted(name, drop_heads=True))
+        export_fine_tuned(epath.Path(tmp_path / name), tmp_path / "run", ExportOptions(name, drop_heads=True))
     model = transformers.AutoModel.from_pretrained(tmp_path / "huggingface")
     assert model.config.architectures == ["BertModel"]
     ours = workdirs.random_params(kind)["encoder"]["layer_1"]["output"]["kernel"]

@@ -8,7 +8,7 @@ from etils import epath
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
-from bert_jax.interchange.exports import Wanted
+from bert_jax.interchange.exports import ExportOptions
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
@@ -18,7 +18,7 @@ OF_FAMILIES = ("huggingface", "sentence-transformers")
 
 
 def refusal(workdir, kind, family=None):
-    wanted = Wanted(kind, family=family, write_program=program_writer(kind, Options()))
+    wanted = ExportOptions(kind, family=family, write_program=program_writer(kind, Options()))
     with pytest.raises(UserError) as error:
         export(epath.Path(workdir.parent), str(workdir), None, wanted)
     assert "\n" not in str(error.value)

@@ -14,7 +14,7 @@ import bert_jax
 from bert_jax.errors import UserError
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
-from bert_jax.interchange.exports import Wanted, export_fine_tuned
+from bert_jax.interchange.exports import ExportOptions, export_fine_tuned
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.own_settings import OwnSettings, Usage, own_settings
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
@@ -48,7 +48,7 @@ def exported(workdirs, pretrained_params, tmp_path_factory):
             content = read(settings)
             content["settings"] |= {"pooling": pooling} if kind == "similarity" else {}
             settings.write_text(json.dumps(content))
-            export_fine_tuned(output, directory / "run", Wanted("sentence-transformers", normalize=normalize))
+            export_fine_tuned(output, directory / "run", ExportOptions("sentence-transformers", normalize=normalize))
         return directory / "out"
 
     return export
@@ -107,8 +107,8 @@ def test_vectors_that_are_not_computed_here_are_not_written(exported, tmp_path):
     modules = read(directory / "modules.json")
     (directory / "modules.json").write_text(json.dumps([*modules, {"type": "sentence_transformers.models.Dense"}]))
     with pytest.raises(UserError, match=r"makes its vectors with Dense, which is not .*; --format=huggingface writes"):
-        export(epath.Path(tmp_path), None, str(directory), Wanted("sentence-transformers"))
-    export(epath.Path(tmp_path), None, str(directory), Wanted("huggingface"))
+        export(epath.Path(tmp_path), None, str(directory), ExportOptions("sentence-transformers"))
+    export(epath.Path(tmp_path), None, str(directory), ExportOptions("huggingface"))
 
 
 @pytest.mark.parametrize("kind", ["similarity", "pretraining"])
@@ -118,9 +118,9 @@ def test_other_formats_of_ours_keep_what_it_says_of_itself(workdirs, exported, t
     if kind == "similarity":
         run = run.parent / "run"
     if kind == "similarity":
-        export_fine_tuned(epath.Path(tmp_path), run, Wanted(form))
+        export_fine_tuned(epath.Path(tmp_path), run, ExportOptions(form))
     else:
-        export(epath.Path(tmp_path), None, str(run), Wanted(form))
+        export(epath.Path(tmp_path), None, str(run), ExportOptions(form))
     assert own_settings(tmp_path) == OwnSettings(workdirs.MAX_LENGTH, "cls", kind == "pretraining")
     if kind == "pretraining":
         bert_jax.load(tmp_path).save(tmp_path / "saved")
@@ -136,7 +136,7 @@ def written(model, directory, form):
         bert_jax.load(model).save(directory)
     else:
         directory.mkdir()
-        export(epath.Path(directory), None, str(model), Wanted(form))
+        export(epath.Path(directory), None, str(model), ExportOptions(form))
     return directory
 
 
@@ -186,7 +186,7 @@ def test_vectors_that_are_not_computed_here_are_not_promised(exported, tmp_path)
     modules.insert(2, {"type": "sentence_transformers.models.Dense"})
     (directory / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "hf").mkdir()
-    export(epath.Path(tmp_path / "hf"), None, str(directory), Wanted("huggingface"))
+    export(epath.Path(tmp_path / "hf"), None, str(directory), ExportOptions("huggingface"))
     bert_jax.load(directory).save(tmp_path / "saved")
     for written in (tmp_path / "hf", tmp_path / "saved"):
         assert not (written / "modules.json").exists()
@@ -208,7 +208,7 @@ def test_a_pooling_that_is_none_is_one_line(exported):
     run = exported("similarity").parent / "run"
     content = read(run / "task.json")
     (run / "task.json").write_text(json.dumps(content | {"settings": content["settings"] | {"pooling": "mfan"}}))
-    for use in (load_predictor, lambda path: export(epath.Path(path) / "out", None, str(path), Wanted("numpy"))):
+    for use in (load_predictor, lambda path: export(epath.Path(path) / "out", None, str(path), ExportOptions("numpy"))):
         with pytest.raises(UserError, match=r"task.json, settings, is damaged .*'mfan' at `pooling`; restore it"):
             use(run)
 
@@ -218,7 +218,7 @@ def test_a_pooling_that_is_none_is_one_line(exported):
 def test_other_poolings_stay_what_they_are(workdirs, exported, ours, tmp_path, kind, pooling, mode):
     """Of a model that was trained with them; also where somebody else's directory is written anew."""
     directory = exported(kind, normalize=True, pooling=pooling)
-    export(epath.Path(tmp_path), None, str(directory), Wanted("sentence-transformers"))
+    export(epath.Path(tmp_path), None, str(directory), ExportOptions("sentence-transformers"))
     for one in (directory, tmp_path):
         found = read(one / "1_Pooling" / "config.json")
         assert [name for name, value in found.items() if value is True] == [f"pooling_mode_{mode}"]

@@ -20,7 +20,7 @@ import bert_jax
 from bert_jax.config import Config
 from bert_jax.data.batches import record_ids
 from bert_jax.data.source import RecordSource
-from bert_jax.interchange.exports import Wanted
+from bert_jax.interchange.exports import ExportOptions
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.renames import flatten
 from bert_jax.objectives.pretraining import PretrainingObjective
@@ -340,7 +340,7 @@ def test_a_length_of_a_fine_tuned_model_is_kept_and_its_answers_are_the_same(wor
         assert model.max_length == length
         assert (tmp_path / str(number) / "sentence_bert_config.json").exists() == (length != 24)
         assert model.predict([(text, "good")]) == answers
-    export(epath.Path(tmp_path), None, str(tmp_path / "0"), Wanted("sentence-transformers"))
+    export(epath.Path(tmp_path), None, str(tmp_path / "0"), ExportOptions("sentence-transformers"))
     assert bert_jax.load(tmp_path / "0").max_length == bert_jax.load(tmp_path).max_length == 8
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from bert_jax.interchange.exports import Wanted, export_fine_tuned
+from bert_jax.interchange.exports import ExportOptions, export_fine_tuned
 from bert_jax.interchange.families import FAMILIES, family_of
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.huggingface import write_huggingface
@@ -37,7 +37,7 @@ def configs(workdirs):
 
 def wanted(kind, drop_heads=False, family=None, **options):
     writer = program_writer(kind, Options(**options))
-    return Wanted(kind, drop_heads=drop_heads, family=family, write_program=writer)
+    return ExportOptions(kind, drop_heads=drop_heads, family=family, write_program=writer)
 
 
 @pytest.fixture(scope="session")

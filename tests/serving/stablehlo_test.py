@@ -11,7 +11,7 @@ import pytest
 from etils import epath
 from jax import export
 
-from bert_jax.interchange.exports import Wanted, write_pretrained
+from bert_jax.interchange.exports import ExportOptions, write_pretrained
 from bert_jax.interchange.own_settings import OwnSettings
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.model.tasks import task_model
@@ -97,7 +97,7 @@ def test_layers_that_are_not_berts(workdirs, configs, batch, tmp_path, types):
     """At two lengths; of one token type there are no token_type_ids, and no positions that it could be added to."""
     config = dataclasses.replace(configs["bert"], type_vocab_size=types, **FIELDS)
     params = random_params(config)
-    wanted = Wanted("stablehlo", write_program=program_writer("stablehlo", Options()))
+    wanted = ExportOptions("stablehlo", write_program=program_writer("stablehlo", Options()))
     write_pretrained(epath.Path(tmp_path), Trained(1, params, {}, {}), config, workdirs.TOKENIZER, wanted)
     program = export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
     weights, about = dict(np.load(tmp_path / "params.npz")), json.loads((tmp_path / "program.json").read_text())
@@ -114,7 +114,7 @@ def test_layers_that_are_not_berts(workdirs, configs, batch, tmp_path, types):
 @pytest.mark.parametrize("pooling", ["cls", "max"])
 def test_vectors_are_pooled_as_the_model_says(workdirs, configs, batch, tmp_path, pooling):
     encoder = {"encoder": random_params(configs["bert"])["encoder"]}
-    wanted = Wanted("stablehlo", drop_heads=True, write_program=program_writer("stablehlo", Options()))
+    wanted = ExportOptions("stablehlo", drop_heads=True, write_program=program_writer("stablehlo", Options()))
     trained, own = Trained(1, encoder, {}, {}), OwnSettings(None, pooling, normalized=True)
     write_pretrained(epath.Path(tmp_path), trained, configs["bert"], workdirs.TOKENIZER, wanted, own)
     program = export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))

@@ -52,8 +52,8 @@ def test_a_text_and_a_pair_are_rows(tokenizer):
     (row,) = one.rows("the fox", "a dog")
     assert words(tokenizer, row) == ["[CLS]", "the", "fox", "[SEP]", "a", "dog", "[SEP]"]
     assert row.first_segment == 4
-    assert one.lengths.texts == 2
-    assert one.lengths.too_long == 0
+    assert one.counts.texts == 2
+    assert one.counts.too_long == 0
 
 
 def test_an_empty_second_text_is_none_and_an_empty_text_is_a_row(tokenizer):
@@ -67,7 +67,7 @@ def test_what_is_too_long_is_cut_and_counted(tokenizer):
     one = encoder(tokenizer, max_length=5)
     (row,) = one.rows("the fox runs over a dog")
     assert words(tokenizer, row) == ["[CLS]", "the", "fox", "runs", "[SEP]"]
-    assert (one.lengths.texts, one.lengths.too_long) == (1, 1)
+    assert (one.counts.texts, one.counts.too_long) == (1, 1)
 
 
 @pytest.mark.parametrize("pair", [None, "the dog"])

@@ -243,7 +243,7 @@ def test_a_window_without_the_whole_answer_has_none(small):
     assert rows.windows[0].first == 6
     spans = [labelled(context, rows, row) for row in range(len(rows))]
     assert set(spans) == {"born in", None}
-    assert (encoder.lengths.texts, encoder.lengths.too_long) == (1, 1)
+    assert (encoder.counts.texts, encoder.counts.too_long) == (1, 1)
     assert sum(window.has_max_context.sum() for window in rows.windows) == 20  # each piece in one window
 
 

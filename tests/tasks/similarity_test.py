@@ -42,7 +42,7 @@ def test_rows_of_scored_pairs(encoder):
     task = Similarity().fitted(examples, TaskConfig())
     rows = task.encode(examples, encoder)
     assert (task.loss, rows.texts_per_row, rows.labels["labels"].tolist()) == ("cosent", 2, [1, 0])
-    assert encoder.lengths.too_long == 1  # cut, though the row before has its text
+    assert encoder.counts.too_long == 1  # cut, though the row before has its text
     unknown = [dataclasses.replace(one, score=None) for one in examples]
     assert "labels" not in task.encode(unknown, encoder).labels
 

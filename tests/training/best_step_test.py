@@ -14,7 +14,7 @@ F1, MSE = score("f1", "F1", "f1"), score("mse", "MSE", "mse", "lower")
 def seen(directory, metric, scores, patience=0):
     best = BestStep(directory, metric, patience)
     for step, value in enumerate(scores, 1):
-        best.see(step, {metric.name: value}, {"a": {"b": jnp.full(2, float(step))}})
+        best.record(step, {metric.name: value}, {"a": {"b": jnp.full(2, float(step))}})
     return best
 
 
@@ -55,6 +55,6 @@ def test_a_run_that_is_resumed_sees_a_step_once(tmp_path):
 )
 def test_patience(tmp_path, scores, patience, over):
     best = seen(tmp_path, F1, scores, patience)
-    assert [best.is_over(step) for step in range(1, len(scores) + 1)] == over
+    assert [best.should_stop(step) for step in range(1, len(scores) + 1)] == over
     mirrored = seen(tmp_path / "lower", MSE, [-value for value in scores], patience)
-    assert [mirrored.is_over(step) for step in range(1, len(scores) + 1)] == over
+    assert [mirrored.should_stop(step) for step in range(1, len(scores) + 1)] == over

@@ -29,9 +29,9 @@ def read(workdir):
 def test_a_line_names_the_step_and_its_records(tmp_path, caplog):
     caplog.set_level(logging.WARNING, logger="absl")
     skipped = SkippedSteps(tmp_path, 0, 3, writes=True)
-    skipped.see(1, 0, GOOD, lambda: pytest.fail("nobody needs these"))
+    skipped.record(1, 0, GOOD, lambda: pytest.fail("nobody needs these"))
     assert not (tmp_path / "skipped.jsonl").exists()
-    skipped.see(2, 0, BAD, lambda: [5, 7])
+    skipped.record(2, 0, BAD, lambda: [5, 7])
     assert read(tmp_path) == [{"step": 2, "phase": 0, "records": [5, 7], "loss": "nan", "gradient_norm": "inf"}]
     assert "step 2 is skipped" in caplog.text
 
@@ -39,11 +39,11 @@ def test_a_line_names_the_step_and_its_records(tmp_path, caplog):
 def test_more_than_allowed_in_a_row_stop_the_run_and_say_where_to_look(tmp_path):
     skipped = SkippedSteps(tmp_path, 0, 2, writes=True)
     for step in (1, 2, 4, 5):
-        skipped.see(step, 0, BAD, lambda: [0])
+        skipped.record(step, 0, BAD, lambda: [0])
         if step == 2:
-            skipped.see(3, 0, GOOD, lambda: [0])
+            skipped.record(3, 0, GOOD, lambda: [0])
     skipped.stop_if_too_many()
-    skipped.see(6, 0, BAD, lambda: [0])
+    skipped.record(6, 0, BAD, lambda: [0])
     with pytest.raises(UserError) as error:
         skipped.stop_if_too_many()
     assert "3 steps in a row, 4 to 6" in str(error.value)
@@ -55,22 +55,22 @@ def test_more_than_allowed_in_a_row_stop_the_run_and_say_where_to_look(tmp_path)
 def test_a_run_that_goes_on_logs_a_step_once_and_another_process_writes_nothing(tmp_path):
     first = SkippedSteps(tmp_path, 0, 9, writes=True)
     for step in (3, 8):
-        first.see(step, 0, BAD, lambda: [1])
+        first.record(step, 0, BAD, lambda: [1])
     again = SkippedSteps(tmp_path, 5, 9, writes=True)
-    again.see(8, 0, BAD, lambda: [2])
+    again.record(8, 0, BAD, lambda: [2])
     assert [(line["step"], line["records"]) for line in read(tmp_path)] == [(3, [1]), (8, [2])]
-    SkippedSteps(tmp_path, 0, 9, writes=False).see(1, 0, BAD, lambda: [3])
+    SkippedSteps(tmp_path, 0, 9, writes=False).record(1, 0, BAD, lambda: [3])
     assert len(read(tmp_path)) == 2
 
 
 def test_steps_in_a_row_are_counted_over_a_stop(tmp_path):
     first = SkippedSteps(tmp_path, 0, 3, writes=True)
     for step, values in enumerate([BAD, GOOD, BAD, BAD], 1):
-        first.see(step, 0, values, lambda: [0])
+        first.record(step, 0, values, lambda: [0])
     again = SkippedSteps(tmp_path, 4, 3, writes=True)
-    again.see(5, 0, BAD, lambda: [0])
+    again.record(5, 0, BAD, lambda: [0])
     again.stop_if_too_many()
-    again.see(6, 0, BAD, lambda: [0])
+    again.record(6, 0, BAD, lambda: [0])
     with pytest.raises(UserError, match="4 steps in a row, 3 to 6"):
         again.stop_if_too_many()
 
@@ -79,9 +79,9 @@ def test_steps_in_a_row_are_counted_over_a_stop(tmp_path):
 def test_a_run_of_skipped_steps_alone_is_no_trained_run(tmp_path, writes):
     first = SkippedSteps(tmp_path, 0, 9, writes=True)
     for step in (1, 2):
-        first.see(step, 0, BAD, lambda: [0])
+        first.record(step, 0, BAD, lambda: [0])
     again = SkippedSteps(tmp_path, 2, 9, writes=writes)
-    again.see(3, 0, BAD, lambda: [0])
+    again.record(3, 0, BAD, lambda: [0])
     again.stop_if_all(0, 4)
     with pytest.raises(UserError, match=r"none of the 3 steps.*skipped\.jsonl.*check_nans"):
         again.stop_if_all(0, 3)
@@ -90,14 +90,14 @@ def test_a_run_of_skipped_steps_alone_is_no_trained_run(tmp_path, writes):
 def test_of_a_branch_the_steps_of_its_parent_do_not_count(tmp_path):
     branch = SkippedSteps(tmp_path, 1000, 9, writes=True)
     for step in (1001, 1002):
-        branch.see(step, 0, BAD, lambda: [0])
+        branch.record(step, 0, BAD, lambda: [0])
     with pytest.raises(UserError, match="none of the 2 steps"):
         branch.stop_if_all(1000, 1002)
 
 
 def seen(losses, threshold=10.0):
     spikes = LossSpikes(threshold)
-    return [step for step, loss in enumerate(losses) if spikes.see(step, loss)]
+    return [step for step, loss in enumerate(losses) if spikes.record(step, loss)]
 
 
 def noisy(steps, seed=0):
@@ -122,9 +122,9 @@ def test_a_run_that_goes_on_holds_losses_against_those_before(tmp_path):
     losses = noisy(200)
     before = LossSpikes(10.0)
     for step, loss in enumerate(losses):
-        before.see(step, loss)
-    assert LossSpikes(10.0, list(before.losses)).see(200, 8.0)
-    assert not LossSpikes(10.0).see(200, 8.0)
+        before.record(step, loss)
+    assert LossSpikes(10.0, list(before.losses)).record(200, 8.0)
+    assert not LossSpikes(10.0).record(200, 8.0)
 
 
 def test_no_spike_before_there_is_anything_to_hold_it_against():
