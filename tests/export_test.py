@@ -18,8 +18,8 @@ import transformers
 
 from bert_jax.config import Config, ModelConfig, PhaseConfig
 from bert_jax.config.file import to_json
-from bert_jax.interchange.renames import flatten
 from bert_jax.interchange.tensorflow import read_tensorflow
+from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.workdir.checkpoints import Checkpoints

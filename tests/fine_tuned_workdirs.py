@@ -9,7 +9,7 @@ from etils import epath
 from bert_jax.config import FineTuningConfig, ModelConfig, TaskConfig, TextConfig
 from bert_jax.config.file import to_json
 from bert_jax.interchange.huggingface_tasks import CLASSES
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from bert_jax.model.tasks import task_model
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.wordpiece import WordPiece

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from bert_jax.config import MeshConfig, PhaseConfig
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.frozen import frozen_teacher, placed

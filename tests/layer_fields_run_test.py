@@ -12,7 +12,7 @@ import torch
 from jax import export
 
 import bert_jax
-from bert_jax.interchange.renames import flatten, nest
+from bert_jax.model.functional import flatten, nest
 from bert_jax.workdir.run_directory import read_config
 from tests.layer_fields import FIELDS
 from tests.torch_layers import reference

@@ -8,7 +8,7 @@ import pytest
 import transformers
 
 from bert_jax.data.source import RecordSource
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from bert_jax.workdir.run_directory import read_config
 from tests.training.conftest import final_state
 

@@ -18,7 +18,7 @@ from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.interchange.huggingface import to_huggingface, to_huggingface_config, write_model
 from bert_jax.interchange.huggingface_reader import read_huggingface
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from tests.random_params import random_params
 
 ROOT = Path(__file__).parent.parent

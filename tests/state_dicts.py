@@ -7,7 +7,8 @@ import functools
 
 from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.conversions import Weights
-from bert_jax.interchange.renames import check, flatten, nest, parameters
+from bert_jax.interchange.renames import check, parameters
+from bert_jax.model.functional import flatten, nest
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.model.tasks import task_model
 

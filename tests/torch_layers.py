@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 
 TABLES = ("word", "position", "token_type")
 INPUTS = ("input_ids", "input_mask", "segment_ids")

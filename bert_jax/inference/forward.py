@@ -10,9 +10,8 @@ from jax.sharding import Mesh
 
 from bert_jax.errors import UserError
 from bert_jax.inference.progress import Watch
-from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.encoder import INPUTS
-from bert_jax.model.functional import Model, Params, param_shardings
+from bert_jax.model.functional import Model, Params, flatten, nest, param_shardings
 from bert_jax.parallel.axes import batch_sharding, replicated
 from bert_jax.parallel.global_batch import local_rows, on_devices
 from bert_jax.parallel.mesh import batch_shards

@@ -16,11 +16,10 @@ from bert_jax.interchange.model_card import model_card
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, own_settings, write_own_settings
 from bert_jax.interchange.programs import Servable
-from bert_jax.interchange.renames import nest
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
 from bert_jax.interchange.task_card import task_card
 from bert_jax.interchange.tensorflow import write_tensorflow
-from bert_jax.model.functional import Params
+from bert_jax.model.functional import Params, nest
 from bert_jax.model.pretraining import MASKED_LM, pretraining_model
 from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer

@@ -24,7 +24,8 @@ from bert_jax.interchange.huggingface_reader import find_weights
 from bert_jax.interchange.model_card import converted_card
 from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings, own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
-from bert_jax.interchange.renames import EVERYTHING, nest
+from bert_jax.interchange.renames import EVERYTHING
+from bert_jax.model.functional import nest
 from bert_jax.model.pretraining import MASKED_LM, PARTS, parts_of
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 from bert_jax.workdir.trained import Trained

@@ -17,9 +17,9 @@ from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.conversions import Weights, drop_pairs
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import ModelOf, Names, flatten, nest, to_theirs
+from bert_jax.interchange.renames import ModelOf, Names, to_theirs
 from bert_jax.interchange.settings import ACTIVATIONS, our_activation
-from bert_jax.model.functional import Params
+from bert_jax.model.functional import Params, flatten, nest
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.storage.json_file import check_schema, write_json
 from bert_jax.text.tokenizer import Tokenizer

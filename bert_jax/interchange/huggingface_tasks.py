@@ -22,8 +22,8 @@ from bert_jax.interchange.huggingface import (
     write_model,
 )
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import ModelOf, flatten, has_module
-from bert_jax.model.functional import Params
+from bert_jax.interchange.renames import ModelOf, has_module
+from bert_jax.model.functional import Params, flatten
 from bert_jax.model.tasks import task_model
 from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.fine_tuned import FineTuned

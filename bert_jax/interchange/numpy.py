@@ -13,7 +13,8 @@ from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
 from bert_jax.interchange.family import OPTIONAL
 from bert_jax.interchange.foreign import FRESH, ForeignWeights, Stored, take_weights
-from bert_jax.interchange.renames import EVERYTHING, Module, Names, flatten
+from bert_jax.interchange.renames import EVERYTHING, Module, Names
+from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import Tokenizer

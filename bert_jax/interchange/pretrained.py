@@ -12,8 +12,9 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import FRESH, ForeignWeights, tell_missing
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface, what_is_there
 from bert_jax.interchange.numpy import is_numpy, read_numpy
-from bert_jax.interchange.renames import EVERYTHING, flatten
+from bert_jax.interchange.renames import EVERYTHING
 from bert_jax.interchange.tensorflow import find_checkpoint, read_tensorflow
+from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
 from bert_jax.workdir import fine_tuned

@@ -17,8 +17,7 @@ from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface import ends_of_text, takes_types, to_huggingface_config
 from bert_jax.interchange.huggingface_tasks import labels_of, on_the_scale_of_the_labels, task_config
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.interchange.renames import flatten
-from bert_jax.model.functional import Params
+from bert_jax.model.functional import Params, flatten
 from bert_jax.model.pretraining import MASKED_LM
 from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer

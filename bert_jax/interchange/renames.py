@@ -12,7 +12,7 @@ import numpy as np
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.model.functional import Model, Params
+from bert_jax.model.functional import Model, Params, flatten
 from bert_jax.model.pretraining import pretraining_model
 
 
@@ -134,24 +134,3 @@ def check(wanted: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Any], name
                 f"{source}: {name} has shape {tuple(arrays[name].shape)} and the config says {wanted[name]}; "
                 "give the config that the weights were made with"
             )
-
-
-def flatten(params: Params, prefix: str = "") -> dict[str, Any]:
-    """{"a/b": array} of nested dicts."""
-    flat = {}
-    for key, value in params.items():
-        path = f"{prefix}{key}"
-        flat.update(flatten(value, f"{path}/") if isinstance(value, dict) else {path: value})
-    return flat
-
-
-def nest(arrays: Mapping[str, Any]) -> Params:
-    """The nested dicts of {"a/b": array}."""
-    params: Params = {}
-    for path, array in arrays.items():
-        *modules, leaf = path.split("/")
-        inner = params
-        for module in modules:
-            inner = inner.setdefault(module, {})
-        inner[leaf] = array
-    return params

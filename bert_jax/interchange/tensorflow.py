@@ -31,10 +31,10 @@ from bert_jax.interchange.foreign import (
     take_weights,
 )
 from bert_jax.interchange.huggingface_reader import find_weights
-from bert_jax.interchange.renames import EVERYTHING, Names, nest, parameters, to_theirs
+from bert_jax.interchange.renames import EVERYTHING, Names, parameters, to_theirs
 from bert_jax.interchange.settings import ForeignSettings, Size
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
-from bert_jax.model.functional import Params
+from bert_jax.model.functional import Params, nest
 from bert_jax.storage.json_file import check_schema, read_json, write_json
 from bert_jax.storage.paths import files_of
 from bert_jax.text.tokenizer import Tokenizer

@@ -21,12 +21,11 @@ from bert_jax.inference.forward import DeviceModel
 from bert_jax.inference.pooling import COMBINED, OF_TEXTS, Pooling
 from bert_jax.inference.predictor import Predictor
 from bert_jax.interchange.pretrained import Pretrained
-from bert_jax.interchange.renames import flatten
 from bert_jax.library.described import Description
 from bert_jax.library.encoded import Encoded, Text, encoded, examples_of, masked_texts, several
 from bert_jax.library.inputs import check_params, dropout_key, inputs_of
 from bert_jax.library.saving import save
-from bert_jax.model.functional import Model, Params
+from bert_jax.model.functional import Model, Params, flatten
 from bert_jax.model.outputs import Outputs
 from bert_jax.parallel.axes import varying_alike
 from bert_jax.parallel.mesh import make_mesh, no_mesh

@@ -7,7 +7,7 @@ from typing import Any
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.foreign import listed
 from bert_jax.interchange.own_settings import NOTHING_SAID, OwnSettings
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import MASKED_LM, NEXT_SENTENCE, parts_of
 from bert_jax.tasks.task import Task
 from bert_jax.workdir.fine_tuned import FineTuned

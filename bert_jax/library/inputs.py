@@ -9,9 +9,8 @@ import numpy as np
 
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.renames import flatten
 from bert_jax.model.encoder import INPUTS
-from bert_jax.model.functional import Model, Params
+from bert_jax.model.functional import Model, Params, flatten
 from bert_jax.model.pretraining import MASKED_POSITIONS
 
 ARRAY = jax.Array | np.ndarray

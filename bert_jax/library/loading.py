@@ -11,11 +11,11 @@ from bert_jax.config.check import is_whole, require
 from bert_jax.inference.predictor import read_task_model
 from bert_jax.interchange.own_settings import own_settings
 from bert_jax.interchange.pretrained import read_pretrained
-from bert_jax.interchange.renames import EVERYTHING, flatten, nest
+from bert_jax.interchange.renames import EVERYTHING
 from bert_jax.library.bert import Bert
 from bert_jax.library.described import Description
 from bert_jax.library.given import check_config, path_of, refusals_on_one_line
-from bert_jax.model.functional import Model
+from bert_jax.model.functional import Model, flatten, nest
 from bert_jax.model.pretraining import PARTS, POOLER, parts_of, pretraining_model
 from bert_jax.model.tasks import task_model
 from bert_jax.parallel.mesh import by_sequence, no_mesh

@@ -13,9 +13,9 @@ from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.own_settings import OwnSettings, beside_task, write_own_settings
 from bert_jax.interchange.pretrained import Pretrained, check_finite
-from bert_jax.interchange.renames import nest
 from bert_jax.library.described import Description
 from bert_jax.library.given import path_of, refusals_on_one_line
+from bert_jax.model.functional import nest
 from bert_jax.storage.new_directory import new_directory
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.fine_tuned import FineTuned

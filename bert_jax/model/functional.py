@@ -5,7 +5,7 @@ Modules are Flax NNX; what crosses a jit boundary or reaches a disk is the dict 
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -130,3 +130,24 @@ def with_shardings(abstract: Any, shardings: Any) -> Any:
 def param_count(model: Model) -> int:
     """How many numbers the parameters are."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(model.abstract_params))
+
+
+def flatten(params: Params, prefix: str = "") -> dict[str, Any]:
+    """{"a/b": array} of nested dicts."""
+    flat = {}
+    for key, value in params.items():
+        path = f"{prefix}{key}"
+        flat.update(flatten(value, f"{path}/") if isinstance(value, dict) else {path: value})
+    return flat
+
+
+def nest(arrays: Mapping[str, Any]) -> Params:
+    """The nested dicts of {"a/b": array}."""
+    params: Params = {}
+    for path, array in arrays.items():
+        *modules, leaf = path.split("/")
+        inner = params
+        for module in modules:
+            inner = inner.setdefault(module, {})
+        inner[leaf] = array
+    return params

@@ -20,8 +20,7 @@ from bert_jax.interchange.families import ENCODER
 from bert_jax.interchange.huggingface_tasks import settings_of_export
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.interchange.programs import Servable
-from bert_jax.interchange.renames import flatten, nest
-from bert_jax.model.functional import Model
+from bert_jax.model.functional import Model, flatten, nest
 from bert_jax.model.pretraining import MASKED_LM, pretraining_model
 from bert_jax.model.tasks import POOLINGS, task_model
 from bert_jax.serving.options import Options

@@ -10,8 +10,7 @@ from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
-from bert_jax.interchange.renames import flatten
-from bert_jax.model.functional import Params
+from bert_jax.model.functional import Params, flatten
 from bert_jax.objectives.metrics import Metric
 from bert_jax.storage.json_file import finite_or_none, read_json, write_json
 from bert_jax.workdir.fine_tuned import WEIGHTS, write_weights

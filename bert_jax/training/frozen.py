@@ -13,8 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from bert_jax.interchange.renames import flatten, nest
-from bert_jax.model.functional import Model, Params, param_shardings, with_shardings
+from bert_jax.model.functional import Model, Params, flatten, nest, param_shardings, with_shardings
 from bert_jax.objectives.distillation import DistillationObjective
 from bert_jax.objectives.objective import Batch
 from bert_jax.objectives.task_distillation import TaskDistillationObjective

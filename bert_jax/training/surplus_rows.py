@@ -13,7 +13,7 @@ from etils import epath
 
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.foreign import AdamState, ForeignWeights
-from bert_jax.interchange.renames import flatten, nest
+from bert_jax.model.functional import flatten, nest
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import load_tokenizer, vocabulary_beside
 

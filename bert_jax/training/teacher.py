@@ -14,9 +14,9 @@ from bert_jax.config.check import require
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import ForeignWeights
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, Pretrained, read_pretrained
-from bert_jax.interchange.renames import flatten
 from bert_jax.model.distillation import distillation_model
 from bert_jax.model.embeddings import POSITIONS, TOKEN_TYPES, WORDS
+from bert_jax.model.functional import flatten
 from bert_jax.storage.json_file import read_json, write_json
 from bert_jax.text.tokenizer import Tokenizer, vocabulary_beside
 from bert_jax.training.surplus_rows import drop_surplus_rows

@@ -13,10 +13,9 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import AdamState
 from bert_jax.interchange.pretrained import Found, check_finite, read_any
-from bert_jax.interchange.renames import flatten, nest
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state
 from bert_jax.model.embeddings import POSITIONS
-from bert_jax.model.functional import Params
+from bert_jax.model.functional import Params, flatten, nest
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer, vocabulary_beside
 from bert_jax.training.state import State

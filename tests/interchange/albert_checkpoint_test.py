@@ -16,9 +16,10 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.albert_names import ALBERT, TENSORFLOW
 from bert_jax.interchange.huggingface import to_huggingface_config
 from bert_jax.interchange.pretrained import WITH_MASKED_LM, read_pretrained
-from bert_jax.interchange.renames import flatten, to_theirs
+from bert_jax.interchange.renames import to_theirs
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow
+from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
 from tests.random_params import random_params
 

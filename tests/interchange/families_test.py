@@ -19,7 +19,7 @@ from bert_jax.interchange.families import FAMILIES, chosen_family, family_of
 from bert_jax.interchange.huggingface import to_huggingface, to_huggingface_config, write_huggingface
 from bert_jax.interchange.huggingface_reader import read_huggingface
 from bert_jax.interchange.huggingface_tasks import CLASSES
-from bert_jax.interchange.renames import flatten, nest
+from bert_jax.model.functional import flatten, nest
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.workdir.trained import Trained
 from tests.interchange.huggingface_tasks_test import AUTO

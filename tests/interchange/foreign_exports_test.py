@@ -17,9 +17,10 @@ from bert_jax.interchange.exports import ExportOptions
 from bert_jax.interchange.families import family_of
 from bert_jax.interchange.foreign_exports import export
 from bert_jax.interchange.huggingface import write_huggingface
-from bert_jax.interchange.renames import flatten, to_theirs
+from bert_jax.interchange.renames import to_theirs
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import read_tensorflow
+from bert_jax.model.functional import flatten
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.workdir.trained import Trained
 from tests.random_params import random_params

@@ -15,7 +15,8 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import HUGGINGFACE
 from bert_jax.interchange.huggingface import to_huggingface_config
 from bert_jax.interchange.huggingface_reader import find_weights, read_huggingface
-from bert_jax.interchange.renames import flatten, parameters
+from bert_jax.interchange.renames import parameters
+from bert_jax.model.functional import flatten
 from tests.state_dicts import from_huggingface
 
 NO_HEADS = {"masked_lm", "next_sentence"}

@@ -8,7 +8,7 @@ import pytest
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.pretrained import read_pretrained
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 
 
 @pytest.mark.parametrize("kind", ["classification", "tagging"])

@@ -15,7 +15,7 @@ from flax import nnx
 
 from bert_jax.config import ModelConfig
 from bert_jax.interchange.huggingface_reader import read_huggingface
-from bert_jax.interchange.renames import flatten, nest
+from bert_jax.model.functional import flatten, nest
 from bert_jax.model.pretraining import PretrainingModel, pretraining_model
 
 

@@ -10,7 +10,8 @@ import transformers
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import HUGGINGFACE, TENSORFLOW
 from bert_jax.interchange.huggingface import to_huggingface_config
-from bert_jax.interchange.renames import Module, flatten, parameters, to_theirs
+from bert_jax.interchange.renames import Module, parameters, to_theirs
+from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
 from tests.random_params import random_params
 from tests.state_dicts import to_ours

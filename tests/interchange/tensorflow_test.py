@@ -17,7 +17,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import TENSORFLOW
 from bert_jax.interchange.huggingface import to_huggingface_config
-from bert_jax.interchange.renames import flatten, to_theirs
+from bert_jax.interchange.renames import to_theirs
 from bert_jax.interchange.tensor_bundle import TensorBundle, write_bundle
 from bert_jax.interchange.tensorflow import (
     find_checkpoint,
@@ -27,6 +27,7 @@ from bert_jax.interchange.tensorflow import (
     to_original_config,
     write_tensorflow,
 )
+from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.added_tokens import AddedToken
 from bert_jax.text.tokenizer import Tokenizer, load_tokenizer

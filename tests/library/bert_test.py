@@ -22,7 +22,7 @@ from bert_jax.data.batches import record_ids
 from bert_jax.data.source import RecordSource
 from bert_jax.interchange.exports import ExportOptions
 from bert_jax.interchange.foreign_exports import export
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.program import make_program

@@ -11,7 +11,7 @@ from etils import epath
 import bert_jax
 from bert_jax.config import LAYERS_OF_BERT
 from bert_jax.interchange.numpy import write_numpy
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from bert_jax.workdir.trained import Trained
 from tests.layer_fields import FIELDS
 from tests.random_params import random_params

@@ -17,8 +17,8 @@ from bert_jax.inference.predicting import predict
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.interchange.families import family_of
 from bert_jax.interchange.huggingface import to_huggingface, write_huggingface
-from bert_jax.interchange.renames import flatten, nest
 from bert_jax.interchange.tensorflow import write_tensorflow
+from bert_jax.model.functional import flatten, nest
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.trained import Trained
 from tests.random_params import random_params

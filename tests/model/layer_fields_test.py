@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from bert_jax.config import ModelConfig
-from bert_jax.interchange.renames import flatten
-from bert_jax.model.functional import param_count
+from bert_jax.model.functional import flatten, param_count
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 from tests.layer_fields import FIELDS

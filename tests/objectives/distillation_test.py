@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bert_jax.config.distillation import DistillationConfig
-from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.distillation import WordLogits
+from bert_jax.model.functional import flatten, nest
 from bert_jax.objectives.distillation import DistillationObjective, divergence_in_pieces, token_weights
 from bert_jax.objectives.divergence import kl_divergence
 from bert_jax.objectives.pretraining import PretrainingObjective

@@ -18,9 +18,8 @@ from etils import epath
 
 from bert_jax.config import MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig
 from bert_jax.data.source import RecordSource
-from bert_jax.interchange.renames import flatten
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state, read_tensorflow, write_tensorflow
-from bert_jax.model.functional import Params
+from bert_jax.model.functional import Params, flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh

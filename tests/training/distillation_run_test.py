@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from tests.training.conftest import final_state, read_lines
 
 TEXT = Path(__file__).parents[3] / "shared" / "corpus" / "enwiki_gensim.txt.xz"

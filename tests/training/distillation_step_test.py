@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bert_jax.config import Config, DistillationConfig, MeshConfig, OptimizerConfig, PhaseConfig, TrainConfig
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh

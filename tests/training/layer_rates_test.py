@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from bert_jax.config import OptimizerConfig, PhaseConfig
-from bert_jax.interchange.renames import flatten
+from bert_jax.model.functional import flatten
 from bert_jax.model.tasks import task_model
 from bert_jax.training.layer_rates import freeze, rates, without_fresh
 from bert_jax.training.optimizer import make_optimizer

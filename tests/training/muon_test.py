@@ -11,8 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from bert_jax.config import Config, MeshConfig, ModelConfig, OptimizerConfig, PhaseConfig, TrainConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.renames import nest
-from bert_jax.model.functional import path_of
+from bert_jax.model.functional import nest, path_of
 from bert_jax.parallel.axes import batch_sharding
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.muon import orthogonal

@@ -10,8 +10,8 @@ import pytest
 
 from bert_jax.config import Config, DistillationConfig, PhaseConfig
 from bert_jax.errors import UserError
-from bert_jax.interchange.renames import flatten, nest
 from bert_jax.model.distillation import distillation_model
+from bert_jax.model.functional import flatten, nest
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher, read_teacher, student_weights
 from tests.layer_fields import FIELDS

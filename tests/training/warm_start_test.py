@@ -18,11 +18,11 @@ from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import TENSORFLOW
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.pretrained import read_pretrained
-from bert_jax.interchange.renames import flatten, nest, to_theirs
+from bert_jax.interchange.renames import to_theirs
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
 from bert_jax.model.embeddings import POSITIONS
-from bert_jax.model.functional import param_shardings
+from bert_jax.model.functional import flatten, nest, param_shardings
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
