@@ -32,7 +32,7 @@ from bert_jax.storage.mirror import Mirror
 from bert_jax.storage.new_directory import new_directory
 from bert_jax.storage.whole_file import local_directory, replace_text, whole_file
 from bert_jax.tasks.tables import read_table
-from bert_jax.training.inputs import open_phases
+from bert_jax.training.open_phases import open_phases
 from bert_jax.training.same_records import records_of
 from bert_jax.workdir.checkpoints import Checkpoints
 from tests.fake_gcs import fake_cloud

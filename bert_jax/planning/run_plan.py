@@ -19,7 +19,7 @@ from bert_jax.planning.topologies import Topology
 from bert_jax.storage.json_file import finite_or_none, write_json
 from bert_jax.storage.paths import check_readable
 from bert_jax.storage.whole_file import replace_text
-from bert_jax.training.inputs import open_phases, with_records
+from bert_jax.training.open_phases import open_phases, with_records
 from bert_jax.training.open_records import records_directory
 from bert_jax.training.record_checks import check_length
 

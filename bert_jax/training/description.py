@@ -15,8 +15,8 @@ from bert_jax.config import Config
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema
-from bert_jax.training.inputs import PhaseInput
 from bert_jax.training.meter import MonitorState
+from bert_jax.training.phase_input import PhaseInput
 from bert_jax.training.same_records import PhaseRecords
 from bert_jax.workdir.checkpoint_files import read_description, steps_in
 from bert_jax.workdir.checkpoints import Checkpoints

@@ -23,10 +23,11 @@ from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
 from bert_jax.training.branch import ParentCheckpoint, copy_checkpoint, find_parent, read_parent_state
 from bert_jax.training.description import Description, describe, description_at, newest_description
 from bert_jax.training.frozen import FrozenModel, frozen_teacher
-from bert_jax.training.inputs import PhaseInput, open_phases, with_records
 from bert_jax.training.logs import open_logs
 from bert_jax.training.loop import train
+from bert_jax.training.open_phases import open_phases, with_records
 from bert_jax.training.optimizer import learning_rate_schedule
+from bert_jax.training.phase_input import PhaseInput
 from bert_jax.training.program import Program, make_program
 from bert_jax.training.report_thread import Report
 from bert_jax.training.run import Run

@@ -14,7 +14,7 @@ from etils import epath
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.parallel.first_process import broadcast_from_first
-from bert_jax.training.inputs import PhaseInput
+from bert_jax.training.phase_input import PhaseInput
 
 
 @dataclasses.dataclass(frozen=True)

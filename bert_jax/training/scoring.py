@@ -17,8 +17,9 @@ from bert_jax.storage.json_file import finite_or_none
 from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.training.description import Description, description_of
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
-from bert_jax.training.inputs import dynamic_masks, held_out_batches
+from bert_jax.training.open_phases import dynamic_masks
 from bert_jax.training.open_records import counts_for_all, open_split, records_directory
+from bert_jax.training.phase_input import held_out_batches
 from bert_jax.training.record_checks import OTHERS_HELD_OUT, are_trained_on
 from bert_jax.workdir.read_checkpoint import read_params
 from bert_jax.workdir.run_directory import read_config

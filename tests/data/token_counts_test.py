@@ -11,7 +11,7 @@ from bert_jax.data.source import RecordSource
 from bert_jax.data.token_counts import token_counts
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.tokenizer import load_tokenizer
-from bert_jax.training.inputs import open_phases
+from bert_jax.training.open_phases import open_phases
 
 
 @pytest.fixture

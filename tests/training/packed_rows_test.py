@@ -12,7 +12,7 @@ from bert_jax.data.packing import Packing, pack, pack_records
 from bert_jax.data.schema import stack
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
-from bert_jax.training.inputs import open_phases, with_records
+from bert_jax.training.open_phases import open_phases, with_records
 
 ROWS = 24
 

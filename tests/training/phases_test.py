@@ -7,7 +7,7 @@ import pytest
 from bert_jax.config import Config, DataConfig, MeshConfig, ModelConfig, PhaseConfig
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.training.description import Description
-from bert_jax.training.inputs import open_phases
+from bert_jax.training.open_phases import open_phases
 
 MODEL = ModelConfig(hidden_size=32, num_attention_heads=2, num_hidden_layers=1, max_position_embeddings=64)
 

@@ -9,7 +9,7 @@ import pytest
 
 from bert_jax.config import Config, DataConfig, ModelConfig, PhaseConfig
 from bert_jax.errors import UserError
-from bert_jax.training.inputs import open_phases
+from bert_jax.training.open_phases import open_phases
 from bert_jax.training.same_records import PhaseRecords, SplitRecords, check_same_records, records_of
 from bert_jax.workdir.checkpoint_files import write_digests
 

@@ -14,7 +14,8 @@ from bert_jax.data.schema import RecordFormat
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.training.inputs import _check_pairs, held_out_batches, open_phases, with_records
+from bert_jax.training.open_phases import _check_pairs, open_phases, with_records
+from bert_jax.training.phase_input import held_out_batches
 from bert_jax.training.pretraining import pretraining_program
 
 
