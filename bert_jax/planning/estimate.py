@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 
 from bert_jax.planning.compilation import Compiled
-from bert_jax.planning.hlo import Hlo, Run, collective_bytes, group_size, kind_of_collective
+from bert_jax.planning.hlo import Hlo, Run, chain_of, collective_bytes, group_size, kind_of_collective
 from bert_jax.planning.network import transfer_seconds
 from bert_jax.planning.scopes import part_of
 from bert_jax.planning.topologies import Chip, Topology
@@ -104,12 +104,15 @@ class _Timeline:
         instruction = run.instruction
         if instruction.opcode.endswith(("-done", "-update")):
             for name in instruction.operands:
-                if name in self.started:
-                    collective, since = self.started.pop(name)
-                    collective.hidden_seconds = min(collective.seconds, self.clock - since)
+                self._end(name)
             return
         inner = hlo.collective_in(instruction)
         if inner is None:
+            return
+        name = chain_of(inner) or instruction.name
+        if name in self.started:  # another piece of it
+            if hlo.calls_target(instruction, "AsyncCollectiveDone"):
+                self._end(name)
             return
         kind, size, group = kind_of_collective(inner.opcode) or "", collective_bytes(inner), group_size(inner)
         seconds = run.times * transfer_seconds(self.topology, kind, size, group)
@@ -117,8 +120,13 @@ class _Timeline:
         collective = Collective(kind, part, size, group or self.topology.devices, run.times, seconds)
         collective.hidden_seconds = min(seconds, own_seconds)  # fused with computation
         self.collectives.append(collective)
-        if instruction.opcode.endswith("-start"):
-            self.started[instruction.name] = collective, self.clock
+        if instruction.opcode.endswith("-start") or hlo.calls_target(instruction, "AsyncCollectiveStart"):
+            self.started[name] = collective, self.clock
+
+    def _end(self, name: str) -> None:
+        if name in self.started:
+            collective, since = self.started.pop(name)
+            collective.hidden_seconds = min(collective.seconds, self.clock - since)
 
 
 def _number_in(text: str, name: str) -> float:

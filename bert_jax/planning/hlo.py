@@ -129,6 +129,12 @@ class Hlo:
                 return found
         return None
 
+    def calls_target(self, instruction: Instruction, target: str) -> bool:
+        """Whether the custom call of that name is fused into an instruction."""
+        fused = instruction.called("calls")
+        lines = self.computations.get(fused, []) if fused else []
+        return any(f'custom_call_target="{target}"' in line.rest for line in lines)
+
 
 def _weight(runs: list[Run]) -> tuple[int, int]:
     """By which the branch of a condition is found that takes longest: it is taken to be the one that runs."""
@@ -139,6 +145,14 @@ def kind_of_collective(opcode: str) -> str | None:
     """The collective, say all-reduce of all-reduce-start; None of what is none or only waits for one."""
     kind = opcode.removesuffix("-start")
     return kind if kind in COLLECTIVES else None
+
+
+def chain_of(collective: Instruction) -> str:
+    """What the pieces of one collective have in common: it begins in one fusion, goes on in others beside their work,
+    and ends in a last one, and stands in each of them. "" of a collective that is in one piece.
+    """
+    found = re.search(r'chain_id="(\d+)"', collective.rest)
+    return f"chain {found[1]}" if found else ""
 
 
 def collective_bytes(collective: Instruction) -> int:

@@ -53,6 +53,24 @@ def test_a_collective_that_is_waited_for_at_once_is_not_hidden():
     assert timed(text(1_500_000, waits_after=False)).seconds_by_part[NETWORK] == pytest.approx(TRANSFER)
 
 
+def test_a_collective_in_pieces_is_one_that_their_work_hides():
+    """As the compiler writes it for v5e: it stands in each of the fusions that it runs beside."""
+    gather = f'f32[{GATHERED // 4}] all-gather(%in), replica_groups=[1,4], frontend_attributes={{chain_id="7"}}'
+    targets = {"a": "AsyncCollectiveStart", "b": "Other", "c": "Other", "d": "AsyncCollectiveDone"}
+    computations = [
+        f"%fused_{name} (in: f32[8]) -> f32[8] {{\n  %all-gather.{name} = {gather}\n"
+        f'  ROOT %call.{name} = f32[8] custom-call(%all-gather.{name}), custom_call_target="{target}"\n}}'
+        for name, target in targets.items()
+    ]
+    run = [f'  %f.{name} = f32[8] fusion(%param), calls=%fused_{name}, "estimated_cycles":"750000"' for name in targets]
+    main = "\n".join(["ENTRY %main (param: f32[8]) -> f32[8] {", "  %param = f32[8] parameter(0)", *run, "}"])
+    time = timed("\n".join([*computations, main]))
+    (collective,) = time.collectives
+    assert collective.seconds == pytest.approx(TRANSFER)
+    assert collective.hidden_seconds == pytest.approx(3 * 0.5e-3)  # the fusions after the one that begins it
+    assert time.seconds == pytest.approx(2e-3 + TRANSFER - 1.5e-3)
+
+
 def test_parts_and_bounds_both_come_to_the_step():
     time = timed(text(1_500_000))
     assert sum(time.seconds_by_bound.values()) == pytest.approx(time.seconds)
