@@ -6,7 +6,7 @@ the other axes the compiler sees to it. Shards lie along data and are the same o
 over which the shards of the sum are summed once more. Weights that are not sharded over data are only summed.
 
 TPUs decide the details. They gather without copies along a dimension before the last two, if the last two are whole
-tiles of 8 x 128; and a shard of less than LEAST_BYTES is not gathered at all but written into zeros that are then
+tiles of 8 x 128; and a shard of less than least_bytes is not gathered at all but written into zeros that are then
 summed, which is slower than the layer that uses it. So equal kernels of several layers are gathered as one.
 """
 
@@ -25,7 +25,8 @@ from bert_jax.parallel.axes import LOOKED_UP
 from bert_jax.parallel.mesh import DATA_PARALLEL_AXES, SUBLANES
 
 Tree = Any  # nested dicts like the parameters
-LEAST_BYTES = 160 * 1024
+# By device_kind, as found by trials (benchmarks/step_trials.md): on v5e:8x8 shards of 192 KiB are written into zeros.
+_LEAST_BYTES, _OTHERS_LEAST_BYTES = {"TPU v5 lite": 480 * 1024}, 160 * 1024
 WHOLE = -1
 
 
@@ -95,14 +96,21 @@ def _sharded_ones(layouts: list[NamedSharding]) -> list[int]:
     return [number for number, sharding in enumerate(layouts) if _sharded_dim(sharding) != WHOLE]
 
 
+def least_bytes(mesh: Mesh) -> int:
+    """How large a shard is at least that the devices of the mesh gather."""
+    return _LEAST_BYTES.get(mesh.devices.flat[0].device_kind, _OTHERS_LEAST_BYTES)
+
+
 def _bundles(rows: dict[int, jax.Array], layouts: list[NamedSharding]) -> list[list[int]]:
-    """Numbers of the shards that are gathered together: alike, and no more of them than LEAST_BYTES asks for."""
+    """Numbers of the shards that are gathered together: alike, and no more of them than least_bytes asks for."""
     alike: dict[Any, list[int]] = {}
     for number, shard in rows.items():
         alike.setdefault((shard.shape, shard.dtype, layouts[number].spec), []).append(number)
-    bundles = []
+    mesh = layouts[0].mesh
+    assert isinstance(mesh, Mesh)
+    bundles, least = [], least_bytes(mesh)
     for (shape, dtype, _), numbers in alike.items():
-        enough = -(-LEAST_BYTES // (math.prod(shape) * dtype.itemsize))
+        enough = -(-least // (math.prod(shape) * dtype.itemsize))
         count = max(1, len(numbers) // enough)
         ends = [len(numbers) * end // count for end in range(count + 1)]
         bundles += [numbers[start:end] for start, end in itertools.pairwise(ends)]

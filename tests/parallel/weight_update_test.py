@@ -1,6 +1,7 @@
 """Shards of weights on eight devices: gathered they are the weights; of gradients each gets its shard of the sum."""
 
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from bert_jax.config import MeshConfig
 from bert_jax.parallel.axes import over_data_too
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.parallel.weight_update import LEAST_BYTES, data_specs, gather, scatter_sum
+from bert_jax.parallel.weight_update import data_specs, gather, least_bytes, scatter_sum
 
 DEVICES = 8
 AXES = {
@@ -82,11 +83,18 @@ def test_each_device_gets_its_shard_of_the_sum(weights, shardings):
     jax.tree.map(lambda ours, leaf: np.testing.assert_allclose(ours, 36 * leaf, rtol=1e-5), sums, weights)
 
 
+def test_a_chip_may_gather_larger_shards_only():
+    def least(device_kind):
+        return least_bytes(SimpleNamespace(devices=np.array([SimpleNamespace(device_kind=device_kind)])))
+
+    assert least("TPU v3") == least("cpu") < least("TPU v5 lite")
+
+
 def test_equal_kernels_are_gathered_together_until_they_are_large_enough():
     """20 kernels whose shard is a fifth of what a TPU gathers well make 4 gathers; one as large as that, one alone."""
     mesh = make_mesh(MeshConfig(data=DEVICES))
     columns = 128
-    rows = LEAST_BYTES // (4 * columns)
+    rows = least_bytes(mesh) // (4 * columns)
     shapes = {f"kernel_{number}": (rows // 5 * DEVICES, columns) for number in range(20)}
     shapes |= {"large": (rows * DEVICES, columns)}
     shardings = {name: over_data_too(mesh, NamedSharding(mesh, P()), shape) for name, shape in shapes.items()}
