@@ -1,4 +1,4 @@
-"""Vectors of texts: .npy shards and ids, for search, clustering or another program. The same command again goes on.
+"""Vectors of texts: .npy shards and ids, for search, clustering or another program. The same command again resumes.
 
 python -m bert_jax.embed --model=MODEL --input=FILE --output=DIR [--pooling=mean|cls|max|words|tokens] [--layers=-1]
     [--[no]normalize] [--queries=FILE --qrels=FILE]     with these, how well the input is searched, as JSON

@@ -1,4 +1,4 @@
-"""Fine-tune a pretrained BERT for a task. The same command again goes on where it stopped.
+"""Fine-tune a pretrained BERT for a task. The same command again resumes.
 
 python -m bert_jax.finetune --task=classification --init_from=MODEL --train=FILE [--dev=FILE] [--test=FILE]
     --workdir=DIR [--columns=text:1,label:0] [--seeds=5] [--config=configs/finetune.py] [--config.group.key=value ...]

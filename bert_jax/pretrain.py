@@ -1,4 +1,4 @@
-"""Pretrain BERT: records in, checkpoints out. The same command again goes on where it stopped.
+"""Pretrain BERT: records in, checkpoints out. The same command again resumes.
 
 python -m bert_jax.pretrain --config=configs/tiny.py --workdir=DIR [--config.group.key=value ...]
 """

@@ -4,7 +4,7 @@
 #
 #     launch/finetune.sh [MODEL]        MODEL: another than runs/quickstart/train
 #
-# Started again with the same argument, it goes on where it stopped.
+# Started again with the same argument, it resumes.
 set -euo pipefail
 unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
 model=${1:-runs/quickstart/train}

@@ -5,7 +5,7 @@
 #     launch/pretrain.sh --config=configs/NAME.py --workdir=DIR ...  a run of your own, on whatever devices the host has
 #     launch/pretrain.sh --distributed --config=...                  the same, on every host of a TPU slice or Slurm job
 #
-# Started again with the same arguments, each goes on where it stopped. Exit code 0: done. 1 and 2: an error that you
+# Started again with the same arguments, each resumes. Exit code 0: done. 1 and 2: an error that you
 # can fix. 75, or death by a signal: nothing is wrong, start it again; launch/tpu_pod.sh, slurm.sbatch and jobset.yaml do.
 set -euo pipefail
 unset CDPATH # exported, it makes cd print where it goes, or go elsewhere

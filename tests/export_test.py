@@ -270,7 +270,7 @@ def test_what_a_fine_tuned_model_cannot_be_exported_as(export, fine_tuned, tmp_p
     for workdir, flags, complaint in [
         (fine_tuned, ["--format=tensorflow"], "give --format=huggingface or numpy"),
         (fine_tuned, ["--step=5"], "the best step alone is kept; leave it out"),
-        (copies["unfinished"], [], "has not ended; let it end"),
+        (copies["unfinished"], [], "has not ended; run its command again to resume"),
         (copies["damaged"], [], "model.safetensors is not as it was written"),
         (copies["other"], [], "is not the vocabulary that the model was trained with"),
     ]:

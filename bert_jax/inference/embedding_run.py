@@ -1,4 +1,4 @@
-"""All texts of a file to a directory of shards, in bounded memory; the same call again goes on where one stopped."""
+"""All texts of a file to a directory of shards, in bounded memory; the same call again resumes."""
 
 import dataclasses
 import itertools

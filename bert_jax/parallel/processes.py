@@ -20,7 +20,7 @@ from bert_jax.errors import UserError
 # Of a program that would fail again in just the same way. What the loss of another process looks like differs: Gloo,
 # NCCL, the TPU's own network and the coordinator each have their words and codes for it.
 _WOULD_FAIL_AGAIN = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "UNIMPLEMENTED", "NOT_FOUND", "OUT_OF_RANGE")
-RESUME = 75  # exit code (EX_TEMPFAIL of sysexits.h): nothing is wrong with the job, the same command again goes on
+RESUME = 75  # exit code (EX_TEMPFAIL of sysexits.h): nothing is wrong, the same command again resumes
 
 _DISTRIBUTED = flags.DEFINE_boolean(
     "distributed",

@@ -45,7 +45,7 @@ KeptFloors = dict[str, dict[str, float | None]]
 def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, report: Report | None = None) -> None:
     """Fine-tune with as many seeds, each to its best step on the dev file; keep the best seed's.
 
-    The same call goes on where an earlier one stopped.
+    The same call again resumes.
 
     Raises:
       UserError: files, model, config or directory do not fit together (before a device computes anything).

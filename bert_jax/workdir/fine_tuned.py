@@ -67,7 +67,7 @@ def is_fine_tuned(workdir: epath.PathLike) -> bool:
     if (workdir / DESCRIPTION).exists():
         return True
     if (workdir / "seed_0").exists():
-        raise UserError(f"{workdir} is a fine-tuning that has not ended; let it end: its command again goes on")
+        raise UserError(f"{workdir} is a fine-tuning that has not ended; run its command again to resume")
     return False
 
 

@@ -39,5 +39,5 @@ def test_one_that_is_not_whole_is_refused(workdirs, tmp_path):
         read_pretrained(directory, ModelConfig())
     (directory / "task.json").unlink()
     (directory / "seed_0").mkdir()
-    with pytest.raises(UserError, match="is a fine-tuning that has not ended; let it end"):
+    with pytest.raises(UserError, match="is a fine-tuning that has not ended; run its command again to resume"):
         read_pretrained(directory, ModelConfig())
