@@ -12,7 +12,7 @@ from absl import app, flags
 from bert_jax.config import Config, DataConfig, MeshConfig, PhaseConfig
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.parallel.processes import connect
-from bert_jax.training import inputs
+from bert_jax.training.open_phases import open_phases
 
 _RECORDS = flags.DEFINE_string("records", None, "Directory.")
 _OUTPUT = flags.DEFINE_string("output", None, "Arrays, as .npz.")
@@ -53,7 +53,7 @@ def main(argv):
     connect()
     phase = PhaseConfig(steps=_LAST_STEP.value, global_batch_size=_ROWS.value, max_seq_length=32)
     config = Config(phases=(phase,), data=DataConfig(records=_RECORDS.value), mesh=MeshConfig(*_MESH.value))
-    (opened,) = inputs.open_phases(config)
+    (opened,) = open_phases(config)
     noting = Noting(opened.train)
     mesh = make_mesh(config.mesh)
     arrays = {}

@@ -18,7 +18,7 @@ from bert_jax.storage.json_file import finite_or_none
 from bert_jax.tasks.encoding import TruncationCounts
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.floors.retrieval import bm25
-from bert_jax.tasks.libraries import check_needed, without_jax
+from bert_jax.tasks.libraries import FLOORS, check_needed, without_jax
 from bert_jax.tasks.lines import STANDARD_INPUT, shown
 from bert_jax.tasks.retrieval import read_documents, read_judgements
 from bert_jax.tasks.scores.retrieval import Qrels, Run, retrieval
@@ -54,9 +54,9 @@ def read_searches(queries: str | None, qrels: str | None) -> Searches | None:
         return None
     if not queries or not qrels:
         raise UserError(f"--{'qrels' if queries else 'queries'} is missing; a search needs queries and judgements")
-    check_needed("a retrieval's score", "ir-measures", "ir_measures")
+    check_needed("a retrieval's score needs", "ir-measures", "ir_measures")
     with without_jax():
-        check_needed("a floor", "bm25s", "bm25s")
+        check_needed(FLOORS, "bm25s", "bm25s")
     found = Searches(read_documents(queries), read_judgements(qrels), shown(queries))
     if not found.scored():
         raise UserError(

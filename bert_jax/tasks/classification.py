@@ -69,7 +69,7 @@ class Classification:
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """See Task."""
-        check_needed("a classification's score", "scikit-learn", "sklearn.metrics")
+        check_needed("a classification's score needs", "scikit-learn", "sklearn.metrics")
         whole_texts.check_pairs(examples, self.pairs)
         check_known(((one.place, one.label) for one in examples if one.label is not None), self.labels)
         return self

@@ -28,9 +28,9 @@ def needed(needs: str, package: str) -> Iterator[None]:
         raise MissingLibraryError(f"{needs} {package}; run launch/setup.sh tasks") from error
 
 
-def check_needed(what: str, package: str, module: str) -> None:
-    """Import the library's `module` before work whose result needs it; raises as `needed` does."""
-    with needed(what, package):
+def check_needed(needs: str, package: str, module: str) -> None:
+    """Import the library's `module` before work whose result needs it; arguments and errors as `needed`."""
+    with needed(needs, package):
         importlib.import_module(module)
 
 

@@ -76,7 +76,7 @@ class Multilabel:
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """See Task."""
-        check_needed("a multilabel score", "scikit-learn", "sklearn.metrics")
+        check_needed("a multilabel score needs", "scikit-learn", "sklearn.metrics")
         whole_texts.check_pairs(examples, self.pairs)
         check_known(((one.place, label) for one in examples for label in one.label or ()), self.labels)
         return self

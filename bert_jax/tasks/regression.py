@@ -67,7 +67,7 @@ class Regression:
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """As it is: any number will do."""
-        check_needed("a regression's score", "scipy", "scipy.stats")
+        check_needed("a regression's score needs", "scipy", "scipy.stats")
         whole_texts.check_pairs(examples, self.pairs)
         return self
 

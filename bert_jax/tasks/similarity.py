@@ -105,7 +105,7 @@ class Similarity:
         """By whether the examples have scores; UserError if only some have."""
         task = dataclasses.replace(self, scored_pairs=_have_scores(examples))
         if task._by_scores:
-            check_needed("a similarity's score", "scipy", "scipy.stats")
+            check_needed("a similarity's score needs", "scipy", "scipy.stats")
         return task
 
     def objective_options(self, examples: Sequence[PairExample], config: TaskConfig) -> dict[str, Any]:

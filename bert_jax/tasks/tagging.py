@@ -85,7 +85,7 @@ class Tagging:
 
         As in training, a tag of no span among tags of spans is a mistake.
         """
-        check_needed("a tagging's score", *(_OF_SPANS if has_spans(self.labels) else _OF_WORDS))
+        check_needed("a tagging's score needs", *(_OF_SPANS if has_spans(self.labels) else _OF_WORDS))
         given = [(one.place, tag) for one in examples for tag in one.tags or ()]
         if are_spans([tag for _, tag in given]):
             given = [each for each in given if not self._is_mistake(each[1])]
