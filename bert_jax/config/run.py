@@ -147,7 +147,7 @@ def without_peak(optimizer: OptimizerConfig, phases: Sequence[PhaseConfig]) -> l
     """For people: a line for each cycle whose warm-up fills it; of a pretraining's resolved config."""
     return [
         f"the learning rate never reaches its peak of {cycle.peak:g}: {cycle.steps} steps, and a warm-up of "
-        f"{cycle.warmup_steps} (--config.optimizer.warmup_steps, or a phase's own; --config.scale shortens both)"
+        f"{cycle.warmup_steps}; give fewer warm-up steps, or more steps"
         for cycle in cycles(optimizer, phases)
         if cycle.warmup_steps >= cycle.steps > 1
     ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import random
 import shutil
 
@@ -59,7 +60,7 @@ def test_labelled_pairs(tiny_bert, tmp_path):
 
 
 @pytest.mark.parametrize(("asked", "pooling"), [("", "cls"), ("max", "max")])
-def test_it_is_trained_with_the_models_own_pooling_and_length(tiny_bert, tmp_path, asked, pooling):
+def test_it_is_trained_with_the_models_own_pooling_and_length(tiny_bert, tmp_path, caplog, asked, pooling):
     """As a sentence-transformers directory says; the vectors that are compared in training are those of embed."""
     model = tmp_path / "model"
     shutil.copytree(tiny_bert, model)
@@ -69,8 +70,10 @@ def test_it_is_trained_with_the_models_own_pooling_and_length(tiny_bert, tmp_pat
     rows = "".join(f"{a}\t{b}\t{score}\n" for a, b, score in pairs(40, "train"))
     (tmp_path / "train.tsv").write_text(f"question1\tquestion2\tlabel\n{rows}")
     settings = config(model, tmp_path / "train.tsv", tmp_path / "train.tsv")
-    settings.fit.steps, settings.task.pooling = 2, asked
-    finetune(settings, tmp_path / "w", 1)
+    settings.fit.steps, settings.task.pooling, settings.optimizer.warmup_steps = 2, asked, 100
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        finetune(settings, tmp_path / "w", 1)
+    assert "the learning rate never reaches its peak of 0.001: 2 steps, and a warm-up of 100" in caplog.text
     task = json.loads((tmp_path / "w" / "task.json").read_text())
     assert (task["settings"]["pooling"], task["text"]["max_length"]) == (pooling, 9)
     loaded = load(EmbeddingOptions(str(tmp_path / "w")))
