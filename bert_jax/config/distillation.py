@@ -67,3 +67,10 @@ class TaskDistillationConfig:
     temperature: Temperature = 2.0  # both models' outputs are divided by it
     kl_weight: Weight = 0.5  # of temperature^2 times the KL divergence from the teacher's distribution
     task_weight: Weight = 0.5  # of the loss on the labels
+
+
+def without_teacher(settings: DistillationConfig | TaskDistillationConfig, teacher: str) -> list[str]:
+    """For people: a line where `settings` were given, and no teacher whom they are about."""
+    if teacher or settings == type(settings)():
+        return []
+    return ["the settings of distillation are not used: there is no --config.teacher"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bert_jax.config.check import Share, check_fields, require
-from bert_jax.config.distillation import TaskDistillationConfig
+from bert_jax.config.distillation import TaskDistillationConfig, without_teacher
 from bert_jax.config.model import ModelConfig
 from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.run import MOST_STEPS, Rows
@@ -121,10 +121,7 @@ class FineTuningConfig:
 
     def without_effect(self) -> list[str]:
         """For people: a line for what it says and a run does not look at."""
-        lines = self.optimizer.without_effect()
-        if not self.teacher and self.distillation != TaskDistillationConfig():
-            lines.append("the settings of distillation are not used: there is no --config.teacher")
-        return lines
+        return [*self.optimizer.without_effect(), *without_teacher(self.distillation, self.teacher)]
 
     def for_model(
         self, model: ModelConfig, default_max_length: int | None = None, source: str = "--config."

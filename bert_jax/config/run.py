@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from bert_jax.config.check import check_fields, require
 from bert_jax.config.data import DataConfig
-from bert_jax.config.distillation import DistillationConfig
+from bert_jax.config.distillation import DistillationConfig, without_teacher
 from bert_jax.config.model import ModelConfig
 from bert_jax.config.optimizer import OptimizerConfig
 from bert_jax.config.training import EvaluationConfig, MeshConfig, ProfileConfig, TrainConfig
@@ -135,16 +135,14 @@ class Config:
 
     def without_effect(self) -> list[str]:
         """For people: a line for what it says and a run does not look at."""
-        lines, rate, first = self.optimizer.without_effect(), self.optimizer.learning_rate, self.phases[0].learning_rate
+        lines, rate, first = [], self.optimizer.learning_rate, self.phases[0].learning_rate
         if first and rate not in (first, OptimizerConfig.learning_rate):
             lines.append(f"optimizer.learning_rate={rate:g} is not used: all phases have rates of their own")
-        if not self.teacher and self.distillation != DistillationConfig():
-            lines.append("the settings of distillation are not used: there is no --config.teacher")
-        return lines
+        return [*lines, *without_teacher(self.distillation, self.teacher), *self.optimizer.without_effect()]
 
 
 def without_peak(optimizer: OptimizerConfig, phases: Sequence[PhaseConfig]) -> list[str]:
-    """For people: a line for each cycle whose warm-up fills it; of a pretraining's resolved config."""
+    """For people: a line for each cycle whose warm-up fills it; pretraining's config is resolved."""
     return [
         f"the learning rate never reaches its peak of {cycle.peak:g}: {cycle.steps} steps, and a warm-up of "
         f"{cycle.warmup_steps}; give fewer warm-up steps, or more steps"

@@ -117,9 +117,8 @@ def _pretrained(path: epath.Path, dtype: str, defaults: ModelConfig) -> Bert:
     model = _pretraining(config, dtype, parts)
     length = own.length(config.max_position_embeddings)
     description = Description(str(path), config, length, own=own, heads=found.heads, dtype=dtype)
-    there = {
-        path: found.arrays[path] for path in flatten(model.abstract_params)
-    }  # no next-sentence head without a pooler
+    # No next-sentence head without a pooler.
+    there = {path: found.arrays[path] for path in flatten(model.abstract_params)}
     return Bert(jax.device_put(nest(there)), found.tokenizer, model, description)
 
 

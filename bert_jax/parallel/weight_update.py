@@ -80,11 +80,15 @@ def scatter_sum(gradients: Tree, shards: Tree, shardings: Tree) -> Tree:
 
 def _row_major(array: jax.Array, sharding: NamedSharding) -> jax.Array:
     """The array, on TPUs in this layout: else they turn the word table's gradient around for the use of its sum."""
-    mesh = sharding.mesh
-    assert isinstance(mesh, Mesh)
-    if mesh.devices.flat[0].platform != "tpu":  # elsewhere XLA gathers more for it on meshes of several axes
+    # Elsewhere XLA gathers more for it on meshes of several axes.
+    if _mesh_of(sharding).devices.flat[0].platform != "tpu":
         return array
     return with_layout_constraint(array, Layout(tuple(range(array.ndim))))
+
+
+def _mesh_of(sharding: NamedSharding) -> Mesh:
+    assert isinstance(sharding.mesh, Mesh)  # of devices, whose kind decides
+    return sharding.mesh
 
 
 def _sharded_dim(sharding: NamedSharding) -> int:
@@ -106,9 +110,7 @@ def _bundles(rows: dict[int, jax.Array], layouts: list[NamedSharding]) -> list[l
     alike: dict[Any, list[int]] = {}
     for number, shard in rows.items():
         alike.setdefault((shard.shape, shard.dtype, layouts[number].spec), []).append(number)
-    mesh = layouts[0].mesh
-    assert isinstance(mesh, Mesh)
-    bundles, least = [], least_bytes(mesh)
+    bundles, least = [], least_bytes(_mesh_of(layouts[0]))
     for (shape, dtype, _), numbers in alike.items():
         enough = -(-least // (math.prod(shape) * dtype.itemsize))
         count = max(1, len(numbers) // enough)

@@ -87,9 +87,8 @@ def train(run: Run, clock: Clock, report: Report | None = None) -> None:
                     held_out.evaluate(step, state["params"], feed)
                     stops = interruption.is_requested
                 stops_early = held_out.should_stop(step)
-                if (
-                    saves or stops or stops_early
-                ):  # after the evaluation: who goes on from here has logged all before it
+                # After the evaluation: who resumes from here has logged all before it.
+                if saves or stops or stops_early:
                     with monitor.pause("checkpoints"):
                         monitor.flush_logs()
                         description = run.describe(feed, step, held_out.is_owed, monitor.state())
