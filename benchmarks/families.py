@@ -14,7 +14,7 @@ same (BERT, DistilBERT).
 With --tasks, a folder with the sets of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
 
 Vocabularies, records and finished runs in --work are kept, and what runs came to in families_runs.json: the same
-command again goes on, and the table has all runs of that computation.
+command again resumes, and the table has all runs of that computation.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What finished runs came to, in benchmarks/NAME_runs.json: a benchmark of many long runs goes on, on any host."""
+"""What finished runs came to, in benchmarks/NAME_runs.json: a benchmark of many long runs resumes, on any host."""
 
 import json
 from pathlib import Path

@@ -4,7 +4,7 @@
 
 Records and workdir are in a bucket on this machine (tests/fake_gcs.py), whose requests are counted. Nothing is timed.
 
-"start": a very small run goes on from a checkpoint, up to its first batch. It is one real process, which takes itself
+"start": a very small run resumes from a checkpoint, up to its first batch. It is one real process, which takes itself
 for the first, or another one, of so many (tests/one_of_many.py). Its one device holds all of the state: what it reads
 of that is not one host's part, and is a few requests. No shard is copied to this host, which is a request for each
 shard and host more, behind the training, as is one for each index. There are more records than 65,536, so a thousand
@@ -117,7 +117,7 @@ class _AtTheFirstBatchError(Exception):
 
 
 def started(server: FakeGCS, bucket: epath.Path, config: Config, hosts: int) -> list[list[int]]:
-    """What the first process and another one of a job ask when it goes on from a checkpoint."""
+    """What the first process and another one of a job ask when it resumes from a checkpoint."""
     meeting, counted = Meeting(), []
     for number in (0, 1)[:hosts]:
         workdir = bucket / f"run-{hosts}-{number}"
@@ -134,7 +134,7 @@ def started(server: FakeGCS, bucket: epath.Path, config: Config, hosts: int) -> 
 
 def _no_batch() -> Any:
     def batches(mesh: Mesh, from_step: int) -> None:
-        assert from_step == 1, "it did not go on"
+        assert from_step == 1, "it did not resume"
         raise _AtTheFirstBatchError
 
     return mock.patch.object(PhaseInput, "batches", side_effect=batches)

@@ -10,8 +10,8 @@ sets of benchmarks/tasks.py, every encoder is fine-tuned on two of them, too.
 
 Time is that of the steps alone. "Reaches" is the share of the paper's time and FLOPs (its mean over seeds) after which
 a recipe's held-out loss is the paper's last; of several rates of the paper's recipe the best one is meant. What is
-there is not run again, and what was killed goes on. Writes recipes.json and recipes.svg, of all runs that are kept in
-recipes_runs.json.
+there is not run again, and what was killed is resumed. Writes recipes.json and recipes.svg, of all runs that are
+kept in recipes_runs.json.
 """
 
 import argparse

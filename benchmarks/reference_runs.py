@@ -6,7 +6,7 @@
     .venv/bin/python benchmarks/reference_runs.py --dump=DUMP.bz2 [--only=NAME,...] [--seeds=3] [--work=DIR]
 
 The dump is 2.6 MB of English Wikipedia. Records are as the quickstart's. What is there is not run again, and what was
-killed goes on.
+killed resumes.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Write the report of a run again, also of one that is still going on; or lay several runs over each other.
+"""Write the report of a run again, also of one that is still running; or lay several runs over each other.
 
 python -m bert_jax.report --workdir=DIR [--output=FILE] [--picture=FILE]
 python -m bert_jax.report --compare=DIR,DIR[,...] --output=FILE [--picture=FILE]

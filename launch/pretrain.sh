@@ -23,7 +23,7 @@ extras=()
 [[ " $* " != *gs://* ]] || extras=(gcs)
 "$root/launch/setup.sh" ${extras[@]+"${extras[@]}"}
 
-# One of several processes: when process 0 dies, the runtime aborts the others, and that too means "go on", 75.
+# One of several processes: when process 0 dies, the runtime aborts the others, and that too means "resume", 75.
 one_of_several() {
   local status process stopped=
   "$root/.venv/bin/python" -m bert_jax.pretrain "$@" &

@@ -5,12 +5,12 @@
 #     launch/tpu_pod.sh run     ... as create ... -- --config=configs/bert_large.py --workdir=gs://BUCKET/large ...
 #     launch/tpu_pod.sh status  --name=NAME --zone=ZONE
 #     launch/tpu_pod.sh logs    --name=NAME --zone=ZONE [--worker=0]
-#     launch/tpu_pod.sh resume  ... as run: the slice may be there or gone, the run goes on ...
+#     launch/tpu_pod.sh resume  ... as run: the slice may be there or gone, the run resumes ...
 #     launch/tpu_pod.sh delete  --name=NAME --zone=ZONE
 #
 # `run` and `resume` create the slice if it is not there, copy this project (as last committed) to every worker, and
 # stay: when the slice is preempted it is asked for again, and when the run ends with anything but success or an error
-# that must be fixed it is started again, which goes on from the newest checkpoint. They may be stopped and typed again
+# that must be fixed it is started again, which resumes from the newest checkpoint. They may be stopped and typed again
 # at any time; the run does not mind. What follows -- goes to launch/pretrain.sh on every worker.
 #
 #     --project=PROJECT     default: gcloud's own
@@ -188,10 +188,10 @@ run() {
       ((SECONDS - started < 3600)) || { tries=0 pause=$poll_seconds; } # it had worked for long: not the same trouble
     fi
     if ((++tries > retries)); then
-      say "given up after $retries tries in a row; type the same command to go on"
+      say "given up after $retries tries in a row; type the same command to resume"
       exit 75
     fi
-    say "stopped; going on in $pause s (try $tries of $retries)"
+    say "stopped; resuming in $pause s (try $tries of $retries)"
     sleep "$pause"
     pause=$((pause * 2 < 600 ? pause * 2 : 600))
   done

@@ -6,7 +6,7 @@
 #     launch/tpu_worker.sh run FLAG ...           of launch/pretrain.sh
 #     launch/tpu_worker.sh ended                  how the last run here ended
 #
-# The run does not hang on the connection that started it: it goes on when that breaks. Beside this project lie
+# The run does not hang on the connection that started it: it continues when that breaks. Beside this project lie
 # pretrain.log (all lives of the run), pretrain.pid and, when it has ended, pretrain.status.
 set -euo pipefail
 unset CDPATH # exported, it makes cd print where it goes, or go elsewhere
@@ -31,7 +31,7 @@ runs() {
 
 run() {
   if runs; then
-    echo "The run is going on already; its log from here on:" >&2
+    echo "It is running already; its log from here on:" >&2
   else
     rm -f pretrain.status
     # shellcheck disable=SC2016  # $@ and $? are the inner shell's

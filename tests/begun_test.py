@@ -1,4 +1,4 @@
-"""A run and its records, begun at revision 407130c, go on with today's program, to what that revision made of them.
+"""A run and its records, begun at revision 407130c, resume with today's program, to what that revision made of them.
 
 golden/begun_at_407130c.tar.xz holds config.py, the records, the same run to its end (whole), and one that SIGTERM
 stopped after 61 of 400 steps (begun); all by the commands of that revision.

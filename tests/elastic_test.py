@@ -1,4 +1,4 @@
-"""One run that stops on one mesh and goes on on another, as people do it: SIGTERM, then the same command elsewhere."""
+"""One run that stops on one mesh and resumes on another, as people do it: SIGTERM, then the same command elsewhere."""
 
 import json
 import re

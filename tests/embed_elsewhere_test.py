@@ -80,7 +80,7 @@ def test_two_processes(chain, finished_run, texts, local, tmp_path):
 
 
 def test_an_output_that_is_another_on_each_host_ends_all(chain, finished_run, texts, tmp_path):
-    """Or else a job that goes on would wait for ever for the host that has no shard yet."""
+    """Or else a job that resumes would wait for ever for the host that has no shard yet."""
     job = [
         start(chain, finished_run, texts, tmp_path / f"host{number}", *flags, devices=1)
         for number, flags in enumerate(job_flags(2))

@@ -49,17 +49,17 @@ def exported(chain, workdir, output, kind, **how):
 def test_it_learns_and_another_run_goes_on_from_it(chain, run, tmp_path):
     assert read_config(run).model.unlike_bert == FIELDS
     assert losses(run)[-1] < losses(run)[0] - 0.5
-    going_on = [f"--config.init_from={run}", "--config.model.max_position_embeddings=128"]
-    chain.pretrain(tmp_path / "on", *FLAGS, *going_on, "--config.init_moments=true")
+    other_phase = [f"--config.init_from={run}", "--config.model.max_position_embeddings=128"]
+    chain.pretrain(tmp_path / "on", *FLAGS, *other_phase, "--config.init_moments=true")
     assert losses(tmp_path / "on")[0] < losses(run)[0] - 0.5
-    refused = chain.pretrain(tmp_path / "other", *going_on, *FLAGS[1:], "--config.model.use_bias=true", check=False)
+    refused = chain.pretrain(tmp_path / "other", *other_phase, *FLAGS[1:], "--config.model.use_bias=true", check=False)
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1] == (
         f"error: --config.init_from={run} does not fit this run: pre_norm=True (here False), use_bias=False (here "
         "True); give --config.model.pre_norm=True --config.model.use_bias=False"
     )
     named = ["--config.model.pre_norm=True", "--config.model.use_bias=False", "--config.phases[0].steps=2"]
-    chain.pretrain(tmp_path / "other", *going_on, *FLAGS[1:], *named)
+    chain.pretrain(tmp_path / "other", *other_phase, *FLAGS[1:], *named)
 
 
 def test_it_teaches_students_of_either_kind(chain, run, tmp_path):

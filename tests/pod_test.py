@@ -116,7 +116,7 @@ STAGES = [((1, 8, 8, 1, 1), 0, 3), ((1, 8, 4, 1, 2), 3, 5), (TWO, 5, 9), (FOUR, 
 
 
 def test_every_process_reads_its_own_rows_and_together_they_are_the_batch_on_whatever_mesh(chain, tmp_path):
-    """Records of a run that goes on from mesh to mesh: none twice, none skipped, each in its row."""
+    """Records of a run that resumes from mesh to mesh: none twice, none skipped, each in its row."""
     source = RecordSource(chain.records(32), "train")
     whole = training_batches(
         source, global_batch_size=ROWS, rows=np.arange(ROWS), seed=0, first_step=0, last_step=STEPS

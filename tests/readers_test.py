@@ -1,4 +1,4 @@
-"""Those who read a run while it goes on: what they get is whole, and of the newest checkpoint that is still there."""
+"""Those who read a run while it trains: what they get is whole, and of the newest checkpoint that is still there."""
 
 import json
 import os

@@ -152,7 +152,7 @@ def test_tries_are_bounded_and_the_pauses_between_them_grow(cloud):
     life = ["ACTIVE/READY", "run 75"] * 6
     done = cloud.run("resume", *SLICE, "--retries=5", "--poll_seconds=100", *RUN, life=life)
     assert done.returncode == 75
-    assert "given up after 5 tries in a row; type the same command to go on" in done.stderr
+    assert "given up after 5 tries in a row; type the same command to resume" in done.stderr
     assert cloud.slept.read_text().split() == ["100", "200", "400", "600", "600"]
 
 
@@ -262,7 +262,7 @@ def test_a_run_outlives_the_connection_and_is_joined_again(worker):
     first.communicate(timeout=60)
     assert ended(worker) == "pretraining ended with a kill\n"  # or has not yet
     second = start_worker(worker, "--distributed")
-    assert "going on already" in second.stderr.readline()
+    assert "running already" in second.stderr.readline()
     (worker / "end").write_text("0")
     stdout, _ = second.communicate(timeout=60)
     assert second.returncode == 0

@@ -1,4 +1,4 @@
-"""The same command twice at once on one directory: the second stops at once with one line, and the first goes on."""
+"""The same command twice at once on one directory: the second stops at once with one line, and the first continues."""
 
 import os
 import re

@@ -19,7 +19,7 @@ _OWN_OF_MODEL = ("hidden_dropout_prob", "attention_probs_dropout_prob")  # all e
 
 @dataclasses.dataclass
 class TaskConfig:
-    """What is learnt, and from which files; the flags of these names are put here."""
+    """What is learned, and from which files; the flags of these names are put here."""
 
     kind: str = ""  # --task
     train: str = ""  # files, separated by commas

@@ -161,7 +161,7 @@ def _longest_decay(config: Config) -> int:
 
 
 def _check_first_state(source: str, config: Config) -> None:
-    remedy = f"it goes on with a run, and {source}init_from={config.init_from} begins one; leave one of the two empty"
+    remedy = f"it continues a run, and {source}init_from={config.init_from} begins one; leave one of the two empty"
     require(not (config.branch_from and config.init_from), f"{source}branch_from", config.branch_from, remedy)
     moments, name = config.init_moments, f"{source}init_moments"
     remedy = "give --config.init_from the workdir of another run, or an original-BERT checkpoint"

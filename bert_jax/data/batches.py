@@ -1,6 +1,6 @@
 """Global batches of records. Which records are in the batch of a step is a pure function of the seed and the step.
 
-There is no iterator state to save: a run that stops at step s goes on at step s, on any number of processes,
+There is no iterator state to save: a run that stops at step s resumes at step s, on any number of processes,
 and reads nothing twice. Training data are shuffled over the whole set, anew in every epoch.
 """
 

@@ -128,7 +128,7 @@ class BeamWorkers:
 
             self._run(work, list(parts), build_part, log_progress, str(absolute(output)), options)
         if any(read_built(work, part) is None for part in parts):
-            raise UserError("the Beam pipeline ended before all shards were made; run the same command again to go on")
+            raise UserError("the Beam pipeline ended before all shards were made; run the same command again to resume")
 
     def _run(
         self,
@@ -190,7 +190,7 @@ def _failures_explained() -> Iterator[None]:
         logging.error("%s", error)
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise UserError(
-            f"the Beam pipeline failed ({lines[-1].strip()}); run the same command again to go on"
+            f"the Beam pipeline failed ({lines[-1].strip()}); run the same command again to resume"
         ) from error
 
 

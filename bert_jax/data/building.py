@@ -1,6 +1,6 @@
 """From text to a records directory: cut into parts (cutting.py), each made into a shard, then the manifest.
 
-What is in the output does not depend on the number of workers, and a run that was killed goes on from the shards
+What is in the output does not depend on the number of workers, and a run that was killed resumes from the shards
 that are finished.
 """
 

@@ -1,7 +1,7 @@
 """The one pass in which a corpus is read: checked, and cut into the part files from which workers make shards.
 
 OUTPUT/.parts holds the parts and, in plan.json, what they are of, until the records are complete. A build that was
-killed goes on from there without this pass.
+killed resumes from there without this pass.
 """
 
 import dataclasses

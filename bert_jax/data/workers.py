@@ -82,7 +82,7 @@ def _run(pool: concurrent.futures.ProcessPoolExecutor, parts: Sequence[Part], sh
             show(len(parts) - len(waiting))
     except concurrent.futures.process.BrokenProcessPool:
         raise UserError(
-            "a worker process was killed, perhaps for want of memory; run the same command again to go on, "
+            "a worker process was killed, perhaps for want of memory; run the same command again to resume, "
             "with a smaller --num_workers, or use more --num_parts from the start"
         ) from None
     finally:

@@ -1,4 +1,4 @@
-"""A file of answers that a kill does not lose: they grow in OUTPUT.partial, from which the same command goes on.
+"""A file of answers that a kill does not lose: they grow in OUTPUT.partial, from which the same command resumes.
 
 The first line of OUTPUT.partial says what they are answers to; OUTPUT appears whole.
 """
@@ -47,7 +47,7 @@ def write_answers(
     begun = epath.Path(f"{output}.partial")
     done = _done_before(begun, head)
     if done:
-        logging.info("%s: going on after %s examples", output, f"{len(done):,}")
+        logging.info("%s: resuming after %s examples", output, f"{len(done):,}")
     with _growing(begun, [head, *done]) as file:
         for number, answer in enumerate(made(len(done)), len(done) + 1):
             file.write(_line(answer))

@@ -20,7 +20,7 @@ tags:
 
 # {family.names.family}, pretrained with bert_jax
 
-{learnt}, as in {family.paper}. These are the weights after {step:,} of {total_steps:,} steps,
+{learned}, as in {family.paper}. These are the weights after {step:,} of {total_steps:,} steps,
 in float32, {parts}.
 
 ## Model
@@ -105,7 +105,7 @@ def model_card(
     return _PAGE.format(
         library=library,
         family=family,
-        learnt=_learnt(model),
+        learned=_learned(model),
         pipeline=_PIPELINES[is_encoder],
         parts=vectors if is_encoder else _heads(model, family),
         step=trained.step,
@@ -127,7 +127,7 @@ def _case(tokenizer: Tokenizer) -> str:
     return "uncased" if tokenizer.lowercase else "cased"
 
 
-def _learnt(model: ModelConfig) -> str:
+def _learned(model: ModelConfig) -> str:
     if not model.next_sentence:
         return "Masked tokens"
     return "Masked tokens and pairs of sentences" if model.num_hidden_groups else "Masked tokens and next sentences"

@@ -27,7 +27,7 @@ def read_records(
     split: "train", or "validation" where there are held-out records.
     batch_size: rows of a batch, B.
     seed, first_step: the batches have random records, all of them once in each epoch, without an end. Which are in a
-        batch is a function of the seed and the batch's number alone: with first_step=n they go on after n batches.
+        batch is a function of the seed and the batch's number alone: with first_step=n they resume after n batches.
         `python -m bert_jax.pretrain` reads the same ones in its first phase, with the same seed.
     in_order: all records once, in order, from batch number first_step on; the last batch is filled up with rows of
         zeros, whose weights are 0.

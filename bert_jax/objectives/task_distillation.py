@@ -1,4 +1,4 @@
-"""Distillation while fine-tuning: a student learns a task from labels and from a teacher that has learnt it.
+"""Distillation while fine-tuning: a student learns a task from labels and from a teacher that has learned it.
 
 The loss is task_weight * the task's + kl_weight * T^2 * the divergence of the student's answers from the teacher's
 (arXiv 1910.01108, section 4.1; run_squad_w_distillation.py), each a mean over the same elements.

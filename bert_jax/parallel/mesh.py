@@ -134,7 +134,7 @@ def check_batch(mesh: Mesh, phase: PhaseConfig, accumulation_steps: int) -> None
         remedy = f"use {size // unit * unit} or {larger}" if size > unit else f"use {larger}"
         if phase.packed_rows:  # chosen, mostly; fewer would leave sequences out
             remedy = (
-                f"give --config.phases[N].packed_rows={larger}; a run that goes on keeps its rows: there, give a mesh "
+                f"give --config.phases[N].packed_rows={larger}; a resumed run keeps its rows: there, give a mesh "
                 f"and --config.train.accumulation_steps that divide {size}"
             )
         raise UserError(

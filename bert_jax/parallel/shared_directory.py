@@ -1,4 +1,4 @@
-"""Do all processes of a job see the same directory? What several write, or go on with, is whole only there."""
+"""Do all processes of a job see the same directory? What several write, or resume from, is whole only there."""
 
 import secrets
 

@@ -148,7 +148,7 @@ def kind_of_collective(opcode: str) -> str | None:
 
 
 def chain_of(collective: Instruction) -> str:
-    """What the pieces of one collective have in common: it begins in one fusion, goes on in others beside their work,
+    """What the pieces of one collective have in common: it begins in one fusion, continues in others beside their work,
     and ends in a last one, and stands in each of them. "" of a collective that is in one piece.
     """
     found = re.search(r'chain_id="(\d+)"', collective.rest)

@@ -88,7 +88,7 @@ class Compared:
 
 
 def read_compared(workdirs: Sequence[str]) -> list[Compared]:
-    """The runs in `workdirs`, which may be still going on.
+    """The runs in `workdirs`, which may be still running.
 
     Raises:
       UserError: there are not two or more different ones, or one holds no pretraining run.

@@ -44,7 +44,7 @@ class FineTuning:
 
     @property
     def main(self) -> int:
-        """The place of the run that is shown before the others: the best, or the one that goes on."""
+        """The place of the run that is shown before the others: the best, or the one that trains now."""
         if self.summary and self.summary.best_place < len(self.runs):
             return self.summary.best_place
         begun = [place for place, run in enumerate(self.runs) if run.lines]
@@ -66,7 +66,7 @@ class FineTuning:
 
 
 def read_fine_tuning(workdir: epath.PathLike) -> FineTuning:
-    """The fine-tuning in `workdir`, which may be still going on.
+    """The fine-tuning in `workdir`, which may be still running.
 
     Raises:
       UserError: it holds none, or a file of it is damaged.

@@ -23,7 +23,7 @@ def write_report(workdir: epath.PathLike, output: epath.PathLike | None = None) 
     """Write the report of the run in `workdir`, of pretraining or fine-tuning, and return its path.
 
     Args:
-      workdir: Of the run, which may be still going on.
+      workdir: Of the run, which may be still running.
       output: The file to write; default WORKDIR/report.html.
 
     Raises:

@@ -66,4 +66,4 @@ def verdict(run: Run) -> str:
         return f"The model reads context: {numbers}, {gain:.2f} below the {floor:.2f} of the unigram floor."
     if gain >= -_LEVEL:
         return f"The model knows how common each word is, and no more yet: {numbers}, the unigram floor {floor:.2f}."
-    return f"The model has learnt little yet: {numbers}, {-gain:.2f} above the {floor:.2f} of the unigram floor."
+    return f"The model has learned little yet: {numbers}, {-gain:.2f} above the {floor:.2f} of the unigram floor."

@@ -66,7 +66,7 @@ class Run:
         )
 
     def seconds(self) -> float:
-        """Time from the first line to the last one, without intervals in which it was stopped and went on.
+        """Time from the first line to the last one, without intervals between a stop and the next start.
 
         For where nothing better is known (training_time.py): steps before the first line are not in it.
         """
@@ -87,7 +87,7 @@ class Run:
 
 
 def read_run(workdir: epath.PathLike) -> Run:
-    """The run in `workdir`, which may be still going on.
+    """The run in `workdir`, which may be still running.
 
     Raises:
       UserError: it holds none, or a file of it is damaged.

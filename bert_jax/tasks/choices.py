@@ -51,7 +51,7 @@ class _Parts(NamedTuple):
     text: str
     text2: str | None = None
     question: str | None = None  # cause or effect, put into words after the text
-    begun: str | None = None  # what each choice goes on from
+    begun: str | None = None  # what each choice continues
 
 
 def _parts(table: Table, columns: Columns) -> _Parts:

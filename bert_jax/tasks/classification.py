@@ -23,7 +23,7 @@ class Classification:
     """Its label names, in the order of the model's outputs."""
 
     labels: tuple[str, ...] = ()
-    pairs: bool | None = None  # whether it has learnt from pairs of texts; None: an earlier version did not keep that
+    pairs: bool | None = None  # whether it has learned from pairs of texts; None: an earlier version did not keep that
     kind = "classification"
     options = ("columns", "class_weights")
     head: Head = "sequence"

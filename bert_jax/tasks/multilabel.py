@@ -25,7 +25,7 @@ class Multilabel:
 
     labels: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
-    pairs: bool | None = None  # whether it has learnt from pairs of texts; None: an earlier version did not keep that
+    pairs: bool | None = None  # whether it has learned from pairs of texts; None: an earlier version did not keep that
     kind = "multilabel"
     options = ("columns", "class_weights")
     head: Head = "sequence"

@@ -69,10 +69,10 @@ def _tell_unread_scores(table: Table, columns: Columns, needed: bool) -> None:
     path, asked = shown(table.path), columns.get("label")
     if asked is not None and needed:
         raise UserError(
-            f"{path} has negatives, by which a pair is learnt, and not by a score; leave label:{asked} out of --columns"
+            f"{path} has negatives, by which pairs are learned, not by a score; leave label:{asked} out of --columns"
         )
     if scores := [name for name in table.columns if normal(name) in SCORES]:
-        logging.warning("%s has negatives, by which a pair is learnt; not read: %s", path, listed(scores))
+        logging.warning("%s has negatives, by which a pair is learned; not read: %s", path, listed(scores))
 
 
 def _negatives(row: Row, column: str) -> list[str]:

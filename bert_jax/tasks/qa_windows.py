@@ -63,7 +63,7 @@ def encode_questions(examples: Sequence[QuestionExample], encoder: TextEncoder, 
     """Rows of the examples, a window each; start_positions and end_positions int32 [rows] where answers are known.
 
     These are 0, the place of [CLS], where a window lacks a part of the answer, and where there is none (:396-428).
-    example_weights are 0.0 where there is an answer that cannot be learnt: it is not at its offset, or has no pieces.
+    example_weights are 0.0 where there is an answer that cannot be learned: it is not at its offset, or has no pieces.
     """
     encoder.counts.windows = f", each beginning text.doc_stride={encoder.text.doc_stride} tokens after the one before"
     contexts = {text: Context.of(text, encoder.tokenizer) for text in dict.fromkeys(one.context for one in examples)}

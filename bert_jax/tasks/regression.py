@@ -26,7 +26,7 @@ class Regression:
 
     mean: float = 0.0
     sd: float = 1.0
-    pairs: bool | None = None  # whether it has learnt from pairs of texts; None: an earlier version did not keep that
+    pairs: bool | None = None  # whether it has learned from pairs of texts; None: an earlier version did not keep that
     kind = "regression"
     options = ("columns",)
     head: Head = "sequence"

@@ -1,7 +1,7 @@
 """Texts as vectors that are near each other where the texts belong together (arXiv 1908.10084): a bi-encoder.
 
-Scored pairs are learnt by their order (CoSENT), anchors and positives against the batch's other texts. What was learnt
-from the ones may be scored on the others.
+Scored pairs are learned by their order (CoSENT), anchors and positives against the batch's other texts. What was
+learned from the ones may be scored on the others.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ _HEADS: Mapping[str, Head] = {"mean": "embedding", "cls": "embedding_cls", "max"
 
 @dataclasses.dataclass(frozen=True)
 class Similarity:
-    """Which pairs it has learnt from, and what of a vector is used."""
+    """Which pairs it has learned from, and what of a vector is used."""
 
     scored: bool = True  # pairs with scores; else anchors with positives
     pooling: str = "mean"  # of the last hidden states, a key of _HEADS
@@ -37,7 +37,7 @@ class Similarity:
     pair_loss: str = "cosent"  # of scored pairs: cosent, or cosine, which learns the scores as they are
     lowest: float = 0.0  # score in training, the cosine 0 of pair_loss=cosine
     highest: float = 1.0  # likewise the cosine 1
-    scored_pairs: bool | None = None  # whether it is scored on pairs with scores; None: as it has learnt
+    scored_pairs: bool | None = None  # whether it is scored on pairs with scores; None: as it has learned
     kind = "similarity"
     options = ("columns", "pooling", "temperature", "pair_loss")
     reads_all_tokens = True
@@ -97,7 +97,7 @@ class Similarity:
         if min(scores) == max(scores):
             raise UserError(
                 f"{examples[0].place.rpartition(', line')[0]}: all pairs have the score {scores[0]}, of which nothing "
-                "is learnt; leave its column out"
+                "is learned; leave its column out"
             )
         return dataclasses.replace(task, lowest=min(scores), highest=max(scores))
 

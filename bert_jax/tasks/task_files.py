@@ -33,7 +33,7 @@ def read_files(config: TaskConfig) -> TaskFiles:
     """
     task = make_task(config)
     if not config.train:
-        raise UserError("--train is missing, give the file of labelled examples that is learnt from")
+        raise UserError("--train is missing, give the file of labelled examples that is learned from")
     train, dev, test = (read_all(task, files, config) for files in (config.train, config.dev, config.test))
     task = task.fitted(train, config)
     if scored := [*dev, *test]:

@@ -54,7 +54,7 @@ def _regular(path: epath.Path) -> epath.Path:
     if not path.exists():
         raise UserError(f"--input {path} is a link to nothing; correct it")
     raise UserError(
-        f"--input {path} is a pipe or device, and text is read more than once, so that the same command can go on "
+        f"--input {path} is a pipe or device, and text is read more than once, so that the same command can resume "
         "after a kill; write it into a file, and give that"
     )
 

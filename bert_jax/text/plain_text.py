@@ -8,7 +8,7 @@ from absl import logging
 from bert_jax.text.document import Document, not_utf8
 from bert_jax.text.files import InputFile
 
-_RUNS_ON = "%s goes on with the last document of the file before it; end each file by a blank line to part them"
+_RUNS_ON = "%s continues the last document of the file before it; end each file by a blank line to part them"
 
 
 class PlainText:

@@ -1,4 +1,4 @@
-"""A branch: a run that goes on with the step, weights and optimizer state of a checkpoint of another run (branch_from).
+"""A branch: a run that starts with step, weights and optimizer state of a checkpoint of another run (branch_from).
 
 The other run, its parent, is only read, and may be training. The checkpoint becomes the first one in the branch's own
 workdir, from which the branch then starts like any run that was stopped.
@@ -13,7 +13,7 @@ from etils import epath
 
 from bert_jax.config import Config
 from bert_jax.config.file import differences
-from bert_jax.config.going_on import is_length, lasting_differences, why_not
+from bert_jax.config.schedule_changes import is_length, lasting_differences, why_not
 from bert_jax.errors import UserError
 from bert_jax.parallel.first_process import broadcast_from_first
 from bert_jax.training.program import Program
@@ -44,8 +44,8 @@ def find_parent(config: Config, fingerprint: str) -> ParentCheckpoint:
     `fingerprint` is that of the records' vocabulary.
 
     Raises:
-      UserError: there is none, it is damaged, its run differs in what such a run may not change (config/going_on.py),
-        or the branch has no step after it.
+      UserError: there is none, it is damaged, its run differs in what such a run may not change
+        (config/schedule_changes.py), or the branch has no step after it.
     """
     workdir, step = split_checkpoint_path(config.branch_from)
     flag = f"--config.branch_from={config.branch_from}"

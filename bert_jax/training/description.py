@@ -1,4 +1,4 @@
-"""What lies beside a checkpoint's arrays, as JSON: enough to use them without anything else, and to go on."""
+"""What lies beside a checkpoint's arrays, as JSON: enough to use them without anything else, and to resume."""
 
 import contextlib
 import dataclasses
@@ -24,7 +24,7 @@ from bert_jax.workdir.checkpoints import Checkpoints
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a run that goes on reads of it. Earlier versions wrote less: what is not there has its default."""
+    """What a resumed run reads of it. Earlier versions wrote less: what is not there has its default."""
 
     step: int = 0
     owes_evaluation: bool = False  # the one of this step was interrupted

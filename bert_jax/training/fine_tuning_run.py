@@ -197,7 +197,7 @@ def _evaluation(program: Program, longest: int, data: FineTuningData) -> Any:
         with Progress("evaluating", len(examples)) as progress:
             watch = progress.of_examples(len(examples), len(rows))
             outputs = forward.outputs(params, rows, lambda batches: watch(take(batches)))
-        if not is_complete(outputs):  # the run is to stop: it is evaluated again when it goes on
+        if not is_complete(outputs):  # the run is to stop: it is evaluated again when it resumes
             return {}
         return scored(task, outputs, rows, examples) | best_floors(task, data.floors["dev"])
 

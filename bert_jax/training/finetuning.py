@@ -149,7 +149,7 @@ def _check_same_rows(workdir: epath.Path, config: TaskConfig, data: FineTuningDa
         if before.get(split) != now.get(split) or before.get(gold, now.get(gold)) != now.get(gold):
             raise UserError(
                 f"{workdir} was started with other rows than --{split}={getattr(config, split)} has now; "
-                "give the same file to go on, or another --workdir"
+                "give the same file to resume, or another --workdir"
             )
     return now
 

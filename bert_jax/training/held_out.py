@@ -15,7 +15,7 @@ class HeldOut:
     """Evaluates between two steps, with the parameters that it is given."""
 
     def __init__(self, run: Run, monitor: Monitor, interruption: Interruption, is_owed: bool) -> None:
-        """`is_owed`: the evaluation of the step from which the run goes on was interrupted."""
+        """`is_owed`: the evaluation of the step from which the run resumes was interrupted."""
         self.is_owed = is_owed
         self._run, self._monitor, self._interruption = run, monitor, interruption
         program = run.program

@@ -12,7 +12,7 @@ from bert_jax.workdir.metrics_log import MetricsLog
 
 
 def open_logs(config: Config | FineTuningConfig, directory: epath.Path, step: int) -> Sequence[Log]:
-    """The logs of a run that goes on from `step`: of the job's first process alone.
+    """The logs of a run that resumes from `step`: of the job's first process alone.
 
     Raises:
       UserError: as WeightsAndBiases does.

@@ -1,7 +1,7 @@
 """The whole of a run, from its first or newest state to its end: the one long function of this project.
 
 A checkpoint is {step, params, opt_state}. The order of the records, the dropout bits and the learning rate are
-functions of (seed, step), so a run that was stopped anywhere goes on from its last checkpoint as if it never had been.
+functions of (seed, step), so a run that was stopped anywhere resumes from its last checkpoint as if it never had been.
 """
 
 import jax
@@ -21,7 +21,7 @@ from bert_jax.workdir.goodput import STEPS, Clock, first_step
 
 
 def train(run: Run, clock: Clock, report: Report | None = None) -> None:
-    """Train to the end of the last feed, going on from the newest checkpoint in the run's directory if there is one.
+    """Train to the end of the last feed, resuming from the newest checkpoint in the run's directory if there is one.
 
     `report(directory)` is called beside the training after each evaluation.
 

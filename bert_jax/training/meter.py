@@ -50,7 +50,7 @@ class Meter:
 
         `see` is shown each step and its own numbers.
 
-        A run that goes on gives the `interval` that was open where it stopped, so that each step is in one line.
+        A resumed run gives the `interval` that was open where it stopped, so that each step is in one line.
         """
         self._peak_flops, self._means = peak_flops, means
         self._tokens_per_step, self._flops_per_step = 0, 0

@@ -37,7 +37,7 @@ class Monitor:
         report: Report | None,
         before: MonitorState | None = None,
     ) -> None:
-        """Look at a run that goes on after `step` steps; `before` is the state at that step.
+        """Look at a run that resumes after `step` steps; `before` is the state at that step.
 
         With it the lines are those of a run that never stopped.
         """
@@ -115,7 +115,7 @@ class Monitor:
         self._log_interval(self._meter.flush())
 
     def state(self) -> MonitorState:
-        """What a run that goes on after the last flush needs of this one."""
+        """What a run that resumes after the last flush needs of this one."""
         return MonitorState(self._meter.interval, self._spiked, list(self._spikes.losses))
 
     def flush_logs(self) -> None:

@@ -11,7 +11,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from bert_jax.config import Config, ModelConfig, without_peak
-from bert_jax.config.going_on import decays_after
+from bert_jax.config.schedule_changes import decays_after
 from bert_jax.model.functional import Params, path_of
 from bert_jax.objectives.distillation import DistillationObjective, is_position
 from bert_jax.objectives.pretraining import PretrainingObjective
@@ -41,7 +41,7 @@ from bert_jax.workdir.goodput import Clock
 
 
 def pretrain(config: Config, directory: epath.PathLike, report: Report | None = None) -> None:
-    """Train to the end of the last phase, going on from the newest checkpoint in `directory` if there is one.
+    """Train to the end of the last phase, resuming from the newest checkpoint in `directory` if there is one.
 
     `report(directory)` is called beside the training after each evaluation.
 
@@ -110,7 +110,7 @@ def _check(
 ) -> list[PhaseRecords]:
     """See that `directory` is nobody's, or this run's with the same records and teacher as it has, or as its parent.
 
-    Gives what the records are. `newest` is of the checkpoint that it goes on with.
+    Gives what the records are. `newest` is of the checkpoint that it resumes from.
     """
     run_directory.check_same_run(directory, config, phases[0].manifest.vocab_fingerprint)
     before = parent.workdir if parent else directory

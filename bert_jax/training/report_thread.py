@@ -34,4 +34,4 @@ class ReportThread:
             self._report(self._directory)
         except Exception as error:
             self._failed = True
-            logging.warning("the report is not drawn while the run goes on: %s", error)
+            logging.warning("the report is not drawn while the run trains: %s", error)

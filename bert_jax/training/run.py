@@ -59,7 +59,7 @@ class Run:
     # (feed, step, whether the evaluation of that step is still to be done, state of the monitor) -> the JSON beside
     # the checkpoint
     describe: Callable[[Feed, int, bool, MonitorState], Mapping[str, Any]]
-    open_logs: Callable[[int], Sequence[Log]]  # of a run that goes on after so many steps; [] but in the first process
+    open_logs: Callable[[int], Sequence[Log]]  # of a run that resumes after so many steps; [] but in the first process
     finish: Callable[[int, Params], None]  # what is done at the end with the step that was reached and its parameters
     # What an evaluation gives; None: the objective's means over the feed's held-out batches.
     evaluate: Evaluate | None = None

@@ -1,6 +1,6 @@
 """The records of a run stay the same over all its starts, or the user allows that they change.
 
-What they are lies in each checkpoint's description, and is compared before a run goes on: other records come in another
+What they are lies in each checkpoint's description, and is compared before a run resumes: other records come in another
 order, and what was held out before may be trained on.
 """
 
@@ -70,10 +70,10 @@ def check_same_records(
     if changed and not may_differ:
         raise UserError(
             f"{workdir} was trained up to step {step} on other records: {'; '.join(changed)}; give the same records to "
-            "go on, another --workdir, or --config.data.allow_other_records=true to go on with those that are there now"
+            "resume, another --workdir, or --config.data.allow_other_records=true to resume with those of now"
         )
     if changed:
-        logging.warning("going on after step %d with other records: %s", step, "; ".join(changed))
+        logging.warning("resuming after step %d with other records: %s", step, "; ".join(changed))
 
 
 def _changes(then: PhaseRecords, now: PhaseRecords) -> list[str]:

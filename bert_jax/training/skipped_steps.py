@@ -19,7 +19,7 @@ class SkippedSteps:
     """WORKDIR/skipped.jsonl: a line for each step that was skipped, since its loss or gradient was no finite number."""
 
     def __init__(self, workdir: epath.PathLike, resume_step: int, most_in_a_row: int, writes: bool) -> None:
-        """Go on after `resume_step` steps; only one process of a job writes.
+        """Resume after `resume_step` steps; only one process of a job writes.
 
         Raises:
           UserError: the file is no such log.

@@ -46,5 +46,5 @@ def _check_meaning(flag: str, model: fine_tuned.FineTuned, task: Task) -> None:
         theirs, mine = (list(value) if isinstance(value, list | tuple) else value for value in (theirs, mine))
         if theirs != mine:
             raise UserError(
-                f"{flag} was fine-tuned with {name} {theirs}, and --train has {mine}; give the file that it learnt from"
+                f"{flag} was fine-tuned with {name} {theirs}, and --train has {mine}; give the file it learned from"
             )

@@ -1,4 +1,4 @@
-"""The teacher of a pretraining run: read, checked, known again when the run goes on, and what a student takes of it."""
+"""The teacher of a pretraining run: read, checked, known again when the run resumes, and what a student takes of it."""
 
 import dataclasses
 import functools
@@ -179,7 +179,7 @@ def check_same_teacher(workdir: epath.Path, teacher: Teacher | None) -> None:
         was = f"the teacher {known.path} (digest {known.digest})" if known else "no teacher"
         given = f"{teacher.path} (digest {teacher.digest})" if teacher else "none"
         raise UserError(
-            f"{workdir} was started with {was} and --config.teacher is {given}; give the same to go on, or another "
+            f"{workdir} was started with {was} and --config.teacher is {given}; give the same to resume, or another "
             "--workdir"
         )
 

@@ -11,12 +11,12 @@ class Trace:
     """Starts before the first of the chosen steps and stops when the last one is done."""
 
     def __init__(self, directory: epath.PathLike, span: tuple[int, int] | None, step: int = 0) -> None:
-        """`span`: first and last step, counted from 1; None: no trace. The run goes on after `step` steps."""
+        """`span`: first and last step, counted from 1; None: no trace. The run resumes after `step` steps."""
         self._directory, self._span = directory, span
         self._running = False
         if span and span[1] <= step and not epath.Path(directory).exists():
             steps = f"{span[0]}-{span[1]}"
-            logging.warning("--config.profile.steps=%s are done: the run goes on after step %d; no trace", steps, step)
+            logging.warning("--config.profile.steps=%s are done: the run resumes after step %d; no trace", steps, step)
 
     def before(self, step: int) -> None:
         """`step` is about to be dispatched."""

@@ -23,7 +23,7 @@ from bert_jax.training.surplus_rows import drop_surplus_moments, drop_surplus_ro
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import read_moments
 
-# What may differ between the model that the weights come from and the one that goes on with them.
+# What may differ between the model that the weights come from and the one that starts with them.
 MAY_DIFFER = (
     "max_position_embeddings",
     "hidden_dropout_prob",
@@ -77,7 +77,7 @@ def _check_has_moments(path: epath.Path, original: str | None) -> None:
     if read_config(path).optimizer.muon:
         raise UserError(
             f"--config.init_moments: {path} was trained with Muon, which keeps no moments of Adam's for the layers' "
-            "matrices; leave it out, or go on with the whole of that run: --config.branch_from in place of init_from"
+            "matrices; leave it out, or continue the whole of that run: --config.branch_from in place of init_from"
         )
 
 

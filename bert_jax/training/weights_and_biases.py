@@ -40,14 +40,14 @@ class WeightsAndBiases:
                 f"--config.train.wandb={project}: {' '.join(str(error).split())}; "
                 "run `wandb login`, or set WANDB_MODE=offline"
             ) from error
-        self._run.define_metric("*", step_metric="step")  # a run that goes on may log a step again
+        self._run.define_metric("*", step_metric="step")  # a resumed run may log a step again
 
     def write(self, split: str, step: int, values: Mapping[str, float]) -> None:
         """Add the values of one step; sent from a process of their own."""
         self._run.log({"step": step} | {f"{split}/{name}": value for name, value in values.items()})
 
     def flush(self) -> None:
-        """Nothing waits for it: what a kill takes is there again when the run goes on."""
+        """Nothing waits for it: what a kill takes is there again when the run resumes."""
 
     def close(self) -> None:
         """Send what is left."""

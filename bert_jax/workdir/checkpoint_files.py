@@ -138,7 +138,7 @@ def set_aside_unusable(directory: epath.Path) -> None:
         moved = _move(step, f"{step.name}.damaged")
         logging.warning("CHECKPOINT %s IS DAMAGED: %s; it is set aside as %s", step, what, moved)
     if damaged:
-        logging.warning("going on from the checkpoint before it, step %s", steps[len(damaged)].name)
+        logging.warning("resuming from the checkpoint before it, step %s", steps[len(damaged)].name)
     if steps:
         warn_if_unchecked(steps[len(damaged)])
 

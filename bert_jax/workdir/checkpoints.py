@@ -116,7 +116,7 @@ class Checkpoints:
         is_checked = self._read_only and jax.process_index() == 0
         if is_checked and (what := damage(self.directory / str(step))):
             raise UserError(
-                f"{self.directory}/{step} is damaged ({what}); move it away, or let the run go on: it sets it aside"
+                f"{self.directory}/{step} is damaged ({what}); move it away, or let the run resume: it sets it aside"
             )
         if is_checked:
             warn_if_unchecked(self.directory / str(step))

@@ -51,7 +51,7 @@ class Clock:
         self._written = self._since
 
     def from_step(self, step: int) -> None:
-        """The run goes on after `step` steps."""
+        """The run resumes after `step` steps."""
         self.start.from_step = self.start.to_step = step
 
     @contextlib.contextmanager

@@ -25,7 +25,7 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: epath.PathLike, resume_step: int) -> None:
-        """Open the log of a run that goes on after `resume_step` steps; 0 when it starts from the beginning.
+        """Open the log of a run that resumes after `resume_step` steps; 0 when it starts from the beginning.
 
         A run that was killed after its last checkpoint repeats steps: their old lines are dropped here, so
         that no step is there twice, and so is a last line torn by the kill. UserError if the file is no log.

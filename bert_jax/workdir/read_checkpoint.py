@@ -1,4 +1,4 @@
-"""A checkpoint read by another program than the run, which may be going on and deleting checkpoints meanwhile."""
+"""A checkpoint read by another program than the run, which may be running and deleting checkpoints meanwhile."""
 
 import time
 from typing import Any
@@ -26,7 +26,7 @@ def read_checkpoint(
 ) -> tuple[int, Tree, dict[str, Any]]:
     """Step, state and description of the newest checkpoint of the run in `workdir`, or of that of `step`.
 
-    The run may be going on: a checkpoint that it deletes meanwhile is left for the newest that is there then.
+    It may be running: a checkpoint that it deletes meanwhile is left for the newest that is there then.
     `asked_by` is the flag that gave the step, for messages.
 
     Raises:

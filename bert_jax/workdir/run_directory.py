@@ -9,7 +9,7 @@ from etils import epath
 
 from bert_jax.config import Config, FineTuningConfig
 from bert_jax.config.file import differences, from_dict, to_json
-from bert_jax.config.going_on import is_length, why_not
+from bert_jax.config.schedule_changes import is_length, why_not
 from bert_jax.errors import UserError
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.json_file import read_json
@@ -38,7 +38,7 @@ def claim(workdir: epath.PathLike, config: Config | FineTuningConfig, tokenizer:
     if (workdir / "config.json").exists():
         changed = check_same_run(workdir, config, tokenizer.fingerprint)
         had = f", whose schedule had {'; '.join(changed)}" if changed else ""
-        logging.info("going on in %s%s", workdir, had)
+        logging.info("resuming in %s%s", workdir, had)
     elif has_checkpoint(workdir):
         raise UserError(f"{workdir} has checkpoints and no config.json; restore that file, or give another --workdir")
     workdir.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def check_same_run(workdir: epath.Path, config: Config | FineTuningConfig, finge
     changed = [each for each in differences(before, config) if not _is_of_other_records(each, config)]
     if changed and not _may_change(workdir, before, config, changed):
         raise UserError(
-            f"{workdir} was started with {'; '.join(changed)}: give the same values to go on, or another --workdir"
+            f"{workdir} was started with {'; '.join(changed)}: give the same values to resume, or another --workdir"
             f"{_another_way(workdir, before, config, changed)}"
         )
     check_same_vocabulary(workdir, fingerprint)
@@ -90,7 +90,7 @@ def _is_of_other_records(difference: str, now: Config | FineTuningConfig) -> boo
 
 
 def _may_change(workdir: epath.Path, before: Any, now: Any, changed: list[str]) -> bool:
-    """Whether a run of pretraining has changed in what it has not reached: see config/going_on.py."""
+    """Whether a run of pretraining has changed in what it has not reached: see config/schedule_changes.py."""
     if not (isinstance(before, Config) and all(map(is_length, changed))):
         return False
     return not why_not(before, now, max(steps_in(workdir / "checkpoints"), default=0))
@@ -120,7 +120,7 @@ def check_same_vocabulary(workdir: epath.Path, fingerprint: str) -> None:
     ).fingerprint != fingerprint:
         raise UserError(
             f"{workdir} was started on records of another vocabulary than --config.data.records has now; "
-            "give the same records to go on, or another --workdir"
+            "give the same records to resume, or another --workdir"
         )
 
 

@@ -1,4 +1,4 @@
-"""Logs of steps, a JSON object a line: a run that goes on keeps the lines up to the step from which it does."""
+"""Logs of steps, a JSON object a line: a resumed run keeps the lines up to the step from which it does."""
 
 import dataclasses
 from typing import Annotated, Any

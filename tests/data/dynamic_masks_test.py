@@ -293,7 +293,7 @@ def sequences(batches):
 
 @pytest.mark.parametrize("rule", ["roberta", "bert", "distilbert"])
 def test_masks_depend_on_seed_epoch_and_record_alone(rule):
-    """Whatever the batch, the rows of this host, the step where a run goes on, and whether rows are packed."""
+    """Whatever the batch, the rows of this host, the step where a run resumes, and whether rows are packed."""
     source = Source(40)
     masks = masks_by(rule, seed=9)
     how = {"seed": 9, "transform": masks}

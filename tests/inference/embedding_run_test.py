@@ -1,4 +1,4 @@
-"""A file to shards: order, ids, going on after a kill, and what is refused."""
+"""A file to shards: order, ids, resuming after a kill, and what is refused."""
 
 import dataclasses
 import io

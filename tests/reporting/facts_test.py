@@ -22,7 +22,7 @@ def run_with(**held_out):
         (4.2, "The model reads context: its held-out loss is 4.20 nats, 1.70 below the 5.90"),
         (5.86, "The model knows how common each word is, and no more yet"),
         (5.94, "The model knows how common each word is, and no more yet"),
-        (8.0, "The model has learnt little yet: its held-out loss is 8.00 nats, 2.10 above the 5.90"),
+        (8.0, "The model has learned little yet: its held-out loss is 8.00 nats, 2.10 above the 5.90"),
     ],
 )
 def test_the_loss_is_held_against_the_unigram_floor(loss, words):

@@ -40,7 +40,7 @@ def test_phases_and_tokens(workdir):
     assert run.tokens() == 100 * 8 * 128 + 20 * 2 * 512
 
 
-def test_the_time_between_being_killed_and_going_on_is_not_training_time():
+def test_the_time_between_being_killed_and_resuming_is_not_training_time():
     def run_at(*times):
         lines = [{"split": "train", "step": 1 + number, "time": time} for number, time in enumerate(times)]
         return Run("run", {}, lines, [])

@@ -134,7 +134,7 @@ def test_labels_that_no_row_has_are_refused():
         Multilabel().fitted(texts(("good", ()), ("bad", ())), TaskConfig())
 
 
-def test_pairs_are_learnt_in_both_orders_and_scored_in_their_own(encode, tmp_path):
+def test_pairs_are_learned_in_both_orders_and_scored_in_their_own(encode, tmp_path):
     pairs = [
         TextExample(f"f, line {n}", None, *pair, "xy"[n % 2]) for n, pair in enumerate([("good", "bad"), ("a", "film")])
     ]
@@ -165,7 +165,7 @@ def test_multilabel_thresholds_come_from_dev(encode):
     assert tuned.scores(found, examples)["micro_f1"] == 1.0
 
 
-def test_regression_is_learnt_around_zero_and_answered_on_its_scale(encode):
+def test_regression_is_learned_around_zero_and_answered_on_its_scale(encode):
     examples = texts(("a", 1.0), ("good", 3.0), ("bad", 8.0))
     task = Regression().fitted(examples, TaskConfig())
     rows = encode(task, examples)

@@ -68,7 +68,7 @@ def test_prediction_needs_no_scores(write):
 def test_scores_beside_negatives_are_told(write, caplog):
     path = write("a.tsv", "anchor\tpositive\tnegative\tscore\na\tb\tc\t0.5\n")
     assert [(e.score, e.negatives) for e in read(path)] == [(None, ("c",))]
-    assert "a.tsv has negatives, by which a pair is learnt; not read: score" in caplog.text
+    assert "a.tsv has negatives, by which a pair is learned; not read: score" in caplog.text
     two = write("b.tsv", "anchor\tpositive\tnegative\tscore\tsimilarity\na\tb\tc\t0.5\t1\n")
     assert [e.negatives for e in read(two, need_labels=False)] == [("c",)]
     with pytest.raises(UserError, match=r"a\.tsv has negatives, .*; leave label:score out of --columns"):

@@ -155,13 +155,13 @@ def test_rows_of_odd_texts_are_the_originals(write, vocabulary, original, lowerc
     path = write("odd.json", odd_squad(seed))
     examples = read_questions(path, need_answers=True)
     rows, _ = encoded(examples, load_tokenizer(vocabulary, lowercase), 96, 16)
-    learnt = {
+    learned = {
         str(examples[number].id)
         for number, weight in zip(rows.example, rows.labels["example_weights"], strict=True)
         if weight
     }
     theirs = list(from_original(original(path, lowercase, 96, 16)))  # it leaves out answers with other white space
-    of_both = learnt & {feature[0] for feature in theirs}
+    of_both = learned & {feature[0] for feature in theirs}
     assert len(of_both) > 30
     ours = [row for row in as_original(examples, rows) if row[0] in of_both]
     assert ours == [feature for feature in theirs if feature[0] in of_both]
@@ -247,21 +247,21 @@ def test_a_window_without_the_whole_answer_has_none(small):
     assert sum(window.has_max_context.sum() for window in rows.windows) == 20  # each piece in one window
 
 
-def test_the_first_answer_is_learnt_and_impossible_questions_have_place_0(small):
+def test_the_first_answer_is_learned_and_impossible_questions_have_place_0(small):
     context = "1895 was 1943"
     rows, _ = encoded([example(context, ("1943", 9), ("1895", 0)), example(context, is_impossible=True)], small, 64)
     assert [labelled(context, rows, row) for row in range(2)] == ["1943", None]
     assert rows.labels["example_weights"].tolist() == [1, 1]
 
 
-def test_answers_that_are_elsewhere_are_not_learnt(small):
+def test_answers_that_are_elsewhere_are_not_learned(small):
     context = "1895 was 1943"
     rows, _ = encoded([example(context, ("1943", -1)), example(context, ("1895", -1), ("1943", 9))], small, 64)
     assert rows.labels["example_weights"].tolist() == [0, 1]
     assert labelled(context, rows, 1) == "1943"
 
 
-def test_an_answer_of_no_piece_is_not_learnt(small):
+def test_an_answer_of_no_piece_is_not_learned(small):
     rows, _ = encoded([example("he \u200b", ("\u200b", 3)), example("\u200b", ("\u200b", 0))], small, 64)
     assert rows.labels["example_weights"].tolist() == [0, 0]
     assert rows.labels["start_positions"].tolist() == [0, 0]

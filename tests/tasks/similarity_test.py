@@ -86,7 +86,7 @@ def test_scores_of_scored_pairs():
     assert scores["spearman"] == pytest.approx(0.8)
 
 
-def test_what_was_learnt_from_positives_is_scored_on_pairs_with_scores_and_the_other_way_round():
+def test_what_was_learned_from_positives_is_scored_on_pairs_with_scores_and_the_other_way_round():
     positives, scored = (
         [pair("a", "b"), pair("c", "d")],
         [pair("a", "b", 1.0), pair("c", "d", 2.0), pair("e", "f", 3.0)],

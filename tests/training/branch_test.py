@@ -79,7 +79,7 @@ def test_a_run_in_its_stable_part_is_given_more_steps(chain, parent, longer, tmp
         shutil.rmtree(workdir / "checkpoints" / str(step))
     done = chain.pretrain(workdir, *LONGER)
     changes = "phases.0.steps=20, not 26; optimizer.decay_steps=6, not 8"
-    assert f"going on in {workdir}, whose schedule had {changes}" in done.stderr
+    assert f"resuming in {workdir}, whose schedule had {changes}" in done.stderr
     assert "[]" not in done.stderr
     check_same(workdir, longer, 0)
 
@@ -117,7 +117,7 @@ def test_a_run_whose_decay_has_begun_is_told_where_to_branch(chain, parent):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         f"error: {parent} was started with phases.0.steps=20, not 26; optimizer.decay_steps=6, not 8: give the same "
-        "values to go on, or another --workdir (its learning rate has been falling since step 14; to branch before "
+        "values to resume, or another --workdir (its learning rate has been falling since step 14; to branch before "
         f"that: --config.branch_from={parent}/checkpoints/14)"
     )
     assert contents(parent) == before
@@ -224,5 +224,5 @@ def test_moments_of_a_run_with_muon_are_refused(parent):
         read_weights(parent, True, read_config(parent).model, load_tokenizer(parent / "tokenizer"))
     assert str(error.value) == (
         f"--config.init_moments: {parent} was trained with Muon, which keeps no moments of Adam's for the layers' "
-        "matrices; leave it out, or go on with the whole of that run: --config.branch_from in place of init_from"
+        "matrices; leave it out, or continue the whole of that run: --config.branch_from in place of init_from"
     )

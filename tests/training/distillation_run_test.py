@@ -1,4 +1,4 @@
-"""A teacher and its student, small, on real text, by the commands: what is learnt, and that a kill changes nothing."""
+"""A teacher and its student, small, on real text, by the commands: what is learned, and that a kill changes nothing."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A run that is killed goes on as if nothing had happened: real processes, real SIGKILLs, bitwise equal parameters."""
+"""A run that is killed resumes as if nothing had happened: real processes, real SIGKILLs, bitwise equal parameters."""
 
 import random
 import signal

@@ -1,4 +1,4 @@
-"""Rows of several sequences compute what the same sequences compute in rows of their own, and a run of them goes on."""
+"""Rows of several sequences compute what the same sequences compute in rows of their own, and a run of them resumes."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The records of a run's phases: those of one directory go on in their order from phase to phase."""
+"""The records of a run's phases: those of one directory continue in their order from phase to phase."""
 
 from collections import Counter
 

@@ -136,7 +136,7 @@ def test_records_rebuilt_under_a_run(chain, finished_run, rebuilt, tmp_path, ver
     moved = shutil.copytree(chain.records(32), tmp_path / "moved")
     chain.pretrain(workdir, f"--config.data.records={moved}")
     done = chain.pretrain(workdir, f"--config.data.records={rebuilt}", "--config.data.allow_other_records=true")
-    assert "going on after step 20 with other records" in done.stderr
+    assert "resuming after step 20 with other records" in done.stderr
 
 
 def test_held_out_documents_that_were_trained_on_are_told(chain, finished_run, rebuilt, tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""Tables that were padded beyond the vocabulary, and vocabularies that were added to: going on with such weights."""
+"""Tables that were padded beyond the vocabulary, and vocabularies that were added to: training with such weights."""
 
 import dataclasses
 import json
@@ -156,6 +156,6 @@ def test_a_bert_with_added_tokens_and_padded_tables_from_text_to_export(chain, t
         before, after = model(**batch), after(**batch)
     np.testing.assert_allclose(after.prediction_logits, before.prediction_logits[..., :802], rtol=0, atol=1e-5)
     np.testing.assert_allclose(after.seq_relationship_logits, before.seq_relationship_logits, rtol=0, atol=1e-5)
-    # And a run goes on from that export.
+    # And a run resumes from that export.
     config = read_config(tmp_path / "run").model
     assert read_weights(export, False, config, load_tokenizer(records / "tokenizer")).params

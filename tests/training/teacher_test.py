@@ -186,7 +186,7 @@ def test_it_is_known_again_wherever_it_lies(config, tmp_path):
     for other in (weights | {"a": weights["a"].T}, {"b": weights["a"]}, {"a": weights["a"] + 1}):
         with pytest.raises(UserError, match=r"the teacher here \(digest .* --config.teacher is here \(digest"):
             check_same_teacher(tmp_path, dataclasses.replace(teacher, arrays=other))
-    with pytest.raises(UserError, match=r"--config.teacher is none; give the same to go on"):
+    with pytest.raises(UserError, match=r"--config.teacher is none; give the same to resume"):
         check_same_teacher(tmp_path, None)
     (tmp_path / "teacher.json").unlink()
     with pytest.raises(UserError, match="was started with no teacher and"):

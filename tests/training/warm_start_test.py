@@ -404,7 +404,7 @@ LAMB = ["--config.optimizer.trust_ratio=true", "--config.optimizer.bias_correcti
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("flags", [[], pytest.param(LAMB, marks=pytest.mark.slow)], ids=["adam", "lamb"])
 def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):
-    """They are refused in the same workdir; the way that is named then goes on with weights and moments."""
+    """They are refused in the same workdir; the way that is named then continues with weights and moments."""
     workdir = finished_run
     if flags:
         workdir = tmp_path / "first"
@@ -415,7 +415,7 @@ def test_more_steps_after_the_end(chain, finished_run, tmp_path, flags):
     last = refused.stderr.splitlines()[-1]
     named = [f"--config.init_from={workdir}", "--config.init_moments=true"]
     assert re.match(
-        rf"error: {workdir} was started with phases\S+steps=20, not 25: give the same values to go on", last
+        rf"error: {workdir} was started with phases\S+steps=20, not 25: give the same values to resume", last
     )
     assert f"or another --workdir (for more steps: with {' '.join(named)})" in last
 

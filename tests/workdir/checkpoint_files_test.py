@@ -77,7 +77,7 @@ def check_damage_is_seen(directory, caplog, seed):
         assert len(files_of(aside)) == there
         assert "3 IS DAMAGED" in caplog.text
         assert str(aside) in caplog.text
-        assert "going on from the checkpoint before it, step 2" in caplog.text
+        assert "resuming from the checkpoint before it, step 2" in caplog.text
     else:
         assert not aside.exists()
 

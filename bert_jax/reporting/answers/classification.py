@@ -40,7 +40,7 @@ def classification_parts(task: Classification, answered: Answered) -> Iterator[M
 
 
 def classification_remark(answered: Answered) -> str:
-    """That the model has learnt no more than one label; "" if it has."""
+    """That the model has learned no more than one label; "" if it has."""
     said = {each["label"] for _, each in answered}
     return f"It says “{said.pop()}” to everything." if len(said) == 1 else ""
 

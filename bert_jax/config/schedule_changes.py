@@ -1,4 +1,4 @@
-"""What a pretraining run may change of its schedule when it goes on: all that its steps so far do not depend on.
+"""What a pretraining run may change of its schedule when it resumes: all that its steps so far do not depend on.
 
 That is the end of the phase that it is in, the phases after that, and the decay of the learning rate while it has not
 begun. The steps so far are then, to the bit, those that the run would have done with the new settings from its start.
@@ -20,7 +20,7 @@ def is_length(difference: str) -> bool:
 
 
 def lasting_differences(old: Config, new: Config, step: int) -> list[str]:
-    """Those `differences` that no run of `old` may have that goes on after `step` steps, whatever its schedule.
+    """Those `differences` that no run of `old` may have that resumes after `step` steps, whatever its schedule.
 
     Where its first weights came from counts no more, nor do phases that have not begun.
     """

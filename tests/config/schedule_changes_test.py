@@ -1,4 +1,4 @@
-"""What a run may change when it goes on, against what its steps so far were: size, length and rate of each."""
+"""What a run may change when it resumes, against what its steps so far were: size, length and rate of each."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 
 from bert_jax.config import Config, OptimizerConfig, PhaseConfig
 from bert_jax.config.file import differences
-from bert_jax.config.going_on import decays_after, is_length, lasting_differences, why_not
+from bert_jax.config.schedule_changes import decays_after, is_length, lasting_differences, why_not
 from bert_jax.errors import UserError
 from bert_jax.training.optimizer import learning_rate_schedule
 
@@ -47,7 +47,7 @@ def test_a_run_may_go_on_where_its_steps_were_the_same():
             elif old != new:  # the step in which the decay begins still has the peak's rate
                 assert ours[: step + 1] != theirs[: step + 1] or step > new.total_steps
             else:
-                pytest.fail("a run may always go on as it is")
+                pytest.fail("a run may always resume as it is")
     assert min(found.values()) > 300
 
 
@@ -99,7 +99,7 @@ def test_where_decays_begin():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"branch_from": "a", "init_from": "b"}, "--config.branch_from=a cannot be used; it goes on with a run, and"),
+        ({"branch_from": "a", "init_from": "b"}, "--config.branch_from=a cannot be used; it continues a run, and"),
         ({"init_moments": True, "init_from": "b", "muon": True}, "--config.init_moments=True cannot be used; it is ab"),
     ],
 )
