@@ -3,7 +3,7 @@
 Files and keys are those that release 2 to 5 of it read; they lie beside Hugging Face's.
 """
 
-from typing import Any
+import dataclasses
 
 from etils import epath
 
@@ -11,10 +11,10 @@ from bert_jax.config import ModelConfig
 from bert_jax.interchange.bert_names import BERT
 from bert_jax.interchange.family import Family
 from bert_jax.interchange.huggingface_tasks import write_encoder
-from bert_jax.interchange.own_settings import OwnSettings, modules_of, write_pooling, write_usage
+from bert_jax.interchange.own_settings import OwnSettings, write_own_pooling
 from bert_jax.interchange.renames import has_module
+from bert_jax.interchange.sentence_transformers_files import write_length, write_modules, write_usage
 from bert_jax.model.functional import Params
-from bert_jax.storage.json_file import write_json
 from bert_jax.text.tokenizer import Tokenizer
 
 
@@ -33,10 +33,10 @@ def write_sentence_transformers(
     """
     max_length = own.length(config.max_position_embeddings)
     write_encoder(directory, params, config, tokenizer, max_length, family)
-    write_json(directory / "modules.json", modules_of(own.normalized))
-    transformer: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}  # the tokenizer does it
-    if "pooler" not in params["encoder"] and has_module(family.names, "encoder/pooler"):
-        transformer["model_args"] = {"add_pooling_layer": False}  # else it initialises one, and warns
-    write_json(directory / "sentence_bert_config.json", transformer)
-    write_pooling(directory, own, config.hidden_size)
-    write_usage(directory, own.usage)
+    write_modules(directory, own.normalized)
+    lacks_pooler = "pooler" not in params["encoder"] and has_module(family.names, "encoder/pooler")
+    model = {"model_args": {"add_pooling_layer": False}} if lacks_pooler else {}  # else it initialises one, and warns
+    write_length(directory, max_length, do_lower_case=False, **model)  # the tokenizer does it
+    write_own_pooling(directory, own, config.hidden_size)
+    similarity = own.usage.similarity_fn_name or "cosine"
+    write_usage(directory, dataclasses.replace(own.usage, similarity_fn_name=similarity))

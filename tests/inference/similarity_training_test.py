@@ -15,7 +15,8 @@ from bert_jax.config import FineTuningConfig
 from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.interchange.exports import ExportOptions, export_fine_tuned
-from bert_jax.interchange.own_settings import OwnSettings, Usage, own_settings, write_own_settings
+from bert_jax.interchange.own_settings import OwnSettings, own_settings, write_own_settings
+from bert_jax.interchange.sentence_transformers_files import Usage
 from bert_jax.serving.options import Options
 from bert_jax.serving.programs import program_writer
 from bert_jax.tasks.task_files import make_task

@@ -16,8 +16,9 @@ from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.predictor import load_predictor
 from bert_jax.interchange.exports import ExportOptions, export_fine_tuned
 from bert_jax.interchange.foreign_exports import export
-from bert_jax.interchange.own_settings import OwnSettings, Usage, own_settings
+from bert_jax.interchange.own_settings import OwnSettings, own_settings
 from bert_jax.interchange.sentence_transformers import write_sentence_transformers
+from bert_jax.interchange.sentence_transformers_files import Usage
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.model.tasks import task_model
 
