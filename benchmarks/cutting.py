@@ -23,8 +23,9 @@ from bert_jax.data.parts import cut_into_parts
 from bert_jax.text import python_docs
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.corpus_checks import CorpusChecks
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 
 REPETITIONS = 5
 OPTIONS = RecordOptions(num_parts=8, holdout=0.01)

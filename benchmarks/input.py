@@ -22,7 +22,7 @@ from bert_jax.data.manifest import Manifest, Shard, Split, write_manifest
 from bert_jax.data.schema import RecordFormat
 from bert_jax.data.source import RecordSource
 from bert_jax.data.tfrecord import shard_name, write_shard
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 MASKING = ("static", "roberta", "bert")
 VOCABULARY = "ids:30522,pad=0,unk=100,cls=101,sep=102,mask=103"

@@ -44,7 +44,7 @@ from bert_jax.data.manifest import Manifest, Shard, Split, write_manifest
 from bert_jax.data.schema import RecordFormat
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.parallel.processes import connect
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.phase_input import PhaseInput
 from bert_jax.training.pretraining import pretrain
 from bert_jax.workdir.checkpoints import Checkpoints

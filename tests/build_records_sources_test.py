@@ -9,7 +9,7 @@ import pytest
 
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.source import RecordSource
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,7 +7,7 @@ from pydoc_data.topics import topics
 
 import pytest
 
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 LOST_LETTERS = "vowel signs or other letters that go with the accents"
 MEANING = "the vocabulary drops all combining marks; one made with build_vocab --nostrip_accents keeps them"

@@ -21,7 +21,7 @@ from bert_jax.config.file import to_json
 from bert_jax.interchange.tensorflow import read_tensorflow
 from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.workdir.checkpoints import Checkpoints
 from bert_jax.workdir.run_directory import read_config
 

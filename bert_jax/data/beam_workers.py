@@ -36,8 +36,8 @@ from bert_jax.storage.whole_file import whole_file
 from bert_jax.text.cleaned_dump import CLEANED, CleanedDump, write_cleaned
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.files import InputFile
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.mediawiki import MediaWikiDump
-from bert_jax.text.tokenizer import load_tokenizer
 
 RUNNERS = ("local", "beam")
 BEAM_OPTIONS_HELP = (

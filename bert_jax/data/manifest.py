@@ -17,7 +17,7 @@ from bert_jax.data.original_shards import ForeignRecords, is_foreign, read_forei
 from bert_jax.data.schema import record_features
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json, write_json
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 MANIFEST = "records.json"
 SCHEMA_VERSION = 1

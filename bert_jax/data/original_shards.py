@@ -17,7 +17,8 @@ from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import UserError
 from bert_jax.progress import counted
 from bert_jax.storage.paths import files_of
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)

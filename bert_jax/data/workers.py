@@ -19,8 +19,8 @@ from bert_jax.errors import UserError
 from bert_jax.progress import BarOrLog
 from bert_jax.storage.lock import hold_as_worker
 from bert_jax.text.corpus import Corpus
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.ordered_map import end_with_parent
-from bert_jax.text.tokenizer import load_tokenizer
 
 
 class Workers(Protocol):

@@ -22,7 +22,8 @@ from bert_jax.interchange.tensorflow import write_tensorflow
 from bert_jax.model.functional import Params, nest
 from bert_jax.model.pretraining import MASKED_LM, pretraining_model
 from bert_jax.storage.json_file import read_json, write_json
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import Trained, read_trained

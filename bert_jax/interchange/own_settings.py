@@ -23,7 +23,7 @@ from bert_jax.interchange.sentence_transformers_files import (
     write_pooling,
     write_usage,
 )
-from bert_jax.text.tokenizer import has_vocabulary, load_tokenizer
+from bert_jax.text.load_tokenizer import has_vocabulary, load_tokenizer
 from bert_jax.workdir import fine_tuned
 
 _COMPUTED = ("Transformer", "Pooling", "Normalize", "Dropout")  # the last does nothing but in training

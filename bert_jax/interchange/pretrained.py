@@ -16,7 +16,8 @@ from bert_jax.interchange.renames import EVERYTHING
 from bert_jax.interchange.tensorflow import find_checkpoint, read_tensorflow
 from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.text.tokenizer import Tokenizer, has_vocabulary, load_tokenizer
+from bert_jax.text.load_tokenizer import has_vocabulary, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir import fine_tuned
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import read_trained

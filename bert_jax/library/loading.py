@@ -19,7 +19,8 @@ from bert_jax.model.functional import Model, flatten, nest
 from bert_jax.model.pretraining import PARTS, POOLER, parts_of, pretraining_model
 from bert_jax.model.tasks import task_model
 from bert_jax.parallel.mesh import by_sequence, no_mesh
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.fine_tuned import is_fine_tuned
 
 Dtype = Literal["float32", "bfloat16"]

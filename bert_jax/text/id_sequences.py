@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from bert_jax.errors import UserError
 from bert_jax.text.added_tokens import AddedToken
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.token_ids import MOST_IDS, PREFIX
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 
 _JOINT = f"+{PREFIX}"
 _TOKEN = re.compile(r"<id:(\d+)>")

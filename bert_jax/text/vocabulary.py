@@ -1,4 +1,4 @@
-"""From text to a vocabulary directory: trained once, put where it belongs. Using one is tokenizer.py."""
+"""From text to a vocabulary directory: trained once, put where it belongs. Using one: load_tokenizer.py."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -13,10 +13,11 @@ from bert_jax.storage.new_directory import first_directory
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.findings import LOST_LETTERS, Found, InputReport, warn
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.progress import watched
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
-from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
 from bert_jax.text.trainers import check_size, train_bpe, train_sentencepiece, train_unigram, train_wordpiece
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import WordPiece

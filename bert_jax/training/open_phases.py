@@ -14,7 +14,7 @@ from bert_jax.data.packing import choose_packing
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.parallel.first_process import broadcast_from_first
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.open_records import manifest_for_all, open_split, records_directory
 from bert_jax.training.phase_input import PhaseInput, sizes_of
 from bert_jax.training.record_checks import check_evaluated, check_length, check_segments, warn_of_trained

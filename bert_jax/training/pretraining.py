@@ -19,7 +19,8 @@ from bert_jax.parallel.mesh import by_sequence, check_heads, make_mesh
 from bert_jax.parallel.peak import peak_flops
 from bert_jax.parallel.shared_directory import check_is_shared
 from bert_jax.storage.json_file import write_json
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.branch import ParentCheckpoint, copy_checkpoint, find_parent, read_parent_state
 from bert_jax.training.description import Description, describe, description_at, newest_description
 from bert_jax.training.frozen import FrozenModel, frozen_teacher

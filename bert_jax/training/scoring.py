@@ -14,7 +14,7 @@ from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import by_sequence, make_mesh
 from bert_jax.storage.cloud import absolute
 from bert_jax.storage.json_file import finite_or_none
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.description import Description, description_of
 from bert_jax.training.evaluation import evaluate, jit_evaluation_step
 from bert_jax.training.open_phases import dynamic_masks

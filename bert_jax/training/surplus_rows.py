@@ -15,7 +15,7 @@ from bert_jax.config import ModelConfig
 from bert_jax.interchange.foreign import AdamState, ForeignWeights
 from bert_jax.model.functional import flatten, nest
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.text.tokenizer import load_tokenizer, vocabulary_beside
+from bert_jax.text.load_tokenizer import load_tokenizer, vocabulary_beside
 
 # Without a vocabulary beside the weights, no more is taken for padding: people pad to a multiple of 8 to 128.
 _MOST_PADDING = 127

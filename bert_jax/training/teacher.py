@@ -18,7 +18,8 @@ from bert_jax.model.distillation import distillation_model
 from bert_jax.model.embeddings import POSITIONS, TOKEN_TYPES, WORDS
 from bert_jax.model.functional import flatten
 from bert_jax.storage.json_file import read_json, write_json
-from bert_jax.text.tokenizer import Tokenizer, vocabulary_beside
+from bert_jax.text.load_tokenizer import vocabulary_beside
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.surplus_rows import drop_surplus_rows
 from bert_jax.training.warm_start import FirstWeights, is_another, vocabulary_to_give
 from bert_jax.workdir.run_directory import has_checkpoint

@@ -17,7 +17,8 @@ from bert_jax.interchange.tensorflow import find_checkpoint, read_state
 from bert_jax.model.embeddings import POSITIONS
 from bert_jax.model.functional import Params, flatten, nest
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer, vocabulary_beside
+from bert_jax.text.load_tokenizer import load_tokenizer, vocabulary_beside
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.state import State
 from bert_jax.training.surplus_rows import drop_surplus_moments, drop_surplus_rows
 from bert_jax.workdir.run_directory import read_config

@@ -23,7 +23,8 @@ from bert_jax.config.finetuning import TextPooling
 from bert_jax.errors import UserError
 from bert_jax.storage.json_file import check_schema, read_json, write_json
 from bert_jax.storage.whole_file import whole_file
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 
 DESCRIPTION, WEIGHTS = "task.json", "model.safetensors"
 _AGAIN = "restore it, or fine-tune again in a new --workdir"

@@ -14,7 +14,8 @@ from bert_jax.errors import UserError
 from bert_jax.storage.cloud import is_remote
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.whole_file import replace_text
-from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import DESCRIPTION, Tokenizer
 from bert_jax.workdir.checkpoint_files import is_torn, steps_in
 
 Kind = TypeVar("Kind")

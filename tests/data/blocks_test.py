@@ -13,7 +13,7 @@ from bert_jax.data.options import RecordOptions
 from bert_jax.data.records_report import read_input_report
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 SEP = 2
 # What fairseq's slicer makes of lines of these sizes, 1 being an empty one, in blocks of 11.

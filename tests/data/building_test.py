@@ -15,7 +15,7 @@ from bert_jax.data.source import RecordSource
 from bert_jax.data.tfrecord import TFRecordReader
 from bert_jax.errors import UserError
 from bert_jax.storage.lock import wait_for_workers
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 OPTIONS = {"max_seq_length": 64, "max_predictions_per_seq": 10, "dupe_factor": 2}
 

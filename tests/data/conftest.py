@@ -6,7 +6,7 @@ from pydoc_data.topics import topics
 
 import pytest
 
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 
 def load_beside(name):

@@ -11,7 +11,7 @@ from bert_jax.data.mersenne_twister import generators_of, shuffle
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.schema import record_features
 from bert_jax.data.sentence_pairs import make_sentence_pairs
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 # Ids of one, two and three bytes; lengths of the fields on both sides of where a byte more is needed.
 SIZES = [

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from bert_jax.data.manifest import MANIFEST, check_vocabulary, read_manifest
 from bert_jax.errors import UserError
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 
 def test_round_trip(tmp_path, records):

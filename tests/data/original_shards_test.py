@@ -10,7 +10,7 @@ from bert_jax.data.manifest import MANIFEST, read_manifest
 from bert_jax.data.source import RecordSource
 from bert_jax.data.tfrecord import TFRecordReader, write_shard
 from bert_jax.errors import UserError
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 # Records of `records.numbered_record` begin with their number plus one.
 VOCABULARY = ["[PAD]", "[CLS]", "[UNK]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(20))]

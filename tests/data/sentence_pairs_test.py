@@ -16,7 +16,7 @@ from bert_jax.data.mersenne_twister import generators_of, shuffle, state_of
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.sentence_pairs import make_sentence_pairs
 from bert_jax.text.corpus import documents
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 SHARED = Path(__file__).parents[3] / "shared"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no sample text and vocabulary beside the project")

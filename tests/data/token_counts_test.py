@@ -10,7 +10,7 @@ from bert_jax.config import Config, DataConfig, MeshConfig, PhaseConfig
 from bert_jax.data.source import RecordSource
 from bert_jax.data.token_counts import token_counts
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.open_phases import open_phases
 
 

@@ -21,7 +21,7 @@ from bert_jax.interchange.renames import to_theirs
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import read_tensorflow
 from bert_jax.model.functional import flatten
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.workdir.trained import Trained
 from tests.random_params import random_params
 

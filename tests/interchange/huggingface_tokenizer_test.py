@@ -13,7 +13,8 @@ import transformers
 from etils import epath
 
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.trainers import train_unigram
 from bert_jax.text.wordpiece import WordPiece
 

@@ -15,7 +15,8 @@ from bert_jax.interchange.numpy import is_numpy, read_numpy, write_numpy
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.wordpiece import WordPiece
 from bert_jax.workdir.trained import Trained
 from tests.layer_fields import FIELDS

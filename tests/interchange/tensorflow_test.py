@@ -30,7 +30,8 @@ from bert_jax.interchange.tensorflow import (
 from bert_jax.model.functional import flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.text.added_tokens import AddedToken
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.wordpiece import WordPiece
 from bert_jax.workdir.trained import Trained
 from tests.random_params import random_params

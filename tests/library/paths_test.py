@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bert_jax
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from bert_jax.model.functional import Params, flatten
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.objectives.pretraining import PretrainingObjective
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import state_shardings
 from bert_jax.training.step import StepOptions, dropout_key, train_step

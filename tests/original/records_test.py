@@ -21,7 +21,7 @@ from bert_jax.data.building import build_records
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.source import RecordSource
 from bert_jax.data.tfrecord import TFRecordReader
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.skipif(
     not (importlib.util.find_spec("bert") and importlib.util.find_spec("tensorflow")),

@@ -6,7 +6,7 @@ import pytest
 from bert_jax.config import TextConfig
 from bert_jax.tasks.encoding import TextEncoder, spans, truncate_pair
 from bert_jax.tasks.text_tokens import tokens_of
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 WORDS = ["the", "fox", "runs", "over", "a", "dog"]
 

@@ -24,7 +24,7 @@ from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.rows import IGNORED
 from bert_jax.tasks.tagging import Tagging
 from bert_jax.tasks.task_files import TaskFiles, digest_of_examples
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.finetuning import _rows
 
 WORDS = ["good", "bad", "film", "a", "very"]

@@ -13,7 +13,7 @@ from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.qa import Qa
 from bert_jax.tasks.qa_answers import N_BEST, Span, best_spans, null_score, prediction, with_null
 from bert_jax.tasks.qa_windows import Window, windows_of
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 VOCABULARY = Path(__file__).parents[3] / "shared" / "golden" / "bert-base-uncased-vocab.txt"
 

@@ -15,7 +15,8 @@ from bert_jax.tasks.kinds import trained_task
 from bert_jax.tasks.qa import Qa
 from bert_jax.tasks.scores.qa import qa
 from bert_jax.tasks.task_files import in_both_orders
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.wordpiece import WordPiece
 
 VOCABULARY = Path(__file__).parents[3] / "shared" / "golden" / "bert-base-uncased-vocab.txt"

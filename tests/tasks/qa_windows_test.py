@@ -16,7 +16,8 @@ from bert_jax.tasks.examples import QuestionExample
 from bert_jax.tasks.qa_windows import Context, encode_questions, windows_of
 from bert_jax.tasks.squad import read_questions
 from bert_jax.text.byte_bpe import ByteBPE
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.wordpiece import WordPiece
 
 VOCABULARY = Path(__file__).parents[3] / "shared" / "golden" / "bert-base-uncased-vocab.txt"

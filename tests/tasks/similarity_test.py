@@ -12,7 +12,7 @@ from bert_jax.tasks.examples import PairExample
 from bert_jax.tasks.kinds import KINDS, trained_task
 from bert_jax.tasks.ranks import bm25_ranks, of_ranks, ranks_of_positives
 from bert_jax.tasks.similarity import Similarity
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 
 def pair(text, text2, score=None, negatives=()):

@@ -4,7 +4,7 @@ import pytest
 from bert_jax.config import TextConfig
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.word_rows import word_rows
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 PIECES = ["un", "##believ", "##able", "fox", "runs"]
 

@@ -12,7 +12,8 @@ from etils import epath
 from bert_jax.errors import UserError
 from bert_jax.text import vocabulary
 from bert_jax.text.added_tokens import AddedToken, read_added_tokens
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 
 LINES = [line for _, text in sorted(topics.items()) for line in text.splitlines() if line.strip()]
 ODD = [

@@ -15,8 +15,9 @@ from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document
 from bert_jax.text.duplicates import _BATCH, Duplicates
 from bert_jax.text.findings import Found
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.wordpiece import WordPiece
 
 GOOD = [["A first sentence of it.", f"Then the second, number {n}."] for n in range(8)]

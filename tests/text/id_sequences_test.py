@@ -4,7 +4,8 @@ import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.text.id_sequences import PairLines, load_joint_tokenizer
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.trainers import train_bpe, train_unigram
 
 LINES = ["the cook cuts an apple", "a dog eats the bread", "some fish and garlic, 12 of them"] * 9

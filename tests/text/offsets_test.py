@@ -20,8 +20,9 @@ from bert_jax.errors import UserError
 from bert_jax.text import trainers as our_trainers
 from bert_jax.text.added_tokens import AddedToken
 from bert_jax.text.byte_bpe import ByteBPE
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.unigram import Unigram
 from bert_jax.text.wordpiece import WordPiece
 

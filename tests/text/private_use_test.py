@@ -11,7 +11,7 @@ import transformers
 from etils import epath
 
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "xyé中.Σ"

@@ -14,8 +14,9 @@ from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.rows import make_rows
 from bert_jax.tasks.text_tokens import tokens_of
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.masked_text import encode_with_masks
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.trainers import train_bpe
 
 PUBLISHED = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "roberta"

@@ -3,7 +3,7 @@
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 SPECIFICATION = "ids:105,pad=100,unk=101,cls=102,sep=103,mask=104"
 

@@ -8,7 +8,7 @@ import transformers
 from tokenizers import models, normalizers, pre_tokenizers
 
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["cafe", "Cafe", "café", "Café", "the", "The", "中", "文", "中文"]

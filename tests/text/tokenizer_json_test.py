@@ -10,7 +10,7 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from bert_jax.errors import UserError
 from bert_jax.text import vocabulary
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ODD = ["Élan vital, naïve CAFÉ: ÜBER Straße", "日本語 mixed漢字words 한국어!", "tab\tand\u200bzero\u00a0width", "में ไทย"]

@@ -12,8 +12,9 @@ import transformers
 
 from bert_jax.errors import UserError
 from bert_jax.text import vocabulary
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 
 LINES = [line for text in topics.values() for line in text.splitlines()]
 TEXTS = ["The [MASK] of Ångström, 日本!", *topics["assert"].splitlines()]
@@ -90,7 +91,9 @@ def test_fingerprints_are_the_same_in_every_process_and_tell_vocabularies_apart(
         (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *tokens]) + "\n", encoding="utf-8")
         fingerprints.add(load_tokenizer(tmp_path).fingerprint)
     assert len(fingerprints) == 4
-    program = "import sys; from bert_jax.text.tokenizer import load_tokenizer as t; print(t(sys.argv[1]).fingerprint)"
+    program = (
+        "import sys; from bert_jax.text.load_tokenizer import load_tokenizer as t; print(t(sys.argv[1]).fingerprint)"
+    )
     other = subprocess.run(
         [sys.executable, "-c", program, tmp_path],
         env={"PYTHONPATH": ":".join(sys.path)},

@@ -12,7 +12,8 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.interchange.huggingface_tokenizer import write_tokenizer
-from bert_jax.text.tokenizer import Tokenizer, load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.text.unigram import Unigram
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "golden" / "albert" / "30k-clean.model"

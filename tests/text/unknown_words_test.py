@@ -9,7 +9,7 @@ from bert_jax.text.corpus import Corpus
 from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document
 from bert_jax.text.findings import CAPITALS, CHARACTERS, LONG_WORD, NO_CAPITALS, PIECES, UNKNOWN
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.unknown_words import UnknownWords
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

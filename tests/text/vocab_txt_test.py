@@ -8,8 +8,8 @@ import transformers
 from etils import epath
 
 from bert_jax.errors import UserError
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
-from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.text.vocab_txt import read_vocab_txt
 
 S = list(SPECIAL_TOKENS)

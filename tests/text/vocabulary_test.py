@@ -12,8 +12,8 @@ import pytest
 from bert_jax.errors import UserError
 from bert_jax.text import vocabulary
 from bert_jax.text.corpus import Corpus
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
-from bert_jax.text.tokenizer import load_tokenizer
 from bert_jax.text.vocabulary import KINDS, build_vocabulary, describe
 
 

@@ -12,7 +12,7 @@ from bert_jax.config import PhaseConfig
 from bert_jax.errors import UserError
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.storage.lock import only_run
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.branch import find_parent
 from bert_jax.training.pretraining import pretraining_program
 from bert_jax.training.state import abstract_state

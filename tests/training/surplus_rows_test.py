@@ -12,7 +12,7 @@ from bert_jax.interchange.renames import parameters
 from bert_jax.interchange.tensor_bundle import write_bundle
 from bert_jax.interchange.tensorflow import to_original_config
 from bert_jax.model.functional import flatten
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.surplus_rows import vocab_tables
 from bert_jax.training.warm_start import read_weights
 from bert_jax.workdir.run_directory import read_config

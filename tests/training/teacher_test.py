@@ -12,7 +12,7 @@ from bert_jax.config import Config, DistillationConfig, PhaseConfig
 from bert_jax.errors import UserError
 from bert_jax.model.distillation import distillation_model
 from bert_jax.model.functional import flatten, nest
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher, read_teacher, student_weights
 from tests.layer_fields import FIELDS
 from tests.random_params import random_params

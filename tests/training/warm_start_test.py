@@ -25,7 +25,7 @@ from bert_jax.model.embeddings import POSITIONS
 from bert_jax.model.functional import flatten, nest, param_shardings
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
-from bert_jax.text.tokenizer import load_tokenizer
+from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import abstract_state, init_state, state_shardings
 from bert_jax.training.warm_start import fill_in, read_weights, start_from
