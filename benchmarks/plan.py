@@ -31,7 +31,7 @@ CASES = (
 LAYERS = 24
 # Slice -> accumulation steps of each phase, where a whole batch does not fit, or takes longer (step_trials.md). v5p and
 # v6e need libtpu 0.0.42: JAX 0.10.2 cannot read what 0.0.52 compiles for them.
-LARGE = {"v3:32x32": (1, 1), "v5e:16x16": (8, 32), "v5p:4x4x8": (8, 8), "v6e:16x16": (8, 8)}
+LARGE = {"v3:32x32": (1, 1), "v5e:16x16": (8, 32), "v5p:4x4x8": (8, 32), "v6e:16x16": (8, 16)}
 _LARGE = flags.DEFINE_bool("large", False, "LAMB's run on 1,024 chips and on other slices; writes plan_large.json.")
 _SLICES = flags.DEFINE_list("slices", ["v3:32x32", "v5e:16x16"], "Of --large; what is known of the others is kept.")
 _PHASES = flags.DEFINE_list("phases", ["0", "1"], "Of --large; what is known of the other one is kept.")
