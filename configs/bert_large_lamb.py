@@ -6,7 +6,8 @@ Records are made as for configs/bert_large.py. To try it: --config.scale=0.001 i
 and --config.phases[0].global_batch_size=256 --config.phases[1].global_batch_size=128 makes its batches small.
 
 Hardware and time. The paper: 1024 TPU v3 chips, 76 minutes. On fewer, --config.train.accumulation_steps splits the
-batch: on 8 devices, 256 makes chunks of 32 sequences a device at 128 tokens and of 16 at 512.
+batch: on 8 devices, 256 makes chunks of 32 sequences a device at 128 tokens and of 16 at 512. A phase may have its own:
+on v5e:16x16, by the compiler's model, --config.phases[0].accumulation_steps=8 --config.phases[1].accumulation_steps=32.
 
 What to expect. Fine-tuned, SQuAD 1.1 development F1 90.58, where the same authors' baseline with batches of 512 has
 90.40 (paper, table 1).
