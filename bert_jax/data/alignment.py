@@ -20,10 +20,11 @@ from bert_jax.data.instances import (
     Instances,
     Rules,
     add_masks,
+    draw_target,
     in_buffers,
     truncate,
 )
-from bert_jax.data.mersenne_twister import Generators, State, random_below, random_between, random_float
+from bert_jax.data.mersenne_twister import Generators, State, random_below, random_float
 
 _DRAWS = 10  # of another document, as where BERT's B is random
 
@@ -61,9 +62,7 @@ def _of_document(
     """
     state = generators.main
     max_tokens = rules.max_seq_length - 3  # [CLS], [SEP], [SEP]
-    target = max_tokens
-    if random_float(state) < rules.short_seq_prob:
-        target = random_between(state, 2, max_tokens)
+    target = draw_target(rules, max_tokens, state)
     first, num_lines = corpus.document_starts[number], _num_lines(corpus, number)
     start = first
     while start < first + num_lines:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bert_jax.data.compiled import compiled
 from bert_jax.data.flat_corpus import Corpus
 from bert_jax.data.masking import MaskingRules, mask, mask_ngrams, masking_rules
-from bert_jax.data.mersenne_twister import Generators, State, random_float
+from bert_jax.data.mersenne_twister import Generators, State, random_between, random_float
 from bert_jax.data.options import RecordOptions
 from bert_jax.text.tokenizer import Tokenizer
 
@@ -140,6 +140,14 @@ def lay_out(
         length += 1
     tokens[length] = masking.sep_id
     return length + 1
+
+
+@compiled
+def draw_target(rules: Rules, max_tokens: int, state: State) -> int:
+    """The length that a document's sequences are to have: `max_tokens`, or now and then a shorter one."""
+    if random_float(state) < rules.short_seq_prob:
+        return random_between(state, 2, max_tokens)
+    return max_tokens
 
 
 @compiled

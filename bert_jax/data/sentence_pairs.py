@@ -26,6 +26,7 @@ from bert_jax.data.instances import (
     Instances,
     Rules,
     add_masks,
+    draw_target,
     in_buffers,
     truncate,
 )
@@ -69,9 +70,7 @@ def _of_document(
     state = generators.main
     start, stop = corpus.document_starts[number], corpus.document_ends[number]
     max_tokens = rules.max_seq_length - (2 if rules.pairs == NONE else 3)  # [CLS], [SEP], [SEP]
-    target = max_tokens
-    if random_float(state) < rules.short_seq_prob:
-        target = random_between(state, 2, max_tokens)
+    target = draw_target(rules, max_tokens, state)
     while start < stop:
         end = _chunk_end(corpus.sentence_starts, start, stop, target)
         if rules.pairs == NONE:
