@@ -9,15 +9,10 @@ from etils import epath
 from bert_jax.config.finetuning import TextPooling
 from bert_jax.interchange.sentence_transformers_files import (
     USAGE,
-    SentenceBert,
+    Files,
     Usage,
-    normalizes,
-    pooling_file,
-    read_length,
-    read_modules,
-    read_pooling,
-    read_sentence_bert,
-    read_usage,
+    read_files,
+    read_tokenizer_length,
     write_length,
     write_modules,
     write_pooling,
@@ -66,16 +61,16 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
     model = epath.Path(model)
     if fine_tuned.is_fine_tuned(model):
         return _of_fine_tuned(model)
-    modes, pools_prompt = read_pooling(model)
-    computed = [kind for kind in get_args(TextPooling) if modes == (kind,)]
+    files = read_files(model)
+    computed = [kind for kind in get_args(TextPooling) if files.pooling == (kind,)]
     own = OwnSettings(
-        read_length(model),
+        _own_length(model, files),
         computed[0] if computed else None,
-        normalizes(read_modules(model)),
-        usage=read_usage(model),
-        other_pooling=() if computed else modes,
-        pools_prompt=pools_prompt,
-        left_out=_left_out(model),
+        files.normalizes,
+        usage=files.usage,
+        other_pooling=() if computed else files.pooling,
+        pools_prompt=files.pools_prompt,
+        left_out=_left_out(model, files),
     )
     if own != NOTHING_SAID:
         logging.info("%s says of itself: %s", model, own)
@@ -88,14 +83,13 @@ def own_settings(model: epath.PathLike) -> OwnSettings:
 
 def _of_fine_tuned(workdir: epath.Path) -> OwnSettings:
     """What task.json says, and what was kept beside it (beside_task)."""
-    described = fine_tuned.read_description(workdir)
-    length = read_sentence_bert(workdir).max_seq_length or described.text.max_length  # the former where set anew
+    described, files = fine_tuned.read_description(workdir), read_files(workdir)
     own = OwnSettings(
-        length or None,
+        files.length.max_seq_length or described.text.max_length or None,  # the former where it was set anew
         described.settings.get("pooling"),
-        normalizes(read_modules(workdir)),
-        usage=read_usage(workdir),
-        pools_prompt=read_pooling(workdir)[1],
+        files.normalizes,
+        usage=files.usage,
+        pools_prompt=files.pools_prompt,
     )
     _tell_prompts(workdir / USAGE, own)
     return own
@@ -111,20 +105,26 @@ def beside_task(own: OwnSettings, pooling: TextPooling | None) -> OwnSettings:
     return dataclasses.replace(kept, pooling=pooling) if is_more else NOTHING_SAID
 
 
-def _left_out(model: epath.Path) -> tuple[str, ...]:
-    names = [module.name for module in read_modules(model)]
+def _own_length(model: epath.Path, files: Files) -> int | None:
+    """The tokenizer's own where the directory is of a newer sentence-transformers, which writes no other."""
+    if files.length.max_seq_length is None and files.modules:
+        return read_tokenizer_length(model)
+    return files.length.max_seq_length
+
+
+def _left_out(model: epath.Path, files: Files) -> tuple[str, ...]:
+    names = [module.name for module in files.modules]
     others = [name for name in names if name not in _COMPUTED]
-    file = pooling_file(model)
-    if "Pooling" in names and not file.exists():
-        others.append(f"pooling by {file}, which is missing,")
-    if _lowers_more_than_tokenizer(model, read_sentence_bert(model)):
+    if "Pooling" in names and not files.pooling_file.exists():
+        others.append(f"pooling by {files.pooling_file}, which is missing,")
+    if _lowers_more_than_tokenizer(model, files):
         others.append("lower case (do_lower_case)")
     return tuple(others)
 
 
-def _lowers_more_than_tokenizer(model: epath.Path, said: SentenceBert) -> bool:
+def _lowers_more_than_tokenizer(model: epath.Path, files: Files) -> bool:
     """Whether texts are to be lower-cased that the tokenizer leaves as they are."""
-    return said.do_lower_case and has_vocabulary(model) and not load_tokenizer(model).lowercase
+    return files.length.do_lower_case and has_vocabulary(model) and not load_tokenizer(model).lowercase
 
 
 def _tell_prompts(path: epath.Path, own: OwnSettings) -> None:

@@ -67,46 +67,49 @@ class Module:
         return self.type.rpartition(".")[2]
 
 
-def read_modules(model: epath.Path) -> list[Module]:
-    """What makes its vectors."""
-    return _read_if_there(model / _MODULES, list[Module]) or []
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """What the files of a model say, each read once; defaults where it has them not."""
+
+    modules: Sequence[Module]  # what makes its vectors
+    length: SentenceBert
+    usage: Usage
+    pooling_file: epath.Path  # where it says how it pools, if it does
+    pooling: tuple[str, ...]  # how, by the names of release 5 where they have one
+    pools_prompt: bool  # whether a prompt's tokens are pooled, too
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether its vectors have length 1."""
+        return any(module.name == "Normalize" for module in self.modules)
 
 
-def normalizes(modules: Sequence[Module]) -> bool:
-    """Whether its vectors have length 1."""
-    return any(module.name == "Normalize" for module in modules)
+def read_files(model: epath.Path) -> Files:
+    """UserError if one is damaged."""
+    modules = _read_if_there(model / _MODULES, list[Module]) or []
+    file = _pooling_file(model, modules)
+    pooling = _read_if_there(file, dict[str, Any]) or {}
+    return Files(
+        modules,
+        _read_if_there(model / _LENGTH, SentenceBert) or SentenceBert(),
+        _read_if_there(model / USAGE, Usage) or Usage(),
+        file,
+        _modes_of(pooling),
+        pooling.get(_POOLS_PROMPT) is not False,
+    )
 
 
-def read_usage(model: epath.Path) -> Usage:
-    """What is said there, if anything."""
-    return _read_if_there(model / USAGE, Usage) or Usage()
+def read_tokenizer_length(model: epath.Path) -> int | None:
+    """Tokens of a text at most by tokenizer_config.json, if it says so."""
+    said = _read_if_there(model / _TOKENIZER, _TokenizerConfig)
+    most = said.model_max_length if said else None
+    return int(most) if most is not None and most < 1e9 else None
 
 
-def read_sentence_bert(model: epath.Path) -> SentenceBert:
-    """What is said there, if anything."""
-    return _read_if_there(model / _LENGTH, SentenceBert) or SentenceBert()
-
-
-def read_length(model: epath.Path) -> int | None:
-    """Tokens of a text at most; the tokenizer's own where a newer sentence-transformers wrote the directory."""
-    length, beside = read_sentence_bert(model).max_seq_length, model / _TOKENIZER
-    if length is None and read_modules(model) and beside.exists():
-        most = read_json(beside, _TokenizerConfig, _REMEDY).model_max_length
-        return int(most) if most is not None and most < 1e9 else None
-    return length
-
-
-def pooling_file(model: epath.Path) -> epath.Path:
-    """Where it says how it pools, if it does."""
-    folders = [module.path.rstrip("/") for module in read_modules(model) if module.name == "Pooling"]
+def _pooling_file(model: epath.Path, modules: Sequence[Module]) -> epath.Path:
+    folders = [module.path.rstrip("/") for module in modules if module.name == "Pooling"]
     inside = [folder for folder in folders if folder and epath.Path(folder).name == folder]
     return model / inside[0] / "config.json" if inside else model / _POOLING
-
-
-def read_pooling(model: epath.Path) -> tuple[tuple[str, ...], bool]:
-    """(how it pools, by the names of release 5 where they have one; whether a prompt's tokens are pooled, too)."""
-    pooling = _read_if_there(pooling_file(model), dict[str, Any]) or {}
-    return _modes_of(pooling), pooling.get(_POOLS_PROMPT) is not False
 
 
 def _modes_of(pooling: Mapping[str, Any]) -> tuple[str, ...]:
