@@ -9,7 +9,7 @@ from etils import epath
 from bert_jax.config.finetuning import TextPooling
 from bert_jax.interchange.sentence_transformers_files import (
     USAGE,
-    Files,
+    SentenceTransformersFiles,
     Usage,
     read_files,
     read_tokenizer_length,
@@ -85,7 +85,7 @@ def _of_fine_tuned(workdir: epath.Path) -> OwnSettings:
     """What task.json says, and what was kept beside it (beside_task)."""
     described, files = fine_tuned.read_description(workdir), read_files(workdir)
     own = OwnSettings(
-        files.length.max_seq_length or described.text.max_length or None,  # the former where it was set anew
+        files.sentence_bert.max_seq_length or described.text.max_length or None,  # the former where it was set anew
         described.settings.get("pooling"),
         files.normalizes,
         usage=files.usage,
@@ -105,14 +105,14 @@ def beside_task(own: OwnSettings, pooling: TextPooling | None) -> OwnSettings:
     return dataclasses.replace(kept, pooling=pooling) if is_more else NOTHING_SAID
 
 
-def _own_length(model: epath.Path, files: Files) -> int | None:
+def _own_length(model: epath.Path, files: SentenceTransformersFiles) -> int | None:
     """The tokenizer's own where the directory is of a newer sentence-transformers, which writes no other."""
-    if files.length.max_seq_length is None and files.modules:
+    if files.sentence_bert.max_seq_length is None and files.modules:
         return read_tokenizer_length(model)
-    return files.length.max_seq_length
+    return files.sentence_bert.max_seq_length
 
 
-def _left_out(model: epath.Path, files: Files) -> tuple[str, ...]:
+def _left_out(model: epath.Path, files: SentenceTransformersFiles) -> tuple[str, ...]:
     names = [module.name for module in files.modules]
     others = [name for name in names if name not in _COMPUTED]
     if "Pooling" in names and not files.pooling_file.exists():
@@ -122,9 +122,9 @@ def _left_out(model: epath.Path, files: Files) -> tuple[str, ...]:
     return tuple(others)
 
 
-def _lowers_more_than_tokenizer(model: epath.Path, files: Files) -> bool:
+def _lowers_more_than_tokenizer(model: epath.Path, files: SentenceTransformersFiles) -> bool:
     """Whether texts are to be lower-cased that the tokenizer leaves as they are."""
-    return files.length.do_lower_case and has_vocabulary(model) and not load_tokenizer(model).lowercase
+    return files.sentence_bert.do_lower_case and has_vocabulary(model) and not load_tokenizer(model).lowercase
 
 
 def _tell_prompts(path: epath.Path, own: OwnSettings) -> None:

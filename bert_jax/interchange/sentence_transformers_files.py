@@ -68,11 +68,11 @@ class Module:
 
 
 @dataclasses.dataclass(frozen=True)
-class Files:
-    """What the files of a model say, each read once; defaults where it has them not."""
+class SentenceTransformersFiles:
+    """What the files of a model say, each read once; defaults for those that are missing."""
 
     modules: Sequence[Module]  # what makes its vectors
-    length: SentenceBert
+    sentence_bert: SentenceBert  # the length of a text
     usage: Usage
     pooling_file: epath.Path  # where it says how it pools, if it does
     pooling: tuple[str, ...]  # how, by the names of release 5 where they have one
@@ -84,12 +84,12 @@ class Files:
         return any(module.name == "Normalize" for module in self.modules)
 
 
-def read_files(model: epath.Path) -> Files:
+def read_files(model: epath.Path) -> SentenceTransformersFiles:
     """UserError if one is damaged."""
     modules = _read_if_there(model / _MODULES, list[Module]) or []
     file = _pooling_file(model, modules)
     pooling = _read_if_there(file, dict[str, Any]) or {}
-    return Files(
+    return SentenceTransformersFiles(
         modules,
         _read_if_there(model / _LENGTH, SentenceBert) or SentenceBert(),
         _read_if_there(model / USAGE, Usage) or Usage(),
