@@ -28,11 +28,11 @@ from bert_jax.parallel.shared_directory import check_is_shared
 from bert_jax.storage.json_file import write_json
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import TextExample
+from bert_jax.tasks.headers import HAS_HEADER
 from bert_jax.tasks.ids import all_or_none
 from bert_jax.tasks.lines import shown
 from bert_jax.tasks.text_stream import stream_texts
 from bert_jax.tasks.text_tokens import TextTokens
-from bert_jax.tasks.whole_texts import HEADER
 
 _SHARD_BYTES = 1 << 28  # of float32 numbers, at most
 
@@ -65,7 +65,7 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
 
 def texts_of(options: EmbeddingOptions, file: str) -> Iterator[TextExample]:
     """The texts of `file` as the options have it read, each when it is asked for; all have ids, or none."""
-    return all_or_none(stream_texts(file, Columns.of(options.columns), HEADER[options.header]))
+    return all_or_none(stream_texts(file, Columns.of(options.columns), HAS_HEADER[options.header]))
 
 
 def _digested(examples: Iterator[TextExample], digest: InputDigest) -> Iterator[TextExample]:

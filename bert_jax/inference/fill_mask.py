@@ -20,9 +20,9 @@ from bert_jax.model.functional import Model, Params
 from bert_jax.model.pretraining import MASKED_LM, MASKED_POSITIONS, parts_of, pretraining_model
 from bert_jax.parallel.mesh import by_sequence, make_mesh
 from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.headers import HAS_HEADER
 from bert_jax.tasks.rows import EncodedText, make_rows
 from bert_jax.tasks.texts import read_texts
-from bert_jax.tasks.whole_texts import HEADER
 from bert_jax.text.masked_text import MASK, encode_with_masks, mask_pattern
 from bert_jax.workdir.fine_tuned import digest
 
@@ -49,7 +49,7 @@ def fill_masks(
     """
     if output != "-" and not output.endswith(".jsonl"):
         raise UserError(f"--output={output}: words for {MASK} are JSON Lines; give a name that ends in .jsonl, or -")
-    examples = read_texts(source, Columns.of(columns), "class", need_labels=False, header=HEADER[header])
+    examples = read_texts(source, Columns.of(columns), "class", need_labels=False, header=HAS_HEADER[header])
     texts, places = [one.text for one in examples], [one.place for one in examples]
     pretrained = read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM)
     filler = MaskFiller(pretrained, best, str(workdir), dtype)

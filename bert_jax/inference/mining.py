@@ -18,13 +18,13 @@ from bert_jax.inference.progress import Progress
 from bert_jax.storage.lock import only_maker
 from bert_jax.storage.paths import check_is_other
 from bert_jax.storage.whole_file import replace_text
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import PAIRS_AND_NEGATIVES, Columns
 from bert_jax.tasks.examples import PairExample
+from bert_jax.tasks.headers import HAS_HEADER
 from bert_jax.tasks.ids import check_id
 from bert_jax.tasks.lines import shown
 from bert_jax.tasks.pairs import read_pairs
 from bert_jax.tasks.tables import JSONL
-from bert_jax.tasks.whole_texts import HEADER
 
 _ANCHORS = 256  # compared with all candidates at a time
 
@@ -38,7 +38,7 @@ def mine_file(options: EmbeddingOptions, file: str, output: str, most: int, skip
     if not output.endswith(JSONL):
         raise UserError(f"--output={output}: mined pairs are JSON Lines; give a name that ends in .jsonl")
     check_is_other(output, "mine", file)
-    pairs = read_pairs(file, Columns.of(options.columns), True, HEADER[options.header])
+    pairs = read_pairs(file, Columns.of(options.columns, PAIRS_AND_NEGATIVES), True, HAS_HEADER[options.header])
     for pair in pairs:
         check_id(pair)
     if pairs[0].score is not None:

@@ -1,7 +1,7 @@
 """One of several continuations of a text (SWAG, COPA; arXiv 1810.04805, section 4.4)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -9,13 +9,13 @@ import numpy as np
 from bert_jax.config import TaskConfig
 from bert_jax.objectives.metrics import Metric
 from bert_jax.tasks.choices import read_choices
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import CHOICES, Columns
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import ChoiceExample
 from bert_jax.tasks.given import is_texts, not_as_asked
+from bert_jax.tasks.headers import HAS_HEADER
 from bert_jax.tasks.rows import EncodedText, Rows, make_rows
-from bert_jax.tasks.task import Head, Prediction, score
-from bert_jax.tasks.whole_texts import HEADER
+from bert_jax.tasks.task import Head, Prediction, score, scores_again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Choice:
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[ChoiceExample]:
         """See Task."""
-        return read_choices(file, Columns.of(config.columns), needs_labels, HEADER[config.header])
+        return read_choices(file, Columns.of(config.columns, CHOICES), needs_labels, HAS_HEADER[config.header])
 
     def example(self, given: Any, place: str) -> ChoiceExample:
         """See Task; of (text, [choices])."""
@@ -103,6 +103,12 @@ class Choice:
         """See Task."""
         hits = [each["label"] == example.label for each, example in zip(predictions, examples, strict=True)]
         return {"accuracy": float(np.mean(hits))}
+
+    def scorer(
+        self, predictions: Sequence[Prediction], examples: Sequence[ChoiceExample]
+    ) -> Callable[[np.ndarray], dict[str, float]]:
+        """See Task."""
+        return scores_again(self, predictions, examples)
 
     def floors(
         self, train: Sequence[ChoiceExample], test: Sequence[ChoiceExample]

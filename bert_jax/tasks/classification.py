@@ -1,7 +1,7 @@
 """One label of several for a text or a pair of texts (arXiv 1810.04805, section 4.1)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -116,13 +116,23 @@ class Classification:
         gold = [example.label for example in examples]
         return classification(gold, [each["label"] for each in predictions], self.labels)
 
+    def scorer(
+        self, predictions: Sequence[Prediction], examples: Sequence[TextExample]
+    ) -> Callable[[np.ndarray], dict[str, float]]:
+        """See Task."""
+        from bert_jax.tasks.scores.classification import confusion, from_confusion, numbers
+
+        gold = numbers([example.label for example in examples], self.labels)
+        predicted = numbers([each["label"] for each in predictions], self.labels)
+        return lambda drawn: from_confusion(confusion(gold[drawn], predicted[drawn], len(self.labels)))
+
     def floors(self, train: Sequence[TextExample], test: Sequence[TextExample]) -> Mapping[str, Mapping[str, float]]:
         """The commonest label, and TF-IDF with logistic regression (pairs: overlap features)."""
         from bert_jax.tasks.floors import classification as floors
 
         gold = [example.label for example in train]
         found = {"commonest label": floors.majority(gold, len(test))}
-        if all(example.text2 for example in [*train, *test]):
+        if whole_texts.are_pairs([*train, *test]):
             found["overlap of the texts"] = floors.pairs(whole_texts.pairs(train), gold, whole_texts.pairs(test))
         texts, test_texts = whole_texts.joined(train), whole_texts.joined(test)
         found["TF-IDF"] = floors.words(texts, gold, test_texts)

@@ -19,7 +19,8 @@ COLUMNS_HELP = "Column of each role, by name or number: text:1,label:4."
 HEADER_HELP = "Whether the first row is a header."
 AS_IN_TRAINING = " Default: as in training."
 
-ROLES = ("text", "text2", "label", "id", "choices", "negatives", "word", "tag")
+TEXTS = ("text", "text2", "label", "id")  # roles of tables of texts
+CHOICES, PAIRS_AND_NEGATIVES, TAGGED_WORDS = (*TEXTS, "choices"), (*TEXTS, "negatives"), ("word", "tag", "id")
 NOT_TO_PREDICT = ("label", "id", "negatives")  # roles that a file to predict may be without, whatever --columns says
 # Two texts of a row; "question" and "sentence" are QNLI's, "#1 String" is MRPC's.
 PAIRS = (
@@ -78,15 +79,15 @@ class Columns:
     said: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, spec: str | None) -> "Columns":
-        """The value of --columns, None or "" if it is not given; UserError if it is none."""
+    def of(cls, spec: str | None, roles: Sequence[str] = TEXTS) -> "Columns":
+        """The value of --columns, None or "" if it is not given; UserError if it is none of these `roles`."""
         said: dict[str, str] = {}
         for part in (spec or "").split(",") if spec else ():
             role, colon, column = (piece.strip() for piece in part.partition(":"))
-            if not colon or not column or role not in ROLES:
+            if not colon or not column or role not in roles:
                 raise UserError(
-                    f"--columns={spec}: {part!r} names no column; write ROLE:COLUMN, as in text:1,label:4 or "
-                    f"text:sentence, where a role is one of {', '.join(ROLES)}"
+                    f"--columns={spec}: {part!r} names no column that is read here; write ROLE:COLUMN, as in "
+                    f"{roles[0]}:1, where a role is one of {', '.join(roles)}"
                 )
             if role in said:
                 raise UserError(f"--columns={spec} says {role} twice; leave one out")
@@ -129,8 +130,23 @@ def resolve(column: str, names: Sequence[str], by_number: bool, path: str, role:
     if column in names:
         return column
     if by_number and column.isdecimal() and int(column) < len(names):
-        return names[int(column)]
-    raise UserError(f"{path} has no column {column!r} but {listed(names)}; correct {role}: in --columns")
+        name = names[int(column)]
+        if role in ("text", "text2") and _is_no_text(name):
+            raise UserError(
+                f"{path} has {name!r} as column {column}, which is read as the text; give names, as in "
+                f"--columns={role}:{name} if that is meant"
+            )
+        return name
+    remedy = f"correct {role}: in --columns"
+    if role == "label":
+        remedy += ", or give a file with labels: training and scores need them"
+    raise UserError(f"{path} has no column {column!r} but {listed(names)}; {remedy}")
+
+
+def _is_no_text(name: str) -> bool:
+    """Whether a header calls a column so that it holds labels, scores or ids."""
+    word = normal(name)
+    return word not in _TEXTS and (word in IDS or any(word in group for groups in LABELS.values() for group in groups))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -2,12 +2,13 @@
 
 Columns are parted by one tab, or by spaces, throughout a file; spaces around a cell are nothing. A blank line, also one
 of white space, ends a sentence; a -DOCSTART- line does so, too, and is dropped. The word is the first column, the tag
-the last one, or as in --columns=word:0,tag:2; a file of one column is words without tags. In CoNLL-U, which is
+the last one, or as in --columns=word:0,tag:2; a file of one column is words without tags. A first line may be a header
+(_names). In CoNLL-U, which is
 recognised by ten columns between tabs, comments, ranges (1-2) and empty nodes (1.1) are dropped, the word is column 1
 (FORM), the tag 3 (UPOS), and sent_id the id. Elsewhere # is a word.
 
 A file whose tags mark spans may have others by mistake (tags.py). A single 0 among them is read as O; the rest stay,
-and are in no loss or score (tagging.py). Either is logged.
+and are in no loss, and O in scores (tagging.py). Either is logged.
 """
 
 import itertools
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from absl import logging
 
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import Columns, listed
+from bert_jax.tasks.columns import Columns, listed, normal
 from bert_jax.tasks.examples import TaggingExample
 from bert_jax.tasks.lines import json_or_lines, place, shown, suffix
 from bert_jax.tasks.tables import JSONL, json_rows, read_table, table_of_objects
@@ -27,6 +28,8 @@ from bert_jax.tasks.word_lists import tagged_rows
 from bert_jax.text.tfds_split import PREFIX
 
 _DOCUMENT = "-DOCSTART-"
+_WORD = {"word", "words", "token", "tokens", "form", "text", "sentence#"}  # how a header calls its first column ...
+_TAG = {"tag", "tags", "label", "labels", "ner", "nertag", "nertags", "pos", "postag", "postags", "chunk", "chunktag"}
 _CONLL_U_COLUMNS = 10
 _SENT_ID = re.compile(r"#\s*sent_id\s*=\s*(.*\S)\s*")
 _NAMES = {"\t": "tabs", " ": "spaces"}
@@ -34,11 +37,15 @@ _LOGGED = 3  # findings in a line of the log
 
 
 def read_tagging(
-    path: str, columns: Columns, need_tags: bool, is_known: Callable[[str], bool] | None = None
+    path: str,
+    columns: Columns,
+    need_tags: bool,
+    is_known: Callable[[str], bool] | None = None,
+    header: bool | None = None,
 ) -> list[TaggingExample]:
     """A sentence an example, in their order; without tags where none are needed and a sentence has none, or not all.
 
-    `is_known` tells the tags of the model that is used, if there is one.
+    `is_known` tells the tags of the model that is used, if there is one; `header` is --header, None: not given.
 
     Raises:
       UserError: the file cannot be read, mixes separators or numbers of columns, or lacks words or needed tags; or the
@@ -51,15 +58,14 @@ def read_tagging(
         if is_json:
             examples = tagged_rows(table_of_objects(path, json_rows(path, lines)), columns, need_tags)
         else:
-            examples = _of_columns(list(lines), path, columns, need_tags)
+            examples = _of_columns(list(lines), path, columns, need_tags, header)
             if is_known and not need_tags and (columns.get("tag") or not columns.get("word")):
                 _check_are_tags(examples, path, is_known)
     if odd := check_tags(examples):
         first = ", ".join(f"{tag!r} at {where}" for where, tag in odd[:_LOGGED])
         more = f" and {len(odd) - _LOGGED:,} more" if len(odd) > _LOGGED else ""
-        logging.warning(
-            "%s: tags of no span among tags of spans, left out of loss and scores: %s%s", shown(path), first, more
-        )
+        message = "%s: tags of no span among tags of spans, left out of the loss and scored as O: %s%s"
+        logging.warning(message, shown(path), first, more)
     return examples
 
 
@@ -78,17 +84,40 @@ class _Line(NamedTuple):
     cells: list[str]
 
 
-def _of_columns(lines: Sequence[tuple[int, str]], path: str, columns: Columns, need_tags: bool) -> list[TaggingExample]:
+def _of_columns(
+    lines: Sequence[tuple[int, str]], path: str, columns: Columns, need_tags: bool, header: bool | None
+) -> list[TaggingExample]:
     is_conll_u = _is_conll_u(lines)
-    cells = _split(lines, path, is_conll_u)
+    cells = list(_split(lines, path, is_conll_u))
+    names = [] if is_conll_u else _names(cells, path, columns, header)
+    if names:
+        cells = list(itertools.dropwhile(lambda line: not line.cells, cells))[1:]
     sentences = [list(group) for blank, group in itertools.groupby(cells, lambda line: not line.cells) if not blank]
     if not sentences:
         raise UserError(f"{shown(path)} has no sentences; give one with a word a line, and a blank line after each")
-    word, tag = _places(columns, len(sentences[0][0].cells), is_conll_u, need_tags, shown(path))
+    names = names or [str(number) for number in range(len(sentences[0][0].cells))]
+    word, tag = _places(columns, names, is_conll_u, need_tags, shown(path))
     if tag is not None:
         _read_zeros_as_o(sentences, tag, path)
     ids = _sentence_ids(lines) if is_conll_u else {}
     return [_example(sentence, path, word, tag, ids.get(sentence[0].number), need_tags) for sentence in sentences]
+
+
+def _names(cells: Sequence[_Line], path: str, columns: Columns, header: bool | None) -> list[str]:
+    """Those of a header, [] where the first line is none.
+
+    It is one if --header says so, if --columns names columns that are all in it, or if it calls the last column tag,
+    pos, ner ... and the first one word or token.
+    """
+    first = next((line for line in cells if line.cells), None)
+    if first is None or header is False:
+        return []
+    said = bool(columns.names) and set(columns.names) <= set(first.cells)
+    known = len(first.cells) > 1 and normal(first.cells[0]) in _WORD and normal(first.cells[-1]) in _TAG
+    if header or said or known:
+        logging.info("%s is read as the header: %s; --header=no if not", place(path, first.number), listed(first.cells))
+        return first.cells
+    return []
 
 
 def _read_zeros_as_o(sentences: Sequence[Sequence[_Line]], tag: int, path: str) -> None:
@@ -152,12 +181,15 @@ def _sentence_ids(lines: Sequence[tuple[int, str]]) -> dict[int, str]:
     return ids
 
 
-def _places(columns: Columns, width: int, is_conll_u: bool, need_tags: bool, path: str) -> tuple[int, int | None]:
+def _places(
+    columns: Columns, names: Sequence[str], is_conll_u: bool, need_tags: bool, path: str
+) -> tuple[int, int | None]:
     """The numbers of the columns of words and tags."""
-    word = _number(columns, "word", width, path)
+    width = len(names)
+    word = _number(columns, "word", names, path)
     if word is None:
         word = 1 if is_conll_u else 0
-    tag = _number(columns, "tag", width, path, need_tags)
+    tag = _number(columns, "tag", names, path, need_tags)
     if tag is None and (columns.get("tag") is not None or (width == 1 and not need_tags)):
         return word, None
     if tag is None:
@@ -167,15 +199,17 @@ def _places(columns: Columns, width: int, is_conll_u: bool, need_tags: bool, pat
     return word, tag
 
 
-def _number(columns: Columns, role: str, width: int, path: str, needed: bool = True) -> int | None:
+def _number(columns: Columns, role: str, names: Sequence[str], path: str, needed: bool = True) -> int | None:
     said = columns.get(role)
     if said is None:
         return None
-    if not said.isdecimal() or int(said) >= width:
-        if not needed:
-            return None
-        raise UserError(f"{path} has no column {said!r} but 0 to {width - 1}; correct {role}: in --columns")
-    return int(said)
+    if said in names:
+        return names.index(said)
+    if said.isdecimal() and int(said) < len(names):
+        return int(said)
+    if not needed:
+        return None
+    raise UserError(f"{path} has no column {said!r} but {listed(names)}; correct {role}: in --columns")
 
 
 def _example(

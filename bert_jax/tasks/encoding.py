@@ -82,18 +82,23 @@ class TextEncoder:
         return self.row(*truncate_pair(first, second, room))
 
     def _windows(self, first: list[int], second: list[int] | None, room: int) -> Iterator[EncodedText]:
-        """The longer text of a pair is read in windows, beside the other, which is cut to half of the row."""
+        """All of a text, and of both of a pair.
+
+        The longer one of a pair is read in windows beside the whole of the other; if that is longer than half of the
+        row, in halves of the row, the windows of the one beside those of the other in proportion.
+        """
+        overlap = self.text.window_overlap
         if second is None:
-            for start, stop in spans(len(first), room, self.text.window_overlap):
+            for start, stop in spans(len(first), room, overlap):
                 yield self.row(first[start:stop], None)
-        elif len(first) <= len(second):
-            first = first[: room // 2]
-            for start, stop in spans(len(second), room - len(first), self.text.window_overlap):
-                yield self.row(first, second[start:stop])
-        else:
-            second = second[: room // 2]
-            for start, stop in spans(len(first), room - len(second), self.text.window_overlap):
-                yield self.row(first[start:stop], second)
+            return
+        of_first = list(spans(len(first), max(room // 2, room - len(second)), overlap))
+        of_second = list(spans(len(second), max(room - room // 2, room - len(first)), overlap))
+        number = max(len(of_first), len(of_second))
+        for place in range(number):
+            start, stop = of_first[place * len(of_first) // number]
+            start2, stop2 = of_second[place * len(of_second) // number]
+            yield self.row(first[start:stop], second[start2:stop2])
 
 
 def truncate_pair(first: list[int], second: list[int], room: int) -> tuple[list[int], list[int]]:

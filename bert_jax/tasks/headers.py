@@ -21,6 +21,8 @@ from absl import logging
 from bert_jax.errors import UserError
 from bert_jax.tasks.columns import NOT_TO_PREDICT, Columns, NoSuchColumnsError, is_known, listed
 
+HAS_HEADER = {"auto": None, "yes": True, "no": False}  # what --header says
+
 
 def is_header(first: Sequence[str], columns: Columns, header: bool | None, place: str) -> bool:
     """Whether the cells of a table's first row, which is at `place`, are names; `header` is --header, None: not given.

@@ -1,7 +1,7 @@
 """Any number of labels for a text, none too; each with a threshold that the dev file decides."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from bert_jax.tasks.given import text_of
 from bert_jax.tasks.label_names import check_known, in_order
 from bert_jax.tasks.libraries import check_needed
 from bert_jax.tasks.rows import Rows
+from bert_jax.tasks.scores.tagging import from_counts
 from bert_jax.tasks.task import Head, Prediction, score
 
 
@@ -125,6 +126,14 @@ class Multilabel:
         from bert_jax.tasks.scores.multilabel import multilabel
 
         return multilabel(self._gold(examples), _probabilities(predictions), np.asarray(self.thresholds))
+
+    def scorer(
+        self, predictions: Sequence[Prediction], examples: Sequence[TextExample]
+    ) -> Callable[[np.ndarray], dict[str, float]]:
+        """See Task; the headline alone."""
+        pairs = [(set(each["labels"]), set(one.label)) for each, one in zip(predictions, examples, strict=True)]
+        counts = np.array([(len(given & gold), len(given), len(gold)) for given, gold in pairs])
+        return lambda drawn: {"micro_f1": from_counts(counts[drawn])["f1"]}
 
     def floors(self, train: Sequence[TextExample], test: Sequence[TextExample]) -> Mapping[str, Mapping[str, float]]:
         """TF-IDF with a logistic regression for each label."""

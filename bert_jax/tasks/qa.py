@@ -1,7 +1,7 @@
 """Answers to questions cut out of a text, or none (arXiv 1810.04805, sections 4.2 and 4.3)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -120,6 +120,15 @@ class Qa:
 
         found = qa(_gold(examples), [each["answer"] for each in predictions])
         return found | self._at_best_threshold(predictions, examples)
+
+    def scorer(
+        self, predictions: Sequence[Prediction], examples: Sequence[QuestionExample]
+    ) -> Callable[[np.ndarray], dict[str, float]]:
+        """See Task; without best_f1, which is found on all questions."""
+        from bert_jax.tasks.scores.qa import by_question
+
+        exact, f1 = by_question(_gold(examples), [each["answer"] for each in predictions])
+        return lambda drawn: {"exact": float(exact[drawn].mean()), "f1": float(f1[drawn].mean())}
 
     def _at_best_threshold(
         self, predictions: Sequence[Prediction], examples: Sequence[QuestionExample]

@@ -1,12 +1,13 @@
 """A number for a text or a pair of texts: similarity of two sentences, stars of a review."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from bert_jax.config import TaskConfig
+from bert_jax.errors import UserError
 from bert_jax.objectives.metrics import Metric
 from bert_jax.tasks import whole_texts
 from bert_jax.tasks.encoding import TextEncoder
@@ -14,7 +15,7 @@ from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.given import text_of
 from bert_jax.tasks.libraries import check_needed
 from bert_jax.tasks.rows import Rows
-from bert_jax.tasks.task import Head, Prediction, score
+from bert_jax.tasks.task import Head, Prediction, score, scores_again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +60,14 @@ class Regression:
         return text_of(given, place, self.pairs)
 
     def fitted(self, examples: Sequence[TextExample], config: TaskConfig) -> Self:
-        """With the scale of the examples."""
+        """With the scale of the examples; UserError if all have the same number."""
         del config
         labels = np.array([example.label for example in examples])
+        if labels.min() == labels.max():
+            file = examples[0].place.rpartition(", line")[0]
+            raise UserError(f"{file}: each label is {labels[0]:g}, from which nothing is learned; give other examples")
         pairs = whole_texts.are_pairs(examples)
-        return dataclasses.replace(self, mean=float(labels.mean()), sd=float(labels.std()) or 1.0, pairs=pairs)
+        return dataclasses.replace(self, mean=float(labels.mean()), sd=float(labels.std()), pairs=pairs)
 
     def for_scoring(self, examples: Sequence[TextExample]) -> Self:
         """As it is: any number will do."""
@@ -100,12 +104,18 @@ class Regression:
 
         return regression([example.label for example in examples], [each["score"] for each in predictions])
 
+    def scorer(
+        self, predictions: Sequence[Prediction], examples: Sequence[TextExample]
+    ) -> Callable[[np.ndarray], dict[str, float]]:
+        """See Task."""
+        return scores_again(self, predictions, examples)
+
     def floors(self, train: Sequence[TextExample], test: Sequence[TextExample]) -> Mapping[str, Mapping[str, float]]:
         """A ridge regression on overlap features (pairs) or TF-IDF (single texts)."""
         from bert_jax.tasks.floors import regression as floors
 
         gold = [example.label for example in train]
-        if all(example.text2 for example in [*train, *test]):
+        if whole_texts.are_pairs([*train, *test]):
             found = {"overlap of the texts": floors.pairs(whole_texts.pairs(train), gold, whole_texts.pairs(test))}
         else:
             found = {"TF-IDF": floors.words(whole_texts.joined(train), gold, whole_texts.joined(test))}

@@ -5,7 +5,7 @@ learned from the ones may be scored on the others.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,16 +13,16 @@ import numpy as np
 from bert_jax.config import TaskConfig
 from bert_jax.errors import UserError
 from bert_jax.objectives.metrics import Metric
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import PAIRS_AND_NEGATIVES, Columns
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import PairExample
 from bert_jax.tasks.given import pair_of
+from bert_jax.tasks.headers import HAS_HEADER
 from bert_jax.tasks.libraries import check_needed
 from bert_jax.tasks.pairs import read_pairs
 from bert_jax.tasks.ranks import bm25_ranks, nearest_texts, of_ranks, ranks_of_positives
 from bert_jax.tasks.rows import EncodedText, Rows, make_rows
-from bert_jax.tasks.task import Head, Prediction, score
-from bert_jax.tasks.whole_texts import HEADER
+from bert_jax.tasks.task import Head, Prediction, score, scores_again
 
 _HEADS: Mapping[str, Head] = {"mean": "embedding", "cls": "embedding_cls", "max": "embedding_max"}
 
@@ -77,7 +77,9 @@ class Similarity:
 
     def read(self, file: str, config: TaskConfig, needs_labels: bool) -> list[PairExample]:
         """See Task."""
-        return read_pairs(file, Columns.of(config.columns), needs_labels, HEADER[config.header])
+        return read_pairs(
+            file, Columns.of(config.columns, PAIRS_AND_NEGATIVES), needs_labels, HAS_HEADER[config.header]
+        )
 
     def example(self, given: Any, place: str) -> PairExample:
         """See Task; of two texts."""
@@ -174,6 +176,12 @@ class Similarity:
 
         found = regression([example.score or 0.0 for example in examples], [each["score"] for each in predictions])
         return {metric.name: found[metric.name] for metric in self.metrics}
+
+    def scorer(
+        self, predictions: Sequence[Prediction], examples: Sequence[PairExample]
+    ) -> Callable[[np.ndarray], dict[str, float]]:
+        """See Task."""
+        return scores_again(self, predictions, examples)
 
     def floors(self, train: Sequence[PairExample], test: Sequence[PairExample]) -> Mapping[str, Mapping[str, float]]:
         """The cosine of TF-IDF; of anchors, where BM25 ranks their positives."""

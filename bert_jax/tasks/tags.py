@@ -9,6 +9,7 @@ from bert_jax.tasks.examples import TaggingExample
 Scheme = Literal["IO", "BIO", "IOB1", "BIOES", "BILOU", "none"]
 
 _PREFIXED = re.compile(r"[BIESLU]-.+", re.DOTALL)
+_ENDS = ("E-", "S-", "L-", "U-")  # of the last word of a span
 _SPANS = 0.9  # share of tags that are of a scheme, from which on the others are mistakes
 
 
@@ -20,7 +21,7 @@ def tag_scheme(sentences: Iterable[Sequence[str]]) -> Scheme:
     single words are marked, too. none: tags of words, such as parts of speech.
     """
     sentences = list(sentences)
-    if not are_spans([tag for tags in sentences for tag in tags]):
+    if not are_mostly_spans([tag for tags in sentences for tag in tags]):
         return "none"
     prefixes = {tag[0] for tags in sentences for tag in tags if _PREFIXED.fullmatch(tag)}
     if prefixes & {"E", "S"}:
@@ -45,7 +46,7 @@ def is_odd(tag: str) -> bool:
 def check_tags(examples: Iterable[TaggingExample]) -> list[tuple[str, str]]:
     """(place, tag) of each tag that does not belong to the scheme that the others follow; none where there is none."""
     examples = [example for example in examples if example.tags]
-    if not are_spans([tag for example in examples for tag in example.tags or ()]):
+    if not are_mostly_spans([tag for example in examples for tag in example.tags or ()]):
         return []
     return [
         (f"{example.place}, word {number} ({word})", tag)
@@ -55,7 +56,17 @@ def check_tags(examples: Iterable[TaggingExample]) -> list[tuple[str, str]]:
     ]
 
 
-def are_spans(tags: Sequence[str]) -> bool:
+def are_spans(tags: Iterable[str]) -> bool:
+    """Whether all tags are of spans: each is O or has one of the prefixes B- I- E- S- L- U- before a type."""
+    return not any(map(is_odd, set(tags)))
+
+
+def have_ends(tags: Iterable[str]) -> bool:
+    """Whether the last word of a span has a prefix of its own, as in BIOES and BILOU."""
+    return any(tag.startswith(_ENDS) for tag in tags)
+
+
+def are_mostly_spans(tags: Sequence[str]) -> bool:
     """Whether tags of words are of spans, but for a few mistakes."""
     prefixed = sum(bool(_PREFIXED.fullmatch(tag)) for tag in tags)
     return prefixed > 0 and prefixed + tags.count("O") >= _SPANS * len(tags)

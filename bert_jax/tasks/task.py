@@ -4,7 +4,7 @@ A task is a frozen dataclass: its fields are all that a trained model must know 
 thresholds), and lie beside the weights in task.json. It knows no model; `head` and `num_outputs` name the one it needs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -120,6 +120,27 @@ class Task(Protocol):
         """Its metrics by name."""
         ...
 
+    def scorer(
+        self, predictions: Sequence[Prediction], examples: Sequence[Example]
+    ) -> Callable[[np.ndarray], dict[str, float]]:
+        """Numbers of examples, one of them perhaps several times -> the scores of those, the headline at least.
+
+        What is counted for each example is counted once: a bootstrap (chance.py) asks for hundreds of such scores.
+        """
+        ...
+
     def floors(self, train: Sequence[Example], test: Sequence[Example]) -> Mapping[str, Mapping[str, float]]:
         """What simple methods reach on `test`: name of the method -> its scores, by the metrics' names."""
         ...
+
+
+def scores_again(
+    task: Task, predictions: Sequence[Prediction], examples: Sequence[Example]
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """`Task.scorer` where no counts add up to the scores."""
+
+    def scores(drawn: np.ndarray) -> dict[str, float]:
+        places = drawn.tolist()
+        return task.scores([predictions[place] for place in places], [examples[place] for place in places])
+
+    return scores

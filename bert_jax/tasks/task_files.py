@@ -69,9 +69,8 @@ def read_all(task: Task, files: str, config: TaskConfig) -> list[Example]:
 
 def in_both_orders(examples: Sequence[Example]) -> list[Example]:
     """Pairs and their mirror images, for relations that are the same both ways (ELECTRA's double_unordered)."""
-    mirrored = [
-        dataclasses.replace(one, text=one.text2, text2=one.text) for one in examples if getattr(one, "text2", None)
-    ]
+    pairs = [one for one in examples if getattr(one, "text2", None) is not None]
+    mirrored = [dataclasses.replace(one, text=one.text2, text2=one.text) for one in pairs]
     if len(mirrored) < len(examples):
         raise UserError("--config.task.double_unordered is for pairs of texts; leave it out")
     return [*examples, *mirrored]

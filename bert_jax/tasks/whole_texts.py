@@ -9,17 +9,17 @@ from bert_jax.errors import UserError
 from bert_jax.tasks.columns import Columns, LabelKind
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import TextExample
+from bert_jax.tasks.headers import HAS_HEADER
+from bert_jax.tasks.lines import STANDARD_INPUT, shown
 from bert_jax.tasks.rows import EncodedText, Rows, make_rows
 from bert_jax.tasks.texts import read_texts
-
-HEADER = {"auto": None, "yes": True, "no": False}
 
 
 def read(
     file: str, config: TaskConfig, kind: LabelKind, needs_labels: bool, pairs: bool | None = None
 ) -> list[TextExample]:
     """The examples of a file; UserError, with file and line, if it cannot be read, or is not what `pairs` says."""
-    examples = read_texts(file, Columns.of(config.columns), kind, needs_labels, HEADER[config.header])
+    examples = read_texts(file, Columns.of(config.columns), kind, needs_labels, HAS_HEADER[config.header])
     check_pairs(examples, pairs)
     return examples
 
@@ -36,10 +36,10 @@ def check_pairs(examples: Iterable[TextExample], pairs: bool | None) -> None:
     for example in examples if pairs is not None else ():
         if (example.text2 is not None) != pairs:
             number, others, columns = ("one text", "two", "text:A,text2:B") if pairs else ("two texts", "one", "text:A")
-            raise UserError(
-                f"{example.place} has {number}, and the rows of training have {others}; say which with "
-                f"--columns={columns}"
-            )
+            remedy = f"say which with --columns={columns}"
+            if example.place.startswith(shown(STANDARD_INPUT)):
+                remedy = "give JSON Lines, or a file with columns"
+            raise UserError(f"{example.place} has {number}, and the rows of training have {others}; {remedy}")
 
 
 def encode(

@@ -31,6 +31,10 @@ TAGGED = (
     [TaggingExample("x.txt, line 1", None, ("w", "w"), ("B-A", "O") if half else ("O", "B-B")) for half in HALF],
     [{"tags": ["B-A", "O"]} for _ in HALF],
 )
+ODD = (  # tags that are mistakes, of which LOC looks like the end of an entity in a scheme that marks ends
+    [TaggingExample("x.txt, line 1", None, ("w", "w", "w"), ("B-A", "I-A", "LOC" if half else "O")) for half in HALF],
+    [{"tags": ["B-A", "I-A", "O"] if half else ["B-A", "O", "O"]} for half in ANY.random(40) < 0.7],
+)
 NUMBERS = [text(float(n)) for n in range(40)], [{"score": float(n)} for n in ANY.random(40)]
 
 
@@ -40,6 +44,8 @@ NUMBERS = [text(float(n)) for n in range(40)], [{"score": float(n)} for n in ANY
         (Classification(("a", "b")), CLASSIFIED),
         (Multilabel(("a", "b"), (0.5, 0.5)), LABELLED),
         (Tagging(("B-A", "B-B", "O")), TAGGED),
+        (Tagging(("B-A", "I-A", "O")), ODD),
+        (Tagging(("B-A", "I-A", "O"), "strict"), ODD),
         (Regression(), NUMBERS),
     ],
     ids=lambda value: getattr(value, "kind", ""),
@@ -52,4 +58,5 @@ def test_the_interval_is_that_of_the_task_s_own_score(task, answered):
         return task.scores([predictions[place] for place in drawn], [examples[place] for place in drawn])[name]
 
     wanted = bootstrap_interval(score, len(examples), samples=chance.SAMPLES)
+    assert wanted[0] < wanted[1]
     assert chance.interval(task, predictions, examples) == pytest.approx(wanted)

@@ -7,13 +7,13 @@ import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.tasks.choices import read_choices
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import CHOICES, Columns
 
 SWAG = ",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label\n"
 
 
 def read(path, columns=None, need_labels=True, header=None):
-    return read_choices(path, Columns.of(columns), need_labels, header)
+    return read_choices(path, Columns.of(columns, CHOICES), need_labels, header)
 
 
 @pytest.mark.parametrize(("name", "count"), [("train", 800), ("dev", 100)])

@@ -3,11 +3,11 @@
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import Columns, find_id, find_label, find_texts, resolve
+from bert_jax.tasks.columns import CHOICES, Columns, find_id, find_label, find_texts, resolve
 
 
 def test_what_columns_says():
-    columns = Columns.of("text:1, text2:sentence_B,label:4,choices:7+8+end")
+    columns = Columns.of("text:1, text2:sentence_B,label:4,choices:7+8+end", CHOICES)
     assert [columns.get(role) for role in ("text", "text2", "label", "id")] == ["1", "sentence_B", "4", None]
     assert columns.numbers == [1, 4, 7, 8]
     assert columns.names == ["sentence_B", "end"]
@@ -18,11 +18,12 @@ def test_what_columns_says():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("text", r"--columns=text: 'text' names no column; write ROLE:COLUMN, as in text:1,label:4"),
+        ("text", r"--columns=text: 'text' names no column that is read here; write ROLE:COLUMN, as in text:1,"),
         ("text:", r"names no column"),
         ("text:1,,label:2", r"'' names no column"),
         ("body:1", r"'body:1' names no column.*a role is one of text, text2, label, id"),
         ("1:text", r"names no column"),
+        ("text:1,tag:2", r"'tag:2' names no column that is read here.*a role is one of text, text2, label, id$"),
         ("text:1,text:2", r"says text twice; leave one out"),
     ],
 )
@@ -38,6 +39,18 @@ def test_a_name_goes_before_a_number():
         resolve("3", ["a", "b", "c"], True, "f", "text")
     with pytest.raises(UserError, match=r"^f has no column '1' but a, b"):
         resolve("1", ["a", "b"], False, "f", "text")
+    with pytest.raises(UserError, match=r"no column '3' .* correct label: in --columns, or give a file with labels"):
+        resolve("3", ["a", "b", "c"], True, "f", "label")
+
+
+def test_the_number_of_a_column_that_its_header_calls_a_label_is_no_text():
+    names = ["label", "sentence", "id", "question"]
+    assert resolve("1", names, True, "f", "text") == "sentence"
+    assert resolve("3", names, True, "f", "text2") == "question"
+    assert resolve("label", names, True, "f", "text") == "label"
+    for number in "02":
+        with pytest.raises(UserError, match=rf"^f has '.*' as column {number}, which is read as the text; give names"):
+            resolve(number, names, True, "f", "text")
 
 
 @pytest.mark.parametrize(

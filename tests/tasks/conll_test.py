@@ -9,14 +9,14 @@ import pytest
 
 from bert_jax.config import TaskConfig
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import TAGGED_WORDS, Columns
 from bert_jax.tasks.conll import read_tagging
 from bert_jax.tasks.tags import check_tags, tag_scheme
 from bert_jax.tasks.task_files import read_files
 
 
-def read(path, columns=None, need_tags=True):
-    return read_tagging(path, Columns.of(columns), need_tags)
+def read(path, columns=None, need_tags=True, header=None):
+    return read_tagging(path, Columns.of(columns, TAGGED_WORDS), need_tags, header=header)
 
 
 def plain(path, separator, word, tag):
@@ -118,6 +118,31 @@ def test_words_alone_can_be_predicted(write):
     assert [e.tags for e in read(path, need_tags=False)] == [None, ("O",)]
 
 
+@pytest.mark.parametrize(
+    ("first", "columns", "header"),
+    [
+        ("word\tpos\tner_tag", None, None),
+        ("\nToken\tPOS\tTag", None, None),
+        ("Wort\tArt\tName", None, True),
+        ("Wort\tArt\tName", "word:Wort,tag:Name", None),
+        ("Wort\tArt\tName\n", "word:0,tag:Name", None),
+    ],
+)
+def test_a_header_is_no_sentence(write, caplog, first, columns, header):
+    path = write("a.tsv", f"{first}\nAda\tN\tB-PER\nwrote\tV\tO\n\nIt\tP\tO\n")
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert pairs(read(path, columns, header=header)) == [(["Ada", "wrote"], ["B-PER", "O"]), (["It"], ["O"])]
+    line = first.split("\n").index(first.strip()) + 1
+    assert f"{path}, line {line} is read as the header: " in caplog.messages[0]
+
+
+def test_a_first_line_that_is_no_header_is_words(write):
+    content = "word\tNN\nAda\tNN\n"
+    assert pairs(read(write("a.tsv", content))) == [(["word", "Ada"], ["NN", "NN"])]
+    header = "word\ttag\nAda\tNN\n"
+    assert pairs(read(write("a.tsv", header), header=False)) == [(["word", "Ada"], ["tag", "NN"])]
+
+
 CONLL_U = """# newdoc
 # sent_id = s1
 # text = Du chat
@@ -185,8 +210,8 @@ def test_what_is_no_sentence(write, content, message):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ("word:0,tag:2", r"a\.conll has no column '2' but 0 to 1; correct tag: in --columns"),
-        ("word:ner", r"a\.conll has no column 'ner' but 0 to 1; correct word: in --columns"),
+        ("word:0,tag:2", r"a\.conll has no column '2' but 0, 1; correct tag: in --columns"),
+        ("word:ner", r"a\.conll has no column 'ner' but 0, 1; correct word: in --columns"),
         ("word:1", r"has no column of tags beside the words"),
     ],
 )
@@ -245,7 +270,7 @@ def test_odd_tags_are_named_and_kept(write, caplog):
     assert check_tags(examples) == [(f"{path}, line 12, word 1 (X)", "PER")]
     assert examples[1].tags == ("PER",)
     assert caplog.messages == [
-        f"{path}: tags of no span among tags of spans, left out of loss and scores: 'PER' at {path}, line 12, "
+        f"{path}: tags of no span among tags of spans, left out of the loss and scored as O: 'PER' at {path}, line 12, "
         "word 1 (X)"
     ]
 

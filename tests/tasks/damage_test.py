@@ -7,7 +7,7 @@ import pytest
 
 from bert_jax.errors import UserError
 from bert_jax.tasks.choices import read_choices
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import TAGGED_WORDS, Columns
 from bert_jax.tasks.conll import read_tagging
 from bert_jax.tasks.pairs import read_pairs
 from bert_jax.tasks.retrieval import read_documents, read_judgements
@@ -57,7 +57,7 @@ READERS = [
     lambda path: read_choices(path, Columns(), True),
     lambda path: read_pairs(path, Columns(), True),
     lambda path: read_tagging(path, Columns(), True),
-    lambda path: read_tagging(path, Columns.of("word:1,tag:0"), False),
+    lambda path: read_tagging(path, Columns.of("word:1,tag:0", TAGGED_WORDS), False),
     lambda path: read_questions(path, True, True),
     lambda path: read_questions(path, False),
     read_documents,

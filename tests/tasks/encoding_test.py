@@ -85,6 +85,24 @@ def test_windows_hold_every_piece(tokenizer, pair):
     assert at == len(ids)
 
 
+@pytest.mark.parametrize(("first_times", "second_times"), [(5, 5), (3, 9), (8, 2), (2, 1)])
+def test_windows_of_a_pair_hold_every_piece_of_both(tokenizer, first_times, second_times):
+    """Also where neither text fits into half of a row."""
+    first, second = WORDS * first_times, WORDS[::-1] * second_times
+    rows = encoder(tokenizer, max_length=12, long="windows", window_overlap=2).rows(" ".join(first), " ".join(second))
+    assert all(len(row.ids) <= 12 for row in rows)
+    for text, parts in (
+        (first, [row.ids[1 : row.first_segment - 1] for row in rows]),
+        (second, [row.ids[row.first_segment : -1] for row in rows]),
+    ):
+        ids, at = tokenizer.encode(" ".join(text)), 0
+        for part in parts:
+            starts = [start for start in range(at + 1) if ids[start : start + len(part)] == part]
+            assert starts
+            at = max(at, starts[-1] + len(part))
+        assert at == len(ids)
+
+
 @pytest.mark.parametrize(("length", "room", "overlap"), [(10, 4, 2), (10, 4, 9), (4, 4, 2), (5, 4, 0), (100, 7, 3)])
 def test_spans_cover_and_overlap(length, room, overlap):
     found = list(spans(length, room, overlap))

@@ -23,7 +23,7 @@ from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.rows import IGNORED
 from bert_jax.tasks.tagging import Tagging
-from bert_jax.tasks.task_files import TaskFiles, digest_of_examples
+from bert_jax.tasks.task_files import TaskFiles, digest_of_examples, in_both_orders
 from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.finetuning import _rows
 
@@ -173,8 +173,24 @@ def test_regression_is_learned_around_zero_and_answered_on_its_scale(encode):
     assert rows.labels["labels"].std() == pytest.approx(1.0, abs=1e-6)
     found = task.predictions([each[None] for each in rows.labels["labels"]], rows, examples)
     assert [each["score"] for each in found] == pytest.approx([1.0, 3.0, 8.0], abs=1e-5)
-    same = Regression().fitted(texts(("a", 2.0), ("b", 2.0)), TaskConfig())
-    assert (same.mean, same.sd) == (2.0, 1.0)
+
+
+def test_a_regression_of_one_number_is_refused():
+    with pytest.raises(UserError, match=r"each label is 2.5, from which nothing is learned"):
+        Regression().fitted(texts(("a", 2.5), ("b", 2.5)), TaskConfig())
+
+
+@pytest.mark.parametrize("kind", [Classification, Regression])
+def test_a_pair_whose_second_text_is_empty_is_a_pair(kind):
+    labels = ("x", "y") if kind is Classification else (1.0, 2.0)
+    pairs = [
+        TextExample(f"f.tsv, line {number}", None, "a good one", text2, labels[number % 2])
+        for number, text2 in enumerate(["a good one", "", "bad", "a good one", "bad", "good"])
+    ]
+    task = kind().fitted(pairs, TaskConfig())
+    assert any("overlap" in name for name in task.floors(pairs, pairs))
+    mirrored = in_both_orders(pairs)[len(pairs) :]
+    assert [(one.text, one.text2) for one in mirrored[:2]] == [("a good one", "a good one"), ("", "a good one")]
 
 
 def test_choices_are_a_row_and_fewer_ones_are_filled_up(encode):

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from bert_jax.errors import UserError
-from bert_jax.tasks.columns import Columns
+from bert_jax.tasks.columns import PAIRS_AND_NEGATIVES, Columns
 from bert_jax.tasks.pairs import read_pairs
 
 
 def read(path, columns=None, need_labels=True, header=None):
-    return read_pairs(path, Columns.of(columns), need_labels, header)
+    return read_pairs(path, Columns.of(columns, PAIRS_AND_NEGATIVES), need_labels, header)
 
 
 @pytest.mark.parametrize(("name", "count"), [("sts/train", 3835), ("sts/test", 2845), ("sick/dev", 500)])

@@ -15,8 +15,13 @@ from bert_jax.reporting.answers.parts import (
     Table,
     cells,
 )
-from bert_jax.tasks.scores.tagging import has_spans, per_type, spans
+from bert_jax.tasks.examples import TaggingExample
+from bert_jax.tasks.scores.tagging import per_type, spans
 from bert_jax.tasks.tagging import Tagging
+from bert_jax.tasks.tags import are_spans, have_ends
+from bert_jax.tasks.task import Prediction
+
+Tagged = Sequence[tuple[list[str], TaggingExample, Prediction]]  # gold tags, the sentence, what is predicted
 
 _MOST_WORDS = 150  # of a sentence
 _MOST_RIGHT = 3
@@ -25,15 +30,16 @@ _KEYS = (("right", "right"), ("wrong", "wrong"), ("missed", "missed"), ("wrong m
 
 def tagging_parts(task: Tagging, answered: Answered) -> Iterator[Make]:
     """A table of types or tags; sentences, the worst and a few right ones."""
-    gold, predicted = [list(one.tags or ()) for one, _ in answered], [list(each["tags"]) for _, each in answered]
-    if has_spans(task.labels):
+    gold, predicted = task.gold_tags([one for one, _ in answered]), [list(each["tags"]) for _, each in answered]
+    if are_spans(task.labels):
         yield partial(_types, gold, predicted, task)
     else:
         words = [tag for tags in gold for tag in tags], [tag for tags in predicted for tag in tags]
         yield partial(label_table, *words, task.labels, "Tag")
         yield partial(confusions, *words, task.labels)
-    yield partial(_worst, task, answered)
-    yield partial(_right, task, answered)
+    tagged = [(true, one, each) for true, (one, each) in zip(gold, answered, strict=True)]
+    yield partial(_worst, task, tagged)
+    yield partial(_right, task, tagged)
 
 
 def _types(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], task: Tagging) -> Table:
@@ -49,52 +55,48 @@ def _types(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], ta
     return Table("Scores by entity type", explained, ("Type", "precision", "recall", "F1", "entities"), rows)
 
 
-def _worst(task: Tagging, answered: Answered) -> Cards:
-    wrong = [(_errors(task, one.tags or (), each["tags"]), one, each) for one, each in answered]
-    wrong = sorted((found for found in wrong if found[0]), key=lambda found: -found[0])
-    cards = [
-        Card("", [_sentence(task, one.words, one.tags, each["tags"])], place=one.place)
-        for _, one, each in wrong[:MOST_MISTAKES]
-    ]
-    explained = f"{len(wrong):,} of {len(answered):,} sentences have a mistake. " + (
+def _worst(task: Tagging, tagged: Tagged) -> Cards:
+    errors = [_errors(task, gold, each["tags"]) for gold, _, each in tagged]
+    wrong = sorted((place for place, number in enumerate(errors) if number), key=lambda place: -errors[place])
+    cards = [_card(task, *tagged[place]) for place in wrong[:MOST_MISTAKES]]
+    explained = f"{len(wrong):,} of {len(tagged):,} sentences have a mistake. " + (
         "First those with the most; what gold says stands in brackets." * bool(cards)
     )
     return Cards("Worst mistakes", explained, cards, _keys(task) if cards else ())
 
 
-def _right(task: Tagging, answered: Answered) -> Cards | None:
+def _right(task: Tagging, tagged: Tagged) -> Cards | None:
     """The right sentences that have the most to find."""
-    right = [(one, each) for one, each in answered if list(one.tags or ()) == list(each["tags"])]
-    right.sort(key=lambda pair: -len({tag for tag in pair[0].tags if tag != "O"}))
-    cards = [
-        Card("", [_sentence(task, one.words, one.tags, each["tags"])], place=one.place)
-        for one, each in right[:_MOST_RIGHT]
-    ]
-    return Cards("Some correct predictions", "", cards) if cards and has_spans(task.labels) else None
+    right = [found for found in tagged if found[0] == list(found[2]["tags"])]
+    right.sort(key=lambda found: -len({tag for tag in found[0] if tag != "O"}))
+    cards = [_card(task, *found) for found in right[:_MOST_RIGHT]]
+    return Cards("Some correct predictions", "", cards) if cards and are_spans(task.labels) else None
 
 
 def _keys(task: Tagging) -> Sequence[tuple[str, str]]:
-    return _KEYS if has_spans(task.labels) else (("wrong", "wrong"),)
+    return _KEYS if are_spans(task.labels) else (("wrong", "wrong"),)
 
 
 def _errors(task: Tagging, gold: Sequence[str], predicted: Sequence[str]) -> int:
     """Spans, or tags, that are wrong or missed."""
-    if has_spans(task.labels):
+    if are_spans(task.labels):
         return len(set(_stretches(task, gold)) ^ set(_stretches(task, predicted)))
     return sum(true != said for true, said in zip(gold, predicted, strict=True))
 
 
 def _stretches(task: Tagging, tags: Sequence[str]) -> list[Stretch]:
-    have_ends = any(tag[:1] in "ESLU" for tag in task.labels)
-    return [Stretch(first, last + 1, name) for name, first, last in sorted(spans(tags, task.convention, have_ends))]
+    found = spans(tags, task.convention, have_ends(task.labels))
+    return [Stretch(first, last + 1, name) for name, first, last in sorted(found)]
 
 
-def _sentence(
-    task: Tagging, words: Sequence[str], gold: Sequence[str] | None, predicted: Sequence[str]
-) -> list[Marked]:
+def _card(task: Tagging, gold: Sequence[str], one: TaggingExample, each: Prediction) -> Card:
+    return Card("", [_sentence(task, one.words, gold, each["tags"])], place=one.place)
+
+
+def _sentence(task: Tagging, words: Sequence[str], gold: Sequence[str], predicted: Sequence[str]) -> list[Marked]:
     shown = slice(0, _MOST_WORDS)
-    words, gold, predicted = words[shown], (gold or ())[shown], predicted[shown]
-    if has_spans(task.labels):
+    words, gold, predicted = words[shown], gold[shown], predicted[shown]
+    if are_spans(task.labels):
         return marked(words, _stretches(task, gold), _stretches(task, predicted), " ")
     pairs = list(enumerate(zip(gold, predicted, strict=True)))
     said = [Stretch(place, place + 1, f"{said} (gold: {true})") for place, (true, said) in pairs if true != said]

@@ -1,28 +1,26 @@
 """Scores of one tag a word: entities, as spans with a type, or the tags themselves."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from bert_jax.tasks.libraries import needed
+from bert_jax.tasks.tags import have_ends
 
 Convention = Literal["conlleval", "strict"]
 Span = tuple[str, int, int]  # type, first word, last word
 Tags = Sequence[Sequence[str]]  # of each sentence
 
-_SPAN_TAG = re.compile("[BIESLU]-.+")
 _AS_BIOES = {"L": "E", "U": "S"}  # BILOU has other letters for the same
-_ENDS = ("E", "S", "L", "U")
 
 
 def tagging(gold: Tags, predicted: Tags, convention: Convention = "conlleval") -> dict[str, float]:
     """Scores of entities.
 
     Args:
-      gold: the tags of each sentence; all but O have a prefix such as B- or I- (`has_spans`).
+      gold: the tags of each sentence; all but O have a prefix such as B- or I- (tags.are_spans).
       predicted: likewise, as many.
       convention: see `spans`.
 
@@ -32,19 +30,14 @@ def tagging(gold: Tags, predicted: Tags, convention: Convention = "conlleval") -
     return from_counts(span_counts(gold, predicted, convention))
 
 
-def has_spans(tags: Iterable[str]) -> bool:
-    """Whether these tags are of entities: each is O or has one of the prefixes B I E S L U before a type."""
-    return all(tag == "O" or _SPAN_TAG.fullmatch(tag) for tag in set(tags))
-
-
-def spans(tags: Sequence[str], convention: Convention = "conlleval", have_ends: bool = False) -> set[Span]:
+def spans(tags: Sequence[str], convention: Convention = "conlleval", ends: bool = False) -> set[Span]:
     """The entities of one sentence.
 
     Args:
       tags: of its words.
       convention: "conlleval", seqeval's default: an I- without a B- before it begins an entity, so that tags that only
         have I- have entities too. "strict": such an I- is none.
-      have_ends: whether the last word of an entity has a prefix of its own (E-, S-, L-, U-). The strict convention then
+      ends: whether the last word of an entity has a prefix of its own (E-, S-, L-, U-). The strict convention then
         asks for it: it is the scheme IOBES, else IOB2.
     """
     with needed("a tagging's score needs", "seqeval"):
@@ -53,7 +46,7 @@ def spans(tags: Sequence[str], convention: Convention = "conlleval", have_ends: 
     tags = [_AS_BIOES.get(tag[:1], tag[:1]) + tag[1:] for tag in tags]
     if convention == "conlleval":
         return set(get_entities(tags))
-    (entities,) = Entities([tags], scheme=IOBES if have_ends else IOB2).entities
+    (entities,) = Entities([tags], scheme=IOBES if ends else IOB2).entities
     return {(entity.tag, entity.start, entity.end - 1) for entity in entities}
 
 
@@ -105,8 +98,8 @@ def word_scores(gold: Tags, predicted: Tags) -> dict[str, float]:
 
 def _both(gold: Tags, predicted: Tags, convention: Convention) -> list[tuple[set[Span], set[Span]]]:
     """The entities of each sentence, in gold and predicted."""
-    have_ends = any(tag[:1] in _ENDS for sentences in (gold, predicted) for tags in sentences for tag in tags)
+    ends = have_ends(tag for sentences in (gold, predicted) for tags in sentences for tag in tags)
     return [
-        (spans(true, convention, have_ends), spans(found, convention, have_ends))
+        (spans(true, convention, ends), spans(found, convention, ends))
         for true, found in zip(gold, predicted, strict=True)
     ]

@@ -111,11 +111,6 @@ def test_tags_without_prefixes_are_scored_by_word():
     )
 
 
-@pytest.mark.parametrize(("tags", "expected"), [(["O"], True), (["B-A", "O"], True), (["NN", "B-A"], False)])
-def test_which_tags_are_of_entities(tags, expected):
-    assert scores.has_spans(tags) == expected
-
-
 def test_a_library_that_is_missing_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "seqeval.metrics.sequence_labeling", None)
     with pytest.raises(UserError, match=r"^a tagging's score needs seqeval; run launch/setup.sh tasks$"):
