@@ -14,7 +14,7 @@ from bert_jax.config.training import MeshConfig, ProfileConfig, TrainConfig
 
 TextPooling = Literal["mean", "cls", "max"]  # of a text's hidden states to its vector
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
-_OWN_OF_MODEL = ("hidden_dropout_prob", "attention_probs_dropout_prob")  # all else is as the pretrained model has it
+OWN_OF_MODEL = ("hidden_dropout_prob", "attention_probs_dropout_prob")  # all else is as the pretrained model has it
 
 
 @dataclasses.dataclass
@@ -92,9 +92,8 @@ class FineTuningConfig:
     train: TrainConfig = dataclasses.field(default_factory=_train)
     profile: ProfileConfig = dataclasses.field(default_factory=ProfileConfig)
     mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
-    model: ModelConfig = dataclasses.field(
-        default_factory=ModelConfig
-    )  # init_from's own; what a single file leaves out
+    # the architecture is init_from's; here is dropout, and what a single file of weights leaves out
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     init_from: str = ""  # --init_from
     teacher: str = ""  # workdir of a fine-tuning for the same task, to learn from beside the labels; "": none
     distillation: TaskDistillationConfig = dataclasses.field(default_factory=TaskDistillationConfig)
@@ -135,11 +134,11 @@ class FineTuningConfig:
             require(value <= layers, f"{source}fit.{name}", value, f"the model has {layers} layers; give at most that")
         both, remedy = self.fit.fresh_layers + self.fit.frozen_layers, "new weights would stay as they are; give fewer"
         require(both <= layers, f"{source}fit.frozen_layers", self.fit.frozen_layers, remedy)
-        dropout = {name: getattr(self.model, name) for name in _OWN_OF_MODEL}
+        dropout = {name: getattr(self.model, name) for name in OWN_OF_MODEL}
         for field in dataclasses.fields(self.model):
             value, its = getattr(self.model, field.name), getattr(model, field.name)
             remedy = f"the model of --init_from has {its}; leave this out"
-            is_fine = field.name in _OWN_OF_MODEL or value in (field.default, its)
+            is_fine = field.name in OWN_OF_MODEL or value in (field.default, its)
             require(is_fine, f"{source}model.{field.name}", value, remedy)
         text = dataclasses.replace(self.text, max_length=length)
         return dataclasses.replace(self, model=dataclasses.replace(model, **dropout), text=text)

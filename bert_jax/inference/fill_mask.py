@@ -24,6 +24,7 @@ from bert_jax.tasks.headers import HAS_HEADER
 from bert_jax.tasks.rows import EncodedText, make_rows
 from bert_jax.tasks.texts import read_texts
 from bert_jax.text.masked_text import MASK, encode_with_masks, mask_pattern
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.workdir.fine_tuned import digest
 
 Row = tuple[EncodedText, list[int]]  # a text's tokens, and where its masks are
@@ -52,8 +53,9 @@ def fill_masks(
     examples = read_texts(source, Columns.of(columns), "class", need_labels=False, header=HAS_HEADER[header])
     texts, places = [one.text for one in examples], [one.place for one in examples]
     pretrained = read_pretrained(workdir, ModelConfig(), WITH_MASKED_LM)
+    tokenizer, most = pretrained.tokenizer, pretrained.config.max_position_embeddings
+    rows = list(zip(texts, mask_rows(texts, places, tokenizer, most), strict=True))
     filler = MaskFiller(pretrained, best, str(workdir), dtype)
-    rows = list(zip(texts, filler.rows(texts, places), strict=True))
 
     def made(done: int) -> Iterator[dict[str, Any]]:
         return in_chunks(rows, done, lambda chunk, start, progress: filler.filled(chunk, progress))
@@ -92,19 +94,16 @@ class MaskFiller(DeviceModel):
         """
         if MASKED_LM not in parts_of(pretrained.arrays):
             raise UserError(f"{name} has no masked-LM head; give a pretraining run, or weights with cls.predictions")
-        mesh, self._tokenizer, self._config = make_mesh(MeshConfig()), pretrained.tokenizer, pretrained.config
+        mesh, self._tokenizer = make_mesh(MeshConfig()), pretrained.tokenizer
+        self._longest = pretrained.config.max_position_embeddings
         model = pretraining_model(pretrained.config, dtype, by_sequence=by_sequence(mesh), parts=[MASKED_LM])
         apply = _likeliest(model, min(best, self._tokenizer.vocab_size), self._tokenizer.vocab_size)
-        longest, inputs = self._config.max_position_embeddings, (*INPUTS, MASKED_POSITIONS)
-        super().__init__(model, longest, pretrained.arrays, mesh, apply, inputs=inputs, few_rows=few_rows)
+        inputs = (*INPUTS, MASKED_POSITIONS)
+        super().__init__(model, self._longest, pretrained.arrays, mesh, apply, inputs=inputs, few_rows=few_rows)
 
     def fill(self, texts: Sequence[str], places: Sequence[str]) -> Iterator[dict[str, Any]]:
         """What is found for each text; `places` name them in the UserError."""
-        return self.filled(list(zip(texts, self.rows(texts, places), strict=True)))
-
-    def rows(self, texts: Sequence[str], places: Sequence[str]) -> list[Row]:
-        """The texts as the model reads them; raises as `fill`."""
-        return [self._row(text, place) for text, place in zip(texts, places, strict=True)]
+        return self.filled(list(zip(texts, mask_rows(texts, places, self._tokenizer, self._longest), strict=True)))
 
     def filled(self, asked: Sequence[tuple[str, Row]], progress: Progress | None = None) -> Iterator[dict[str, Any]]:
         """What is found for each text, with its row."""
@@ -117,18 +116,6 @@ class MaskFiller(DeviceModel):
         for (text, (_, masks)), (probabilities, ids) in zip(asked, outputs, strict=True):
             yield self._described(text, probabilities[: len(masks)], ids[: len(masks)])
 
-    def _row(self, text: str, place: str) -> Row:
-        """The text's row, and where its masks are."""
-        tokenizer = self._tokenizer
-        ids = [tokenizer.cls_id, *encode_with_masks(text, tokenizer), tokenizer.sep_id]
-        positions = [at for at, token in enumerate(ids) if token == tokenizer.mask_id]
-        if not positions:
-            raise UserError(f"{place} has no {MASK}: {text!r:.80}; put one where a word is to be filled in")
-        if len(ids) > self._config.max_position_embeddings:
-            most = self._config.max_position_embeddings
-            raise UserError(f"{place} has {len(ids)} tokens, more than the {most} that the model reads; shorten it")
-        return EncodedText(ids, len(ids)), positions
-
     def _described(self, text: str, probabilities: np.ndarray, ids: np.ndarray) -> dict[str, Any]:
         masks = [
             [
@@ -139,6 +126,25 @@ class MaskFiller(DeviceModel):
         ]
         words = [self._tokenizer.decode([int(some[0])]) for some in ids]
         return {"text": text, "filled": _filled(text, words, mask_pattern(self._tokenizer)), "masks": masks}
+
+
+def mask_rows(texts: Sequence[str], places: Sequence[str], tokenizer: Tokenizer, most: int) -> list[Row]:
+    """The texts as the model reads them, each with where its masks are.
+
+    Raises:
+      UserError: a text, which `places` names, has no [MASK], or more than `most` tokens.
+    """
+    return [_mask_row(text, place, tokenizer, most) for text, place in zip(texts, places, strict=True)]
+
+
+def _mask_row(text: str, place: str, tokenizer: Tokenizer, most: int) -> Row:
+    ids = [tokenizer.cls_id, *encode_with_masks(text, tokenizer), tokenizer.sep_id]
+    positions = [at for at, token in enumerate(ids) if token == tokenizer.mask_id]
+    if not positions:
+        raise UserError(f"{place} has no {MASK}: {text!r:.80}; put one where a word is to be filled in")
+    if len(ids) > most:
+        raise UserError(f"{place} has {len(ids)} tokens, more than the {most} that the model reads; shorten it")
+    return EncodedText(ids, len(ids)), positions
 
 
 def _likeliest(model: Model, best: int, vocab_size: int) -> Any:

@@ -13,7 +13,8 @@ from bert_jax.inference.answer_file import in_chunks, write_answers
 from bert_jax.inference.answers import check_ids, format_of
 from bert_jax.inference.predictor import keep_compiled, load_predictor
 from bert_jax.inference.progress import Progress
-from bert_jax.tasks.columns import Columns, NoSuchColumnsError
+from bert_jax.tasks.columns import ROLES, Columns, NoSuchColumnsError
+from bert_jax.tasks.kinds import trained_task
 from bert_jax.tasks.lines import STANDARD_INPUT, is_json_input, shown
 from bert_jax.tasks.task import Example, Prediction, Task
 from bert_jax.tasks.task_files import make_task
@@ -35,10 +36,11 @@ def predict(
     model = fine_tuned.read_description(workdir)
     write = format_of(output, model.kind)
     options = options_of_input(model.options, columns, header)
+    task = trained_task(model.kind, model.settings)
+    examples = read_inputs(task, source, options, asked=bool(columns))
+    check_ids(write, examples)
     keep_compiled(workdir)
     predictor = load_predictor(workdir, dtype)
-    examples = read_inputs(predictor.task, source, options, asked=bool(columns))
-    check_ids(write, examples)
 
     def answers(chunk: Sequence[Example], start: int, progress: Progress) -> Iterable[Prediction]:
         return predictor.answers(chunk, f"{source}, examples {start + 1} to {start + len(chunk)}", progress)
@@ -69,7 +71,7 @@ def read_inputs(task: Task, source: str, options: TaskConfig, asked: bool, needs
     The latter only where none of those of training is there, as in lines of text: never another text in its place.
     """
     by_name = dataclasses.replace(options, columns="")
-    said = Columns.of(options.columns)
+    said = Columns.of(options.columns, ROLES)
     of_words = said.get("word") or said.get("tag")  # words and tags have columns there, too: conll.py
     if not asked and source == STANDARD_INPUT and not of_words and not is_json_input():
         return task.read(source, by_name, needs_labels)  # a text a line: there are no columns

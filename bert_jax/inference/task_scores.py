@@ -9,6 +9,7 @@ from bert_jax.inference.predictor import keep_compiled, load_predictor
 from bert_jax.inference.progress import Progress
 from bert_jax.storage.json_file import finite_or_none
 from bert_jax.tasks.chance import interval
+from bert_jax.tasks.kinds import trained_task
 from bert_jax.workdir import fine_tuned
 
 
@@ -24,11 +25,11 @@ def score_task(workdir: epath.PathLike, source: str, columns: str = "", header: 
       UserError: there is no model, or the file cannot be read, or has labels that the model does not know.
     """
     model = fine_tuned.read_description(workdir)
-    keep_compiled(workdir)
-    predictor = load_predictor(workdir)
-    task, options = predictor.task, options_of_input(model.options, columns, header)
+    task, options = trained_task(model.kind, model.settings), options_of_input(model.options, columns, header)
     examples = read_inputs(task, source, options, asked=bool(columns), needs_labels=True)
     task = task.for_scoring(examples)
+    keep_compiled(workdir)
+    predictor = load_predictor(workdir)
     rows = predictor.rows(examples, source)
     with Progress("predicting", len(examples)) as progress:
         outputs = predictor.outputs(rows, progress.of_examples(len(examples), len(rows)))

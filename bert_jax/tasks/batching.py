@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bert_jax.data.batches import record_ids
+from bert_jax.data.batches import epochs_of, record_ids
 
 _MULTIPLE = 8  # lengths are multiples of it
 _WINDOW = 64  # batches, at most, of the random order that are sorted by length together
@@ -51,8 +51,9 @@ def padded_length(length: int, lengths: Sequence[int]) -> int:
 class TrainingOrder:
     """The rows of each step, a pure function of (seed, step).
 
-    Epochs are permutations, as in pretraining (data/batches.py). So many batches' worth of that order are sorted by
-    length and split into batches, whose own order is drawn; no more than an epoch's, or a row could be twice in one.
+    Epochs are permutations, as in pretraining (data/batches.py). So many batches' worth of that order, but no more than
+    an epoch's, are sorted by length and split into batches, whose own order is drawn. Where an epoch ends among them,
+    the rows of each are sorted apart: else both copies of a row, of one length, would lie in one batch.
     """
 
     lengths: np.ndarray  # of the rows
@@ -65,7 +66,8 @@ class TrainingOrder:
         window, place = divmod(step, batches)
         size = batches * self.batch_size
         numbers = record_ids(window, np.arange(size), size, len(self.lengths), self.seed)
-        by_length = numbers[np.argsort(self.lengths[numbers], kind="stable")].reshape(batches, -1)
+        epochs = epochs_of(window, np.arange(size), size, len(self.lengths))
+        by_length = numbers[np.lexsort((self.lengths[numbers], epochs))].reshape(batches, -1)
         random = np.random.RandomState(np.random.SeedSequence([self.seed, window]).generate_state(1))
         return by_length[random.permutation(batches)[place]]
 

@@ -21,6 +21,7 @@ AS_IN_TRAINING = " Default: as in training."
 
 TEXTS = ("text", "text2", "label", "id")  # roles of tables of texts
 CHOICES, PAIRS_AND_NEGATIVES, TAGGED_WORDS = (*TEXTS, "choices"), (*TEXTS, "negatives"), ("word", "tag", "id")
+ROLES = tuple(dict.fromkeys((*CHOICES, *PAIRS_AND_NEGATIVES, *TAGGED_WORDS)))
 NOT_TO_PREDICT = ("label", "id", "negatives")  # roles that a file to predict may be without, whatever --columns says
 # Two texts of a row; "question" and "sentence" are QNLI's, "#1 String" is MRPC's.
 PAIRS = (

@@ -7,8 +7,9 @@ import jax
 from absl import logging
 from etils import epath
 
-from bert_jax.config import FineTuningConfig, PhaseConfig, TaskConfig, without_peak
+from bert_jax.config import FineTuningConfig, ModelConfig, PhaseConfig, TaskConfig, without_peak
 from bert_jax.config.check import require
+from bert_jax.config.finetuning import OWN_OF_MODEL
 from bert_jax.errors import UserError
 from bert_jax.interchange.own_settings import OwnSettings, beside_task, own_settings, write_own_settings
 from bert_jax.interchange.pretrained import Pretrained, read_pretrained
@@ -70,7 +71,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     mesh = make_mesh(config.mesh, model=config.model)
     runs = [SeedRun(config, workdir, number, data, pretrained.tokenizer, mesh) for number in range(seeds)]
     runs[0].set_up()  # raises what does not fit before the directory is this run's
-    _warn(config, steps_of(config.fit, len(data.train)))
+    _warn(config, steps_of(config.fit, len(data.train)), pretrained.config)
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(workdir, teacher)
@@ -87,8 +88,11 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
         write_results(config, workdir, data, scores, pretrained.tokenizer)
 
 
-def _warn(config: FineTuningConfig, steps: int) -> None:
-    """Log what is asked for in vain, and no error."""
+def _warn(config: FineTuningConfig, steps: int, pretrained: ModelConfig) -> None:
+    """Log what is asked for in vain, and no error; and dropout that is not the pretrained model's."""
+    for name in OWN_OF_MODEL:
+        if (its := getattr(pretrained, name)) != (own := getattr(config.model, name)):
+            logging.info("%s=%g in place of the model's %g; --config.model.%s=%g keeps that", name, own, its, name, its)
     phase = PhaseConfig(steps, config.fit.global_batch_size)
     for line in [*without_peak(with_warmup(config, steps), [phase]), *config.without_effect()]:
         logging.warning("%s", line)

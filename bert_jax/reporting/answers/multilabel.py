@@ -32,19 +32,19 @@ def multilabel_parts(task: Multilabel, answered: Answered) -> Iterator[Make]:
 def _label_table(task: Multilabel, answered: Answered) -> Table:
     gold = np.array([[label in one.label for label in task.labels] for one, _ in answered])
     given = np.array([[label in each["labels"] for label in task.labels] for _, each in answered])
-    hits, predicted, support = (gold & given).sum(axis=0), given.sum(axis=0), gold.sum(axis=0)
+    correct, predicted, support = (gold & given).sum(axis=0), given.sum(axis=0), gold.sum(axis=0)
     order = sorted(np.argsort(-support, kind="stable")[:_MOST_LABELS].tolist())
     rows = []
     for place in order:
         shares = (
-            hits[place] / max(predicted[place], 1),
-            hits[place] / max(support[place], 1),
-            2 * hits[place] / max(predicted[place] + support[place], 1),
+            correct[place] / max(predicted[place], 1),
+            correct[place] / max(support[place], 1),
+            2 * correct[place] / max(predicted[place] + support[place], 1),
         )
         counts = (f"{support[place]:,}", f"{predicted[place]:,}", f"{task.thresholds[place]:.2f}")
         rows.append([Cell(task.labels[place]), *map(Cell, (*map(percent, shares), *counts))])
     some = f"Of {len(task.labels):,}, the {len(order)} most frequent. " if len(order) < len(task.labels) else ""
-    explained = f"{some}A label is given from the threshold on, which was chosen on the dev file."
+    explained = f"{some}A label is given from the threshold on: as chosen on the dev file, 0.5 without one."
     head = ("Label", "precision", "recall", "F1", "gold", "predicted", "threshold")
     return Table("Scores by label", explained, head, rows)
 
