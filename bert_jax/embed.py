@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_jax import cli
-from bert_jax.errors import UserError
 from bert_jax.inference.embedding_options import define_options, load
-from bert_jax.inference.embedding_run import embed_file
+from bert_jax.inference.embedding_run import check_input, embed_file
 from bert_jax.inference.mining import mine_file
 from bert_jax.inference.retrieval import check_can_search, read_searches, search_scores
 from bert_jax.parallel.processes import is_first, joined
@@ -42,16 +41,15 @@ def main(argv: Sequence[str]) -> None:
         mine_file(options, _MINE.value, _OUTPUT.value, _NEGATIVES.value, _SKIP.value, _MARGIN.value)
         return
     cli.refuse(["skip", "margin", "negatives"], "is for --mine")
-    if not _INPUT.value:
-        raise UserError("--input is missing, give a file of texts (.txt, .jsonl, .tsv or .csv), or - with texts at it")
+    source = check_input(_INPUT.value)
     check_place(_OUTPUT.value, "output")
     if searches := read_searches(_QUERIES.value, _QRELS.value):
-        check_can_search(options, _INPUT.value)
+        check_can_search(options, source)
     with joined(), only_run(_OUTPUT.value, is_writer=is_first()):
         loaded = load(options)
-        embed_file(options, loaded, _INPUT.value, _OUTPUT.value)
+        embed_file(options, loaded, source, _OUTPUT.value)
         if searches:
-            found = search_scores(options, loaded.embedder, _OUTPUT.value, _INPUT.value, searches)
+            found = search_scores(options, loaded.embedder, _OUTPUT.value, source, searches)
             if is_first():
                 print(json.dumps(found, indent=2))
 

@@ -5,14 +5,12 @@ python -m bert_jax.finetune --task=classification --init_from=MODEL --train=FILE
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
 from bert_jax import cli
 from bert_jax.config import FineTuningConfig
-from bert_jax.config.command_line import define_config
-from bert_jax.errors import UserError
+from bert_jax.config.command_line import define_config, put
 from bert_jax.parallel.processes import is_first, joined
 from bert_jax.reporting.page import write_report
 from bert_jax.storage.lock import only_run
@@ -40,21 +38,11 @@ def settings_of_flags() -> FineTuningConfig:
     """The config, with what the other flags say; UserError where a flag and its setting say different things."""
     settings = _CONFIG.value
     for flag in (_TRAIN, _DEV, _TEST, _COLUMNS, _HEADER, _STRICT):
-        _put(settings.task, flag.name, flag)
-    _put(settings.task, "kind", _TASK)
-    _put(settings.text, "long", _LONG)
-    _put(settings, "init_from", _INIT_FROM)
+        put(settings.task, flag.name, flag)
+    put(settings.task, "kind", _TASK)
+    put(settings.text, "long", _LONG)
+    put(settings, "init_from", _INIT_FROM)
     return settings
-
-
-def _put(group: Any, name: str, flag: flags.FlagHolder[Any]) -> None:
-    """Set a group's setting to what the flag says, if it is given."""
-    if flag.present:
-        value = ",".join(flag.value) if isinstance(flag.value, list) else flag.value
-        said = getattr(group, name)
-        if said not in (getattr(type(group)(), name), value):
-            raise UserError(f"--{flag.name}={value}, and the config has {name}={said}; leave one of them out")
-        setattr(group, name, value)
 
 
 def main(argv: Sequence[str]) -> None:

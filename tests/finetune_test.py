@@ -55,6 +55,37 @@ def files(tmp_path_factory):
     return directory
 
 
+SETTINGS = """
+import sys
+from absl import flags
+from bert_jax import finetune
+from bert_jax.config.command_line import check_settings
+check_settings(sys.argv)
+flags.FLAGS(sys.argv)
+settings = finetune.settings_of_flags()
+print(settings.task.columns, settings.task.dev, settings.task.header, settings.task.strict, settings.text.long)
+"""
+
+
+def settings_of(*given):
+    """What the flags of finetune come to, and what is said of them."""
+    flags = ["--task=qa", "--init_from=bert", "--train=a.tsv,b.tsv", "--workdir=w", *given]
+    done = subprocess.run([sys.executable, "-c", SETTINGS, *flags], capture_output=True, text=True)
+    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+def test_a_setting_holds_unless_its_flag_is_given():
+    settings = ["--config.task.columns=text:3,label:1", "--config.task.dev=d.tsv", "--config.task.header=no"]
+    assert settings_of(*settings, "--config.task.strict=true", "--config.text.long=cut") == (
+        "text:3,label:1 d.tsv no True cut"
+    )
+    assert settings_of(
+        "--columns=text:0,label:1", "--dev=e.tsv,f.tsv", "--header=yes", "--strict", "--long=windows"
+    ) == ("text:0,label:1 e.tsv,f.tsv yes True windows")
+    said = settings_of(*settings, "--dev=e.tsv")
+    assert said == ("bert_jax.errors.UserError: --dev=e.tsv, and the config has dev=d.tsv; leave one of them out")
+
+
 def flags_of(files, model, workdir, *more):
     of_files = [f"--{name}={files / name}.jsonl" for name in ("train", "dev", "test")]
     return ["--task=classification", f"--init_from={model}", *of_files, f"--workdir={workdir}", *FLAGS, *more]

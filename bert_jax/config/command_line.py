@@ -21,6 +21,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from bert_jax.config.run import Config
+from bert_jax.errors import UserError
 
 _DEFAULTS = ""  # what --config is where it is not given and need not be
 _MODULE = "config_file"  # the name under which the file is imported
@@ -42,6 +43,20 @@ def define_config(kind: type[Kind], has_default: bool = False) -> flags.FlagHold
     holder = config_flags.DEFINE_config_file("config", None, _HELP)
     flags.FLAGS["config"].parser = _ConfigFile(kind, has_default)
     return holder
+
+
+def put(group: Any, name: str, flag: flags.FlagHolder[Any]) -> None:
+    """Set a group's setting to what a flag of its own says, if that is given.
+
+    Raises:
+      UserError: the config says something else, which is not the default.
+    """
+    if flag.present:
+        value = ",".join(flag.value) if isinstance(flag.value, list) else flag.value
+        said = getattr(group, name)
+        if said not in (getattr(type(group)(), name), value):
+            raise UserError(f"--{flag.name}={value}, and the config has {name}={said}; leave one of them out")
+        setattr(group, name, value)
 
 
 class _ConfigFile(flags.ArgumentParser):

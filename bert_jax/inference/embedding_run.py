@@ -30,9 +30,10 @@ from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.headers import HAS_HEADER
 from bert_jax.tasks.ids import all_or_none
-from bert_jax.tasks.lines import shown
+from bert_jax.tasks.lines import STANDARD_INPUT, read_lines, shown
 from bert_jax.tasks.text_stream import stream_texts
 from bert_jax.tasks.text_tokens import TextTokens
+from bert_jax.text.tfds_split import PREFIX
 
 _SHARD_BYTES = 1 << 28  # of float32 numbers, at most
 
@@ -61,6 +62,15 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
         _write_made(output, made, is_complete=True)
     loaded.embedder.encoder.log_lengths(shown(file), "--long=windows")
     return made
+
+
+def check_input(file: str | None) -> str:
+    """The `file`; UserError if it is not given or cannot be read (of a TFDS split or standard input, that is later)."""
+    if not file:
+        raise UserError("--input is missing, give a file of texts (.txt, .jsonl, .tsv or .csv), or - with texts at it")
+    if file != STANDARD_INPUT and not file.startswith(PREFIX):
+        next(read_lines(file), None)
+    return file
 
 
 def texts_of(options: EmbeddingOptions, file: str) -> Iterator[TextExample]:

@@ -16,6 +16,7 @@ from bert_jax.inference import answer_file
 from bert_jax.inference.answers import FORMATS, format_of
 from bert_jax.inference.predicting import begun_head, predict, read_inputs
 from bert_jax.inference.predictor import load_predictor
+from bert_jax.inference.task_scores import score_task
 from bert_jax.storage.lock import only_maker
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.kinds import KINDS, trained_task
@@ -53,6 +54,26 @@ def test_strange_labels_change_nothing(tmp_path, kind):
         assert predict(tmp_path / "run", f"{tmp_path}/{name}.jsonl", f"{tmp_path}/{name}.out.jsonl") == len(rows)
         answers.append((tmp_path / f"{name}.out.jsonl").read_text())
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "content", "said"),
+    [
+        (predict, None, "in.jsonl is not there"),
+        (predict, '{"title": "x"}', "say which holds the text"),
+        (score_task, None, "in.jsonl is not there"),
+        (score_task, '{"text": "the cat"}', "no column"),
+        (score_task, '{"text": "the cat", "label": "never seen"}', "never seen"),
+    ],
+)
+def test_mistakes_in_the_input_are_found_before_the_weights_are_read(tmp_path, answer, content, said):
+    write_workdir(tmp_path / "run", "classification")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    source, output = tmp_path / "in.jsonl", [f"{tmp_path}/out.jsonl"] if answer is predict else []
+    if content:
+        source.write_text(content + "\n")
+    with pytest.raises(UserError, match=said):
+        answer(tmp_path / "run", str(source), *output)
 
 
 TITLES = TaskConfig(columns="text:title,label:y")
