@@ -101,8 +101,8 @@ class Choice:
 
     def scores(self, predictions: Sequence[Prediction], examples: Sequence[ChoiceExample]) -> dict[str, float]:
         """See Task."""
-        hits = [each["label"] == example.label for each, example in zip(predictions, examples, strict=True)]
-        return {"accuracy": float(np.mean(hits))}
+        correct = [each["label"] == example.label for each, example in zip(predictions, examples, strict=True)]
+        return {"accuracy": float(np.mean(correct))}
 
     def scorer(
         self, predictions: Sequence[Prediction], examples: Sequence[ChoiceExample]

@@ -67,8 +67,8 @@ def best_threshold(gold: np.ndarray, probabilities: np.ndarray) -> float:
     candidates = np.unique(np.append(middles, _MIDDLE))
     sorted_all, sorted_gold = np.sort(probabilities), np.sort(probabilities[gold])
     given = len(sorted_all) - np.searchsorted(sorted_all, candidates)
-    hits = len(sorted_gold) - np.searchsorted(sorted_gold, candidates)
-    scores = _f1(hits, given, np.full_like(given, len(sorted_gold)))
+    correct = len(sorted_gold) - np.searchsorted(sorted_gold, candidates)
+    scores = _f1(correct, given, np.full_like(given, len(sorted_gold)))
     best = candidates[scores == scores.max()]
     return float(best[np.argmin(np.abs(best - _MIDDLE))])
 
@@ -78,6 +78,6 @@ def _counts(gold: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return (gold & given).sum(axis=0), given.sum(axis=0), gold.sum(axis=0)
 
 
-def _f1(hits: np.ndarray, given: np.ndarray, gold: np.ndarray) -> np.ndarray:
+def _f1(correct: np.ndarray, given: np.ndarray, gold: np.ndarray) -> np.ndarray:
     """0 where it is 0/0."""
-    return 2 * hits / np.maximum(given + gold, 1)
+    return 2 * correct / np.maximum(given + gold, 1)
