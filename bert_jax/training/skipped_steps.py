@@ -64,8 +64,12 @@ class SkippedSteps:
             )
 
     def stop_if_all(self, first: int, last: int) -> None:
-        """Raise UserError if the run, in all its starts, has skipped each step after `first`, up to `last`."""
-        if len(self._lines) == last - first:
+        """Raise UserError if the run, in all its starts, has skipped each step after `first`, up to `last`.
+
+        Where there is no such step nothing was skipped: a finished run whose log of starts was moved away begins at
+        its end.
+        """
+        if 0 < last - first == sum(line["step"] > first for line in self._lines):
             raise UserError(
                 f"none of the {last - first} steps had a finite loss and gradient: all were skipped and nothing is "
                 f"trained; look at the records in {self._path}; another --workdir and --config.train.check_nans=true "

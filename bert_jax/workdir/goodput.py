@@ -101,7 +101,10 @@ def read_starts(workdir: epath.PathLike) -> list[Start]:
 
 
 def first_step(workdir: epath.PathLike, clock: Clock) -> int:
-    """After which step the run in `workdir` began in the first of its starts: 0, or the one that it branched from."""
+    """After which step the run in `workdir` began in the first of its starts: 0, or the one that it branched from.
+
+    Of a run whose log was moved away it is where the first start since then resumed, maybe its end.
+    """
     return (read_starts(workdir) or clock.starts())[0].from_step
 
 

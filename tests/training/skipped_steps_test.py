@@ -95,6 +95,25 @@ def test_of_a_branch_the_steps_of_its_parent_do_not_count(tmp_path):
         branch.stop_if_all(1000, 1002)
 
 
+@pytest.mark.parametrize("resumed", [20, 15])
+def test_after_the_log_of_starts_was_moved_away_only_steps_since_then_count(tmp_path, resumed):
+    """A finished run begins anew at its end, another one at its checkpoint, behind as many skipped steps."""
+    first = SkippedSteps(tmp_path, 0, 9, writes=True)
+    for step in range(1, 6):
+        first.record(step, 0, BAD, lambda: [0])
+    again = SkippedSteps(tmp_path, resumed, 9, writes=True)
+    again.stop_if_all(resumed, 20)
+    if resumed == 15:
+        for step in range(16, 21):
+            again.record(step, 0, BAD, lambda: [0])
+        with pytest.raises(UserError, match="none of the 5 steps"):
+            again.stop_if_all(15, 20)
+
+
+def test_a_run_that_never_skipped_a_step_may_begin_at_its_end(tmp_path):
+    SkippedSteps(tmp_path, 20, 9, writes=True).stop_if_all(20, 20)
+
+
 def seen(losses, threshold=10.0):
     spikes = LossSpikes(threshold)
     return [step for step, loss in enumerate(losses) if spikes.record(step, loss)]
