@@ -12,6 +12,7 @@ import hashlib
 import os
 import queue
 import re
+import secrets
 import shutil
 import threading
 import time
@@ -25,7 +26,7 @@ from bert_jax.storage.cloud import download
 
 _THREADS = 4  # that copy; together they fill a network of some GB/s
 _ASIDE = ".tmp"
-_OURS = re.compile(r"[0-9a-f]{32}\.(tfrecord|\d+\.tmp)")  # no other file here is looked at
+_OURS = re.compile(r"[0-9a-f]{32}\.(tfrecord|[0-9a-f]+\.tmp)")  # no other file here is looked at
 _SECONDS_OF_A_DEAD_COPY = 600.0  # without a byte: whose process was killed
 
 
@@ -37,14 +38,17 @@ def shard_cache(directory: str, gigabytes: float) -> "ShardCache":
 
 
 class ShardCache:
-    """The copies in one directory; processes of this host may share it, and a run finds those of an earlier start."""
+    """The copies in one directory; processes may share it, of this host and of others, where it is on a network disk.
+
+    A run finds the copies of an earlier start.
+    """
 
     def __init__(self, directory: Path, most_bytes: float) -> None:
         """Keep at most `most_bytes`, and leave half of the disk's free space free."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory, self._wanted, self._most_bytes = directory, dict[Path, int](), 0.0
         self._most_bytes = min(most_bytes, self._used() + shutil.disk_usage(directory).free / 2)
-        self._waiting: queue.SimpleQueue[tuple[epath.Path, Path]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[epath.Path, Path, int]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -58,9 +62,9 @@ class ShardCache:
             if sum(self._wanted.values()) + size > self._most_bytes:
                 return None
             self._wanted[copy] = size
-            if not copy.exists():
+            if not _is_whole(copy, size):
                 self._evict_others()
-                self._waiting.put((shard, copy))
+                self._waiting.put((shard, copy, size))
                 self._start()
         return copy
 
@@ -93,12 +97,33 @@ class ShardCache:
 
     def _copy(self) -> None:
         while True:
-            shard, copy = self._waiting.get()
-            aside = copy.with_suffix(f".{os.getpid()}{_ASIDE}")
+            shard, copy, size = self._waiting.get()
+            # A random name: process numbers are the same on several hosts, and in several containers of one.
+            aside = copy.with_suffix(f".{secrets.token_hex(8)}{_ASIDE}")
             try:
                 download(shard, aside)
+                _flush(aside, size)
                 aside.replace(copy)
             except Exception as error:
                 logging.warning("%s is not copied to this host, its records are fetched one by one: %s", shard, error)
                 with contextlib.suppress(OSError):
                     aside.unlink(missing_ok=True)
+
+
+def _is_whole(copy: Path, size: int) -> bool:
+    """Whether a copy is there; one of another size than its shard is removed."""
+    try:
+        if copy.stat().st_size == size:
+            return True
+    except FileNotFoundError:
+        return False
+    copy.unlink(missing_ok=True)
+    return False
+
+
+def _flush(file: Path, size: int) -> None:
+    """Bring a copy of a shard of `size` bytes to the disk: under its name, what a power cut leaves would be read."""
+    with file.open("rb") as written:
+        if (there := os.fstat(written.fileno()).st_size) != size:
+            raise OSError(f"{there:,} bytes came of {size:,}")
+        os.fsync(written.fileno())
