@@ -12,8 +12,9 @@ from bert_jax import cli
 from bert_jax.errors import UserError
 from bert_jax.reporting.comparison import read_compared
 from bert_jax.reporting.comparison_figures import save_comparison
-from bert_jax.reporting.figures import check_picture, save_picture
+from bert_jax.reporting.figures import save_picture
 from bert_jax.reporting.page import run_and_metrics, write_comparison, write_report
+from bert_jax.reporting.picture import check_picture
 from bert_jax.storage.paths import check_file
 
 _WORKDIR = flags.DEFINE_string(

@@ -1,4 +1,4 @@
-"""Drawings of what a model answers: calibration, numbers beside gold, lengths. In the colours of figures.py."""
+"""Drawings of what a model answers: calibration, numbers beside gold, lengths. In the colours of look.py."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bert_jax.reporting.figures import COLOURS, as_svg, plain_frame
+from bert_jax.reporting.look import COLOURS, as_svg, plain_frame
 from bert_jax.tasks.scores.classification import ReliabilityBin
 
 _SQUARE, _FLAT = (4.6, 3.6), (4.6, 2.5)  # inches

@@ -1,6 +1,5 @@
 """The curves of several runs over each other, drawn by what was spent."""
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +15,8 @@ from bert_jax.objectives.pretraining_metrics import HEADLINE
 from bert_jax.reporting.charts import Points
 from bert_jax.reporting.comparison import Compared
 from bert_jax.reporting.course import Over
-from bert_jax.reporting.figures import COLOURS, NARROW, RUN_COLOURS, as_svg, plain_frame, step_label, thin
+from bert_jax.reporting.look import COLOURS, NARROW, RUN_COLOURS, as_svg, plain_frame, step_label, thin
+from bert_jax.reporting.picture import write_figure
 
 AXES: dict[Over, str] = {"step": "Steps", "tokens": "Tokens", "seconds": "Training time", "flops": "FLOPs"}
 # Of the first runs, of as many more, and so on; beside each, how a page draws such a line (CSS's border-style).
@@ -39,7 +39,7 @@ def save_comparison(runs: Sequence[Compared], path: epath.PathLike) -> None:
     Raises:
       UserError: fewer than two runs have logged a loss yet.
     """
-    path, known = epath.Path(path), _known(runs)
+    known = _known(runs)
     if not known:
         raise UserError(
             f"--picture={path}: fewer than two of the runs have logged a loss yet; leave it out until they have"
@@ -51,9 +51,7 @@ def save_comparison(runs: Sequence[Compared], path: epath.PathLike) -> None:
         draw(axes, runs, over)
         axes.set_title(f"{HEADLINE.title} by {_title(over)}", loc="left", color=COLOURS["ink"], fontsize=11)
     _legend(figure, runs)
-    content = io.BytesIO()
-    figure.savefig(content, format=path.suffix.removeprefix("."), dpi=200)
-    path.write_bytes(content.getvalue())
+    write_figure(figure, path)
 
 
 def _legend(figure: Figure, runs: Sequence[Compared]) -> None:

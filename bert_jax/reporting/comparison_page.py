@@ -9,7 +9,7 @@ from bert_jax.reporting.comparison import Compared, differing_settings, not_comp
 from bert_jax.reporting.comparison_figures import drawings, swatch
 from bert_jax.reporting.course import Spent
 from bert_jax.reporting.facts import compact, duration
-from bert_jax.reporting.figures import RUN_COLOURS
+from bert_jax.reporting.look import RUN_COLOURS
 from bert_jax.reporting.percent import percent
 
 _NONE = "–"

@@ -1,54 +1,21 @@
-"""The curves of a run, drawn with matplotlib: as SVG for the page, as a picture file for anything else.
+"""The curves of a run, drawn with matplotlib: as SVG for the page, as a picture file for anything else."""
 
-Colours have names, so that the page can show the same drawing in others when it is dark.
-"""
+from collections.abc import Sequence
 
-import io
-import re
-from collections.abc import Callable, Sequence
-from types import MappingProxyType
-
-import matplotlib as mpl
 from etils import epath
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bert_jax.errors import UserError
 from bert_jax.objectives.metrics import Metric
-from bert_jax.reporting.charts import Chart, Points, charts
+from bert_jax.reporting.charts import Chart, charts
+from bert_jax.reporting.look import COLOURS, as_svg, plain_frame, step_label, thin
+from bert_jax.reporting.picture import write_figure
 from bert_jax.reporting.run_history import Run
 
-# Every value differs from every other: in SVG it is replaced by the CSS variable of that name.
-COLOURS = MappingProxyType(
-    {
-        "paper": "#fffefc",
-        "ink": "#22262e",
-        "faint": "#6b7280",
-        "grid": "#e9e7e2",
-        "train": "#9db3cf",
-        "held-out": "#1d5bbf",
-        "floor": "#b4530f",
-        "reference": "#8d6cab",
-    }
-)
-RUN_COLOURS = MappingProxyType(  # of several runs in one drawing
-    {
-        "run-1": "#2a66c4",
-        "run-2": "#c8501e",
-        "run-3": "#1a7f5a",
-        "run-4": "#8a3ea8",
-        "run-5": "#a97b08",
-        "run-6": "#0d8ba3",
-        "run-7": "#b8336a",
-        "run-8": "#5b5f66",
-    }
-)
-WIDE, NARROW, HALF = (9.0, 3.4), (4.6, 3.4), (4.6, 2.7)  # inches; a page's column is about 9 of them
-_MOST_POINTS = 300  # of a curve; more cannot be seen and only make the page heavy
-_MOST_SEEDS = 20  # likewise
-_PICTURES = ("svg", "png", "pdf")  # matplotlib lists more, some of which need LaTeX
+_MOST_SEEDS = 20  # of other seeds' curves; more cannot be seen and only make the page heavy
 
 
 def drawing(chart: Chart, size: tuple[float, float]) -> Markup:
@@ -67,40 +34,12 @@ def svg(chart: Chart, width: float, height: float) -> str:
     return as_svg(chart.curve.title, lambda axes: draw(axes, chart), width, height)
 
 
-def as_svg(title: str, draw_into: Callable[[Axes], None], width: float, height: float) -> str:
-    """What `draw_into` draws, as above; `title` is read out in its place, and is another for each drawing of a page."""
-    # The salt makes ids the same in every run and different for every drawing of a page.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{title} {width}"}):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw_into(figure.add_subplot())
-        text = io.StringIO()
-        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
-    element = text.getvalue()[text.getvalue().index("<svg") :]
-    element = re.sub(r'<g id="[^"]*"', "<g", element)
-    label = f' role="img" aria-label="{escape(title)}"'
-    element = re.sub(r' width="[^"]*pt" height="[^"]*pt"', lambda _: label, element, count=1)
-    for name, colour in (COLOURS | RUN_COLOURS).items():
-        element = element.replace(colour, f"var(--{name})")
-    return element
-
-
-def check_picture(path: epath.PathLike) -> None:
-    """Raise UserError on a --picture whose name does not end in its kind, or that is no file."""
-    kind = epath.Path(path).suffix.removeprefix(".")
-    if kind not in _PICTURES:
-        raise UserError(f"--picture={path} does not say what to draw; give a name that ends in .svg, .png or .pdf")
-    if epath.Path(path).is_dir():
-        raise UserError(f"--picture={path} is a directory; give a file")
-
-
 def save_picture(run: Run, metrics: Sequence[Metric], path: epath.PathLike) -> None:
     """The metrics that have a floor side by side, as the kind of file that the name ends in.
 
     Raises:
       UserError: the run has logged none yet.
     """
-    path = epath.Path(path)
     found = charts(run, metrics)
     if not found:
         raise UserError(f"--picture={path}: {run.name} has logged nothing to draw yet; leave it out until it has")
@@ -111,9 +50,7 @@ def save_picture(run: Run, metrics: Sequence[Metric], path: epath.PathLike) -> N
         axes = figure.add_subplot(1, len(drawn), number + 1)
         draw(axes, chart)
         axes.set_title(chart.curve.title, loc="left", color=COLOURS["ink"], fontsize=11, pad=24)
-    content = io.BytesIO()
-    figure.savefig(content, format=path.suffix.removeprefix("."), dpi=200)
-    path.write_bytes(content.getvalue())
+    write_figure(figure, path)
 
 
 def draw(axes: Axes, chart: Chart) -> None:
@@ -170,17 +107,6 @@ def _band(axes: Axes, chart: Chart) -> None:
     colour = COLOURS["reference"]
     axes.fill_between(steps, low, high, color=colour, alpha=0.22, linewidth=0, zorder=2.2)
     axes.plot(steps, mean, color=colour, linewidth=1.2, label=chart.band_name, zorder=2.4)
-
-
-def plain_frame(axes: Axes, across: str) -> None:
-    """What all drawings have around them: a line below, its name, and faint lines across."""
-    axes.set_facecolor("none")
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(COLOURS["grid"])
-    axes.tick_params(colors=COLOURS["faint"], labelsize=9, length=0, pad=5)
-    axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_xlabel(across, color=COLOURS["faint"], fontsize=9, loc="right", labelpad=1)
 
 
 def _frame(axes: Axes, chart: Chart) -> None:
@@ -248,20 +174,3 @@ def _phases(axes: Axes, chart: Chart) -> None:
             fontsize=8,
             ha="center",
         )
-
-
-def thin(points: Points) -> Points:
-    """At most `_MOST_POINTS` points, each the mean of as many neighbours; the last one stays itself."""
-    size = -(-len(points) // _MOST_POINTS)
-    if size <= 1:
-        return points
-    groups = [points[start : start + size] for start in range(0, len(points) - 1, size)]
-    means = [(group[len(group) // 2][0], sum(value for _, value in group) / len(group)) for group in groups]
-    return [*means, points[-1]]
-
-
-def step_label(step: float) -> str:
-    """A number of steps below an axis."""
-    if step < 10_000:
-        return f"{step:,.0f}"
-    return f"{step / 1e6:g}M" if step >= 1e6 else f"{step / 1e3:g}k"

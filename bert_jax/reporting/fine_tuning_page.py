@@ -11,8 +11,9 @@ from bert_jax.reporting.answers.parts import Drawing, Part
 from bert_jax.reporting.answers.parts_of import parts_of, remark_on
 from bert_jax.reporting.charts import CURVES_OF_ANY_RUN, Chart, charts
 from bert_jax.reporting.facts import Fact, speed
-from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
+from bert_jax.reporting.figures import drawing
 from bert_jax.reporting.fine_tuning_history import FineTuning
+from bert_jax.reporting.look import HALF, NARROW, WIDE
 from bert_jax.reporting.score_tables import best_floor, score_tables, shown, with_sd
 from bert_jax.tasks.chance import interval
 from bert_jax.tasks.libraries import MissingLibraryError

@@ -12,9 +12,9 @@ from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS
 from bert_jax.reporting import comparison_page, fine_tuning_page, pretraining_page
 from bert_jax.reporting.comparison import Compared
-from bert_jax.reporting.figures import COLOURS
 from bert_jax.reporting.fine_tuning_files import is_fine_tuning
 from bert_jax.reporting.fine_tuning_history import read_fine_tuning
+from bert_jax.reporting.look import COLOURS
 from bert_jax.reporting.run_history import Run, read_run
 from bert_jax.storage.whole_file import replace_text
 

@@ -8,7 +8,8 @@ from etils import epath
 from bert_jax.objectives.pretraining_metrics import ALL_METRICS, HEADLINE
 from bert_jax.reporting.charts import Chart, charts
 from bert_jax.reporting.facts import results, work
-from bert_jax.reporting.figures import HALF, NARROW, WIDE, drawing
+from bert_jax.reporting.figures import drawing
+from bert_jax.reporting.look import HALF, NARROW, WIDE
 from bert_jax.reporting.published import anchor_of
 from bert_jax.reporting.reference import Reference, band, reference_of, run_config, sentence
 from bert_jax.reporting.run_files import Filled

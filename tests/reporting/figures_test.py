@@ -11,7 +11,8 @@ import pytest
 from bert_jax.errors import UserError
 from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.charts import charts
-from bert_jax.reporting.figures import COLOURS, check_picture, save_picture, svg
+from bert_jax.reporting.figures import save_picture, svg
+from bert_jax.reporting.look import COLOURS
 from bert_jax.reporting.run_history import Run
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -98,11 +99,6 @@ def test_a_picture_file(run, tmp_path):
 
 
 def test_pictures_that_cannot_be_drawn_are_one_line(tmp_path):
-    for kind in ("svg", "png", "pdf"):
-        check_picture(tmp_path / f"a.{kind}")
-    for name in ("a.pgf", "a.eps", "a", "a.html"):
-        with pytest.raises(UserError, match=r"--picture=.* give a name that ends in \.svg, \.png or \.pdf"):
-            check_picture(tmp_path / name)
     with pytest.raises(UserError, match=r"--picture=.*x\.svg: run has logged nothing to draw yet"):
         save_picture(Run("run", {}, [], []), METRICS, tmp_path / "x.svg")
     assert not list(tmp_path.iterdir())
