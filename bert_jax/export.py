@@ -30,7 +30,9 @@ _FORMAT = flags.DEFINE_enum(
     "google-research/bert (pretrained models only), numpy an .npz file, onnx and stablehlo a program.",
     required=True,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Directory to write; an earlier export in it is replaced.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Directory to write, in place of an earlier export (in gs:// removed first).", required=True
+)
 _STEP = flags.DEFINE_integer(
     "step", None, "Step of the checkpoint of a pretraining run to export. Default: the newest.", 0, 10**12
 )

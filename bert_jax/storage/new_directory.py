@@ -18,6 +18,7 @@ from bert_jax.storage.lock import only_maker
 # Lists the files of an export, as paths in it: a directory with exactly these (or fewer) may be replaced by the next
 # one. Earlier exports list a directory within by its name, and whatever is in it is theirs.
 LIST = "export.json"
+_OURS = "bert_jax.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,32 +30,33 @@ class _Export:
 def new_directory(output: epath.PathLike, flag: str = "--output") -> Iterator[epath.Path]:
     """A directory to write into, which becomes `output` when the block ends well and vanishes when it does not.
 
-    An earlier export in `output` is replaced whole. What a killed run left beside `output` goes too. `flag` is what
-    messages call `output`.
+    An earlier export in `output` is replaced whole; one that a kill caught between two names has its own again. `flag`
+    is what messages call `output`. In an object store, which renames nothing, the earlier export is removed after the
+    block has ended well, and then the new one appears file by file: a kill or an error of the network in between leaves
+    neither. The same call again makes it good.
 
     Raises:
-      UserError: `output` is a file, holds one that no export wrote, or is being written by another process; raised
-        before the block begins.
+      UserError: `output` is a file, holds one that no export wrote, or is being written by another process, or what
+        lies where it is prepared is of somebody else; raised before the block begins, or, where such a file came
+        meanwhile, after it.
     """
     output = absolute(output)
     if is_remote(output):
         check_replaceable(output, flag)
         with tempfile.TemporaryDirectory() as local:
             yield epath.Path(local)
+            check_replaceable(output, flag)
             _upload(epath.Path(local), output)
         return
     output = epath.Path(os.path.realpath(output))  # a link stays one, and what it leads to is replaced
-    before = output.with_name(f"{output.name}.export-old")
-    with only_maker(output, flag):
+    with only_maker(output, flag), _aside(output) as aside:
         check_replaceable(output, flag)
-        with _aside(output.with_name(f"{output.name}.export-tmp")) as aside:
-            yield aside
-            _write_list(aside)
-            if output.exists():
-                _remove(before)
-                output.rename(before)
-            aside.rename(output)
-            _remove(before)
+        yield aside
+        _write_list(aside)
+        check_replaceable(output, flag)
+        if output.exists():
+            output.rename(aside.with_name("old"))
+        aside.rename(output)
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def first_directory(output: epath.PathLike) -> Iterator[epath.Path]:
         yield epath.Path(output)
         return
     output = epath.Path(os.path.realpath(output))
-    with _aside(output.with_name(f"{output.name}.partial")) as aside:
+    with _aside(output) as aside:
         yield aside
         if output.exists():
             Path(output).rmdir()  # it is empty, and nothing is ever renamed onto a directory
@@ -76,13 +78,37 @@ def first_directory(output: epath.PathLike) -> Iterator[epath.Path]:
 
 
 @contextmanager
-def _aside(directory: epath.Path) -> Iterator[epath.Path]:
-    _remove(directory)
+def _aside(output: epath.Path) -> Iterator[epath.Path]:
+    """An empty directory beside `output`, .OUTPUT.bert_jax/new, which vanishes with what is in it if it is not renamed.
+
+    Beside it there may be `old`, the earlier output, from when it loses its name until it is removed.
+    """
+    here = output.with_name(f".{output.name}.bert_jax")
+    if here.exists() and not _is_ours(here):
+        raise UserError(f"{here} is in the way, and nothing of bert_jax; move it away")
     try:
-        directory.mkdir(parents=True)  # within, for a Ctrl-C that comes right after it
-        yield directory
+        here.mkdir(parents=True, exist_ok=True)
+        (here / _OURS).write_text(f"{output.name} is prepared here; where no process does so, delete this directory.\n")
+        _clear(here, output)  # after a kill
+        (here / "new").mkdir()
+        yield here / "new"
     finally:
-        _remove(directory)
+        if here.exists():
+            _clear(here, output)
+            here.rmtree()
+
+
+def _is_ours(here: epath.Path) -> bool:
+    # Empty: killed right after its mkdir.
+    return here.is_dir() and ((here / _OURS).is_file() or not any(here.iterdir()))
+
+
+def _clear(here: epath.Path, output: epath.Path) -> None:
+    """Remove all that was prepared, but give `output` its name again if it has just lost it."""
+    if (here / "old").exists() and not output.exists():
+        (here / "old").rename(output)
+    _remove(here / "old")
+    _remove(here / "new")
 
 
 def check_replaceable(output: epath.Path, flag: str = "--output") -> None:

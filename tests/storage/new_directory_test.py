@@ -6,6 +6,7 @@ import os
 import pytest
 
 from bert_jax.errors import UserError
+from bert_jax.storage import new_directory as new_directory_module
 from bert_jax.storage.new_directory import first_directory, new_directory
 
 
@@ -46,12 +47,62 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def killed(output, **there):
+    """What a killed export leaves beside `output`: directories by name, with one file of this text."""
+    here = output.with_name(f".{output.name}.bert_jax")
+    for name, text in there.items():
+        (here / name).mkdir(parents=True)
+        (here / name / "weights").write_text(text)
+        (here / name / "export.json").write_text('{"files": ["weights"]}')
+    (here / "bert_jax.txt").write_text("prepared here")
+    return here
+
+
 def test_what_a_killed_export_left_is_cleared(tmp_path):
-    (tmp_path / "out.export-tmp").mkdir()
-    (tmp_path / "out.export-tmp" / "weights").write_text("half")
-    (tmp_path / "out.export-old").mkdir()
+    write(tmp_path / "out", weights="1")
+    killed(tmp_path / "out", new="half", old="0")
     write(tmp_path / "out", vocab="a")
     assert contents(tmp_path / "out") == {"vocab": "a"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_one_that_was_killed_right_at_its_begin_is_cleared(tmp_path):
+    (tmp_path / ".out.bert_jax").mkdir()
+    write(tmp_path / "out", vocab="a")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def write_first(output):
+    with first_directory(output) as directory:
+        (directory / "a").write_text("new")
+
+
+@pytest.mark.parametrize("make", [write, write_first])
+def test_what_lies_beside_and_is_not_ours_is_not_touched(tmp_path, make):
+    others = [tmp_path / f"out.{end}" for end in ("export-tmp", "export-old", "partial")]
+    for other in others:
+        other.mkdir()
+        (other / "notes").write_text("mine")
+    make(tmp_path / "out")
+    assert [(other / "notes").read_text() for other in others] == ["mine"] * 3
+    (tmp_path / ".another.bert_jax").mkdir()
+    (tmp_path / ".another.bert_jax" / "notes").write_text("mine")
+    with pytest.raises(UserError, match=r"\.another\.bert_jax is in the way, and nothing of bert_jax; move it away$"):
+        make(tmp_path / "another")
+    assert (tmp_path / ".another.bert_jax" / "notes").read_text() == "mine"
+    assert not (tmp_path / "another").exists()
+
+
+def test_files_of_others_that_come_meanwhile_are_not_touched(tmp_path, monkeypatch):
+    write(tmp_path / "out", weights="1")
+
+    def somebody_writes(directory):
+        (tmp_path / "out" / "thesis.tex").write_text("mine")
+
+    monkeypatch.setattr(new_directory_module, "_write_list", somebody_writes)
+    with pytest.raises(UserError, match=r"holds thesis\.tex, which no export wrote"):
+        write(tmp_path / "out", weights="2")
+    assert contents(tmp_path / "out") == {"weights": "1", "thesis.tex": "mine"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -107,13 +158,18 @@ def test_a_foreign_list_is_no_licence(tmp_path, content):
 
 def test_an_earlier_export_stays_until_the_next_is_whole(tmp_path):
     """Also when a kill came between the two renamings that put a new one in its place."""
-    write(tmp_path / "out", weights="1")
-    (tmp_path / "out").rename(tmp_path / "out.export-old")
+    killed(tmp_path / "out", old="1", new="2")
     with pytest.raises(ZeroDivisionError), new_directory(tmp_path / "out") as aside:
         (aside / "weights").write_text(str(1 / 0))
-    assert contents(tmp_path / "out.export-old") == {"weights": "1"}
-    write(tmp_path / "out", weights="2")
-    assert contents(tmp_path / "out") == {"weights": "2"}
+    assert contents(tmp_path / "out") == {"weights": "1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_error_between_the_two_renamings_leaves_what_was_there(tmp_path, monkeypatch):
+    write(tmp_path / "out", weights="1")
+    with pytest.raises(OSError, match="No such file"), new_directory(tmp_path / "out"):
+        monkeypatch.setattr(new_directory_module, "_write_list", lambda directory: directory.rmtree())
+    assert contents(tmp_path / "out") == {"weights": "1"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -176,8 +176,9 @@ def test_a_text_without_a_word_is_an_error(tmp_path):
 
 def test_what_a_killed_run_left_aside_is_replaced_and_an_empty_directory_used(text, tmp_path):
     (tmp_path / "v").mkdir()
-    (tmp_path / "v.partial").mkdir()
-    (tmp_path / "v.partial" / "vocab.txt").write_text("half of")
+    (tmp_path / ".v.bert_jax" / "new").mkdir(parents=True)
+    (tmp_path / ".v.bert_jax" / "new" / "vocab.txt").write_text("half of")
+    (tmp_path / ".v.bert_jax" / "bert_jax.txt").write_text("prepared here")
     build_vocabulary(Corpus([text]), tmp_path / "v", "wordpiece", 500, True)
     assert [file.name for file in tmp_path.iterdir()] == ["v"]
     assert load_tokenizer(tmp_path / "v").vocab_size == 500
