@@ -3,8 +3,10 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
+import msgspec
 import numpy as np
 from absl import logging
 from etils import epath
@@ -14,6 +16,7 @@ from bert_jax.inference.embedding import Embedder
 from bert_jax.inference.embedding_files import (
     InputDigest,
     Made,
+    Settings,
     Shard,
     begun,
     with_sizes,
@@ -24,6 +27,7 @@ from bert_jax.inference.embedding_files import (
 from bert_jax.inference.embedding_options import EmbeddingOptions, Loaded
 from bert_jax.inference.progress import Progress, Watch
 from bert_jax.inference.token_shards import Arrays, of_tokens, of_words
+from bert_jax.parallel.first_process import broadcast_from_first
 from bert_jax.parallel.shared_directory import check_is_shared
 from bert_jax.storage.json_file import write_json
 from bert_jax.tasks.columns import Columns
@@ -47,7 +51,7 @@ def embed_file(options: EmbeddingOptions, loaded: Loaded, file: str, output: epa
     """
     output = epath.Path(output)
     check_is_shared(output, "--output")
-    made, is_complete = begun(output, loaded.settings)
+    made, is_complete = begun_for_all(output, loaded.settings)
     digest = InputDigest()
     examples = _digested(texts_of(options, file), digest)
     if made:
@@ -71,6 +75,26 @@ def check_input(file: str | None) -> str:
     if file != STANDARD_INPUT and not file.startswith(PREFIX):
         next(read_lines(file), None)
     return file
+
+
+def begun_for_all(output: epath.Path, settings: Settings) -> tuple[Made | None, bool]:
+    """What an earlier call made, as `begun` finds it in the first process.
+
+    One that looked for itself, a little later, might see what the first has written since.
+
+    Raises:
+      UserError: as `begun` does, in all processes.
+    """
+    return broadcast_from_first(lambda: begun(output, settings), _told, _heard)
+
+
+def _told(found: tuple[Made | None, bool]) -> list[Any]:
+    made, is_complete = found
+    return [made and dataclasses.asdict(made), is_complete]
+
+
+def _heard(told: Any) -> tuple[Made | None, bool]:
+    return msgspec.convert(told, tuple[Made | None, bool])
 
 
 def texts_of(options: EmbeddingOptions, file: str) -> Iterator[TextExample]:

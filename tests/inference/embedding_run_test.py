@@ -3,11 +3,13 @@
 import dataclasses
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.inference import embedding_run
@@ -16,6 +18,7 @@ from bert_jax.inference.embedding_options import EmbeddingOptions, load
 from bert_jax.inference.embedding_run import embed_file
 from bert_jax.storage.lock import only_run
 from tests.inference.conftest import TEXTS
+from tests.one_of_many import Meeting, one_of_many
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +207,35 @@ def test_an_input_without_texts_leaves_nothing(options, loaded, tmp_path):
 def test_one_process_at_a_time(tmp_path):
     with only_run(tmp_path / "v"), pytest.raises(UserError, match="is being written by"), only_run(tmp_path / "v"):
         pass
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_of_a_job_all_begin_with_what_its_first_process_found(options, loaded, texts, tmp_path, is_there):
+    """A slow one looks when the first has begun to write: it would find a foreign file, or more shards."""
+    output, meeting = epath.Path(tmp_path / "output"), Meeting()
+    if is_there:
+        embed_file(options, loaded, texts, output)
+    with one_of_many(0, 2, meeting):
+        found = embedding_run.begun_for_all(output, loaded.settings)
+    assert (found[0] is not None, found[1]) == (is_there, is_there)
+    if is_there:
+        shutil.rmtree(output)
+    output.mkdir()
+    (output / "tokens.json").write_text("[]")
+    with one_of_many(1, 2, meeting):
+        assert embedding_run.begun_for_all(output, loaded.settings) == found
+
+
+def test_of_a_job_all_end_with_the_line_of_its_first_process(loaded, tmp_path):
+    output, meeting, lines = epath.Path(tmp_path / "output"), Meeting(), []
+    output.mkdir()
+    (output / "thesis.tex").write_text("mine")
+    for number in range(2):
+        with one_of_many(number, 2, meeting), pytest.raises(UserError, match=r"holds thesis\.tex") as error:
+            embedding_run.begun_for_all(output, loaded.settings)
+        lines.append(str(error.value))
+        shutil.rmtree(output, ignore_errors=True)  # as another host may see it
+    assert lines[0] == lines[1]
 
 
 def test_ids_columns_and_titles(options, loaded, tmp_path, monkeypatch):
