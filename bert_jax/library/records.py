@@ -8,7 +8,7 @@ from etils import epath
 from bert_jax.config.check import is_whole, require
 from bert_jax.data.batches import evaluation_batches, training_batches
 from bert_jax.data.source import RecordSource
-from bert_jax.library.given import path_of
+from bert_jax.library.given import path_of, refusals_on_one_line
 
 _ENDLESS = 2**40  # steps
 
@@ -37,15 +37,25 @@ def read_records(
     masked_lm_weights (float32, 1.0: a masked token, 0.0: none) [B, P]; next_sentence_labels [B, 1].
 
     Raises:
-      bert_jax.UserError: there are no such records, or they are damaged, which may be found when they are read; or a
-        number is out of its range.
+      bert_jax.UserError: there are no such records, they are damaged, or the system or the bucket refuses them, which
+        may be found when they are read; or a number is out of its range.
     """
     require(is_whole(batch_size, 1), "batch_size", batch_size, "give a whole number from 1 on")
     require(is_whole(first_step, 0, _ENDLESS), "first_step", first_step, f"give a whole number from 0 to {_ENDLESS}")
     require(is_whole(seed, 0), "seed", seed, "give a whole number from 0 on")
-    source, rows = RecordSource(path_of("records", records), split), np.arange(batch_size)
+    given, rows = path_of("records", records), np.arange(batch_size)
+    with refusals_on_one_line():
+        source = RecordSource(given, split)
     if in_order:
-        return evaluation_batches(source, global_batch_size=batch_size, rows=rows, first_step=first_step)
-    return training_batches(
-        source, global_batch_size=batch_size, rows=rows, seed=seed, first_step=first_step, last_step=_ENDLESS
-    )
+        batches = evaluation_batches(source, global_batch_size=batch_size, rows=rows, first_step=first_step)
+    else:
+        batches = training_batches(
+            source, global_batch_size=batch_size, rows=rows, seed=seed, first_step=first_step, last_step=_ENDLESS
+        )
+    return _each_on_one_line(batches)
+
+
+def _each_on_one_line(batches: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    """The same, with what the system refuses while they are read as a UserError."""
+    with refusals_on_one_line():
+        yield from batches
