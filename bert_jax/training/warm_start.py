@@ -163,6 +163,7 @@ def _special_ids(vocabulary: Tokenizer) -> str:
 
 def start_from(first: FirstWeights, state: State, shardings: State) -> State:
     """A fresh `state` with the first weights in it, and Adam's moments if they were taken; its step stays 0."""
+    _log_new_positions(flatten(state["params"]), first.params)
     params = fill_in(state["params"], first.params, shardings["params"])
     opt_state = state["opt_state"]
     if first.moments:
@@ -175,18 +176,29 @@ def start_from(first: FirstWeights, state: State, shardings: State) -> State:
     return {**state, "params": params, "opt_state": opt_state}
 
 
+def _log_new_positions(fresh: Mapping[str, jax.Array], given: Mapping[str, np.ndarray]) -> None:
+    if POSITIONS in fresh and (kept := len(given[POSITIONS])) < len(fresh[POSITIONS]):
+        logging.warning("positions %d to %d are new: newly initialised", kept, len(fresh[POSITIONS]) - 1)
+
+
 def fill_in(fresh: Params, given: Mapping[str, np.ndarray], shardings: Params) -> Params:
-    """`fresh` parameters with all that is `given` in their place, laid out as before; new positions are logged.
+    """`fresh` parameters with all that is `given` in their place, laid out as before.
 
     A model that grows in length keeps its first positions; the others are newly initialised.
     """
     old, layout = flatten(fresh), flatten(shardings)
     filled = {path: _placed(old[path], given[path], layout[path]) if path in given else old[path] for path in old}
-    if POSITIONS in old and (kept := len(given[POSITIONS])) < len(old[POSITIONS]):
-        logging.warning("positions %d to %d are new: newly initialised", kept, len(old[POSITIONS]) - 1)
     return nest(filled)
 
 
 def _placed(fresh: jax.Array, given: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
     """`given` over the first rows of `fresh`, on any number of hosts."""
-    return jax.jit(lambda array, rows: array.at[: len(rows)].set(rows), out_shardings=sharding)(fresh, given)
+    given = given.astype(fresh.dtype, copy=False)
+    if given.shape == fresh.shape:  # nothing to compute; device_put would compare what all hosts have
+        return jax.make_array_from_callback(given.shape, sharding, lambda index: given[index])
+    return jax.device_put(_over_first_rows(fresh, given), sharding)
+
+
+@jax.jit
+def _over_first_rows(array: jax.Array, rows: jax.Array) -> jax.Array:
+    return array.at[: len(rows)].set(rows)

@@ -16,6 +16,7 @@ from bert_jax.config import Config, MeshConfig, ModelConfig, OptimizerConfig, Ph
 from bert_jax.config.file import from_dict
 from bert_jax.errors import UserError
 from bert_jax.interchange.bert_names import TENSORFLOW
+from bert_jax.interchange.foreign import AdamState
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import to_theirs
@@ -26,9 +27,10 @@ from bert_jax.model.functional import flatten, nest, param_shardings
 from bert_jax.model.pretraining import pretraining_model
 from bert_jax.parallel.mesh import make_mesh
 from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.training import warm_start
 from bert_jax.training.optimizer import make_optimizer
 from bert_jax.training.state import abstract_state, init_state, state_shardings
-from bert_jax.training.warm_start import fill_in, read_weights, start_from
+from bert_jax.training.warm_start import FirstWeights, fill_in, read_weights, start_from
 from bert_jax.workdir.checkpoints import Checkpoints
 from bert_jax.workdir.run_directory import read_config
 from bert_jax.workdir.trained import Trained, read_trained
@@ -97,7 +99,7 @@ def test_a_numpy_export_with_other_layers_is_gone_on_from(workdirs, tmp_path):
         read_weights(tmp_path, False, config, workdirs.OTHER_TOKENIZER)
 
 
-def test_positions_grow_and_the_new_ones_are_named(model_config, tmp_path, caplog):
+def test_positions_grow(model_config, tmp_path):
     weights = read_weights(hugging_face(model_config, tmp_path), False, model_config, RECORDS)
     longer = ModelConfig(**{**vars(model_config), "max_position_embeddings": 64})
     mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
@@ -106,7 +108,25 @@ def test_positions_grow_and_the_new_ones_are_named(model_config, tmp_path, caplo
     filled = flatten(fill_in(params, weights.params, shardings))[POSITIONS]
     np.testing.assert_array_equal(filled[:16], weights.params[POSITIONS])
     np.testing.assert_array_equal(filled[16:], before[16:])
-    assert "positions 16 to 63 are new" in caplog.text
+
+
+def test_new_positions_are_named_once_and_each_shape_of_theirs_is_compiled_once(model_config, caplog):
+    """With both of Adam's moments; what has its shape already is placed without a program."""
+    longer = ModelConfig(**{**vars(model_config), "max_position_embeddings": 64})
+    mesh = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+    model, optimizer = pretraining_model(longer), make_optimizer(OptimizerConfig(), [PhaseConfig()])
+    shardings = state_shardings(model, optimizer, mesh, shard_over_data=False)
+    state = init_state(model, optimizer, shardings, seed=0)
+    params = jax.device_get(pretraining_model(model_config).init(jax.random.key(1)))
+    warm_start._over_first_rows.clear_cache()
+    with jax.log_compiles():
+        started = start_from(FirstWeights(flatten(params), AdamState(7, params, params)), state, shardings)
+    assert warm_start._over_first_rows._cache_size() == 1
+    assert sum("Finished tracing" in line for line in caplog.messages) <= 1
+    assert sum("positions 16 to 63 are new" in line for line in caplog.messages) == 1
+    for found in (started["params"], started["opt_state"]["adam"].mu, started["opt_state"]["adam"].nu):
+        for path, array in flatten(params).items():
+            np.testing.assert_array_equal(flatten(found)[path][: len(array)], array, err_msg=path)
 
 
 @pytest.mark.parametrize(
