@@ -1,7 +1,7 @@
 """Every phase's records opened and checked, and what of the config they decide."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from absl import logging
@@ -15,15 +15,19 @@ from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 from bert_jax.parallel.first_process import broadcast_from_first
 from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.text.tokenizer import Tokenizer
 from bert_jax.training.open_records import manifest_for_all, open_split, records_directory
 from bert_jax.training.phase_input import PhaseInput, sizes_of
 from bert_jax.training.record_checks import check_evaluated, check_length, check_segments, warn_of_trained
 
 _CHECKED = 16  # records of each split, before the run
+_Load = Callable[[epath.Path], Tokenizer]  # of a directory; a run's remembers what it has loaded
 
 
-def open_phases(config: Config) -> list[PhaseInput]:
+def open_phases(config: Config, load: _Load = load_tokenizer) -> list[PhaseInput]:
     """Open every phase's records before any device computes; `config` is resolved, and stays as it is.
+
+    `load` gives their tokenizers, where masks are drawn.
 
     Raises:
       UserError: records are missing or damaged, of another sequence length or vocabulary than the config's, have other
@@ -31,7 +35,7 @@ def open_phases(config: Config) -> list[PhaseInput]:
     """
     opened: list[PhaseInput] = []
     for phase in config.phases:
-        opened.append(_open_phase(phase, opened, config))
+        opened.append(_open_phase(phase, opened, config, load))
     _check_one_vocabulary(config.model, opened)
     _check_pairs(config.model, opened)
     warn_of_trained([each.validation for each in opened], [each.train for each in opened])
@@ -64,14 +68,14 @@ def with_records(config: Config, opened: Sequence[PhaseInput]) -> Config:
     return dataclasses.replace(config, model=model, data=data, phases=tuple(each.phase for each in opened))
 
 
-def _open_phase(phase: PhaseConfig, before: Sequence[PhaseInput], config: Config) -> PhaseInput:
+def _open_phase(phase: PhaseConfig, before: Sequence[PhaseInput], config: Config, load: _Load) -> PhaseInput:
     first_step = before[-1].last_step if before else 0
     directory = records_directory(config.data.records, phase)
     manifest = manifest_for_all(directory)
     check_length(directory, manifest, phase)
     train, seed, packing = open_split(directory, manifest, "train", config.data), config.train.seed, None
-    masks = dynamic_masks(config.data, directory, manifest, seed)
-    validation, held_out_masks = _held_out(phase, config, manifest)
+    masks = dynamic_masks(config.data, directory, manifest, seed, load)
+    validation, held_out_masks = _held_out(phase, config, manifest, load)
     if config.data.packing:
         sizes = sizes_of(train, masks)
         shape = phase.max_seq_length, phase.global_batch_size
@@ -100,12 +104,13 @@ def _open_phase(phase: PhaseConfig, before: Sequence[PhaseInput], config: Config
 
 
 def _held_out(
-    phase: PhaseConfig, config: Config, trained_on: Manifest
+    phase: PhaseConfig, config: Config, trained_on: Manifest, load: _Load
 ) -> tuple[RecordSource | None, DynamicMasks | None]:
     """The validation split that the phase is evaluated on, and what draws its masks (see EvaluationConfig)."""
     if not config.evaluation.records:
         directory = records_directory(config.data.records, phase)
-        return _validation(directory, trained_on, config.data), dynamic_masks(config.data, directory, trained_on)
+        masks = dynamic_masks(config.data, directory, trained_on, load=load)
+        return _validation(directory, trained_on, config.data), masks
     directory = records_directory(config.evaluation.records, phase)
     manifest = manifest_for_all(directory)
     check_length(directory, manifest, phase)
@@ -121,12 +126,16 @@ def _validation(directory: epath.Path, manifest: Manifest, data: DataConfig) -> 
 
 
 def dynamic_masks(
-    data: DataConfig, directory: epath.Path, manifest: Manifest, seed: int = HELD_OUT_SEED
+    data: DataConfig,
+    directory: epath.Path,
+    manifest: Manifest,
+    seed: int = HELD_OUT_SEED,
+    load: _Load = load_tokenizer,
 ) -> DynamicMasks | None:
     """What draws the masks of the records in `directory`; without a seed, those of evaluations. None: theirs stay."""
     if data.masking == "static":
         return None
-    return DynamicMasks(data, load_tokenizer(directory / "tokenizer"), manifest.max_seq_length, seed)
+    return DynamicMasks(data, load(directory / "tokenizer"), manifest.max_seq_length, seed)
 
 
 def _check_one_vocabulary(model: ModelConfig, opened: list[PhaseInput]) -> None:

@@ -58,9 +58,10 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     config.profile.check_is_in(config.total_steps)
     for line in [*without_peak(config.optimizer, config.phases), *config.without_effect()]:
         logging.warning("%s", line)
-    phases = open_phases(config)
+    load = functools.cache(load_tokenizer)  # seconds, of a large vocabulary
+    phases = open_phases(config, load)
     config = with_records(config, phases)
-    tokenizer = load_tokenizer(phases[0].train.directory / "tokenizer")
+    tokenizer = load(phases[0].train.directory / "tokenizer")
     teacher = read_teacher(config, tokenizer) if config.teacher else None
     program = pretraining_program(
         config, make_mesh(config.mesh, model=config.model), teacher.config if teacher else None
@@ -71,7 +72,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     records = _check(config, directory, phases, teacher, parent, newest)
     phases = newest.as_begun(phases)
     restored = read_parent_state(parent, program) if parent else None
-    _claim(config, directory, phases, teacher)
+    _claim(config, directory, tokenizer, teacher)
     check_is_shared(directory)
     if parent and restored:
         copy_checkpoint(parent, restored, directory)
@@ -80,7 +81,7 @@ def pretrain(config: Config, directory: epath.PathLike, report: Report | None = 
     if teacher:
         program = program.with_frozen_weights(teacher.arrays)
     clock = Clock(directory if jax.process_index() == 0 else None)
-    train(_run(config, directory, phases, records, program, first_weights), clock, report)
+    train(_run(config, directory, phases, records, program, first_weights, tokenizer.tokens), clock, report)
 
 
 def _first_weights(
@@ -122,12 +123,12 @@ def _check(
     return records
 
 
-def _claim(config: Config, directory: epath.Path, phases: Sequence[PhaseInput], teacher: Teacher | None) -> None:
+def _claim(config: Config, directory: epath.Path, tokenizer: Tokenizer, teacher: Teacher | None) -> None:
     """Make `directory` this run's."""
     if jax.process_index() == 0:
         if teacher:
             keep_teacher(directory, teacher)
-        run_directory.claim(directory, config, load_tokenizer(phases[0].train.directory / "tokenizer"))
+        run_directory.claim(directory, config, tokenizer)
 
 
 def _run(
@@ -137,6 +138,7 @@ def _run(
     records: Sequence[PhaseRecords],
     program: Program,
     first_weights: FirstWeights | None,
+    tokens: Sequence[str],
 ) -> Run:
     """What the loop is given."""
     schedule = learning_rate_schedule(config.optimizer, config.phases)
@@ -153,7 +155,7 @@ def _run(
         first_state=functools.partial(_first_state, program, config.train.seed, first_weights),
         describe=functools.partial(describe, config, records),
         open_logs=functools.partial(open_logs, config, directory),
-        finish=functools.partial(_write_samples, config, program, phases[-1], directory),
+        finish=functools.partial(_write_samples, config, program, phases[-1], tokens, directory),
         always_kept=decays_after(config),
     )
 
@@ -192,7 +194,13 @@ def _first_state(program: Program, seed: int, first_weights: FirstWeights | None
 
 
 def _write_samples(
-    config: Config, program: Program, phase: PhaseInput, directory: epath.Path, step: int, params: Params
+    config: Config,
+    program: Program,
+    phase: PhaseInput,
+    tokens: Sequence[str],
+    directory: epath.Path,
+    step: int,
+    params: Params,
 ) -> None:
     """A few held-out sentences with the model's predictions, for the report."""
     del step
@@ -203,7 +211,6 @@ def _write_samples(
         model = objective.model(config.train.dtype, by_sequence=by_sequence(program.mesh))
         program = dataclasses.replace(program, objective=objective, model=model)
     number = config.evaluation.report_sentences
-    tokens = load_tokenizer(phase.train.directory / "tokenizer").tokens
     # Every process takes part in computing them.
     shown = phase.validation, tokens, phase.manifest.pairs, number, phase.held_out_masks
     samples = sample_predictions(program, params, *shown)

@@ -6,6 +6,8 @@ import pytest
 
 from bert_jax.config import Config, DataConfig, MeshConfig, ModelConfig, PhaseConfig
 from bert_jax.parallel.mesh import make_mesh
+from bert_jax.text.load_tokenizer import load_tokenizer
+from bert_jax.training import pretraining
 from bert_jax.training.description import Description
 from bert_jax.training.open_phases import open_phases
 
@@ -63,3 +65,21 @@ def test_a_phase_that_an_earlier_version_began_goes_on_as_it_was_begun(chain):
     for step in (0, 1, 2, 6):  # the second phase is not begun, or done
         assert Description(step=step).as_begun(phases) == phases
     assert Description(step=3, first_position=16).as_begun(phases) == phases
+
+
+def test_a_run_loads_a_tokenizer_once(chain, tmp_path, monkeypatch):
+    """For masks of all phases and of evaluations, for the workdir and for the samples at the end."""
+    loaded = []
+
+    def load(directory):
+        loaded.append(directory)
+        return load_tokenizer(directory)
+
+    records = chain.records(32)
+    phase = PhaseConfig(steps=2, global_batch_size=8, max_seq_length=32)
+    data = DataConfig(records=str(records), masking="roberta")
+    monkeypatch.setattr(pretraining, "load_tokenizer", load)
+    monkeypatch.setattr(pretraining, "train", lambda run, clock, report: None)
+    pretraining.pretrain(Config(model=MODEL, phases=(phase, phase), data=data), tmp_path / "run")
+    assert [str(directory) for directory in loaded] == [f"{records}/tokenizer"]
+    assert (tmp_path / "run" / "tokenizer" / "vocabulary.json").exists()
