@@ -8,7 +8,7 @@ that moment), B their ids or, in half of the pairs, those of as many lines of an
 import numpy as np
 from numpy.typing import NDArray
 
-from bert_jax.data.compiled import ZERO, compiled
+from bert_jax.data.compiled import compiled
 from bert_jax.data.flat_corpus import Corpus
 from bert_jax.data.instances import (
     A_END,
@@ -21,7 +21,6 @@ from bert_jax.data.instances import (
     Rules,
     add_masks,
     draw_target,
-    in_buffers,
     truncate,
 )
 from bert_jax.data.mersenne_twister import Generators, State, random_below, random_float
@@ -29,24 +28,8 @@ from bert_jax.data.mersenne_twister import Generators, State, random_below, rand
 _DRAWS = 10  # of another document, as where BERT's B is random
 
 
-def make_aligned(corpus: Corpus, rules: Rules, generators: Generators) -> Instances:
-    """The instances of one copy of the corpus; their relations are IN_ORDER (aligned) or RANDOM."""
-    most = len(corpus.sentence_starts) - 1
-    return in_buffers(most, rules, lambda buffers: _of_documents(corpus, rules, generators, buffers))
-
-
 @compiled
-def _of_documents(corpus: Corpus, rules: Rules, generators: Generators, buffers: Instances) -> int:
-    """Write all instances of one copy to `buffers`; return their number."""
-    tokens = np.empty(rules.max_seq_length, np.int32)
-    made = ZERO
-    for number in range(len(corpus.document_starts)):
-        made = _of_document(corpus, number, rules, generators, buffers, made, tokens)
-    return made
-
-
-@compiled
-def _of_document(
+def aligned_of_document(
     corpus: Corpus,
     number: int,
     rules: Rules,
@@ -55,7 +38,7 @@ def _of_document(
     made: int,
     tokens: NDArray[np.int32],
 ) -> int:
-    """Write a document's instances from `made` on; return where they end.
+    """Write a document's instances from `made` on; return where they end. Relations are IN_ORDER (aligned) or RANDOM.
 
     Draws the target length as for BERT's pairs, and then for each instance whether and of what B is, what is truncated,
     and the masks.

@@ -4,17 +4,20 @@ The same draws from the same generators, in the same order, as create_training_i
 create_pretraining_data.py (BERT's where B is random, ALBERT's where A and B are exchanged), on token ids instead of
 strings: equal text, vocabulary, options and seed give the original's instances in the original's order. Each draw
 depends on the one before it, and most of them shuffle candidates for masks, so the steps are compiled loops and not
-NumPy's operations on whole arrays.
+NumPy's operations on whole arrays. Pairs of a text and ids are made in the same loop, a document at a time by
+alignment.py.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bert_jax.data.alignment import aligned_of_document
 from bert_jax.data.compiled import ZERO, compiled
 from bert_jax.data.flat_corpus import Corpus
 from bert_jax.data.instances import (
     A_END,
     A_START,
+    ALIGNED,
     B_END,
     B_START,
     EXCHANGED,
@@ -33,7 +36,7 @@ from bert_jax.data.instances import (
 from bert_jax.data.mersenne_twister import Generators, State, random_below, random_between, random_float
 
 
-def make_sentence_pairs(corpus: Corpus, rules: Rules, generators: Generators) -> Instances:
+def make_pairs(corpus: Corpus, rules: Rules, generators: Generators) -> Instances:
     """The instances of one copy of the corpus.
 
     The original shuffles the documents before the first copy, and all instances after the last, with the main
@@ -49,7 +52,10 @@ def _of_documents(corpus: Corpus, rules: Rules, generators: Generators, buffers:
     tokens = np.empty(rules.max_seq_length, np.int32)
     made = ZERO
     for number in range(len(corpus.document_starts)):
-        made = _of_document(corpus, number, rules, generators, buffers, made, tokens)
+        if rules.pairs == ALIGNED:
+            made = aligned_of_document(corpus, number, rules, generators, buffers, made, tokens)
+        else:
+            made = _of_document(corpus, number, rules, generators, buffers, made, tokens)
     return made
 
 

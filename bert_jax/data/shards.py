@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from etils import epath
 
-from bert_jax.data.alignment import make_aligned
 from bert_jax.data.blocks import Blocks, block_ranges, blocks_of, make_blocks, separated
 from bert_jax.data.encoding import encoded
 from bert_jax.data.flat_corpus import Corpus, flat_corpus, shuffled
@@ -22,7 +21,7 @@ from bert_jax.data.mersenne_twister import Generators, generators_of, shuffle
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.parts import Part, read_part
 from bert_jax.data.record_sizes import write_sizes
-from bert_jax.data.sentence_pairs import make_sentence_pairs
+from bert_jax.data.sentence_pairs import make_pairs
 from bert_jax.data.statistics import Statistics
 from bert_jax.data.tfrecord import shard_name, write_shard
 from bert_jax.errors import UserError
@@ -106,8 +105,7 @@ def _maker(
     """The corpus in which instances have their ranges, and what makes those of one copy."""
     if not options.blocks:
         in_random_order = shuffled(corpus, generators.main)
-        make = make_aligned if options.pairs == "aligned" else make_sentence_pairs
-        return in_random_order, lambda: make(in_random_order, rules, generators)
+        return in_random_order, lambda: make_pairs(in_random_order, rules, generators)
     with_separators = separated(corpus, rules.masking.sep_id)
     blocks = blocks_of(with_separators, options)
     if not len(blocks.ranges):
@@ -128,8 +126,7 @@ def compile_all() -> None:
     generators = generators_of(0)
     corpus = shuffled(flat_corpus([[[0], [0]], [[0], [0]]]), generators.main)
     instances = no_instances()
-    append(instances, make_sentence_pairs(corpus, rules, generators))
-    make_aligned(corpus, rules, generators)
+    append(instances, make_pairs(corpus, rules, generators))
     Statistics().add_instances(instances, corpus, masking.mask_id, rules.max_seq_length)
     Statistics().add_unused(instances, corpus)
     make_blocks(corpus, Blocks(np.array([[0, 1]]), 0, 0), rules, generators)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from bert_jax.data.alignment import make_aligned
 from bert_jax.data.flat_corpus import flat_corpus, shuffled
 from bert_jax.data.instances import A_END, A_START, B_END, B_START, IN_ORDER, RANDOM, make_rules
 from bert_jax.data.mersenne_twister import generators_of
 from bert_jax.data.options import RecordOptions
+from bert_jax.data.sentence_pairs import make_pairs
 from bert_jax.text.id_sequences import PairLines, load_joint_tokenizer
 
 LENGTH, TEXTS = 24, 600  # ids below TEXTS are those of texts
@@ -37,7 +37,7 @@ def made(corpus, rules, seed):
     """The pairs of one copy, in numbers of lines, and the instances."""
     generators = generators_of(seed)
     corpus = shuffled(corpus, generators.main)
-    instances = make_aligned(corpus, rules, generators)
+    instances = make_pairs(corpus, rules, generators)
     pairs = [
         (corpus.tokens[segments[A_START] : segments[A_END]], corpus.tokens[segments[B_START] : segments[B_END]] - TEXTS)
         for segments in instances.segments

@@ -10,7 +10,7 @@ from bert_jax.data.instances import append, make_rules, no_instances
 from bert_jax.data.mersenne_twister import generators_of, shuffle
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.schema import record_features
-from bert_jax.data.sentence_pairs import make_sentence_pairs
+from bert_jax.data.sentence_pairs import make_pairs
 from bert_jax.text.load_tokenizer import load_tokenizer
 
 # Ids of one, two and three bytes; lengths of the fields on both sides of where a byte more is needed.
@@ -47,7 +47,7 @@ def our_records(documents, options, tokenizer):
     generators, rules = generators_of(1), make_rules(options, tokenizer)
     corpus, instances = shuffled(flat_corpus(documents), generators.main), no_instances()
     for _ in range(options.dupe_factor):
-        append(instances, make_sentence_pairs(corpus, rules, generators))
+        append(instances, make_pairs(corpus, rules, generators))
     order = np.arange(len(instances.segments))
     shuffle(generators.main, order)
     return list(encoded(corpus, instances, order, rules, options.max_predictions_per_seq))

@@ -14,7 +14,7 @@ from bert_jax.data.flat_corpus import flat_corpus, shuffled
 from bert_jax.data.instances import B_END, B_START, IN_ORDER, append, lay_out, make_rules, no_instances, truncate
 from bert_jax.data.mersenne_twister import generators_of, shuffle, state_of
 from bert_jax.data.options import RecordOptions
-from bert_jax.data.sentence_pairs import make_sentence_pairs
+from bert_jax.data.sentence_pairs import make_pairs
 from bert_jax.text.corpus import documents
 from bert_jax.text.load_tokenizer import load_tokenizer
 
@@ -71,7 +71,7 @@ def make_all(documents, options, tokenizer):
     generators, rules = generators_of(options.random_seed), make_rules(options, tokenizer)
     corpus, instances = shuffled(flat_corpus(documents), generators.main), no_instances()
     for _ in range(options.dupe_factor):
-        append(instances, make_sentence_pairs(corpus, rules, generators))
+        append(instances, make_pairs(corpus, rules, generators))
     order = np.arange(len(instances.segments))
     shuffle(generators.main, order)
     found = unpacked(corpus, instances, rules)
@@ -257,7 +257,7 @@ def test_every_sentence_begins_a_pair_or_is_in_one(numbered_instances):
 def test_every_copy_is_masked_anew(text, tokenizer):
     corpus = flat_corpus([[tokenizer.encode(line) for line in document] for document in documents([str(text)])][:4])
     rules, generators = make_rules(RecordOptions(), tokenizer), generators_of(1)
-    one, other = (unpacked(corpus, make_sentence_pairs(corpus, rules, generators), rules) for _ in range(2))
+    one, other = (unpacked(corpus, make_pairs(corpus, rules, generators), rules) for _ in range(2))
     assert len(one) > 4
     assert one != other
 
@@ -279,7 +279,7 @@ def test_truncation_cuts_the_longer_segment_at_both_ends():
 
 def test_memory_is_a_small_part_of_the_records(text, tokenizer):
     corpus = flat_corpus([[tokenizer.encode(line) for line in document] for document in documents([str(text)])])
-    instances = make_sentence_pairs(corpus, make_rules(RecordOptions(), tokenizer), generators_of(1))
+    instances = make_pairs(corpus, make_rules(RecordOptions(), tokenizer), generators_of(1))
     assert sum(array.nbytes for array in instances) / len(instances.segments) < 210
 
 

@@ -11,7 +11,7 @@ from bert_jax.data.instances import make_rules
 from bert_jax.data.manifest import read_manifest
 from bert_jax.data.mersenne_twister import generators_of
 from bert_jax.data.options import RecordOptions
-from bert_jax.data.sentence_pairs import make_sentence_pairs
+from bert_jax.data.sentence_pairs import make_pairs
 from bert_jax.data.source import RecordSource
 from bert_jax.data.statistics import FILL_BINS, Statistics, total
 from bert_jax.text.corpus import documents
@@ -39,7 +39,7 @@ def test_tokens_in_no_sequence_of_a_copy_are_counted(text, tokenizer, pairs):
     rules, generators = make_rules(RecordOptions(pairs=pairs, max_seq_length=32), tokenizer), generators_of(1)
     statistics, expected = Statistics(), 0
     for _ in range(2):
-        copy = make_sentence_pairs(corpus, rules, generators)
+        copy = make_pairs(corpus, rules, generators)
         used = {token for a, b, c, d in copy.segments.tolist() for token in (*range(a, b), *range(c, d))}
         expected += len(corpus.tokens) - len(used)
         statistics.add_unused(copy, corpus)
