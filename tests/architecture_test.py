@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "__init__": {"platforms", "host_memory", "ctrl_c", "config", "errors", "library", "model", "text"},
     "ctrl_c": set(),
+    "child_processes": set(),
     "platforms": set(),
     "host_memory": {"platforms"},
     "scopes": set(),
@@ -26,8 +27,8 @@ MAY_IMPORT = {
     "storage": {"errors"},
     "cli": {"ctrl_c", "errors", "config", "storage"},
     "config": {"errors", "storage"},
-    "text": {"progress", "ctrl_c", "errors", "config", "storage"},
-    "data": {"progress", "ctrl_c", "errors", "config", "text", "storage"},
+    "text": {"progress", "ctrl_c", "child_processes", "errors", "config", "storage"},
+    "data": {"progress", "ctrl_c", "child_processes", "errors", "config", "text", "storage"},
     "parallel": {"errors", "config", "storage"},
     "model": {"errors", "config", "parallel", "scopes"},
     "objectives": {"errors", "config", "parallel", "model", "scopes"},
@@ -80,6 +81,7 @@ MAY_IMPORT = {
     "planning": {
         "progress",
         "ctrl_c",
+        "child_processes",
         "errors",
         "config",
         "data",

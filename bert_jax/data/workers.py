@@ -3,13 +3,13 @@
 import concurrent.futures
 import contextlib
 import multiprocessing
-import multiprocessing.connection
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from absl import logging
 from etils import epath
 
+from bert_jax.child_processes import end_with_parent
 from bert_jax.ctrl_c import kept_from_children
 from bert_jax.data.compiled import is_cached
 from bert_jax.data.options import RecordOptions
@@ -20,7 +20,6 @@ from bert_jax.progress import BarOrLog
 from bert_jax.storage.lock import hold_as_worker
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.load_tokenizer import load_tokenizer
-from bert_jax.text.ordered_map import end_with_parent
 
 
 class Workers(Protocol):

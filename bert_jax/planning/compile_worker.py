@@ -10,7 +10,6 @@ import math
 import os
 import re
 import sys
-import threading
 import time
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, cast
 import jax
 from jax.sharding import Mesh
 
+from bert_jax.child_processes import end_with_parent
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import from_dict
 from bert_jax.data.packing import pack_records
@@ -122,16 +122,6 @@ def unreadable(message: str) -> str:
     )
 
 
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone: nobody reads then what takes minutes and gigabytes."""
-
-    def watch() -> None:
-        sys.stdin.buffer.read()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main(directory: Path) -> None:
     """Write result.json."""
     try:
@@ -142,7 +132,7 @@ def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    end_with_parent()  # nobody reads then what takes minutes and gigabytes
     main(Path(sys.argv[1]))
     sys.stdout.flush()
     os._exit(0)  # the TPU library may hang or crash while it is unloaded

@@ -4,12 +4,10 @@ import collections
 import concurrent.futures
 import itertools
 import multiprocessing
-import multiprocessing.connection
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from bert_jax.child_processes import end_with_parent
 from bert_jax.ctrl_c import kept_from_children
 
 Item = TypeVar("Item")
@@ -48,15 +46,3 @@ def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 def _apply(function: Callable[[Item], Result], chunk: list[Item]) -> list[Result]:
     return [function(item) for item in chunk]
-
-
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone, lest it writes into a later run's files."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -23,7 +23,7 @@ CHILDREN = {
     "is_watched": """
 import os, sys, time
 from pathlib import Path
-from bert_jax.planning.compile_worker import end_with_parent
+from bert_jax.child_processes import end_with_parent
 end_with_parent()
 Path(sys.argv[1], "pid.tmp").write_text(str(os.getpid()))
 Path(sys.argv[1], "pid.tmp").rename(Path(os.environ["TOLD"]))
