@@ -17,7 +17,7 @@ from etils import epath
 from bert_jax.config import Config
 from bert_jax.config.file import to_json
 from bert_jax.errors import UserError
-from bert_jax.objectives.pretraining_metrics import ALL_METRICS
+from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.reference import DIRECTORY, Reference, Seed, settings_of
 from bert_jax.reporting.run_history import read_run
 from bert_jax.reporting.run_records import read_records
@@ -81,11 +81,11 @@ def as_text(reference: Reference) -> str:
 
 def _seed(workdir: str, config: Config) -> Seed:
     run = read_run(workdir)
-    if run.last_step() < config.total_steps or not run.points("validation", ALL_METRICS[0].name):
+    if run.last_step() < config.total_steps or not run.points("validation", METRICS[0].name):
         raise UserError(f"{workdir} is not finished, or has no held-out evaluation")
     points = {
         metric.name: [(step, float(f"{value:.5g}")) for step, value in run.points("validation", metric.name)]
-        for metric in ALL_METRICS
+        for metric in METRICS
         if metric.has_chart
     }
     return Seed(config.train.seed, {name: found for name, found in points.items() if found})

@@ -11,6 +11,7 @@ from absl import logging
 from etils import epath
 
 from bert_jax.config.data import Pairs
+from bert_jax.data.parts import PARTS
 from bert_jax.data.schema import RecordFormat, is_alberts, record_sizes
 from bert_jax.data.shard_index import index_path
 from bert_jax.data.tfrecord import TFRecordReader
@@ -33,8 +34,8 @@ class ForeignRecords:
 
 
 def is_foreign(directory: epath.Path) -> bool:
-    """Whether somebody has put shards and their vocabulary there; an unfinished build_records has .parts as well."""
-    return (directory / "tokenizer").exists() and not (directory / ".parts").exists() and bool(_shards(directory))
+    """Whether somebody has put shards and their vocabulary there; an unfinished build_records has PARTS as well."""
+    return (directory / "tokenizer").exists() and not (directory / PARTS).exists() and bool(_shards(directory))
 
 
 def read_foreign(directory: epath.Path) -> ForeignRecords:

@@ -21,10 +21,9 @@ from bert_jax.tasks.floors.retrieval import bm25
 from bert_jax.tasks.libraries import FLOORS, check_needed, without_jax
 from bert_jax.tasks.lines import STANDARD_INPUT, shown
 from bert_jax.tasks.retrieval import read_documents, read_judgements
-from bert_jax.tasks.scores.retrieval import Qrels, Run, retrieval
+from bert_jax.tasks.scores.retrieval import DEPTH, Qrels, Run, retrieval
 from bert_jax.tasks.whole_texts import joined
 
-DEPTH = 100  # documents kept of each query: as deep as a score looks
 _QUERIES = 256  # at a time
 _MOST_FOR_FLOOR = 200_000  # documents: BM25 holds them all in memory
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bert_jax.objectives.metrics import Metric
-from bert_jax.objectives.pretraining_metrics import ALL_METRICS
+from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting.comparison import Compared, differing_settings, not_comparable, worst
 from bert_jax.reporting.comparison_figures import drawings, swatch
 from bert_jax.reporting.course import Spent
@@ -72,7 +72,7 @@ def _metrics(runs: Sequence[Compared]) -> list[Metric]:
     """Those with a chart that a run has logged."""
     return [
         metric
-        for metric in ALL_METRICS
+        for metric in METRICS
         if metric.has_chart and any(run.run.final("validation", metric.name) is not None for run in runs)
     ]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from bert_jax.objectives.pretraining_metrics import ALL_METRICS, HEADLINE
+from bert_jax.objectives.pretraining_metrics import HEADLINE, METRICS
 from bert_jax.reporting.charts import Chart, charts
 from bert_jax.reporting.facts import results, work
 from bert_jax.reporting.figures import drawing
@@ -22,11 +22,11 @@ _LEVEL = 0.05  # nats: a loss this near to the floor is neither below nor above 
 def values(run: Run, workdir: epath.PathLike) -> dict[str, Any]:
     """What pretraining_page.html shows of the run."""
     reference, config = reference_of(run, workdir), run_config(run)
-    drawn = [_beside(chart, reference) for chart in charts(run, ALL_METRICS)]
+    drawn = [_beside(chart, reference) for chart in charts(run, METRICS)]
     main_chart = next((chart for chart in drawn if chart.curve.name == HEADLINE.name), None)
     return {
         "verdict": verdict(run),
-        "results": results(run, ALL_METRICS),
+        "results": results(run, METRICS),
         "work": work(run),
         "has_floor": bool(main_chart and main_chart.floor),
         "main_title": HEADLINE.title,

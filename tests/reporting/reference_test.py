@@ -13,7 +13,7 @@ from scipy import stats
 
 from bert_jax.config import Config
 from bert_jax.config.file import from_dict
-from bert_jax.objectives.pretraining_metrics import ALL_METRICS
+from bert_jax.objectives.pretraining_metrics import METRICS
 from bert_jax.reporting import reference
 from bert_jax.reporting.page import write_report
 from bert_jax.reporting.reference import Reference, Seed, band, read_reference, reference_of, sentence, settings_of
@@ -150,7 +150,7 @@ def test_the_sentence():
 
     def said(*points):
         lines = [{"split": "validation", "step": step, "time": 0.0, "masked_lm_loss": loss} for step, loss in points]
-        return sentence(Run("run", {}, lines, []), known, ALL_METRICS[0])
+        return sentence(Run("run", {}, lines, []), known, METRICS[0])
 
     assert "at step 15, 4.510, lies inside the reference: 4 runs" in said((15, 4.51), (25, 3.9))
     assert "this one is 0.010 above the mean of 4.500." in said((15, 4.51))

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from bert_jax.tasks.libraries import FLOORS, needed, without_jax
+from bert_jax.tasks.scores.retrieval import DEPTH
 
 
-def bm25(documents: Mapping[str, str], queries: Mapping[str, str], depth: int = 100) -> dict[str, dict[str, float]]:
+def bm25(documents: Mapping[str, str], queries: Mapping[str, str], depth: int = DEPTH) -> dict[str, dict[str, float]]:
     """The best documents of each query and their scores: bm25s with its defaults and English stop words.
 
     Args:

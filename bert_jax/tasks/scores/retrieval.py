@@ -14,7 +14,7 @@ MEASURES = {  # name -> that of ir_measures
     "map@100": "AP@100",
     "accuracy@1": "Success@1",
 }
-_DEEPEST = 100  # rank that a measure looks at
+DEPTH = 100  # documents of a query that a measure looks at
 
 Qrels = Mapping[str, Mapping[str, int]]  # query -> document -> gain; a document with more than 0 is relevant
 Run = Mapping[str, Mapping[str, float]]  # query -> document -> score, the higher the better
@@ -52,5 +52,5 @@ def by_query(qrels: Qrels, run: Run) -> dict[str, np.ndarray]:
 
 def distinct(scores: Mapping[str, float]) -> dict[str, float]:
     """The best documents, as deep as a measure looks, with scores that keep their order and are all different."""
-    order = sorted(scores, key=lambda document: (-scores[document], document))[:_DEEPEST]
+    order = sorted(scores, key=lambda document: (-scores[document], document))[:DEPTH]
     return {document: float(len(order) - rank) for rank, document in enumerate(order)}
