@@ -30,7 +30,7 @@ def sample_predictions(
     """The first `number` records of `source` as dicts of tokens, predictions and the pair, ready for JSON.
 
     `program` is that of pretraining; `tokens` are the vocabulary's, `pairs` what the records have, and `masks` as in
-    inputs.held_out_batches.
+    phase_input.held_out_batches.
 
     predictions: position in tokens, label (the word that was there) and the five likeliest guesses with their
     probabilities, best first. None at all where a probability is not finite, as of a run that diverged.
