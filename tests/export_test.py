@@ -127,7 +127,7 @@ def test_it_computes_what_we_compute_on_real_text(workdir, exported):
     inputs = [batch[name].astype(np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")]
     ours = jax.jit(model.apply)(make_state(model, step)["params"], *inputs, positions)
     np.testing.assert_allclose(ours.masked_lm, theirs.prediction_logits.numpy(), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(ours.next_sentence, theirs.seq_relationship_logits.numpy(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(ours.pair_logits, theirs.seq_relationship_logits.numpy(), rtol=0, atol=1e-4)
 
 
 def test_the_card_tells_data_config_steps_scores_and_versions(exported):

@@ -45,9 +45,9 @@ class DistillationModel(PretrainingModel):
         features = self.masked_lm.features(layers[-1])
         masked_lm = self.masked_lm.logits(at_positions(features, masked_lm_positions), table)
         first = layers[-1][:, 0] if cls_positions is None else at_positions(layers[-1], cls_positions)
-        relations = self.relations(first) if self.reads_pairs else None
+        pair_logits = self.pair_logits(first) if self.reads_pairs else None
         words = WordLogits(features, table, self.masked_lm.output_bias[...])
-        return DistillationOutputs(PretrainingLogits(masked_lm, relations), layers, words)
+        return DistillationOutputs(PretrainingLogits(masked_lm, pair_logits), layers, words)
 
 
 def distillation_model(

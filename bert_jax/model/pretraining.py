@@ -26,7 +26,7 @@ class PretrainingLogits(NamedTuple):
 
     masked_lm: jax.Array  # [batch, predictions, vocab]
     # [batch, 2], or packed [batch, n, 2]; 0: B follows A, 1: B is from another document; None without this head
-    next_sentence: jax.Array | None
+    pair_logits: jax.Array | None
 
 
 class PretrainingModel(nnx.Module):
@@ -73,8 +73,8 @@ class PretrainingModel(nnx.Module):
             queries = jnp.concatenate([queries, first], axis=1)
         states = self.encoder(input_ids, attention_mask, segment_ids, dropout_key, position_ids, queries)[-1]
         masked, first = jnp.split(states, [masked_lm_positions.shape[1]], axis=1)
-        relations = self.relations(first[:, 0] if cls_positions is None else first) if self.reads_pairs else None
-        return PretrainingLogits(self.masked_lm(masked, self.encoder.embeddings.word.embedding[...]), relations)
+        pair_logits = self.pair_logits(first[:, 0] if cls_positions is None else first) if self.reads_pairs else None
+        return PretrainingLogits(self.masked_lm(masked, self.encoder.embeddings.word.embedding[...]), pair_logits)
 
     def outputs(
         self,
@@ -94,10 +94,10 @@ class PretrainingModel(nnx.Module):
             hidden_states=tuple(states),
             pooled=self.encoder.pool(first) if self.has_pooler else None,
             logits=self.masked_lm(guessed, table) if self.has_masked_lm else None,
-            pair_logits=self.relations(first) if self.reads_pairs else None,
+            pair_logits=self.pair_logits(first) if self.reads_pairs else None,
         )
 
-    def relations(self, first: jax.Array) -> jax.Array:
+    def pair_logits(self, first: jax.Array) -> jax.Array:
         """The logits of pairs, from the last hidden state of their first tokens [..., embed]: [..., 2]."""
         pooled = self.encoder.pool(first)
         with jax.named_scope(scopes.NEXT_SENTENCE):

@@ -81,10 +81,10 @@ class PretrainingObjective:
     def sums(self, outputs: PretrainingLogits, batch: Batch) -> Sums:
         """Sums of loss (nats) and of right predictions, and their counts."""
         sums = _sums("masked_lm", outputs.masked_lm, batch["masked_lm_ids"], batch["masked_lm_weights"])
-        if self._pair and outputs.next_sentence is not None:
+        if self._pair and outputs.pair_logits is not None:
             labels = batch["next_sentence_labels"]
-            relations = outputs.next_sentence.reshape(*labels.shape, 2)
-            sums |= _sums("next_sentence", relations, labels, sequence_weights(batch))
+            pair_logits = outputs.pair_logits.reshape(*labels.shape, 2)
+            sums |= _sums("next_sentence", pair_logits, labels, sequence_weights(batch))
         return sums | self.weights(batch)
 
     def loss(self, sums: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]) -> jax.Array:

@@ -27,7 +27,7 @@ class Elements(NamedTuple):
     """Of each element: arrays of one shape."""
 
     losses: jax.Array
-    hits: jax.Array | None  # whether it was predicted right; None where nothing is right or wrong
+    correct: jax.Array | None  # whether it was predicted right; None where nothing is right or wrong
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class TaskObjective:
         return batch["row_weights"] * batch["example_weights"]
 
     def elements(self, outputs: jax.Array, batch: Batch) -> Elements:
-        """Losses and hits, in the shape of the weights."""
+        """Losses, and what is correct, in the shape of the weights."""
         raise NotImplementedError
 
     def divergences(self, outputs: jax.Array, teacher: jax.Array, batch: Batch, temperature: float) -> jax.Array:
@@ -70,10 +70,10 @@ class TaskObjective:
 
     @jax.named_scope(scopes.LOSS)
     def sums(self, outputs: jax.Array, batch: Batch) -> Sums:
-        """Weighted sums of losses and hits, and of weights."""
+        """Weighted sums of losses and of correct elements, and of weights."""
         elements, weights = self.elements(outputs, batch), self.element_weights(batch)
-        hits = {} if elements.hits is None else {"hits": (elements.hits * weights).sum()}
-        return {"task_loss": (elements.losses * weights).sum(), **hits, "weight": weights.sum()}
+        correct = {} if elements.correct is None else {"correct": (elements.correct * weights).sum()}
+        return {"task_loss": (elements.losses * weights).sum(), **correct, "weight": weights.sum()}
 
     def loss(self, sums: Mapping[str, jax.Array], weights: Mapping[str, jax.Array]) -> jax.Array:
         """The weighted mean."""
@@ -82,7 +82,7 @@ class TaskObjective:
     def means(self, sums: Mapping[str, float]) -> dict[str, float]:
         """The loss, and how much of what is trained on is predicted right."""
         weight = max(float(sums["weight"]), LEAST)
-        names = {"task_loss": "loss", "hits": "train_accuracy"}
+        names = {"task_loss": "loss", "correct": "train_accuracy"}
         return {name: float(sums[key]) / weight for key, name in names.items() if key in sums}
 
     def label_counts(self, batch: Batch) -> Sums:

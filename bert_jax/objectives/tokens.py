@@ -45,8 +45,8 @@ class SpanObjective(TaskObjective):
         """Outputs [batch, length, 2]."""
         ends = (outputs[..., 0], batch["start_positions"]), (outputs[..., 1], batch["end_positions"])
         losses = [optax.softmax_cross_entropy_with_integer_labels(*each) for each in ends]
-        hits = [logits.argmax(axis=-1) == position for logits, position in ends]
-        return Elements(sum(losses) / 2.0, hits[0] & hits[1])
+        correct = [logits.argmax(axis=-1) == position for logits, position in ends]
+        return Elements(sum(losses) / 2.0, correct[0] & correct[1])
 
     def divergences(self, outputs: jax.Array, teacher: jax.Array, batch: Batch, temperature: float) -> jax.Array:
         """The mean of those of start and end, over all places of a row."""

@@ -48,8 +48,8 @@ def sample_predictions(
     def likeliest(params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         logits = program.model.apply(params, **program.objective.inputs(batch))
         probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits.masked_lm), GUESSES)
-        relations = logits.next_sentence
-        return probabilities, ids, None if relations is None else jax.nn.softmax(relations)[:, 0]
+        pair_logits = logits.pair_logits
+        return probabilities, ids, None if pair_logits is None else jax.nn.softmax(pair_logits)[:, 0]
 
     guesses = jax.device_get(jax.jit(likeliest, out_shardings=replicated(program.mesh))(params, batch))
     if not all(np.isfinite(values).all() for values in guesses if values is not None):

@@ -77,7 +77,7 @@ def test_transformers_makes_the_same_model_of_it(tmp_path, config, make_batch):
     ours = jax.jit(pretraining_model(config).apply)(params, *inputs, positions)
     here = batch["input_mask"][:, :, None]
     np.testing.assert_allclose(ours.masked_lm * here, theirs.prediction_logits.numpy() * here, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(ours.next_sentence, theirs.sop_logits, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours.pair_logits, theirs.sop_logits, rtol=0, atol=1e-5)
 
 
 def test_its_optimizer_goes_on(tmp_path, config):

@@ -77,7 +77,7 @@ def test_transformers_loads_it_whole_and_gives_our_logits(case, workdirs):
     assert np.abs(ours.masked_lm * here).max() > 0.5
     np.testing.assert_allclose(ours.masked_lm * here, masked_lm.numpy() * here, rtol=0, atol=1e-4)
     if config.next_sentence:
-        np.testing.assert_allclose(ours.next_sentence, theirs.sop_logits.numpy(), rtol=0, atol=1e-4)
+        np.testing.assert_allclose(ours.pair_logits, theirs.sop_logits.numpy(), rtol=0, atol=1e-4)
 
 
 def assert_read(found, config, params):

@@ -103,7 +103,7 @@ def test_transformers_makes_the_same_model_of_it(exported, config, params, make_
     positions = np.tile(np.arange(16, dtype=np.int32), (3, 1))
     ours = jax.jit(pretraining_model(config).apply)(params, *inputs, positions)
     np.testing.assert_allclose(ours.masked_lm, theirs.prediction_logits, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(ours.next_sentence, theirs.seq_relationship_logits, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours.pair_logits, theirs.seq_relationship_logits, rtol=0, atol=1e-5)
 
 
 def test_a_checkpoint_with_adams_moments(exported, config, params):

@@ -109,9 +109,9 @@ def test_hidden_states_and_logits(case):
     at_masks = np.take_along_axis(prediction.numpy(), batch["masked_lm_positions"][:, :, None], axis=1)
     np.testing.assert_allclose(logits.masked_lm, at_masks, rtol=0, atol=1e-5)
     if config.next_sentence:
-        np.testing.assert_allclose(logits.next_sentence, theirs.sop_logits.numpy(), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(logits.pair_logits, theirs.sop_logits.numpy(), rtol=0, atol=1e-5)
     else:
-        assert logits.next_sentence is None
+        assert logits.pair_logits is None
 
 
 @pytest.mark.parametrize(

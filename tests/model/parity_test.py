@@ -118,7 +118,7 @@ def test_hidden_states_and_logits(case):
     for our_layer, their_layer in zip(hidden_states, theirs.hidden_states, strict=True):
         np.testing.assert_allclose(our_layer * here, their_layer.numpy() * here, rtol=0, atol=1e-5)
     np.testing.assert_allclose(encoder.pool(hidden_states[-1][:, 0]), pooled.numpy(), rtol=0, atol=1e-5)
-    np.testing.assert_allclose(logits.next_sentence, theirs.seq_relationship_logits.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logits.pair_logits, theirs.seq_relationship_logits.numpy(), rtol=0, atol=1e-5)
     at_masks = np.take_along_axis(theirs.prediction_logits.numpy(), batch["masked_lm_positions"][:, :, None], axis=1)
     np.testing.assert_allclose(logits.masked_lm, at_masks, rtol=0, atol=1e-5)
 
@@ -154,7 +154,7 @@ def test_dropout_is_the_same_by_sequence():
         for by_sequence in (False, True)
     )
     np.testing.assert_allclose(rows.masked_lm, sequences.masked_lm, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(rows.next_sentence, sequences.next_sentence, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(rows.pair_logits, sequences.pair_logits, rtol=0, atol=1e-5)
 
 
 def torch_loss_and_gradients(model, batch):
@@ -188,7 +188,7 @@ def test_padding_changes_nothing_before_it():
     whole = apply(params, ids, mask, segments, positions)
     cut = apply(params, ids[:, :tokens], mask[:, :tokens], segments[:, :tokens], positions)
     np.testing.assert_allclose(whole.masked_lm, cut.masked_lm, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(whole.next_sentence, cut.next_sentence, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(whole.pair_logits, cut.pair_logits, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def log_softmax(logits):
 def restated_sums(logits, batch):
     """Word by word, in float64."""
     sums = dict.fromkeys(SUMS, 0.0)
-    words, sentences = log_softmax(logits.masked_lm), log_softmax(logits.next_sentence)
+    words, sentences = log_softmax(logits.masked_lm), log_softmax(logits.pair_logits)
     for row in range(len(batch["input_ids"])):
         for slot, word in enumerate(batch["masked_lm_ids"][row]):
             weight = float(batch["masked_lm_weights"][row, slot])
@@ -92,15 +92,15 @@ def test_rows_that_fill_up_a_batch_weigh_nothing(logits, batch):
     filled = {name: padded(array) for name, array in batch.items()}
     some_logits = PretrainingLogits(
         np.concatenate([logits.masked_lm, np.full((4, *logits.masked_lm.shape[1:]), 5.0, np.float32)]),
-        np.concatenate([logits.next_sentence, np.full((4, 2), -5.0, np.float32)]),
+        np.concatenate([logits.pair_logits, np.full((4, 2), -5.0, np.float32)]),
     )
     assert_close(batch_sums(some_logits, filled), restated_sums(logits, batch))
     gradient = jax.grad(lambda logits: objective.loss(batch_sums(logits, filled), objective.weights(filled)))(
         some_logits
     )
     assert not np.asarray(gradient.masked_lm)[ROWS:].any()
-    assert not np.asarray(gradient.next_sentence)[ROWS:].any()
-    assert np.asarray(gradient.next_sentence)[:ROWS].all()
+    assert not np.asarray(gradient.pair_logits)[ROWS:].any()
+    assert np.asarray(gradient.pair_logits)[:ROWS].all()
 
 
 def test_empty_slots_weigh_nothing(logits, batch):
@@ -120,7 +120,7 @@ def test_a_batch_without_masked_words_is_finite(logits, batch):
 def test_without_a_pair_head_the_loss_is_that_of_the_words_and_no_label_is_read(logits, batch):
     words = PretrainingObjective(ModelConfig(vocab_size=VOCAB, next_sentence=False))
     unlabelled = {name: array for name, array in batch.items() if name != "next_sentence_labels"}
-    sums = words.sums(logits._replace(next_sentence=None), unlabelled)
+    sums = words.sums(logits._replace(pair_logits=None), unlabelled)
     assert_close(sums, {name: value for name, value in restated_sums(logits, batch).items() if "masked_lm" in name})
     loss = float(words.loss(sums, words.weights(unlabelled)))
     assert loss == pytest.approx(float(sums["masked_lm_loss"]) / (float(sums["masked_lm_weight"]) + 1e-5), rel=1e-6)

@@ -50,22 +50,22 @@ def rivals(row):
 
 
 def restated_contrastive(outputs):
-    losses, hits = [], []
+    losses, correct = [], []
     for row in range(5):
         own = cosine(outputs[row, 0], outputs[row, 1]) / TEMPERATURE
         others = [cosine(outputs[row, 0], outputs[each]) / TEMPERATURE for each in rivals(row)]
         losses.append(np.log(np.exp([own, *others]).sum()) - own)
-        hits.append(own > max(others))
-    return np.array(losses), np.array(hits)
+        correct.append(own > max(others))
+    return np.array(losses), np.array(correct)
 
 
 def test_contrastive(outputs):
     made = batch(text_groups=GROUPS)
     sums = jax.jit(objective(ContrastiveObjective, temperature=TEMPERATURE).sums)(outputs, made)
-    losses, hits = restated_contrastive(outputs)
+    losses, correct = restated_contrastive(outputs)
     weights = np.array([1, 1, 1, 0.5, 1])
     np.testing.assert_allclose(sums["task_loss"], losses @ weights, rtol=1e-5)
-    np.testing.assert_allclose(sums["hits"], hits @ weights)
+    np.testing.assert_allclose(sums["correct"], correct @ weights)
     np.testing.assert_allclose(sums["weight"], 4.5)
 
 

@@ -64,7 +64,7 @@ def test_sequences_of_a_row_do_not_see_each_other(model_config, batches):
     params = model.init(jax.random.key(3))
     changed = packed | {"input_ids": np.where(packed["input_mask"] == 2, 7, packed["input_ids"])}
     before, after = (model.apply(params, **objective.inputs(batch)) for batch in (packed, changed))
-    differs = np.abs(before.next_sentence - after.next_sentence).max(-1) > 1e-5
+    differs = np.abs(before.pair_logits - after.pair_logits).max(-1) > 1e-5
     there = packed["next_sentence_weights"] > 0
     np.testing.assert_array_equal(differs[there], (np.arange(4) == 1)[None].repeat(len(there), 0)[there])
 

@@ -200,7 +200,7 @@ def restated_gradient(without_dropout):
         inputs = (batch[name] for name in ("input_ids", "input_mask", "segment_ids", "masked_lm_positions"))
         logits = model.apply(params, *inputs)
         words = jnp.take_along_axis(jax.nn.log_softmax(logits.masked_lm), batch["masked_lm_ids"][..., None], axis=-1)
-        labels = jnp.take_along_axis(jax.nn.log_softmax(logits.next_sentence), batch["next_sentence_labels"], axis=-1)
+        labels = jnp.take_along_axis(jax.nn.log_softmax(logits.pair_logits), batch["next_sentence_labels"], axis=-1)
         weights = batch["masked_lm_weights"]
         return -(words[..., 0] * weights).sum() / (weights.sum() + 1e-5) - labels.mean()
 
