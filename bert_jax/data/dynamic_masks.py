@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_jax.config import DataConfig
-from bert_jax.data.mask_draws import Rows, Rule, draw_bert, draw_distilbert, draw_roberta, number_of_masks, undo
+from bert_jax.data.mask_draws import MaskedRows, Rule, draw_bert, draw_distilbert, draw_roberta, number_of_masks, undo
 from bert_jax.data.masking import masking_rules
 from bert_jax.data.split_mix import LARGEST, keys
 from bert_jax.text.tokenizer import Tokenizer
@@ -64,7 +64,8 @@ class DynamicMasks:
     ) -> dict[str, np.ndarray]:
         """The batch, whose rows are `records` in these `epochs`, with masks drawn for it."""
         positions = np.zeros((len(batch["input_ids"]), self.max_predictions), np.int32)
-        rows = Rows(without_masks(batch), positions, np.zeros_like(positions), np.zeros(positions.shape, np.float32))
+        labels, weights = np.zeros_like(positions), np.zeros(positions.shape, np.float32)
+        rows = MaskedRows(without_masks(batch), positions, labels, weights)
         seeds = keys(self._seed, np.asarray(epochs, np.uint64), np.asarray(records, np.uint64))
         assert bool(self._chances) == self.needs_counts
         self._draw(rows, batch["input_mask"].sum(1), seeds, *self._chances)

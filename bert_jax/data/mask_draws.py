@@ -24,7 +24,7 @@ class Rule(NamedTuple):
     never_random: NDArray[np.int64]  # ids, ascending
 
 
-class Rows(NamedTuple):
+class MaskedRows(NamedTuple):
     """What rows' masks are written to, or, each array without its first axis, those of one row."""
 
     ids: NDArray[np.int32]  # [rows, tokens]
@@ -51,7 +51,7 @@ def number_of_masks(tokens: int, share: float, chance: float) -> int:
 
 
 @compiled
-def draw_roberta(rows: Rows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], rule: Rule) -> None:
+def draw_roberta(rows: MaskedRows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], rule: Rule) -> None:
     """Of any tokens of a row, all as likely."""
     order = np.arange(rows.ids.shape[1])
     fates = np.empty(rows.ids.shape[1], np.int8)
@@ -72,7 +72,7 @@ def draw_roberta(rows: Rows, lengths: NDArray[np.int64], keys: NDArray[np.uint64
 
 @compiled
 def draw_distilbert(
-    rows: Rows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], chances: NDArray[np.float64], rule: Rule
+    rows: MaskedRows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], chances: NDArray[np.float64], rule: Rule
 ) -> None:
     """One token of a row after the other, of those that are left each in proportion to its id's `chances` [vocab].
 
@@ -97,7 +97,7 @@ def draw_distilbert(
 
 
 @compiled
-def draw_bert(rows: Rows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], rules: MaskingRules) -> None:
+def draw_bert(rows: MaskedRows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], rules: MaskingRules) -> None:
     """The draws of masking.py from random.Random(key), a generator for each row."""
     positions = np.empty(rows.positions.shape[1], np.int32)
     replacements = np.empty(rows.positions.shape[1], np.int32)
@@ -110,8 +110,8 @@ def draw_bert(rows: Rows, lengths: NDArray[np.int64], keys: NDArray[np.uint64], 
 
 
 @compiled
-def _row(rows: Rows, number: int) -> Rows:
-    return Rows(rows.ids[number], rows.positions[number], rows.labels[number], rows.weights[number])
+def _row(rows: MaskedRows, number: int) -> MaskedRows:
+    return MaskedRows(rows.ids[number], rows.positions[number], rows.labels[number], rows.weights[number])
 
 
 @compiled
@@ -151,7 +151,7 @@ def _random_id(state: NDArray[np.uint64], rule: Rule) -> int:
 
 
 @compiled
-def put_masks(row: Rows, fates: NDArray[np.int8], others: NDArray[np.int32], mask_id: int) -> None:
+def put_masks(row: MaskedRows, fates: NDArray[np.int8], others: NDArray[np.int32], mask_id: int) -> None:
     """Write a row's masks: `fates` [tokens] are -1 where none is, and `others` the ids of those that are RANDOM."""
     found = random = 0
     for position, become in enumerate(fates):

@@ -21,7 +21,7 @@ from bert_jax.tasks.floors.retrieval import bm25
 from bert_jax.tasks.libraries import FLOORS, check_needed, without_jax
 from bert_jax.tasks.lines import STANDARD_INPUT, shown
 from bert_jax.tasks.retrieval import read_documents, read_judgements
-from bert_jax.tasks.scores.retrieval import DEPTH, Qrels, Run, retrieval
+from bert_jax.tasks.scores.retrieval import DEPTH, Qrels, Ranking, retrieval
 from bert_jax.tasks.whole_texts import joined
 
 _QUERIES = 256  # at a time
@@ -119,7 +119,7 @@ def _by_ids(examples: Iterable[TextExample]) -> dict[str, str]:
     return dict(zip(ids, joined(listed), strict=True))
 
 
-def search(embedder: Embedder, output: epath.PathLike, queries: Mapping[str, str]) -> tuple[set[str], Run]:
+def search(embedder: Embedder, output: epath.PathLike, queries: Mapping[str, str]) -> tuple[set[str], Ranking]:
     """The ids of the documents whose vectors are in `output`, and the best ones of each query with their cosines.
 
     Raises:

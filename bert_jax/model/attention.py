@@ -48,9 +48,8 @@ def _forward(
     rate: float,
 ) -> tuple[jax.Array, Residuals]:
     scores_BNKQ = contract("bndk,bndq->bnkq", key_BNDK, query_BNDQ, jnp.float32) + bias
-    weights_BNKQ = jnp.exp(
-        scores_BNKQ - scores_BNKQ.max(axis=2, keepdims=True)
-    )  # of the softmax, not divided by their sum yet
+    # of the softmax, not divided by their sum yet
+    weights_BNKQ = jnp.exp(scores_BNKQ - scores_BNKQ.max(axis=2, keepdims=True))
     sum_BN1Q = weights_BNKQ.sum(axis=2)[:, :, None]
     weights_BNKQ = weights_BNKQ.astype(query_BNDQ.dtype)
     dropped_BNKQ = _drop(weights_BNKQ, mask_BNKQ)

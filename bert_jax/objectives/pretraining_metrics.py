@@ -63,11 +63,11 @@ PAIR_METRICS = {
     ALIGNMENT: _pair_metrics(ALIGNMENT, "Alignment", "alignment"),
 }
 HEADLINE = MASKED_LM_METRICS[0]
-METRICS = (
+METRICS = (  # of whatever run; it has some of them
     *MASKED_LM_METRICS,
     *PAIR_METRICS[NEXT_SENTENCE],
     *PAIR_METRICS[SENTENCE_ORDER],
     *PAIR_METRICS[ALIGNMENT],
     KL,
     COSINE,
-)  # of whatever run; it has some of them
+)

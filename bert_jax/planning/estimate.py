@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 
 from bert_jax.planning.compilation import Compiled
-from bert_jax.planning.hlo import Hlo, Run, chain_of, collective_bytes, group_size, kind_of_collective
+from bert_jax.planning.hlo import ComputationRun, Hlo, chain_of, collective_bytes, group_size, kind_of_collective
 from bert_jax.planning.network import transfer_seconds
 from bert_jax.planning.scopes import part_of
 from bert_jax.planning.topologies import Chip, Topology
@@ -78,13 +78,13 @@ class _Timeline:
         parts = dict(self.parts) | ({NETWORK: waited} if self.collectives else {})
         return StepTime(parts, self.bounds, self.collectives, self.cycles)
 
-    def _seconds(self, run: Run) -> float:
+    def _seconds(self, run: ComputationRun) -> float:
         """Of an operation that is no collective, all its turns."""
         cycles = run.instruction.cycles * run.times
         self.cycles += cycles
         return cycles / self.chip.hertz + run.times * self._without_cycles(run)
 
-    def _without_cycles(self, run: Run) -> float:
+    def _without_cycles(self, run: ComputationRun) -> float:
         instruction, rate = run.instruction, self.chip.memory_rate / self.chip.cores
         if instruction.opcode == "rng-bit-generator":
             return instruction.bytes / rate
@@ -93,13 +93,13 @@ class _Timeline:
             return max(flops / self.chip.core_peak, max(moved, instruction.bytes) / rate)
         return 0.0
 
-    def _advance(self, run: Run, seconds: float) -> None:
+    def _advance(self, run: ComputationRun, seconds: float) -> None:
         self.clock += seconds
         self.parts[part_of(run.instruction.op_name)] += seconds
         is_product = bool(PRODUCTS & {run.instruction.opcode, *run.inside}) or run.instruction.opcode == "custom-call"
         self.bounds["compute" if is_product else "memory"] += seconds
 
-    def _exchange(self, hlo: Hlo, run: Run, own_seconds: float) -> None:
+    def _exchange(self, hlo: Hlo, run: ComputationRun, own_seconds: float) -> None:
         """Note a collective that begins, and how long one that is waited for here had the device compute beside it."""
         instruction = run.instruction
         if instruction.opcode.endswith(("-done", "-update")):

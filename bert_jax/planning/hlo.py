@@ -55,7 +55,7 @@ class Instruction:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class ComputationRun:
     """An instruction as the program runs it."""
 
     instruction: Instruction
@@ -80,7 +80,7 @@ class Hlo:
         if not self.entry:
             raise ValueError("this is no text of a compiled program: it has no ENTRY")
 
-    def runs(self, computation: str = "", times: int = 1) -> Iterator[Run]:
+    def runs(self, computation: str = "", times: int = 1) -> Iterator[ComputationRun]:
         """What most steps run, in their order; loops, calls and the longest of branches are entered, fusions not."""
         for instruction in self.computations[computation or self.entry]:
             opcode = instruction.opcode
@@ -93,7 +93,7 @@ class Hlo:
             elif opcode == "conditional":
                 yield from max((list(self.runs(branch, times)) for branch in _branches(instruction)), key=_weight)
             else:
-                yield Run(instruction, times, self.inside(instruction))
+                yield ComputationRun(instruction, times, self.inside(instruction))
 
     def scheduled(self, computation: str = "") -> Iterator[str]:
         """The computations whose operations have memory of their own: the entry and the bodies of loops."""
@@ -136,7 +136,7 @@ class Hlo:
         return any(f'custom_call_target="{target}"' in line.rest for line in lines)
 
 
-def _weight(runs: list[Run]) -> tuple[int, int]:
+def _weight(runs: list[ComputationRun]) -> tuple[int, int]:
     """By which the branch of a condition is found that takes longest: it is taken to be the one that runs."""
     return sum(run.instruction.cycles * run.times for run in runs), len(runs)
 

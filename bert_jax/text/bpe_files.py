@@ -68,9 +68,8 @@ def _read_merges(path: epath.Path) -> list[tuple[str, str]]:
     if not path.exists():
         raise UserError(f"{path} is missing, without which {VOCAB} says nothing of a text; put it there")
     try:
-        lines = (
-            path.read_bytes().decode("utf-8").split("\n")
-        )  # tokens hold characters at which splitlines() would split
+        # Tokens hold characters at which splitlines() would split.
+        lines = path.read_bytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}); get the file again") from None
     pairs = [line.rstrip("\r").split(" ") for line in lines[lines[0].startswith(_VERSION) :] if line.strip()]

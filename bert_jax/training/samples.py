@@ -15,7 +15,7 @@ from bert_jax.parallel.mesh import batch_shards
 from bert_jax.training.program import Program
 
 GUESSES = 5
-Rows = Mapping[str, Any]  # arrays by name
+Features = Mapping[str, Any]  # arrays by name
 
 
 def sample_predictions(
@@ -40,12 +40,12 @@ def sample_predictions(
     shards = batch_shards(program.mesh)
     rows = -(-number // shards) * shards
     records = np.arange(min(number, len(source)))
-    shown: Rows = source.fetch(records.tolist())
+    shown: Features = source.fetch(records.tolist())
     shown = masks(shown, records, np.zeros_like(records)) if masks else shown
     # A batch divides over the mesh: the rows that it has too many are copies, and not shown.
-    batch: Rows = {name: values[np.arange(rows) % len(records)] for name, values in shown.items()}
+    batch: Features = {name: values[np.arange(rows) % len(records)] for name, values in shown.items()}
 
-    def likeliest(params: Params, batch: Rows) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    def likeliest(params: Params, batch: Features) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         logits = program.model.apply(params, **program.objective.inputs(batch))
         probabilities, ids = jax.lax.top_k(jax.nn.softmax(logits.masked_lm), GUESSES)
         pair_logits = logits.pair_logits
@@ -60,7 +60,7 @@ def sample_predictions(
 def describe(
     tokens: Sequence[str],
     pairs: Pairs,
-    batch: Rows,
+    batch: Features,
     probabilities: np.ndarray,
     ids: np.ndarray,
     probability_true: np.ndarray | None,
@@ -87,7 +87,7 @@ def _pair(pairs: Pairs, label: int, probability: float) -> dict[str, Any]:
     return {"next_sentence": {"label": "random" if label else "next", "probability_next": probability}}
 
 
-def _rows(batch: Rows) -> list[dict[str, Any]]:
+def _rows(batch: Features) -> list[dict[str, Any]]:
     return [{name: array[number] for name, array in batch.items()} for number in range(len(batch["input_ids"]))]
 
 

@@ -13,7 +13,7 @@ import pytest
 from bert_jax.config import DataConfig
 from bert_jax.data.batches import evaluation_batches, training_batches
 from bert_jax.data.dynamic_masks import DynamicMasks
-from bert_jax.data.mask_draws import RANDOM, Rows, fate, number_of_masks, put_masks
+from bert_jax.data.mask_draws import RANDOM, MaskedRows, fate, number_of_masks, put_masks
 from bert_jax.data.mersenne_twister import seeded, state_of
 from bert_jax.data.options import RecordOptions
 from bert_jax.data.packing import choose_packing, packed_batches
@@ -47,7 +47,8 @@ def test_masks_are_fairseqs_for_fairseqs_draws():
         fates = np.full(length, -1, np.int8)
         fates[chosen] = [fate(first[place], second[place], 0.1, 0.1) for place in chosen]
         others = rng.choice(VOCAB, np.count_nonzero(fates == RANDOM), p=weights).astype(np.int32)
-        row = Rows(np.array(item, np.int32), *(np.zeros(length, dtype) for dtype in (np.int32, np.int32, np.float32)))
+        positions, labels, mask_weights = (np.zeros(length, dtype) for dtype in (np.int32, np.int32, np.float32))
+        row = MaskedRows(np.array(item, np.int32), positions, labels, mask_weights)
         put_masks(row, fates, others, MASK)
         target = np.full(length, 1)
         target[row.positions[: len(chosen)]] = row.labels[: len(chosen)]

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 _WORD = re.compile(r"\w+")
-_TOKEN = re.compile(
-    r"[\w$£€%][\w.,'’%$-]*[\w%]|\w"
-)  # "1,000", "U.S", "$5", "al-Din": punctuation at the end is not in it
+# "1,000", "U.S", "$5", "al-Din": punctuation at the end is not in it
+_TOKEN = re.compile(r"[\w$£€%][\w.,'’%$-]*[\w%]|\w")
 _SENTENCE_END = re.compile(r"[.!?][\"”)\]]*\s+(?=[\"“(\[]?[A-Z0-9])|\n+")
 _LINKS = frozenset(["of", "the", "and", "de", "in"])  # within a name: "University of Chicago"
 

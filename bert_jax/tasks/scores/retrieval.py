@@ -17,10 +17,10 @@ MEASURES = {  # name -> that of ir_measures
 DEPTH = 100  # documents of a query that a measure looks at
 
 Qrels = Mapping[str, Mapping[str, int]]  # query -> document -> gain; a document with more than 0 is relevant
-Run = Mapping[str, Mapping[str, float]]  # query -> document -> score, the higher the better
+Ranking = Mapping[str, Mapping[str, float]]  # query -> document -> score, the higher the better
 
 
-def retrieval(qrels: Qrels, run: Run) -> dict[str, float]:
+def retrieval(qrels: Qrels, run: Ranking) -> dict[str, float]:
     """The mean of each measure over the queries with a relevant document; NaN if there is none.
 
     Returns:
@@ -31,7 +31,7 @@ def retrieval(qrels: Qrels, run: Run) -> dict[str, float]:
     return {name: float(np.mean(each)) if len(each) else float("nan") for name, each in values.items()}
 
 
-def by_query(qrels: Qrels, run: Run) -> dict[str, np.ndarray]:
+def by_query(qrels: Qrels, run: Ranking) -> dict[str, np.ndarray]:
     """Measure -> float64 [queries with a relevant document], in the order of `qrels`.
 
     Documents of equal score are ranked by their ids, since the measures of the library order them in different ways. A
