@@ -3,9 +3,8 @@
 Columns are parted by one tab, or by spaces, throughout a file; spaces around a cell are nothing. A blank line, also one
 of white space, ends a sentence; a -DOCSTART- line does so, too, and is dropped. The word is the first column, the tag
 the last one, or as in --columns=word:0,tag:2; a file of one column is words without tags. A first line may be a header
-(_names). In CoNLL-U, which is
-recognised by ten columns between tabs, comments, ranges (1-2) and empty nodes (1.1) are dropped, the word is column 1
-(FORM), the tag 3 (UPOS), and sent_id the id. Elsewhere # is a word.
+(_names). In CoNLL-U, which is recognised by ten columns between tabs, comments, ranges (1-2) and empty nodes (1.1) are
+dropped, the word is column 1 (FORM), the tag 3 (UPOS), and sent_id the id. Elsewhere # is a word.
 
 A file whose tags mark spans may have others by mistake (tags.py). A single 0 among them is read as O; the rest stay,
 and are in no loss, and O in scores (tagging.py). Either is logged.
@@ -28,7 +27,8 @@ from bert_jax.tasks.word_lists import tagged_rows
 from bert_jax.text.tfds_split import PREFIX
 
 _DOCUMENT = "-DOCSTART-"
-_WORD = {"word", "words", "token", "tokens", "form", "text", "sentence#"}  # how a header calls its first column ...
+# How a header calls its first and its last column: more words than word_lists.py has, which are of lists.
+_WORD = {"word", "words", "token", "tokens", "form", "text", "sentence#"}
 _TAG = {"tag", "tags", "label", "labels", "ner", "nertag", "nertags", "pos", "postag", "postags", "chunk", "chunktag"}
 _CONLL_U_COLUMNS = 10
 _SENT_ID = re.compile(r"#\s*sent_id\s*=\s*(.*\S)\s*")
