@@ -5,14 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from bert_jax.config.data import Pairs
+from bert_jax.config.pair_kinds import PAIR_KINDS
 from bert_jax.text.tokenizer import Tokenizer
-
-# What next_sentence_labels is called, and its values.
-_LABELS = {
-    "nsp": ("next sentence", ("the true one", "random")),
-    "aligned": ("alignment", ("aligned", "ids of another document")),
-    "sop": ("sentence order", ("as in the text", "exchanged, or of two documents")),
-}
 
 
 def readable(record: Mapping[str, np.ndarray], tokenizer: Tokenizer, pairs: Pairs) -> str:
@@ -27,9 +21,8 @@ def readable(record: Mapping[str, np.ndarray], tokenizer: Tokenizer, pairs: Pair
         "masked_lm_positions": _listed(record["masked_lm_positions"][:predictions]),
         "masked_lm_labels": " ".join(labels),
     }
-    if pairs in _LABELS:
-        name, values = _LABELS[pairs]
-        lines[name] = values[record["next_sentence_labels"][0]]
+    if kind := PAIR_KINDS.get(pairs):
+        lines[kind.title.lower()] = kind.meanings[record["next_sentence_labels"][0]]
     return "\n".join(f"  {name}: {value}" for name, value in lines.items())
 
 

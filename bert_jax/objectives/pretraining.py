@@ -17,18 +17,13 @@ import optax
 from bert_jax import scopes
 from bert_jax.config import ModelConfig
 from bert_jax.config.data import Pairs
+from bert_jax.config.pair_kinds import PAIR_KINDS
 from bert_jax.model.flops import encoder_flops, masked_lm_flops, next_sentence_flops
 from bert_jax.model.functional import Model
 from bert_jax.model.pretraining import PretrainingLogits, pretraining_model
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.objective import Batch, Sums
-from bert_jax.objectives.pretraining_metrics import (
-    ALIGNMENT,
-    MASKED_LM_METRICS,
-    NEXT_SENTENCE,
-    PAIR_METRICS,
-    SENTENCE_ORDER,
-)
+from bert_jax.objectives.pretraining_metrics import MASKED_LM_METRICS, pair_metrics
 
 # In the original's denominator (run_pretraining.py:281), where it keeps a batch without masked tokens finite.
 EPSILON = 1e-5
@@ -40,7 +35,6 @@ INPUTS = {  # argument of the model -> feature of the records
 }
 PACKED_INPUTS = {"position_ids": "position_ids"}  # of several sequences a row
 PACKED_PAIRS = {"cls_positions": "next_sentence_positions"}
-_NAMES: dict[Pairs, str] = {"nsp": NEXT_SENTENCE, "sop": SENTENCE_ORDER, "aligned": ALIGNMENT, "none": ""}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +47,13 @@ class PretrainingObjective:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """Those of the heads that there are."""
-        return MASKED_LM_METRICS + PAIR_METRICS.get(self._pair, ())
+        return MASKED_LM_METRICS + (pair_metrics(self.pairs) if self._pair else ())
 
     @property
     def _pair(self) -> str:
-        """What the metrics of pairs are called; "" where there is no head for them, or no pair."""
-        return _NAMES[self.pairs] if self.config.next_sentence else ""
+        """How names of the metrics of pairs begin; "" where there is no head for them, or no pair."""
+        kind = PAIR_KINDS.get(self.pairs) if self.config.next_sentence else None
+        return kind.name if kind else ""
 
     def model(self, dtype: str = "float32", remat: str = "none", by_sequence: bool = False) -> Model:
         """BERT with its heads."""

@@ -1,5 +1,7 @@
 """The metrics of pretraining, the headline first."""
 
+from bert_jax.config.data import Pairs
+from bert_jax.config.pair_kinds import PAIR_KINDS
 from bert_jax.objectives.metrics import Metric
 from bert_jax.objectives.teacher_metrics import COSINE, KL
 
@@ -28,7 +30,13 @@ MASKED_LM_METRICS = (
 )
 
 
-def _pair_metrics(name: str, title: str, short_name: str) -> tuple[Metric, ...]:
+def pair_metrics(pairs: Pairs) -> tuple[Metric, ...]:
+    """Those of a kind of pairs; none where there are no pairs."""
+    kind = PAIR_KINDS.get(pairs)
+    return _of_pairs(kind.name, kind.title, kind.short_name) if kind else ()
+
+
+def _of_pairs(name: str, title: str, short_name: str) -> tuple[Metric, ...]:
     return (
         Metric(
             f"{name}_loss",
@@ -56,18 +64,10 @@ def _pair_metrics(name: str, title: str, short_name: str) -> tuple[Metric, ...]:
     )
 
 
-NEXT_SENTENCE, SENTENCE_ORDER, ALIGNMENT = "next_sentence", "sentence_order", "alignment"  # how names of metrics begin
-PAIR_METRICS = {
-    NEXT_SENTENCE: _pair_metrics(NEXT_SENTENCE, "Next sentence", "nsp"),
-    SENTENCE_ORDER: _pair_metrics(SENTENCE_ORDER, "Sentence order", "sop"),
-    ALIGNMENT: _pair_metrics(ALIGNMENT, "Alignment", "alignment"),
-}
 HEADLINE = MASKED_LM_METRICS[0]
 METRICS = (  # of whatever run; it has some of them
     *MASKED_LM_METRICS,
-    *PAIR_METRICS[NEXT_SENTENCE],
-    *PAIR_METRICS[SENTENCE_ORDER],
-    *PAIR_METRICS[ALIGNMENT],
+    *(metric for pairs in PAIR_KINDS for metric in pair_metrics(pairs)),
     KL,
     COSINE,
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from etils import epath
 
+from bert_jax.config.pair_kinds import PAIR_KINDS
 from bert_jax.errors import UserError
 from bert_jax.reporting.percent import percent_of_one
 from bert_jax.reporting.run_files import REMEDY, Count, Number
@@ -30,30 +31,15 @@ class _Prediction:
 
 
 @dataclasses.dataclass(frozen=True)
-class _NextSentence:
+class _StoredPair:
     label: str
-    probability_next: Number
-
-
-@dataclasses.dataclass(frozen=True)
-class _SentenceOrder:
-    label: str
-    probability_in_order: Number
-
-
-@dataclasses.dataclass(frozen=True)
-class _Alignment:
-    label: str
-    probability_aligned: Number
+    probability: Number
 
 
 @dataclasses.dataclass(frozen=True)
 class _StoredSample:
     tokens: list[str]
     predictions: list[_Prediction]
-    next_sentence: _NextSentence | None = None
-    sentence_order: _SentenceOrder | None = None
-    alignment: _Alignment | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,19 +84,27 @@ class Piece:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sample:
-    """One record: its sentences, and whether the second follows the first, as it is and as the model thinks.
+class Pair:
+    """How a pair is, in words, and the probability in [0, 1] that the model gives to `belief`: that it belongs so."""
 
-    If it does not, it is of another text (`of_order` false), or as a rule what comes before the first. Of a text and
-    ids (`of_alignment`): whether they are aligned.
-    """
+    statement: str
+    belief: str
+    share: float
+    right: bool
+
+    @property
+    def percent(self) -> str:
+        """The share as people write it."""
+        return percent_of_one(self.share)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One record: its sentences, its masked words, and its pair, if it is one of two texts."""
 
     sentences: Sequence[Sequence[Piece]]
     masked: Sequence[Masked]
-    is_next: bool | None
-    probability_next: float
-    of_order: bool
-    of_alignment: bool = False
+    pair: Pair | None
 
 
 def readable(sample: dict[str, Any]) -> Sample:
@@ -122,17 +116,13 @@ def readable(sample: dict[str, Any]) -> Sample:
         for number, prediction in enumerate(sample["predictions"], start=1)
     }
     labels = {prediction["position"]: prediction["label"] for prediction in sample["predictions"]}
-    is_next, probability_next = _pair(sample)
     return Sample(
         sentences=[
             _joined([(labels.get(at, tokens[at]), masked.get(at)) for at in positions], marks_words)
             for positions in _sentences(tokens, labels)
         ],
         masked=list(masked.values()),
-        is_next=is_next,
-        probability_next=probability_next,
-        of_order=bool(sample.get("sentence_order")),
-        of_alignment=bool(sample.get("alignment")),
+        pair=_pair(sample, "the sample"),
     )
 
 
@@ -151,15 +141,17 @@ def guesses_of(masks: Sequence[Sequence[tuple[str, float]]]) -> list[list[Guess]
     return [[Guess(_alone(token, marks_words), share, right=False) for token, share in words] for words in masks]
 
 
-def _pair(sample: dict[str, Any]) -> tuple[bool | None, float]:
-    """Whether the second sentence follows the first, None if there is no pair; and what probability that has."""
-    if order := sample.get("sentence_order"):
-        return order["label"] == "in_order", order["probability_in_order"]
-    if alignment := sample.get("alignment"):
-        return alignment["label"] == "aligned", alignment["probability_aligned"]
-    if following := sample.get("next_sentence"):
-        return following["label"] == "next", following["probability_next"]
-    return None, 0.0
+def _pair(sample: dict[str, Any], source: str) -> Pair | None:
+    """The pair of a record of `source`; a UserError if it is damaged."""
+    for kind in PAIR_KINDS.values():
+        if (pair := sample.get(kind.name)) is not None:
+            found = check_schema(pair, dict[str, Any], source, REMEDY)
+            values = {"label": found.get("label"), "probability": found.get(kind.probability)}
+            stored = check_schema(values, _StoredPair, source, REMEDY)
+            label = int(stored.label != kind.labels[0])
+            right = (stored.probability >= 0.5) == (label == 0)
+            return Pair(kind.statements[label], kind.belief, stored.probability, right)
+    return None
 
 
 def _sentences(tokens: Sequence[str], labels: Container[int]) -> list[list[int]]:
@@ -229,7 +221,8 @@ def read_samples(path: epath.Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     samples = read_json(path, list[dict[str, Any]], REMEDY)
-    for sample in check_schema(samples, list[_StoredSample], str(path), REMEDY):
-        if any(prediction.position >= len(sample.tokens) for prediction in sample.predictions):
+    for sample, stored in zip(samples, check_schema(samples, list[_StoredSample], str(path), REMEDY), strict=True):
+        if any(prediction.position >= len(stored.tokens) for prediction in stored.predictions):
             raise UserError(f"{path} is damaged: a prediction is of no token; {REMEDY}")
+        _pair(sample, str(path))
     return samples

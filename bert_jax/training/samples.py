@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from bert_jax.config.data import Pairs
+from bert_jax.config.pair_kinds import PAIR_KINDS
 from bert_jax.data.batches import Transform
 from bert_jax.data.source import RecordSource
 from bert_jax.model.functional import Params
@@ -79,12 +80,8 @@ def describe(
 
 
 def _pair(pairs: Pairs, label: int, probability: float) -> dict[str, Any]:
-    if pairs == "sop":
-        named = "exchanged" if label else "in_order"
-        return {"sentence_order": {"label": named, "probability_in_order": probability}}
-    if pairs == "aligned":
-        return {"alignment": {"label": "not_aligned" if label else "aligned", "probability_aligned": probability}}
-    return {"next_sentence": {"label": "random" if label else "next", "probability_next": probability}}
+    kind = PAIR_KINDS[pairs]
+    return {kind.name: {"label": kind.labels[label], kind.probability: probability}}
 
 
 def _rows(batch: Features) -> list[dict[str, Any]]:

@@ -1,8 +1,12 @@
 """Tokens as a reader gets them: joined, with the masked ones marked."""
 
-import pytest
+import json
 
-from bert_jax.reporting.sentences import guesses_of, readable, split_at_masks
+import pytest
+from etils import epath
+
+from bert_jax.errors import UserError
+from bert_jax.reporting.sentences import Pair, guesses_of, read_samples, readable, split_at_masks
 
 
 def shown(sample):
@@ -56,24 +60,38 @@ def test_a_masked_place_shows_the_word_that_was_there():
 
 
 def test_next_sentence():
-    sample = words("[CLS] a [SEP] b [SEP]")
-    assert readable(sample).is_next is None
-    assert readable(sample | {"next_sentence": {"label": "next", "probability_next": 0.7}}).is_next is True
-    assert readable(sample | {"next_sentence": {"label": "random", "probability_next": 0.7}}).is_next is False
+    assert readable(words("[CLS] a [SEP] b [SEP]")).pair is None
+    follows = pair_of("next_sentence", label="next", probability_next=0.7)
+    assert follows == Pair("The second follows the first in its text", "its following", 0.7, right=True)
+    of_another = pair_of("next_sentence", label="random", probability_next=0.7)
+    assert of_another == Pair("The second was taken from another text", "its following", 0.7, right=False)
 
 
-@pytest.mark.parametrize(("label", "is_next"), [("in_order", True), ("exchanged", False)])
-def test_sentence_order(label, is_next):
-    sample = words("[CLS] a [SEP] b [SEP]") | {"sentence_order": {"label": label, "probability_in_order": 0.7}}
-    found = readable(sample)
-    assert (found.is_next, found.probability_next, found.of_order) == (is_next, 0.7, True)
+def test_sentence_order():
+    in_order = pair_of("sentence_order", label="in_order", probability_in_order=0.3)
+    assert in_order == Pair("The second follows the first in its text", "its following", 0.3, right=False)
+    exchanged = pair_of("sentence_order", label="exchanged", probability_in_order=0.3)
+    assert exchanged.statement == "The second comes before the first, or is of another text"
+    assert exchanged.right
 
 
-@pytest.mark.parametrize(("label", "is_aligned"), [("aligned", True), ("not_aligned", False)])
-def test_alignment(label, is_aligned):
-    sample = words("[CLS] a [SEP] <id:1> [SEP]") | {"alignment": {"label": label, "probability_aligned": 0.7}}
-    found = readable(sample)
-    assert (found.is_next, found.probability_next, found.of_alignment) == (is_aligned, 0.7, True)
+def test_alignment():
+    aligned = pair_of("alignment", label="aligned", probability_aligned=0.7)
+    assert aligned == Pair("Text and ids are aligned", "their being aligned", 0.7, right=True)
+    other = pair_of("alignment", label="not_aligned", probability_aligned=0.7)
+    assert other == Pair("Text and ids are not aligned", "their being aligned", 0.7, right=False)
+
+
+@pytest.mark.parametrize("pair", ["next", {"label": "next"}, {"label": "next", "probability_next": "0.7"}])
+def test_a_pair_that_is_damaged_is_said_to_be(tmp_path, pair):
+    (tmp_path / "samples.json").write_text(json.dumps([words("[CLS] a [SEP] b [SEP]") | {"next_sentence": pair}]))
+    with pytest.raises(UserError, match=r"samples\.json is damaged or of another version"):
+        read_samples(epath.Path(tmp_path / "samples.json"))
+
+
+def pair_of(name, **stored):
+    """What is read of a pair as samples.json has it."""
+    return readable(words("[CLS] a [SEP] b [SEP]") | {name: stored}).pair
 
 
 @pytest.mark.parametrize(
