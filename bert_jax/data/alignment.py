@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_jax.data.compiled import compiled
-from bert_jax.data.flat_corpus import Corpus
+from bert_jax.data.flat_corpus import FlatCorpus
 from bert_jax.data.instances import (
     A_END,
     A_START,
@@ -30,7 +30,7 @@ _DRAWS = 10  # of another document, as where BERT's B is random
 
 @compiled
 def aligned_of_document(
-    corpus: Corpus,
+    corpus: FlatCorpus,
     number: int,
     rules: Rules,
     generators: Generators,
@@ -65,7 +65,7 @@ def aligned_of_document(
 
 
 @compiled
-def _num_lines(corpus: Corpus, number: int) -> int:
+def _num_lines(corpus: FlatCorpus, number: int) -> int:
     return (corpus.document_ends[number] - corpus.document_starts[number]) // 2
 
 
@@ -79,7 +79,7 @@ def _end(starts: NDArray[np.int64], start: int, stop: int, num_lines: int, targe
 
 
 @compiled
-def _take_others(corpus: Corpus, number: int, num_lines: int, state: State, segments: NDArray[np.int64]) -> bool:
+def _take_others(corpus: FlatCorpus, number: int, num_lines: int, state: State, segments: NDArray[np.int64]) -> bool:
     """Set B to the ids of so many lines in a row of another document, and fewer if it has not as many.
 
     False, and B as it was, if only the same ids were drawn, which would be called not aligned wrongly.

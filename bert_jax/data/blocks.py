@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_jax.data.compiled import ZERO, compiled
-from bert_jax.data.flat_corpus import Corpus
+from bert_jax.data.flat_corpus import FlatCorpus
 from bert_jax.data.instances import A_END, A_START, BLOCK, IN_ORDER, Instances, Rules, add_masks
 from bert_jax.data.mersenne_twister import Generators
 from bert_jax.data.options import RecordOptions
@@ -24,13 +24,13 @@ class Blocks(NamedTuple):
     long_sentence_tokens: int
 
 
-def separated(corpus: Corpus, sep_id: int) -> Corpus:
+def separated(corpus: FlatCorpus, sep_id: int) -> FlatCorpus:
     """The corpus, whose documents are in their order, with the separators; one that stands alone is of no document."""
     between = corpus.document_ends[:-1]
     sizes = np.insert(np.diff(corpus.sentence_starts) + 1, between, 1)
     behind = np.sort(np.concatenate([corpus.sentence_starts[1:], corpus.sentence_starts[between]]))
     number = np.arange(len(corpus.document_starts))  # of separators alone, before a document
-    return Corpus(
+    return FlatCorpus(
         tokens=np.insert(corpus.tokens, behind, np.int32(sep_id)),
         sentence_starts=np.concatenate([[0], np.cumsum(sizes)]),
         document_starts=corpus.document_starts + number,
@@ -38,7 +38,7 @@ def separated(corpus: Corpus, sep_id: int) -> Corpus:
     )
 
 
-def blocks_of(corpus: Corpus, options: RecordOptions) -> Blocks:
+def blocks_of(corpus: FlatCorpus, options: RecordOptions) -> Blocks:
     """The blocks of a separated corpus, of at most max_seq_length - 1 tokens each.
 
     A longer sentence is left out, or cut where `options` say so.
@@ -69,7 +69,7 @@ def block_ranges(
     return ranges[: _fill(sizes, is_blank, most, by_document, ranges)]
 
 
-def make_blocks(corpus: Corpus, blocks: Blocks, rules: Rules, generators: Generators) -> Instances:
+def make_blocks(corpus: FlatCorpus, blocks: Blocks, rules: Rules, generators: Generators) -> Instances:
     """The instances of one copy of a separated corpus: its blocks, with masks drawn for them."""
     number = len(blocks.ranges)
     segments = np.full((number, 4), BLOCK, np.int64)
@@ -124,7 +124,7 @@ def _close(start: int, end: int, by_document: bool, ranges: NDArray[np.int64], m
 
 
 @compiled
-def _add_all_masks(corpus: Corpus, rules: Rules, generators: Generators, instances: Instances) -> None:
+def _add_all_masks(corpus: FlatCorpus, rules: Rules, generators: Generators, instances: Instances) -> None:
     tokens = np.empty(rules.max_seq_length, np.int32)
     for number in range(len(instances.segments)):
         add_masks(corpus, rules, generators, instances, number, tokens)

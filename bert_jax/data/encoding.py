@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_jax.data.compiled import ZERO, compiled
-from bert_jax.data.flat_corpus import Corpus
+from bert_jax.data.flat_corpus import FlatCorpus
 from bert_jax.data.instances import B_END, B_START, IN_ORDER, Instances, Rules, lay_out
 from bert_jax.data.masking import MaskingRules
 
@@ -50,7 +50,7 @@ class _Packed(NamedTuple):
 
 
 def encoded(
-    corpus: Corpus, instances: Instances, order: NDArray[np.int64], rules: Rules, max_predictions_per_seq: int
+    corpus: FlatCorpus, instances: Instances, order: NDArray[np.int64], rules: Rules, max_predictions_per_seq: int
 ) -> Iterator[bytes]:
     """Yield the record of each of `instances`, in `order`."""
     longest_feature = _HEADERS + _LONGEST_VARINT * rules.max_seq_length

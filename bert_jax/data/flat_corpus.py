@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bert_jax.data.mersenne_twister import State, shuffle
 
 
-class Corpus(NamedTuple):
+class FlatCorpus(NamedTuple):
     """Documents of at least one sentence, of at least one token id. The documents may be in any order."""
 
     tokens: NDArray[np.int32]
@@ -19,7 +19,7 @@ class Corpus(NamedTuple):
     document_ends: NDArray[np.int64]
 
 
-def flat_corpus(documents: Iterable[Iterable[Sequence[int]]]) -> Corpus:
+def flat_corpus(documents: Iterable[Iterable[Sequence[int]]]) -> FlatCorpus:
     """A corpus of documents of sentences of token ids, without the sentences and documents that hold none."""
     tokens = array.array("i")
     sentence_starts, document_starts = array.array("q", [0]), array.array("q", [0])
@@ -32,10 +32,10 @@ def flat_corpus(documents: Iterable[Iterable[Sequence[int]]]) -> Corpus:
         if num_sentences > document_starts[-1]:
             document_starts.append(num_sentences)
     boundaries = np.array(document_starts)
-    return Corpus(np.asarray(tokens), np.asarray(sentence_starts), boundaries[:-1], boundaries[1:])
+    return FlatCorpus(np.asarray(tokens), np.asarray(sentence_starts), boundaries[:-1], boundaries[1:])
 
 
-def shuffled(corpus: Corpus, state: State) -> Corpus:
+def shuffled(corpus: FlatCorpus, state: State) -> FlatCorpus:
     """The same documents in a random order; their tokens stay where they are."""
     order = np.arange(len(corpus.document_starts))
     shuffle(state, order)

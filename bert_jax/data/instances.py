@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_jax.data.compiled import compiled
-from bert_jax.data.flat_corpus import Corpus
+from bert_jax.data.flat_corpus import FlatCorpus
 from bert_jax.data.masking import MaskingRules, mask, mask_ngrams, masking_rules
 from bert_jax.data.mersenne_twister import Generators, State, random_between, random_float
 from bert_jax.data.options import RecordOptions
@@ -152,7 +152,7 @@ def draw_target(rules: Rules, max_tokens: int, state: State) -> int:
 
 @compiled
 def add_masks(
-    corpus: Corpus, rules: Rules, generators: Generators, buffers: Instances, number: int, tokens: NDArray[np.int32]
+    corpus: FlatCorpus, rules: Rules, generators: Generators, buffers: Instances, number: int, tokens: NDArray[np.int32]
 ) -> None:
     """Write the predictions of the last instance so far, the `number`th; `tokens` is a buffer for its sequence."""
     length = lay_out(corpus.tokens, buffers.segments[number], rules.masking, tokens)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bert_jax.data.alignment import aligned_of_document
 from bert_jax.data.compiled import ZERO, compiled
-from bert_jax.data.flat_corpus import Corpus
+from bert_jax.data.flat_corpus import FlatCorpus
 from bert_jax.data.instances import (
     A_END,
     A_START,
@@ -36,7 +36,7 @@ from bert_jax.data.instances import (
 from bert_jax.data.mersenne_twister import Generators, State, random_below, random_between, random_float
 
 
-def make_pairs(corpus: Corpus, rules: Rules, generators: Generators) -> Instances:
+def make_pairs(corpus: FlatCorpus, rules: Rules, generators: Generators) -> Instances:
     """The instances of one copy of the corpus.
 
     The original shuffles the documents before the first copy, and all instances after the last, with the main
@@ -47,7 +47,7 @@ def make_pairs(corpus: Corpus, rules: Rules, generators: Generators) -> Instance
 
 
 @compiled
-def _of_documents(corpus: Corpus, rules: Rules, generators: Generators, buffers: Instances) -> int:
+def _of_documents(corpus: FlatCorpus, rules: Rules, generators: Generators, buffers: Instances) -> int:
     """Write all instances of one copy to `buffers`; return their number."""
     tokens = np.empty(rules.max_seq_length, np.int32)
     made = ZERO
@@ -61,7 +61,7 @@ def _of_documents(corpus: Corpus, rules: Rules, generators: Generators, buffers:
 
 @compiled
 def _of_document(
-    corpus: Corpus,
+    corpus: FlatCorpus,
     number: int,
     rules: Rules,
     generators: Generators,
@@ -90,7 +90,7 @@ def _of_document(
 
 
 @compiled
-def _single(corpus: Corpus, start: int, end: int, buffers: Instances, made: int) -> int:
+def _single(corpus: FlatCorpus, start: int, end: int, buffers: Instances, made: int) -> int:
     """Make the sentences from `start` to `end` the `made`th instance's A; return the sentence that is next."""
     segments = buffers.segments[made]
     segments[A_START], segments[A_END] = corpus.sentence_starts[start], corpus.sentence_starts[end]
@@ -101,7 +101,7 @@ def _single(corpus: Corpus, start: int, end: int, buffers: Instances, made: int)
 
 @compiled
 def _pair(
-    corpus: Corpus,
+    corpus: FlatCorpus,
     number: int,
     start: int,
     end: int,
@@ -148,7 +148,7 @@ def _chunk_end(sentence_starts: NDArray[np.int64], start: int, stop: int, target
 
 
 @compiled
-def _random_segment(corpus: Corpus, number: int, target: int, state: State, segments: NDArray[np.int64]) -> None:
+def _random_segment(corpus: FlatCorpus, number: int, target: int, state: State, segments: NDArray[np.int64]) -> None:
     """Set B to sentences of at least `target` tokens, or up to the end, of a document other than `number`."""
     other = number
     for _ in range(10):  # so the original: with few documents it may stay the same one

@@ -13,7 +13,7 @@ from etils import epath
 
 from bert_jax.data.blocks import Blocks, block_ranges, blocks_of, make_blocks, separated
 from bert_jax.data.encoding import encoded
-from bert_jax.data.flat_corpus import Corpus, flat_corpus, shuffled
+from bert_jax.data.flat_corpus import FlatCorpus, flat_corpus, shuffled
 from bert_jax.data.instances import Instances, Rules, append, make_rules, no_instances, sizes
 from bert_jax.data.manifest import Shard
 from bert_jax.data.masking import MaskingRules
@@ -33,7 +33,7 @@ from bert_jax.text.tokenizer import Tokenizer
 _RECORDS = 4096  # written between two reports of progress
 
 # Called every so often with the new bytes of text that were processed (once to tokenize, once a copy) and instances.
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def build_shard(
     part: Part,
     options: RecordOptions,
     tokenizer: Tokenizer,
-    progress: Progress,
+    progress: ReportProgress,
 ) -> Built:
     """Make the shard of `part` in `output`, and note beside the part that it is done.
 
@@ -100,8 +100,8 @@ def build_shard(
 
 
 def _maker(
-    corpus: Corpus, options: RecordOptions, rules: Rules, generators: Generators, statistics: Statistics
-) -> tuple[Corpus, Callable[[], Instances]]:
+    corpus: FlatCorpus, options: RecordOptions, rules: Rules, generators: Generators, statistics: Statistics
+) -> tuple[FlatCorpus, Callable[[], Instances]]:
     """The corpus in which instances have their ranges, and what makes those of one copy."""
     if not options.blocks:
         in_random_order = shuffled(corpus, generators.main)
@@ -135,8 +135,8 @@ def compile_all() -> None:
 
 
 def _tokenized(
-    directory: epath.Path, part: Part, tokenizer: Tokenizer, progress: Progress, options: RecordOptions
-) -> Corpus:
+    directory: epath.Path, part: Part, tokenizer: Tokenizer, progress: ReportProgress, options: RecordOptions
+) -> FlatCorpus:
     """The part's documents as token ids."""
     pair_lines = PairLines(tokenizer) if options.pairs == "aligned" else None
 

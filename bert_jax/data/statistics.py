@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert_jax.data.compiled import ZERO, compiled
-from bert_jax.data.flat_corpus import Corpus
+from bert_jax.data.flat_corpus import FlatCorpus
 from bert_jax.data.instances import A_END, A_START, B_END, B_START, EXCHANGED, RANDOM, Instances, lengths
 
 FILL_BINS = 20
@@ -43,7 +43,7 @@ class Statistics:
         default_factory=lambda: [0] * FILL_BINS
     )
 
-    def add_corpus(self, corpus: Corpus, unk_id: int) -> None:
+    def add_corpus(self, corpus: FlatCorpus, unk_id: int) -> None:
         """Count the documents of a shard, once."""
         tokens = corpus.sentence_starts[corpus.document_ends] - corpus.sentence_starts[corpus.document_starts]
         self.documents += len(tokens)
@@ -53,7 +53,7 @@ class Statistics:
         self.longest_document = int(tokens.max(initial=0))
         self.shortest_document = int(tokens.min()) if len(tokens) else 0
 
-    def add_instances(self, instances: Instances, corpus: Corpus, mask_id: int, max_seq_length: int) -> None:
+    def add_instances(self, instances: Instances, corpus: FlatCorpus, mask_id: int, max_seq_length: int) -> None:
         """Count a shard's instances, or some of them."""
         tokens = lengths(instances)
         bins = np.bincount((FILL_BINS * tokens - 1) // max_seq_length, minlength=FILL_BINS)
@@ -70,7 +70,7 @@ class Statistics:
         self.kept += kept
         self.replaced += predictions - masked - kept
 
-    def add_unused(self, copy: Instances, corpus: Corpus) -> None:
+    def add_unused(self, copy: Instances, corpus: FlatCorpus) -> None:
         """Count the tokens of the text that are in no instance of a copy: truncated, and not used again."""
         self.copied_tokens += len(corpus.tokens)
         self.unused_tokens += int(_count_unused(copy.segments, len(corpus.tokens)))

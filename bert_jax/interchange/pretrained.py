@@ -70,7 +70,7 @@ def check_finite(arrays: Mapping[str, np.ndarray], source: object) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class WeightsAtPath:
     """What lies at a path."""
 
     weights: ForeignWeights
@@ -80,21 +80,21 @@ class Found:
 
 def read_any(
     path: epath.Path, defaults: ModelConfig, parts: tuple[str, ...] = EVERYTHING, absent: str = FRESH, flag: str = ""
-) -> Found:
+) -> WeightsAtPath:
     """The weights at `path`, whatever they are; arguments as for `read_pretrained`, `flag` for messages."""
     if fine_tuned.is_fine_tuned(path):
-        return Found(read_fine_tuned(path, parts, absent), path / "tokenizer")
+        return WeightsAtPath(read_fine_tuned(path, parts, absent), path / "tokenizer")
     if original := find_checkpoint(path):
-        return Found(read_tensorflow(path, defaults, parts, absent), epath.Path(original).parent)
+        return WeightsAtPath(read_tensorflow(path, defaults, parts, absent), epath.Path(original).parent)
     if (path / "checkpoints").exists():
         config = read_config(path).model
         fingerprint = load_tokenizer(path / "tokenizer").fingerprint
         trained = read_trained(path, pretraining_model(config).abstract_params, fingerprint, None)
-        return Found(ForeignWeights(flatten(trained.params), config, []), path / "tokenizer", trained.step)
+        return WeightsAtPath(ForeignWeights(flatten(trained.params), config, []), path / "tokenizer", trained.step)
     if find_weights(path):
-        return Found(read_huggingface(path, defaults, parts, absent), path if path.is_dir() else path.parent)
+        return WeightsAtPath(read_huggingface(path, defaults, parts, absent), path if path.is_dir() else path.parent)
     if is_numpy(path):
-        return Found(read_numpy(path, parts, absent), path)
+        return WeightsAtPath(read_numpy(path, parts, absent), path)
     raise UserError(
         f"{flag}{path} is neither a workdir of bert_jax, nor Hugging Face weights, nor a numpy export, nor an "
         f"original-BERT checkpoint: {what_is_there(path)}"

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -18,12 +17,11 @@ from bert_jax.errors import UserError
 from bert_jax.inference.embedding import Embedder, unit
 from bert_jax.inference.fill_mask import MaskFiller
 from bert_jax.inference.forward import DeviceModel
-from bert_jax.inference.pooling import COMBINED, OF_TEXTS, Pooling
 from bert_jax.inference.predictor import Predictor
 from bert_jax.interchange.pretrained import Pretrained
-from bert_jax.library.described import Description
+from bert_jax.library.described import ModelDescription
 from bert_jax.library.encoded import Encoded, Text, encoded, examples_of, masked_texts, several
-from bert_jax.library.inputs import check_params, dropout_key, inputs_of
+from bert_jax.library.inputs import check_params, dropout_key, inputs_of, pooling_of
 from bert_jax.library.saving import save
 from bert_jax.model.functional import Model, Params, flatten
 from bert_jax.model.outputs import Outputs
@@ -53,7 +51,7 @@ class Bert:
         name: where it is from, for messages.
     """
 
-    def __init__(self, params: Params, tokenizer: Tokenizer, model: Model, description: Description) -> None:
+    def __init__(self, params: Params, tokenizer: Tokenizer, model: Model, description: ModelDescription) -> None:
         """Not for users: see `bert_jax.load` and `bert_jax.from_config`."""
         self._params, self.tokenizer, self._model, self._described = params, tokenizer, model, description
         self.config: ModelConfig = description.config
@@ -172,15 +170,9 @@ class Bert:
         `apply(params, batch).hidden_states`.
         """
         kind = pooling or self._described.own.pooling or "mean"
-        remedy = f"give {', '.join(OF_TEXTS)}; states of tokens are apply(params, batch).hidden_states"
-        require(kind in OF_TEXTS, "pooling", kind, remedy)
-        remedy = "give a tuple of whole numbers, as in (-1, -2)"
-        chosen = tuple(layers) if isinstance(layers, Sequence) else ()
-        require(bool(chosen) and all(is_whole(layer, -math.inf) for layer in chosen), "layers", layers, remedy)
-        require(combine in COMBINED, "combine", combine, f"give one of {', '.join(COMBINED)}")
+        how = pooling_of(kind, layers, combine, self.config.num_hidden_layers)
         require(long in ("cut", "windows"), "long", long, "give cut or windows")
-        examples, how = examples_of(texts), Pooling(kind, chosen, combine)
-        how.check(self.config.num_hidden_layers, "layers")
+        examples = examples_of(texts)
         text = TextConfig(max_length=self.max_length, long=long)
 
         def make() -> Embedder:

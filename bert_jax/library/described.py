@@ -14,7 +14,7 @@ from bert_jax.workdir.fine_tuned import FineTuned
 
 
 @dataclasses.dataclass(frozen=True)
-class Description:
+class ModelDescription:
     """How a model is used if nothing else is asked for."""
 
     name: str  # where it is from

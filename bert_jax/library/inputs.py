@@ -1,6 +1,7 @@
-"""What the model's function reads of a batch, checked before it is traced."""
+"""What the model's functions are asked for, checked before anything is traced."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -8,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from bert_jax.config import ModelConfig
+from bert_jax.config.check import is_whole, require
 from bert_jax.errors import UserError
+from bert_jax.inference.pooling import COMBINED, OF_TEXTS, Pooling
 from bert_jax.model.encoder import INPUTS
 from bert_jax.model.functional import Model, Params, flatten
 from bert_jax.model.pretraining import MASKED_POSITIONS
@@ -71,6 +74,19 @@ def _outside(array: Any, end: int) -> int | None:
     """A number of NumPy's array that is not from 0 to below `end`; None if there is none."""
     outside = array[(array < 0) | (array >= end)] if isinstance(array, np.ndarray) else np.array([])
     return int(outside[0]) if outside.size else None
+
+
+def pooling_of(kind: Any, layers: Any, combine: Any, num_hidden_layers: int) -> Pooling:
+    """What `embed` was asked for; UserError where it is none, or a layer is not there."""
+    remedy = f"give {', '.join(OF_TEXTS)}; states of tokens are apply(params, batch).hidden_states"
+    require(kind in OF_TEXTS, "pooling", kind, remedy)
+    remedy = "give a tuple of whole numbers, as in (-1, -2)"
+    chosen = tuple(layers) if isinstance(layers, Sequence) else ()
+    require(bool(chosen) and all(is_whole(layer, -math.inf) for layer in chosen), "layers", layers, remedy)
+    require(combine in COMBINED, "combine", combine, f"give one of {', '.join(COMBINED)}")
+    found = Pooling(kind, chosen, combine)
+    found.check(num_hidden_layers, "layers")
+    return found
 
 
 def dropout_key(training: bool, rng: jax.Array | None) -> jax.Array | None:

@@ -13,7 +13,7 @@ from bert_jax.interchange.own_settings import own_settings
 from bert_jax.interchange.pretrained import read_pretrained
 from bert_jax.interchange.renames import EVERYTHING
 from bert_jax.library.bert import Bert
-from bert_jax.library.described import Description
+from bert_jax.library.described import ModelDescription
 from bert_jax.library.given import check_config, path_of, refusals_on_one_line
 from bert_jax.model.functional import Model, flatten, nest
 from bert_jax.model.pretraining import PARTS, POOLER, parts_of, pretraining_model
@@ -85,7 +85,7 @@ def from_config(
     remedy = f"the vocabulary has {tokenizer.vocab_size} tokens; give 0, or as many"
     require(config.vocab_size >= tokenizer.vocab_size, "config.vocab_size", config.vocab_size, remedy)
     model = _pretraining(config, dtype, PARTS)
-    description = Description("a new model", config, config.max_position_embeddings, dtype=dtype)
+    description = ModelDescription("a new model", config, config.max_position_embeddings, dtype=dtype)
     params = jax.jit(model.init)(jax.random.key(seed, impl="threefry2x32"))
     return Bert(params, tokenizer, model, description)
 
@@ -105,7 +105,7 @@ def _fine_tuned(path: epath.Path, dtype: str) -> Bert:
     task, config = found.task, found.description.model
     model = task_model(task.head, task.num_outputs, config, dtype, by_sequence=by_sequence())
     length = own.length(config.max_position_embeddings)
-    description = Description(str(path), config, length, task, found.description, own, dtype=dtype)
+    description = ModelDescription(str(path), config, length, task, found.description, own, dtype=dtype)
     return Bert(jax.device_put(nest(found.arrays)), found.tokenizer, model, description)
 
 
@@ -117,7 +117,7 @@ def _pretrained(path: epath.Path, dtype: str, defaults: ModelConfig) -> Bert:
         config = dataclasses.replace(config, next_sentence=False)
     model = _pretraining(config, dtype, parts)
     length = own.length(config.max_position_embeddings)
-    description = Description(str(path), config, length, own=own, heads=found.heads, dtype=dtype)
+    description = ModelDescription(str(path), config, length, own=own, heads=found.heads, dtype=dtype)
     # No next-sentence head without a pooler.
     there = {path: found.arrays[path] for path in flatten(model.abstract_params)}
     return Bert(jax.device_put(nest(there)), found.tokenizer, model, description)

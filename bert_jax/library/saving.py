@@ -13,7 +13,7 @@ from bert_jax.interchange.foreign_exports import not_given_back, write_found
 from bert_jax.interchange.numpy import write_numpy
 from bert_jax.interchange.own_settings import OwnSettings, beside_task, write_own_settings
 from bert_jax.interchange.pretrained import Pretrained, check_finite
-from bert_jax.library.described import Description
+from bert_jax.library.described import ModelDescription
 from bert_jax.library.given import path_of, refusals_on_one_line
 from bert_jax.model.functional import nest
 from bert_jax.storage.new_directory import new_directory
@@ -22,7 +22,7 @@ from bert_jax.workdir.fine_tuned import FineTuned
 from bert_jax.workdir.trained import Trained
 
 
-def save(directory: epath.PathLike, model: Pretrained, described: Description) -> None:
+def save(directory: epath.PathLike, model: Pretrained, described: ModelDescription) -> None:
     """See Bert.save."""
     directory = path_of("directory", directory)
     # Whoever trained them in another precision has them in it: every format here has float32.

@@ -18,7 +18,7 @@ from bert_jax.reporting.course import Over, Spent, course, points
 from bert_jax.reporting.evaluated_words import Words, words_of
 from bert_jax.reporting.fine_tuning_files import is_fine_tuning
 from bert_jax.reporting.run_history import Run, read_run
-from bert_jax.reporting.run_records import PhaseRecords, read_fingerprint, read_records
+from bert_jax.reporting.run_records import PhaseDigests, read_fingerprint, read_records
 from bert_jax.storage.cloud import absolute
 from bert_jax.workdir.run_directory import read_config
 
@@ -33,7 +33,7 @@ class Compared:
     run: Run
     config: Config
     vocabulary: str
-    records: Sequence[PhaseRecords]
+    records: Sequence[PhaseDigests]
 
     @functools.cached_property
     def spent(self) -> Callable[[int], Spent]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from bert_jax.config import Config
-from bert_jax.reporting.run_records import PhaseRecords, SplitDigest, evaluated
+from bert_jax.reporting.run_records import PhaseDigests, SplitDigest, evaluated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Words:
         return self.same_records(other) and self.same_rows(other)
 
 
-def words_of(config: Config, records: Sequence[PhaseRecords], step: int) -> Words:
+def words_of(config: Config, records: Sequence[PhaseDigests], step: int) -> Words:
     """Those that the run is evaluated on at a step; `records` of each phase, as far as they are known."""
     phase = _phase_at(config, step)
     settings, own = config.phases[phase], config.evaluation

@@ -21,7 +21,7 @@ from bert_jax.errors import UserError
 from bert_jax.objectives.metrics import Metric
 from bert_jax.reporting.run_files import Count, Number
 from bert_jax.reporting.run_history import Run
-from bert_jax.reporting.run_records import PhaseRecords, evaluated, read_records
+from bert_jax.reporting.run_records import PhaseDigests, evaluated, read_records
 from bert_jax.storage.json_file import read_json
 from bert_jax.storage.paths import files_of
 
@@ -45,7 +45,7 @@ class Reference:
 
     command: str
     config: dict[str, Any]
-    records: list[PhaseRecords]
+    records: list[PhaseDigests]
     versions: dict[str, str]
     seeds: Annotated[list[Seed], Meta(min_length=2)]
 

@@ -19,12 +19,12 @@ class SplitDigest:
     digest: str
 
 
-PhaseRecords = dict[str, SplitDigest]  # by split; "evaluated": what is held out of evaluation.records
+PhaseDigests = dict[str, SplitDigest]  # by split; "evaluated": what is held out of evaluation.records
 
 
 @dataclasses.dataclass(frozen=True)
 class _Phase:
-    splits: PhaseRecords = dataclasses.field(default_factory=dict)
+    splits: PhaseDigests = dataclasses.field(default_factory=dict)
     evaluated: SplitDigest | None = None
 
 
@@ -40,7 +40,7 @@ class _Vocabulary:
     fingerprint: str = ""
 
 
-def read_records(workdir: epath.PathLike) -> list[PhaseRecords]:
+def read_records(workdir: epath.PathLike) -> list[PhaseDigests]:
     """The records of each phase, as the newest checkpoint says; [] before there is one, or if it is of a version that
     did not.
     """
@@ -53,12 +53,12 @@ def read_records(workdir: epath.PathLike) -> list[PhaseRecords]:
     return []
 
 
-def evaluated(phase: PhaseRecords) -> SplitDigest | None:
+def evaluated(phase: PhaseDigests) -> SplitDigest | None:
     """The split that evaluations in the phase are of; None if there is none, or it is not known."""
     return phase.get("evaluated") or phase.get("validation")
 
 
-def _digests(phase: _Phase) -> PhaseRecords:
+def _digests(phase: _Phase) -> PhaseDigests:
     return phase.splits | ({"evaluated": phase.evaluated} if phase.evaluated else {})
 
 

@@ -25,7 +25,7 @@ from bert_jax.text.findings import (
     MISREAD,
     NO_LETTERS,
     ONE_SENTENCE,
-    Found,
+    Finding,
     InputReport,
 )
 from bert_jax.text.id_sequences import text_of
@@ -65,8 +65,8 @@ class CorpusChecks:
         self._is_text = tokenizer is None or tokenizer.kind != "ids"  # or else characters have no meaning
         self._strips_accents = tokenizer is not None and tokenizer.strip_accents
         self._documents = 0
-        self._dropped: dict[str, Found] = {}
-        self._found = {kind: Found() for kind in _KINDS}
+        self._dropped: dict[str, Finding] = {}
+        self._found = {kind: Finding() for kind in _KINDS}
         self._templates: Counter[str] = Counter()
         self._duplicates = Duplicates()
         self._unknown = UnknownWords(tokenizer) if tokenizer is not None else None
@@ -78,7 +78,7 @@ class CorpusChecks:
         if document.templates:
             self._count_templates(document)
         if document.dropped:
-            self._dropped.setdefault(document.dropped, Found()).add(document.place())
+            self._dropped.setdefault(document.dropped, Finding()).add(document.place())
             if document.dropped == "empty":
                 self._found[EMPTY].add(document.place())
             return
@@ -104,7 +104,7 @@ class CorpusChecks:
         self._note_duplicates(self._duplicates.rest())
         self._check_control()
         if self._found[ONE_SENTENCE].count <= _SHARE_OF_ONE_SENTENCE * self._documents or self._documents < 2:
-            self._found[ONE_SENTENCE] = Found()
+            self._found[ONE_SENTENCE] = Finding()
         suspicious = {kind: found for kind, found in self._found.items() if found.count}
         return InputReport(
             documents_read=self._documents,

@@ -51,7 +51,7 @@ _PLACES = 5  # kept of each kind
 _LOGGED_PLACES = 3  # of them
 
 
-class Found(msgspec.Struct, omit_defaults=True):
+class Finding(msgspec.Struct, omit_defaults=True):
     """One kind of finding: its number, and the first places."""
 
     count: int = 0
@@ -71,8 +71,8 @@ class InputReport(msgspec.Struct, omit_defaults=True):
     """The findings in one corpus: "input" in records_report.json."""
 
     documents_read: int
-    dropped: dict[str, Found]  # by reason
-    suspicious: dict[str, Found]  # by kind, a constant above
+    dropped: dict[str, Finding]  # by reason
+    suspicious: dict[str, Finding]  # by kind, a constant above
     unknown_share: float = 0.0  # of a sample's tokens
     templates_left_out: dict[str, int] = msgspec.field(default_factory=dict)  # of wikis' pages, the most frequent
 
@@ -109,7 +109,7 @@ def as_json(report: InputReport) -> dict[str, Any]:
     return msgspec.to_builtins(report)
 
 
-def _short(found: Found) -> str:
+def _short(found: Finding) -> str:
     """The first places in few words: a file's name once, and only the first with its directory."""
     words: list[str] = []
     last = ""

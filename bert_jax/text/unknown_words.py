@@ -9,7 +9,7 @@ import unicodedata
 
 from bert_jax.errors import UserError
 from bert_jax.text.document import Document
-from bert_jax.text.findings import CAPITALS, CHARACTERS, LONG_WORD, NO_CAPITALS, PIECES, UNKNOWN, Found
+from bert_jax.text.findings import CAPITALS, CHARACTERS, LONG_WORD, NO_CAPITALS, PIECES, UNKNOWN, Finding
 from bert_jax.text.tokenizer import Tokenizer
 
 SUSPICIOUS_SHARE = 0.05  # of the tokens; text of the vocabulary's own kind has a hundredth of that
@@ -45,16 +45,16 @@ class UnknownWords:
         """Of the tokens, [UNK]."""
         return self._unknown / max(1, self._tokens)
 
-    def causes(self) -> dict[str, Found]:
+    def causes(self) -> dict[str, Finding]:
         """The unknown words of the sample by what makes them so; none if they are few."""
         if self.share() <= SUSPICIOUS_SHARE:
             return {}
-        found: dict[str, Found] = {}
+        found: dict[str, Finding] = {}
         characters = set("".join(self._tokenizer.tokens))
         for sentence, place in self._kept:
             for word in filter(self._is_unknown, sentence.split()):
                 cause, example = self._cause(word, characters)
-                found.setdefault(cause, Found()).add(place, example[:_LONGEST_EXAMPLE])
+                found.setdefault(cause, Finding()).add(place, example[:_LONGEST_EXAMPLE])
         total = sum(one.count for one in found.values())
         return {cause: one for cause, one in found.items() if one.count >= _NAMED_SHARE * total}
 

@@ -12,7 +12,7 @@ from bert_jax.storage.lock import only_maker
 from bert_jax.storage.new_directory import first_directory
 from bert_jax.text.byte_bpe import ByteBPE
 from bert_jax.text.corpus import Corpus
-from bert_jax.text.findings import LOST_LETTERS, Found, InputReport, warn
+from bert_jax.text.findings import LOST_LETTERS, Finding, InputReport, warn
 from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.lost_letters import loses_letters
 from bert_jax.text.progress import watched
@@ -126,7 +126,7 @@ def _trained(
 
 def _lines(corpus: Corpus, strips_accents: bool) -> Iterator[str]:
     """All lines; at their end a warning if letters are dropped with the accents."""
-    lost, number = Found(), 0
+    lost, number = Finding(), 0
     for number, document in enumerate(watched(corpus.documents(), corpus, "reading"), start=1):
         if strips_accents and loses_letters("\n".join(document.sentences).encode()):
             losing = (number for number, line in enumerate(document.sentences) if loses_letters(line.encode()))

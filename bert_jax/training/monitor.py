@@ -14,7 +14,7 @@ from bert_jax.objectives.metrics import evaluation_line
 from bert_jax.training.feed import Feed
 from bert_jax.training.loss_spikes import LossSpikes
 from bert_jax.training.meter import Meter, MonitorState
-from bert_jax.training.progress import Progress
+from bert_jax.training.progress import RunProgress
 from bert_jax.training.report_thread import Report, ReportThread
 from bert_jax.training.run import Log, Run
 from bert_jax.training.skipped_steps import SkippedSteps
@@ -47,7 +47,7 @@ class Monitor:
         self._objective, self._rates, self._log_every = objective, run.learning_rates, run.train.log_every_steps
         self._spikes, self._spiked = LossSpikes(run.train.spike_threshold, before.recent_losses), before.loss_spikes
         self._meter = Meter(run.peak_flops, objective.means, self._see, before.interval)
-        self._progress = Progress(run.total_steps, step, objective.metrics)
+        self._progress = RunProgress(run.total_steps, step, objective.metrics)
         self._trace = Trace(run.directory / "profile", run.profile.span(), step)
         self._logs = logs
         self._report = ReportThread(report, run.directory) if is_main and report else None

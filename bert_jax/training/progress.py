@@ -28,7 +28,7 @@ AFTER: dict[str, Format] = {
 BAR_AFTER = ("tokens_per_second", "mfu")
 
 
-class Progress:
+class RunProgress:
     """How far the run is: a bar where a person watches (stderr is a terminal), plain log lines elsewhere."""
 
     def __init__(

@@ -12,7 +12,7 @@ from etils import epath
 from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.interchange.foreign import AdamState
-from bert_jax.interchange.pretrained import Found, check_finite, read_any
+from bert_jax.interchange.pretrained import WeightsAtPath, check_finite, read_any
 from bert_jax.interchange.tensorflow import find_checkpoint, read_state
 from bert_jax.model.embeddings import POSITIONS
 from bert_jax.model.functional import Params, flatten, nest
@@ -82,7 +82,7 @@ def _check_has_moments(path: epath.Path, original: str | None) -> None:
         )
 
 
-def _moments(path: epath.Path, found: Found, model: ModelConfig) -> AdamState:
+def _moments(path: epath.Path, found: WeightsAtPath, model: ModelConfig) -> AdamState:
     """Adam's, of the checkpoint that the weights are from, with a row for each of the tokens of `model`."""
     theirs = found.weights.config
     if found.step is None:

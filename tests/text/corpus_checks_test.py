@@ -14,7 +14,7 @@ from bert_jax.text.corpus import Corpus
 from bert_jax.text.corpus_checks import CorpusChecks
 from bert_jax.text.document import Document
 from bert_jax.text.duplicates import _BATCH, Duplicates
-from bert_jax.text.findings import Found
+from bert_jax.text.findings import Finding
 from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.text.special_tokens import SPECIAL_TOKENS
 from bert_jax.text.tokenizer import Tokenizer
@@ -66,7 +66,7 @@ def test_good_text_in_many_scripts_is_not_suspicious(tmp_path):
 )
 def test_a_bad_document_is_found_at_its_line(tmp_path, sentences, kind, line):
     found, file = report(tmp_path, [*GOOD, [sentence.strip() for sentence in sentences]])
-    assert found == {kind: Found(1, [f"{file}:{3 * len(GOOD) + line}"])}
+    assert found == {kind: Finding(1, [f"{file}:{3 * len(GOOD) + line}"])}
 
 
 def test_letters_that_a_vocabulary_drops_with_the_accents(tmp_path):
@@ -75,7 +75,7 @@ def test_letters_that_a_vocabulary_drops_with_the_accents(tmp_path):
     tokens = [*SPECIAL_TOKENS, *characters, *(f"##{char}" for char in characters)]
     for settings in ({"lowercase": True}, {"lowercase": False, "strip_accents": True}):
         found, file = report(tmp_path, documents, tokenizer=Tokenizer(WordPiece(tokens, **settings)))
-        assert found[findings.LOST_LETTERS] == Found(1, [f"{file}:{3 * len(GOOD) + 2}"])
+        assert found[findings.LOST_LETTERS] == Finding(1, [f"{file}:{3 * len(GOOD) + 2}"])
     for settings in ({"lowercase": False}, {"lowercase": True, "strip_accents": False}):
         found, _ = report(tmp_path, documents, tokenizer=Tokenizer(WordPiece(tokens, **settings)))
         assert findings.LOST_LETTERS not in found
@@ -85,14 +85,14 @@ def test_letters_that_a_vocabulary_drops_with_the_accents(tmp_path):
 def test_a_blank_line_after_every_sentence(tmp_path):
     documents = [[f"Sentence {number} stands alone."] for number in range(60)]
     found, file = report(tmp_path, documents + GOOD)
-    assert found == {findings.ONE_SENTENCE: Found(60, [f"{file}:{1 + 2 * n}" for n in range(5)])}
+    assert found == {findings.ONE_SENTENCE: Finding(60, [f"{file}:{1 + 2 * n}" for n in range(5)])}
     assert report(tmp_path, documents[:5] + GOOD)[0] == {}  # some are
 
 
 def test_very_long_documents(tmp_path):
     document = [" ".join(["a line that is long enough but not too long"] * 100)] * 2500
     found, file = report(tmp_path, [document, *GOOD])
-    assert found == {findings.LONG_DOCUMENT: Found(1, [f"{file}:1"])}
+    assert found == {findings.LONG_DOCUMENT: Finding(1, [f"{file}:1"])}
 
 
 def test_empty_documents_are_counted_and_dropped(tmp_path):
@@ -100,7 +100,7 @@ def test_empty_documents_are_counted_and_dropped(tmp_path):
     file.write_text("\n".join(json.dumps({"text": text}) for text in ["Words. And\nmore.", "", " \n", "Other\nwords."]))
     looking = CorpusChecks()
     assert len(list(Corpus([str(file)]).documents(looking))) == 2
-    assert looking.report().suspicious == {findings.EMPTY: Found(2, [f"{file}:2", f"{file}:3"])}
+    assert looking.report().suspicious == {findings.EMPTY: Finding(2, [f"{file}:2", f"{file}:3"])}
 
 
 def test_characters_of_ids_say_nothing(tmp_path):

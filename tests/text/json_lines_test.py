@@ -9,7 +9,7 @@ import pytest
 from bert_jax.errors import UserError
 from bert_jax.text.corpus import Corpus
 from bert_jax.text.corpus_checks import CorpusChecks
-from bert_jax.text.findings import Found
+from bert_jax.text.findings import Finding
 
 
 def write(path, *lines):
@@ -81,7 +81,7 @@ def test_bad_records_are_logged_and_one_more_than_may_be_is_an_error(tmp_path, c
     corpus = Corpus([file], skip_bad_records=20)
     for _ in range(2):  # each time anew
         assert len(list(corpus.documents(checks))) == 20
-    assert checks.report().dropped == {"bad records": Found(40, [f"{file}:{line}" for line in (2, 4, 6, 8, 10)])}
+    assert checks.report().dropped == {"bad records": Finding(40, [f"{file}:{line}" for line in (2, 4, 6, 8, 10)])}
     said = [record.getMessage() for record in caplog.records]
     assert [re.search(r"line (\d+) is not JSON", line)[1] for line in said[:10]] == [str(2 * n) for n in range(1, 11)]
     assert said[10:] == ["left out: 20 records that could not be read, the first 10 logged above"] * 2

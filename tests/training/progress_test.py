@@ -8,7 +8,7 @@ import sys
 import termios
 
 from bert_jax.objectives.pretraining_metrics import METRICS
-from bert_jax.training.progress import Progress
+from bert_jax.training.progress import RunProgress
 
 VALUES = {
     "loss": 7.1234,
@@ -24,7 +24,7 @@ VALUES = {
 def test_plain_lines_where_nobody_watches(caplog):
     caplog.set_level(logging.INFO, logger="absl")
     clock = iter([100.0, 110.0]).__next__
-    progress = Progress(total_steps=1000, first_step=100, metrics=METRICS, clock=clock)
+    progress = RunProgress(total_steps=1000, first_step=100, metrics=METRICS, clock=clock)
     progress.update(110)  # the clock starts here: at 110 steps, 100 s
     progress.update(120, VALUES)  # 10 steps in 10 s, 880 to go
     progress.message("checkpoint saved")
@@ -37,14 +37,14 @@ def test_plain_lines_where_nobody_watches(caplog):
 
 def test_plain_line_without_mfu_and_with_a_broken_loss(caplog):
     caplog.set_level(logging.INFO, logger="absl")
-    Progress(total_steps=10).update(1, {"loss": float("nan"), "tokens_per_second": float("inf")})
+    RunProgress(total_steps=10).update(1, {"loss": float("nan"), "tokens_per_second": float("inf")})
     assert [record.getMessage() for record in caplog.records] == ["step 1/10  loss nan  ? tokens/s  eta ?"]
 
 
 WATCHED_RUN = f"""
 from bert_jax.objectives.pretraining_metrics import METRICS
-from bert_jax.training.progress import Progress
-progress = Progress(total_steps=40, first_step=10, metrics=METRICS)
+from bert_jax.training.progress import RunProgress
+progress = RunProgress(total_steps=40, first_step=10, metrics=METRICS)
 progress.update(20, {VALUES!r})
 progress.message("checkpoint saved")
 progress.update(40)
