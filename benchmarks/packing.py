@@ -11,7 +11,8 @@ import time
 import numpy as np
 from results import write_table
 
-from bert_jax.data.packing import PackedOrder, choose_packing, packed_batches
+from bert_jax.data.packed_rows import packed_batches
+from bert_jax.data.packing import PackedOrder, choose_packing
 from bert_jax.data.source import RecordSource
 
 STEPS = 64

@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from bert_jax.child_processes import end_with_parent
 from bert_jax.config import Config, PhaseConfig
 from bert_jax.config.file import from_dict
-from bert_jax.data.packing import pack_records
+from bert_jax.data.packed_rows import pack_records
 from bert_jax.data.schema import RecordFormat
 from bert_jax.errors import UserError
 from bert_jax.parallel.axes import batch_sharding

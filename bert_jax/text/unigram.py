@@ -4,7 +4,6 @@ Training one is in trainers.py.
 """
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
@@ -13,10 +12,10 @@ from etils import epath
 
 from bert_jax.errors import UserError
 from bert_jax.text.offsets import AlignedText, Encoding, Span, as_given, lowercased
+from bert_jax.text.sentencepiece_offsets import SPACE, BlankCharacters, NormalizedText
 from bert_jax.text.sentencepiece_text import TextPreparation
 from bert_jax.text.special_tokens import ALBERTS_SIGNS, ALBERTS_SPECIAL, find_special_ids
 
-_SPACE = "▁"  # how the library spells a space
 # Of these alone a piece consists that continues a word in ALBERT's n-grams. A piece that is one sign is a word.
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _SIGNS = frozenset('!"#$%&()*+,-./:;?@[\\]^_`{|}~')
@@ -56,12 +55,12 @@ class Unigram:
         )
         # Of a byte, and of whatever is unknown, the pieces of a text tell the length.
         unclear = [token_id for token_id in range(len(self.tokens)) if self._library.is_byte(token_id)]
-        self._is_blank = _Blank(self._library)
+        self._is_blank = BlankCharacters(self._library)
         self._lengths = [len(token) for token in self.tokens]
         for token_id in [self._library.unk_id(), *unclear]:
             self._lengths[token_id] = 0
         self.continues_word = [
-            not (token.startswith(_SPACE) or self._library.is_control(token_id) or self._library.is_unknown(token_id))
+            not (token.startswith(SPACE) or self._library.is_control(token_id) or self._library.is_unknown(token_id))
             for token_id, token in enumerate(self.tokens)
         ]
         self.continues_ngram_word = [
@@ -114,7 +113,7 @@ class Unigram:
 
     def normalize(self, text: str) -> str:
         """`text` as the pieces are spelt, with spaces as spaces."""
-        return self._library.normalize(self._prepared(text)).replace(_SPACE, " ").removeprefix(" ")
+        return self._library.normalize(self._prepared(text)).replace(SPACE, " ").removeprefix(" ")
 
     def _prepared(self, text: str) -> str:
         """`text` as the library gets it."""
@@ -136,8 +135,8 @@ class Unigram:
         found = {}
         for token_id, piece in enumerate(self.tokens):
             if len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit():
-                parts = self._library.encode(piece[:-1].replace(_SPACE, ""), out_type=str)
-                if piece[0] != _SPACE and parts[0][0] == _SPACE:
+                parts = self._library.encode(piece[:-1].replace(SPACE, ""), out_type=str)
+                if piece[0] != SPACE and parts[0][0] == SPACE:
                     parts[:1] = [parts[0][1:]] if len(parts[0]) > 1 else []
                 found[token_id] = [(self._library.piece_to_id(part), part) for part in [*parts, ","]]
         return found
@@ -146,7 +145,7 @@ class Unigram:
         """The ids of `text` and the span of each; of a byte, that of the character that it is of."""
         prepared = self._prepared(text)
         ids = self.encode(text)
-        normal = _Normalized(self._library, prepared, self._is_blank)
+        normal = NormalizedText(self._library, prepared, self._is_blank)
         offsets = [normal.span(start, end) for start, end in self._places(normal.text, prepared, ids)]
         encoding, made_of = Encoding(ids, offsets), self._from_prepared(text, prepared)
         return encoding.through(made_of) if made_of else encoding
@@ -182,9 +181,9 @@ class Unigram:
     def align(self, text: str) -> AlignedText:
         """What `normalize` gives, with where it comes from."""
         prepared = self._prepared(text)
-        normal = _Normalized(self._library, prepared, self._is_blank)
+        normal = NormalizedText(self._library, prepared, self._is_blank)
         spans = [normal.span(at, at + 1) for at in range(len(normal.text))]
-        aligned = AlignedText(normal.text.replace(_SPACE, " "), spans)
+        aligned = AlignedText(normal.text.replace(SPACE, " "), spans)
         if aligned.text.startswith(" "):
             aligned = AlignedText(aligned.text[1:], aligned.spans[1:])
         made_of = self._from_prepared(text, prepared)
@@ -193,46 +192,6 @@ class Unigram:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; the library gives nothing for control symbols."""
         return self._library.decode(list(ids))
-
-
-class _Normalized:
-    """A text as the library normalizes it, and where in the given text its characters come from."""
-
-    def __init__(self, library: sentencepiece.SentencePieceProcessor, given: str, is_blank: "_Blank") -> None:
-        self._given = given
-        self._is_blank = is_blank
-        # Where each character begins in the given text, and last where what is read of that ends.
-        self.text, self._starts = library.normalize(given, with_offsets=True)
-        self._prefix = int(self.text.startswith(_SPACE))  # put there by the library
-
-    def span(self, start: int, end: int) -> Span:
-        """The span that text[start:end] comes from, without what is blank at its ends; empty if all is."""
-        starts, given = self._starts, self._given
-        start = start or self._prefix
-        first = starts[start]
-        if start >= end:
-            return first, first
-        while starts[end] == starts[end - 1] and end < len(self.text):  # one character gave several
-            end += 1
-        last = starts[end]
-        while last > first and self._is_blank[given[last - 1]]:
-            last -= 1
-        while last > first and self._is_blank[given[first]]:
-            first += 1
-        return first, last
-
-
-class _Blank(dict[str, bool]):
-    """Whether a character is white space for the library, or dropped; but a mark belongs to the character before it."""
-
-    def __init__(self, library: sentencepiece.SentencePieceProcessor) -> None:
-        super().__init__()
-        self._library = library
-
-    def __missing__(self, char: str) -> bool:
-        is_mark = unicodedata.category(char).startswith("M")
-        self[char] = is_blank = not (is_mark or self._library.normalize(char).strip(_SPACE))
-        return is_blank
 
 
 def _starts_ngram_word(piece: str) -> bool:

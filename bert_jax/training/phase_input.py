@@ -11,7 +11,8 @@ from bert_jax.config import PhaseConfig
 from bert_jax.data.batches import Transform, evaluation_batches, record_ids, training_batches
 from bert_jax.data.dynamic_masks import DynamicMasks
 from bert_jax.data.manifest import Manifest
-from bert_jax.data.packing import PackedOrder, Packing, packed_batches
+from bert_jax.data.packed_rows import packed_batches
+from bert_jax.data.packing import PackedOrder, Packing
 from bert_jax.data.source import RecordSource
 from bert_jax.objectives.objective import Batch
 from bert_jax.parallel.global_batch import local_rows, on_devices

@@ -16,7 +16,8 @@ from bert_jax.data.dynamic_masks import DynamicMasks
 from bert_jax.data.mask_draws import RANDOM, MaskedRows, fate, number_of_masks, put_masks
 from bert_jax.data.mersenne_twister import seeded, state_of
 from bert_jax.data.options import RecordOptions
-from bert_jax.data.packing import choose_packing, packed_batches
+from bert_jax.data.packed_rows import packed_batches
+from bert_jax.data.packing import choose_packing
 from bert_jax.data.split_mix import keys as keys_of
 from bert_jax.errors import UserError
 

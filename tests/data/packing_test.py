@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bert_jax.data.batches import record_ids
-from bert_jax.data.packing import PackedOrder, Packing, choose_packing, pack, pack_records, packed_batches
+from bert_jax.data.packed_rows import pack_records, packed_batches
+from bert_jax.data.packing import PackedOrder, Packing, choose_packing, pack
 from bert_jax.data.source import RecordSource
 from bert_jax.errors import UserError
 

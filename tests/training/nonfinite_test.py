@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bert_jax.config import Config, MeshConfig, OptimizerConfig, PhaseConfig, TrainConfig
-from bert_jax.data.packing import Packing, pack, pack_records
+from bert_jax.data.packed_rows import pack_records
+from bert_jax.data.packing import Packing, pack
 from bert_jax.data.schema import stack
 from bert_jax.errors import UserError
 from bert_jax.model.pretraining import pretraining_model
