@@ -51,11 +51,11 @@ CASES = [
 ]
 
 
-def torch_model(case, seed=0):
+def torch_model(case, seed=0, config=CONFIG):
     """Its every parameter is random, biases and LayerNorms too."""
     labels = {"num_labels": case.outputs} if case.head in ("sequence", "token") else {}
     settings = transformers.BertConfig(
-        **to_huggingface_config(CONFIG, pad_id=0), **labels, problem_type=case.problem_type, attn_implementation="eager"
+        **to_huggingface_config(config, pad_id=0), **labels, problem_type=case.problem_type, attn_implementation="eager"
     )
     model = case.theirs(settings).eval()
     # As in the original, padding learns where it is in a loss, the span's; nn.Embedding leaves it out of the gradient.
@@ -240,6 +240,29 @@ def head_outputs(kind, outputs, key):
     model = kind(config, outputs, jnp.dtype("float32"), nnx.Rngs(0), "none", False)
     model.classifier.kernel[...] = jnp.eye(CONFIG.hidden_size)[:, :outputs]
     return np.asarray(model.logits(jnp.ones((400, CONFIG.hidden_size)), key))
+
+
+@pytest.mark.parametrize("of_rows", [False, True], ids=["one key", "a key a row"])
+@pytest.mark.parametrize("rates", [(0.25, 0.0), (0.0, 0.5)], ids=["hidden", "attention"])
+@pytest.mark.parametrize("case", [CASES[0], CASES[3]], ids=lambda case: case.loss)
+def test_dropout_has_the_effect_that_torchs_has(case, rates, of_rows):
+    """Mean and variance of what thousands of copies of a text give; each place of dropout adds to the variance."""
+    config = dataclasses.replace(CONFIG, hidden_dropout_prob=rates[0], attention_probs_dropout_prob=rates[1])
+    model, copies = torch_model(case, config=config).train(), 2000
+    row = {name: array[:1] for name, array in make_batch(case).items()}
+    many = {name: np.repeat(array, copies, axis=0) for name, array in row.items()}
+    objective = OBJECTIVES[case.loss](config, case.outputs, (), case.head)
+    key = jax.random.split(jax.random.key(1), copies) if of_rows else jax.random.key(1)
+    ours = jax.jit(objective.model().apply)(our_params(model, case), **objective.inputs(many), dropout_key=key)
+    inputs = {"input_ids": "input_ids", "attention_mask": "attention_mask", "token_type_ids": "segment_ids"}
+    torch.manual_seed(0)
+    with torch.no_grad():
+        outputs = model(**{theirs: torch.from_numpy(many[name]).long() for theirs, name in inputs.items()})
+    theirs = torch_logits(outputs, case).numpy()
+    assert theirs.std(axis=0).min() > 0.01
+    errors = np.sqrt((ours.var(axis=0) + theirs.var(axis=0)) / copies)
+    assert (np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) / errors).max() < 4.5
+    assert ours.var(axis=0).mean() == pytest.approx(theirs.var(axis=0).mean(), rel=0.06)
 
 
 def test_a_head_has_dropout_in_training_alone():
