@@ -413,6 +413,17 @@ def test_another_file_in_a_finished_run_is_refused(chain, finished_run, files, f
     assert str(other) not in (fine_tuned / "config.json").read_text()
 
 
+def test_other_weights_in_a_finished_run_are_refused(chain, finished_run, files, fine_tuned, tmp_path):
+    # Of a pretraining that goes on, a further seed would begin with those of a later step.
+    workdir = tmp_path / "run"
+    shutil.copytree(fine_tuned, workdir, ignore=shutil.ignore_patterns("seed_*", "compilation_cache"))
+    digests = read(workdir / "rows.json")
+    (workdir / "rows.json").write_text(json.dumps(digests | {"init_from": "0" * 16}))
+    flags = flags_of(files, finished_run, workdir, "--seeds=3", "--config.fit.epochs=4")
+    done = chain.run("finetune", *flags, check=False)
+    assert f"was started with other weights than --init_from={finished_run} has now" in done.stderr.splitlines()[-1]
+
+
 def test_a_workdir_of_the_other_kind_is_named(chain, finished_run, fine_tuned, files, tmp_path):
     done = chain.run("finetune", *flags_of(files, finished_run, finished_run), check=False)
     assert "is the workdir of a pretraining run" in done.stderr

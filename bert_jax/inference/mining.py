@@ -64,27 +64,29 @@ def _line(pair: PairExample, mined: Sequence[str]) -> str:
 def mine(embedder: Embedder, pairs: Sequence[PairExample], most: int, skip: int, margin: float) -> list[list[str]]:
     """At most `most` negatives of each pair, the nearest first, among all positives of the file.
 
-    An anchor's positives are none, in whatever row they are, nor is its own text. Of the others the `skip` nearest are
-    passed over, and those whose cosine is over `margin` of the positive's.
+    An anchor's positives are none, in whatever row they are, nor what it is itself a positive of, nor its own text. Of
+    the others the `skip` nearest are passed over, and those whose cosine is over `margin` of the positive's.
     """
     anchors = list(dict.fromkeys(pair.text for pair in pairs))
     candidates = list(dict.fromkeys(pair.text2 for pair in pairs))
     number = {text: place for place, text in enumerate(candidates)}
     of_anchor: dict[str, list[int]] = {text: [] for text in anchors}  # its pairs
+    partners: dict[str, set[str]] = {text: {text} for text in anchors}  # and whom it is in a row with, and itself
     for place, pair in enumerate(pairs):
         of_anchor[pair.text].append(place)
+        partners[pair.text].add(pair.text2)
+        partners.get(pair.text2, set()).add(pair.text)
     with Progress("mining") as progress:
         vectors = [unit(embedder.of_texts(texts, progress.watch)) for texts in (anchors, candidates)]
     found: list[list[str]] = [[] for _ in pairs]
     for start in range(0, len(anchors), _ANCHORS):
         cosines = vectors[0][start : start + _ANCHORS] @ vectors[1].T
         for anchor, scores in zip(anchors[start : start + _ANCHORS], cosines, strict=True):
-            places = of_anchor[anchor]
-            positives = [number[pairs[place].text2] for place in places]
             others = scores.copy()
-            others[[*positives, *([number[anchor]] if anchor in number else [])]] = -np.inf
-            for place, positive in zip(places, positives, strict=True):
-                of_pair = negatives(others, float(scores[positive]), most, skip, margin)
+            others[[number[text] for text in partners[anchor] if text in number]] = -np.inf
+            for place in of_anchor[anchor]:
+                positive = float(scores[number[pairs[place].text2]])
+                of_pair = negatives(others, positive, most, skip, margin)
                 found[place] = [candidates[each] for each in of_pair]
     return found
 

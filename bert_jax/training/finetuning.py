@@ -35,10 +35,11 @@ from bert_jax.training.report_thread import Report
 from bert_jax.training.seed_run import SeedRun
 from bert_jax.training.task_results import without_nan, write_results
 from bert_jax.training.task_teacher import read_task_teacher
-from bert_jax.training.teacher import Teacher, check_same_teacher, keep_teacher
+from bert_jax.training.teacher import Teacher, check_same_teacher, digest_of_weights, keep_teacher
 from bert_jax.workdir import run_directory
 
-ROWS = "rows.json"  # digests of the rows of each split, from the run's begin
+ROWS = "rows.json"  # digests of the rows of each split, and of init_from's weights, from the run's begin
+WEIGHTS = "init_from"  # there
 FLOORS = "floors.json"  # what simple methods reach on these, by split
 KeptFloors = dict[str, dict[str, float | None]]
 
@@ -67,7 +68,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
     check_same_teacher(workdir, teacher)
     data = _fine_tuning_data(config, files, pretrained, _floors(workdir, files), teacher)
-    digests = _check_same_rows(workdir, config.task, data)
+    digests = _check_same_rows(workdir, config, data)
     mesh = make_mesh(config.mesh, model=config.model)
     runs = [SeedRun(config, workdir, number, data, pretrained.tokenizer, mesh) for number in range(seeds)]
     runs[0].set_up()  # raises what does not fit before the directory is this run's
@@ -141,8 +142,12 @@ def _fine_tuning_data(
     return FineTuningData(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, lengths, teacher)
 
 
-def _check_same_rows(workdir: epath.Path, config: TaskConfig, data: FineTuningData) -> dict[str, str]:
-    """Digests of each split's rows and examples; UserError if the run in `workdir` was begun with others."""
+def _check_same_rows(workdir: epath.Path, config: FineTuningConfig, data: FineTuningData) -> dict[str, str]:
+    """Digests of each split's rows and examples, and of the first weights.
+
+    Raises:
+      UserError: the run in `workdir` was begun with others.
+    """
     rows = {"train": data.train, "dev": data.dev, "test": data.test}
     now = {split: digest(some) for split, some in rows.items() if some is not None}
     now |= {f"{split} examples": digest_of_examples(getattr(data.files, split)) for split in now}
@@ -152,9 +157,15 @@ def _check_same_rows(workdir: epath.Path, config: TaskConfig, data: FineTuningDa
         gold = f"{split} examples"  # an earlier version did not keep that
         if before.get(split) != now.get(split) or before.get(gold, now.get(gold)) != now.get(gold):
             raise UserError(
-                f"{workdir} was started with other rows than --{split}={getattr(config, split)} has now; "
+                f"{workdir} was started with other rows than --{split}={getattr(config.task, split)} has now; "
                 "give the same file to resume, or another --workdir"
             )
+    now[WEIGHTS] = digest_of_weights(data.weights)
+    if before.get(WEIGHTS, now[WEIGHTS]) != now[WEIGHTS]:  # as when it is a run that goes on
+        raise UserError(
+            f"{workdir} was started with other weights than --init_from={config.init_from} has now; give the same "
+            "weights to resume, or another --workdir"
+        )
     return now
 
 

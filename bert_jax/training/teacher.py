@@ -42,13 +42,18 @@ class Teacher:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Of its weights, wherever they lie and in whichever format; 16 hex digits."""
-        sha256 = hashlib.sha256()
-        for name in sorted(self.arrays):
-            array = np.ascontiguousarray(self.arrays[name])
-            sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            sha256.update(array.data)
-        return sha256.hexdigest()[:16]
+        """See digest_of_weights."""
+        return digest_of_weights(self.arrays)
+
+
+def digest_of_weights(arrays: Mapping[str, np.ndarray]) -> str:
+    """What tells these weights from others, wherever they lie and in whichever format; 16 hex digits."""
+    sha256 = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        sha256.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        sha256.update(array.data)
+    return sha256.hexdigest()[:16]
 
 
 def read_teacher(config: Config, records: Tokenizer) -> Teacher:

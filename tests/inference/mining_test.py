@@ -38,6 +38,12 @@ def test_positives_of_the_anchor_are_none():
     assert found[4] == ["0.7", "0.6"]  # 2.5 is its own; the others by distance from 2
 
 
+def test_a_pair_says_so_of_both_texts():
+    pairs = [("0", "0.1"), ("0.5", "0"), ("1.2", "0.5"), ("2", "0.8")]
+    found = mine(Angles(), [PairExample("", None, *pair, None, ()) for pair in pairs], 9, 0, 1.0)
+    assert found[0] == ["0.8"]  # 0.5 has 0 as its positive
+
+
 def test_a_file(tiny_bert, tmp_path, caplog):
     rows = [("the wing", "a plane"), ("the dog", "a cat"), ("a fox", "the hull")]
     path = tmp_path / "pairs.tsv"
