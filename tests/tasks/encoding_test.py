@@ -5,6 +5,7 @@ import pytest
 
 from bert_jax.config import TextConfig
 from bert_jax.tasks.encoding import TextEncoder, spans, truncate_pair
+from bert_jax.tasks.rows import make_rows
 from bert_jax.tasks.text_tokens import tokens_of
 from bert_jax.text.load_tokenizer import load_tokenizer
 
@@ -109,6 +110,33 @@ def test_spans_cover_and_overlap(length, room, overlap):
     assert {place for start, stop in found for place in range(start, stop)} == set(range(length))
     assert all(stop - start <= room for start, stop in found)
     assert all(after[0] < before[1] or overlap == 0 for before, after in itertools.pairwise(found))
+
+
+def test_spans_end_with_the_first_that_reaches_the_end():
+    assert list(spans(10, 4, 2)) == [(0, 4), (2, 6), (4, 8), (6, 10)]
+    assert list(spans(11, 4, 2)) == [(0, 4), (2, 6), (4, 8), (6, 10), (8, 11)]
+
+
+def test_the_longer_of_a_pair_is_read_in_windows_beside_all_of_the_other(tokenizer):
+    rows = encoder(tokenizer, max_length=12, long="windows", window_overlap=2).rows("the fox runs over " * 4, "a dog")
+    ids, other = tokenizer.encode("the fox runs over " * 4), tokenizer.encode("a dog")
+    assert [row.ids[1 : row.first_segment - 1] for row in rows] == [ids[:7], ids[5:12], ids[10:16]]
+    assert [row.ids[row.first_segment : -1] for row in rows] == [other] * 3
+
+
+def test_windows_of_two_long_texts_go_through_both_at_the_same_pace(tokenizer):
+    one = encoder(tokenizer, max_length=11, long="windows", window_overlap=0)
+    rows = one.rows("the " * 16, "the fox runs over a dog")
+    second = [words(tokenizer, row)[row.first_segment : -1] for row in rows]
+    assert second == [["the", "fox", "runs", "over"]] * 2 + [["a", "dog"]] * 2
+
+
+def test_a_batch_says_which_tokens_are_of_the_second_text(tokenizer):
+    one = encoder(tokenizer)
+    batch = make_rows([*one.rows("the fox", "a dog"), *one.rows("the fox runs")], range(2)).batch([0, 1], 3, 8)
+    assert batch["segment_ids"].tolist() == [[0, 0, 0, 0, 1, 1, 1, 0], [0] * 8, [0] * 8]
+    assert batch["attention_mask"].tolist() == [[1] * 7 + [0], [1] * 5 + [0] * 3, [0] * 8]
+    assert batch["row_weights"].tolist() == [1.0, 1.0, 0.0]
 
 
 def test_the_log_says_how_many_were_cut(tokenizer, caplog):
