@@ -139,6 +139,8 @@ def test_a_header_is_no_sentence(write, caplog, first, columns, header):
 def test_a_first_line_that_is_no_header_is_words(write):
     content = "word\tNN\nAda\tNN\n"
     assert pairs(read(write("a.tsv", content))) == [(["word", "Ada"], ["NN", "NN"])]
+    possessive = "'s\tPOS\nAda\tNN\n"
+    assert pairs(read(write("a.tsv", possessive))) == [(["'s", "Ada"], ["POS", "NN"])]
     header = "word\ttag\nAda\tNN\n"
     assert pairs(read(write("a.tsv", header), header=False)) == [(["word", "Ada"], ["tag", "NN"])]
 

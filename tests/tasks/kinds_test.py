@@ -52,9 +52,17 @@ def test_every_task_is_in_the_tables_of_other_rooms(table):
 
 
 def test_labels_are_in_order_and_numbers_by_value():
-    examples = texts(("a", "10"), ("a", "9"), ("a", "-1"))
-    assert Classification().fitted(examples, TaskConfig()).labels == ("-1", "9", "10")
+    examples = texts(("a", "10"), ("a", "9"), ("a", "0"), ("a", "-1"))
+    assert Classification().fitted(examples, TaskConfig()).labels == ("-1", "0", "9", "10")
     assert Classification().fitted(texts(("a", "pos"), ("a", "neg")), TaskConfig()).labels == ("neg", "pos")
+
+
+def test_the_f1_of_two_labels_says_that_it_is_the_seconds():
+    task = Classification(labels=("neg", "pos"))
+    (title,) = [metric.title for metric in task.metrics if metric.name == "f1"]
+    assert title == "F1 of 'pos'"
+    found = task.scores([{"label": "pos"}] * 3, texts(("a", "pos"), ("a", "pos"), ("a", "neg")))
+    assert found["f1"] == pytest.approx(0.8)
 
 
 def test_one_label_alone_and_unknown_ones_are_refused():
@@ -163,6 +171,8 @@ def test_multilabel_thresholds_come_from_dev(encode):
     found = tuned.predictions(outputs, rows, examples)
     assert [each["labels"] for each in found] == [["g", "s"], ["b"], []]
     assert tuned.scores(found, examples)["micro_f1"] == 1.0
+    (found,) = task.predictions([np.array([0.0, -0.1, 0.1])], encode(task, examples[:1]), examples[:1])
+    assert found["labels"] == ["b", "s"]  # from its threshold on, here 0.5, a label is given
 
 
 def test_regression_is_learned_around_zero_and_answered_on_its_scale(encode):
@@ -204,6 +214,9 @@ def test_choices_are_a_row_and_fewer_ones_are_filled_up(encode):
     batch = rows.batch([0, 1], 2, 8)
     assert batch["input_ids"].shape == (2, 3, 8)
     assert batch["attention_mask"][0].any(axis=-1).tolist() == [True, True, False]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    ids = batch["input_ids"][1, 2][batch["attention_mask"][1, 2] > 0]
+    assert [tokens[each] for each in ids] == ["[CLS]", "a", "film", "[SEP]", "very", "a", "[SEP]"]
     found = task.predictions([np.array([0.0, 1.0, 9.0]), np.array([3.0, 1.0, 2.0])], rows, examples)
     assert [each["label"] for each in found] == [1, 0]
     assert len(found[0]["probabilities"]) == 2
@@ -221,6 +234,7 @@ def test_tags_of_words_that_were_not_read_are_o(encode):
     outputs = [np.tile([1.0, 0.0], (length, 1)) for length in rows.lengths]
     (found,) = task.predictions(outputs, rows, examples)
     assert found["tags"] == ["B-X", "O", *["B-X"] * 10]
+    assert found["probabilities"] == pytest.approx([np.e / (np.e + 1), 0.0, *[np.e / (np.e + 1)] * 10])
 
 
 def test_a_tag_that_training_lacks_is_scored_where_its_type_is_known(encode, caplog):
