@@ -5,8 +5,8 @@ import pytest
 
 from bert_jax.config import TextConfig
 from bert_jax.tasks.encoding import TextEncoder, spans, truncate_pair
-from bert_jax.tasks.rows import make_rows
-from bert_jax.tasks.text_tokens import tokens_of
+from bert_jax.tasks.rows import EncodedText, make_rows
+from bert_jax.tasks.text_tokens import _tokens, tokens_of, words_of
 from bert_jax.text.load_tokenizer import load_tokenizer
 
 WORDS = ["the", "fox", "runs", "over", "a", "dog"]
@@ -163,3 +163,27 @@ def test_pairs_in_tokens_are_cut_and_counted_apart(tokenizer, caplog):
         "a.tsv: 1 of 2 texts are longer than 5 tokens: read in windows",
         "a.tsv: 1 of 2 texts are pairs longer than 5 tokens: cut",
     ]
+
+
+def test_words_of_a_pair_and_their_tokens(tokenizer):
+    tokens = tokens_of(encoder(tokenizer), "the fox", "runs  a dog")
+    found = words_of("the fox", "runs  a dog", tokens)
+    assert found.offsets.tolist() == [[0, 3], [4, 7], [0, 4], [6, 7], [8, 11]]
+    assert found.segments.tolist() == [0, 0, 1, 1, 1]
+    assert found.word_of.tolist() == [-1, 0, 1, -1, 2, 3, 4, -1]
+    assert found.pieces.tolist() == [1] * 5
+    tokens.offsets[2] = (3, 4)  # a token of the space alone is of no word
+    assert words_of("the fox", "runs  a dog", tokens).word_of.tolist() == [-1, 0, -1, -1, 2, 3, 4, -1]
+
+
+def test_tokens_of_a_pair_that_is_cut_keep_their_characters(tokenizer):
+    tokens = tokens_of(encoder(tokenizer, max_length=7), "the fox", "runs over a dog")
+    assert tokens.offsets.tolist() == [[0, 0], [0, 3], [4, 7], [0, 0], [0, 4], [5, 9], [0, 0]]
+    assert tokens.special.tolist() == [1, 0, 0, 1, 0, 0, 1]
+
+
+def test_each_of_two_separators_is_special():
+    row = EncodedText([0, 5, 2, 2, 6, 2], 4)
+    tokens = _tokens(row, [[(0, 1)], [(0, 1)]], [row], np.zeros(6), np.arange(6), between=2)
+    assert tokens.special.tolist() == [1, 0, 1, 1, 0, 1]
+    assert tokens.offsets[:, 1].tolist() == [0, 1, 0, 0, 1, 0]

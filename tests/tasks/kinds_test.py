@@ -23,7 +23,7 @@ from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.rows import IGNORED
 from bert_jax.tasks.tagging import Tagging
-from bert_jax.tasks.task_files import TaskFiles, digest_of_examples, in_both_orders
+from bert_jax.tasks.task_files import TaskFiles, digest, digest_of_examples, in_both_orders
 from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.finetuning import _rows
 
@@ -135,6 +135,18 @@ def test_balanced_weights_are_scikit_learns():
     weights = task.objective_options(examples, TaskConfig(class_weights="balanced"))["class_weights"]
     gold = [example.label for example in examples]
     np.testing.assert_allclose(weights, utils.compute_class_weight("balanced", classes=np.array(["x", "y"]), y=gold))
+
+
+def test_weights_of_several_labels_are_rows_without_over_rows_with():
+    """As torch says of pos_weight; none below 1, and none above 100."""
+    rows = [*[("x", "z")] * 2, *[("y", "z")] * 5, ("z",)]
+    examples = texts(*[("a", labels) for labels in rows])
+    task = Multilabel().fitted(examples, TaskConfig())
+    weights = task.objective_options(examples, TaskConfig(class_weights="balanced"))["class_weights"]
+    assert weights == pytest.approx((6 / 2, 1.0, 1.0))
+    examples = texts(("a", ("x",)), *[("a", ("y",))] * 150)
+    weights = task.fitted(examples, TaskConfig()).objective_options(examples, TaskConfig(class_weights="balanced"))
+    assert weights["class_weights"] == (100.0, 1.0)
 
 
 def test_labels_that_no_row_has_are_refused():
@@ -309,6 +321,13 @@ def test_a_few_tags_of_no_span_are_no_labels_and_in_no_score():
 def test_labels_that_are_nearly_numbers_are_sorted_by_spelling():
     assert in_order(["10", "9", "-1"]) == ("-1", "9", "10")
     assert in_order(["10", "9", "--1"]) == ("--1", "10", "9")
+
+
+def test_other_tags_are_other_rows(encode):
+    task = Tagging(("B-X", "O"))
+    rows = [encode(task, [TaggingExample("f", None, ("good", "film"), tags)]) for tags in (("B-X", "O"), ("O", "B-X"))]
+    np.testing.assert_array_equal(rows[0].ids, rows[1].ids)
+    assert digest(rows[0]) != digest(rows[1])
 
 
 def test_other_answers_are_other_examples_and_another_place_is_not():
