@@ -124,6 +124,14 @@ def test_words(pretrained):
     np.testing.assert_allclose(arrays["states"][1], states[0][2:5].mean(axis=0), atol=1e-6)
     assert (arrays["states"][2] == 0).all()
     assert (arrays["states"][42:] == 0).all()
+    pair = TextExample("", None, "The wings", "jump high", None)
+    tokens = embedder.tokens(pair)
+    arrays = of_words(embedder, [pair], [tokens], "float32")
+    assert arrays["segments"].tolist() == [0, 0, 1, 1]
+    assert arrays["offsets"].tolist() == [[0, 3], [4, 9], [0, 4], [5, 9]]
+    (states,) = embedder.states([tokens])
+    of_jump = (tokens.segments == 1) & (tokens.special == 0) & (tokens.offsets[:, 1] <= 4)
+    np.testing.assert_allclose(arrays["states"][2], states[of_jump].mean(axis=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("layers", ["3", "-4"])
