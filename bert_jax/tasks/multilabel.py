@@ -140,8 +140,7 @@ class Multilabel:
         from bert_jax.tasks.floors.multilabel import words
 
         found = words(whole_texts.joined(train), self._gold(train), whole_texts.joined(test))
-        at_half = dataclasses.replace(self, thresholds=(0.5,) * len(self.labels))
-        return {"TF-IDF": at_half.scores([at_half._prediction(each) for each in found], test)}
+        return {"TF-IDF": self.scores([self._prediction(each) for each in found], test)}
 
 
 def _probabilities(predictions: Sequence[Prediction]) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Answers as lines of each format."""
 
+import json
+
 import pytest
 
-from bert_jax.inference.answers import conll, table
+from bert_jax.inference.answers import conll, json_lines, table
 from bert_jax.tasks.columns import Columns
 from bert_jax.tasks.examples import TaggingExample, TextExample
 from bert_jax.tasks.texts import read_texts
@@ -33,6 +35,16 @@ def test_a_table_has_a_line_a_row_and_ids_as_they_are():
     answered = [(example, {"label": "x", "probabilities": {"new\nline": 0.25}}) for example in examples]
     lines = ["id\tlabel\tprobabilities.new line", "1234567.0\tx\t0.25", "1234568.0\tx\t0.25", "a b\tx\t0.25"]
     assert list(table(answered)) == lines
+
+
+def test_an_id_of_0_or_nothing_is_an_id_and_probabilities_have_six_digits():
+    answered = [(TextExample("in.jsonl", own, "the cat", None, None), {"score": 0.123456789}) for own in (0, "", None)]
+    assert [json.loads(line) for line in json_lines(answered)] == [
+        {"id": 0, "score": 0.123456789},
+        {"id": "", "score": 0.123456789},
+        {"score": 0.123456789},
+    ]
+    assert list(table(answered)) == ["id\tscore", "0\t0.123457", "\t0.123457", "\t0.123457"]
 
 
 def test_a_word_is_a_line_whatever_is_in_it():

@@ -148,7 +148,11 @@ def test_another_model_or_input_is_refused(options, loaded, texts, tmp_path):
     (tmp_path / "other.txt").write_text("one\ntwo\n")
     with pytest.raises(UserError, match=r"other\.txt is not what embeddings-00000\.npy was made of"):
         embed_file(options, loaded, str(tmp_path / "other.txt"), output)
-    with pytest.raises(UserError, match=r"holds more\.txt, and no progress\.json of embed; give a new directory"):
+    rows = [{"id": f"x{number}", "text": text} for number, text in enumerate([*TEXTS[:5], "a dog"])]
+    (tmp_path / "ids.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with pytest.raises(UserError, match=r"ids\.jsonl is not what embeddings-00000\.npy was made of"):  # of other ids
+        embed_file(options, loaded, str(tmp_path / "ids.jsonl"), output)
+    with pytest.raises(UserError, match=r"holds [a-z.]+, and no progress\.json of embed; give a new directory"):
         embed_file(options, loaded, texts, tmp_path)
 
 

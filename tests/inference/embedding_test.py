@@ -1,6 +1,7 @@
 """Vectors of texts, words and tokens, against torch; they do not depend on what else is embedded."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -28,11 +29,14 @@ def make(pretrained, pooling, long="cut", normalize=False, tokens=64, max_length
     return Embedder(pretrained, pooling, text, make_mesh(MeshConfig()), normalize, tokens)
 
 
+COMBINED = {"concat": partial(np.concatenate, axis=-1), "sum": sum, "mean": partial(np.mean, axis=0)}
 POOLED = {"mean": lambda states: states.mean(axis=0), "cls": lambda states: states[0], "max": lambda s: s.max(axis=0)}
 
 
 @pytest.mark.parametrize("kind", ["mean", "cls", "max"])
-@pytest.mark.parametrize(("layers", "combine"), [((-1,), "concat"), ((-1, 0, 1), "concat"), ((-2, -1), "sum")])
+@pytest.mark.parametrize(
+    ("layers", "combine"), [((-1,), "concat"), ((-1, 0, 1), "concat"), ((-2, -1), "sum"), ((-1, 0, 1), "mean")]
+)
 def test_vectors_are_those_of_torch(pretrained, tiny_bert, torch_states, kind, layers, combine):
     embedder = make(pretrained, Pooling(kind, layers, combine))
     found = embedder.of_texts(TEXTS)
@@ -40,7 +44,7 @@ def test_vectors_are_those_of_torch(pretrained, tiny_bert, torch_states, kind, l
     assert found.dtype == np.float32
     for vector, states in zip(found, torch_states(tiny_bert, TEXTS), strict=True):
         chosen = [states[layer] for layer in layers]
-        hidden = np.concatenate(chosen, axis=-1) if combine == "concat" else sum(chosen)
+        hidden = COMBINED[combine](chosen)
         np.testing.assert_allclose(vector, POOLED[kind](hidden), atol=1e-5)
     assert embedder.encoder.counts.too_long == 1
 
@@ -120,6 +124,14 @@ def test_words(pretrained):
     np.testing.assert_allclose(arrays["states"][1], states[0][2:5].mean(axis=0), atol=1e-6)
     assert (arrays["states"][2] == 0).all()
     assert (arrays["states"][42:] == 0).all()
+    pair = TextExample("", None, "The wings", "jump high", None)
+    tokens = embedder.tokens(pair)
+    arrays = of_words(embedder, [pair], [tokens], "float32")
+    assert arrays["segments"].tolist() == [0, 0, 1, 1]
+    assert arrays["offsets"].tolist() == [[0, 3], [4, 9], [0, 4], [5, 9]]
+    (states,) = embedder.states([tokens])
+    of_jump = (tokens.segments == 1) & (tokens.special == 0) & (tokens.offsets[:, 1] <= 4)
+    np.testing.assert_allclose(arrays["states"][2], states[of_jump].mean(axis=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("layers", ["3", "-4"])

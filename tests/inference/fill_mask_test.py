@@ -1,14 +1,18 @@
 """Filling in masks of a file's rows: which column is read, what a row is called, and in which precision."""
 
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 import bert_jax
+from bert_jax.config import ModelConfig
 from bert_jax.errors import UserError
 from bert_jax.inference import answer_file
-from bert_jax.inference.fill_mask import fill_masks
+from bert_jax.inference.fill_mask import MaskFiller, fill_masks
+from bert_jax.interchange.pretrained import WITH_MASKED_LM, read_pretrained
 from tests import fine_tuned_workdirs as workdirs
 
 
@@ -33,6 +37,40 @@ def test_columns_header_and_dtype(model, tmp_path):
     shares = [one["masks"][0][0]["probability"] for one in (*found, *coarse)]
     assert shares[:2] != shares[2:]
     assert shares[:2] == pytest.approx(shares[2:], rel=0.05)
+
+
+def test_words_do_not_depend_on_how_many_masks_other_rows_have(model, tmp_path):
+    texts, output = ["the [MASK] sat", "[MASK] [MASK] is [MASK]"], tmp_path / "out.jsonl"
+
+    def masks_of(*some):
+        (tmp_path / "in.txt").write_text("".join(f"{text}\n" for text in some))
+        fill_masks(model, str(tmp_path / "in.txt"), str(output), 2)
+        return [json.loads(line)["masks"] for line in output.read_text().splitlines()]
+
+    together, alone = masks_of(*texts), [masks_of(text)[0] for text in texts]
+    assert [len(masks) for masks in together] == [1, 3]
+    for found, expected in zip(together, alone, strict=True):
+        for words, theirs in zip(found, expected, strict=True):
+            assert [one["token"] for one in words] == [one["token"] for one in theirs]
+            shares = [one["probability"] for one in theirs]
+            assert [one["probability"] for one in words] == pytest.approx(shares, abs=2e-6)
+
+
+def test_rows_of_the_table_that_are_no_token_are_no_words(model):
+    """As of BERTs whose vocabulary was filled up to a round number."""
+    whole = read_pretrained(model, ModelConfig(), WITH_MASKED_LM)
+    size = whole.config.vocab_size
+    arrays = {
+        name: np.concatenate([array, np.full((3, *array.shape[1:]), 9, array.dtype)]) if len(array) == size else array
+        for name, array in whole.arrays.items()
+    }
+    config = dataclasses.replace(whole.config, vocab_size=size + 3)
+    texts, places = ["the [MASK] sat"], ["text 1"]
+    expected = next(MaskFiller(whole, 2, "model").fill(texts, places))
+    assert (
+        next(MaskFiller(dataclasses.replace(whole, arrays=arrays, config=config), 2, "m").fill(texts, places))
+        == expected
+    )
 
 
 def test_a_row_without_a_mask_is_named_by_its_line(model, tmp_path):

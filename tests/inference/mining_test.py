@@ -21,6 +21,7 @@ def test_ranks_and_margin():
     assert negatives(scores, 1.0, 2, 0, 1.0) == [1, 3]
     assert negatives(scores, 0.1, 2, 0, 0.95) == []
     assert negatives(scores, 0.8, 2, 50, 0.95) == []
+    assert negatives(np.array([-0.5, -0.6]), -0.5, 2, 0, 0.95) == [1]  # the margin is below the positive's in any case
 
 
 class Angles:
@@ -35,6 +36,7 @@ def test_positives_of_the_anchor_are_none():
     examples = [PairExample("", None, *pair, None, ()) for pair in pairs]
     found = mine(Angles(), examples, 2, 0, 1.0)
     assert found[:2] == [["0.7", "2.5"]] * 2  # neither the other positive nor "0" itself
+    assert mine(Angles(), examples, 2, 1, 1.0)[:2] == [["2.5"]] * 2  # nor are these counted among those passed over
     assert found[4] == ["0.7", "0.6"]  # 2.5 is its own; the others by distance from 2
 
 

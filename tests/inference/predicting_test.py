@@ -19,6 +19,7 @@ from bert_jax.inference.predictor import load_predictor
 from bert_jax.inference.task_scores import score_task
 from bert_jax.storage.lock import only_maker
 from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.kinds import KINDS, trained_task
 from bert_jax.tasks.similarity import Similarity
 from bert_jax.tasks.tagging import Tagging
@@ -167,6 +168,14 @@ def test_answers_by_other_thresholds_or_windows_are_not_gone_on_with(tmp_path):
     heads = [begun_head(each, [], "float32") for each in (model, other, windows)]
     assert heads[0] != heads[1]
     assert heads[0] != heads[2]
+
+
+def test_answers_to_other_texts_are_not_gone_on_with(tmp_path):
+    """Of a file that was changed, and has as many rows."""
+    model = write_workdir(tmp_path / "run", "multilabel")
+    texts = [TextExample("a.txt, line 1", None, text, None, None) for text in ("the dog", "the cat")]
+    assert begun_head(model, texts[:1], "float32") == begun_head(model, texts[:1], "float32")
+    assert begun_head(model, texts[:1], "float32") != begun_head(model, texts[1:], "float32")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ def write(path, rows):
 def collection(tmp_path):
     """Documents, queries that are two of them, and judgements."""
     texts = ["the wing of a plane", "a quick brown fox", "the lazy dog", "air flow over the hull"]
-    documents = write(tmp_path / "documents.jsonl", [{"_id": f"d{n}", "text": text} for n, text in enumerate(texts)])
+    rows = [{"_id": name, "text": text} for name, text in zip(["d0", "d3", "d2", "d1"], texts, strict=True)]
+    documents = write(tmp_path / "documents.jsonl", rows)
     queries = write(tmp_path / "queries.jsonl", [{"_id": "q0", "text": texts[2]}, {"_id": "q1", "text": texts[0]}])
     (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td2\t1\nq1\td0\t1\n")
     return documents, queries, str(tmp_path / "qrels.tsv")

@@ -69,6 +69,8 @@ def test_rows_of_a_batch_have_similar_lengths_and_seeds_differ():
     assert rows_of(order, 5) != rows_of(TrainingOrder(LENGTHS, 10, seed=1), 5)
     means = [LENGTHS[rows].mean() for rows in rows_of(order, 50)]
     assert means != sorted(means)  # short ones do not come first
+    of_window = [np.argsort([LENGTHS[rows].max() for rows in rows_of(order, 200)[at : at + 50]]) for at in (0, 50)]
+    assert of_window[0].tolist() != of_window[1].tolist()  # nor in the same order again
 
 
 @pytest.mark.parametrize("multiple", [1, 8])
@@ -79,7 +81,7 @@ def test_all_rows_are_in_the_batches_of_an_evaluation_once(multiple):
     for numbers, size, length in batches:
         assert len(numbers) <= size
         assert size % multiple == 0
-        assert LENGTHS[numbers].max() <= length
+        assert {padded_length(int(each), padded) for each in LENGTHS[numbers]} == {length}
     assert len({(size, length) for _, size, length in batches}) <= 4
 
 

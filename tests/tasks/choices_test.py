@@ -52,6 +52,12 @@ def test_numbers_of_columns_are_no_labels(write):
     assert [example.label for example in read(path, "text:0,choices:1+2+3+4,label:5")] == [0, 1, 2, 3]
 
 
+def test_empty_choices_at_the_end_are_none_and_others_keep_their_place(write):
+    path = write("a.tsv", "text\tchoice1\tchoice2\tchoice3\tchoice4\tlabel\nIt\truns\t\tsits\t\t2\n")
+    (example,) = read(path)
+    assert (example.choices, example.label) == (("runs", "", "sits"), 2)
+
+
 def test_hellaswag(write):
     row = {"ind": 1, "ctx_a": "A pan.", "ctx_b": "then she", "ctx": "A pan. Then she", "endings": ["cooks.", "sings."]}
     (example,) = read(write("a.jsonl", json.dumps(row | {"label": "1"})))

@@ -95,3 +95,4 @@ def test_ids_are_found():
     assert find_id(["pair_ID", "text"]) == "pair_ID"
     assert find_id(["index", "_id", "idx"]) == "_id"
     assert find_id(["text"]) is None
+    assert find_id(["ID", "id"]) == "ID"

@@ -139,6 +139,8 @@ def test_a_header_is_no_sentence(write, caplog, first, columns, header):
 def test_a_first_line_that_is_no_header_is_words(write):
     content = "word\tNN\nAda\tNN\n"
     assert pairs(read(write("a.tsv", content))) == [(["word", "Ada"], ["NN", "NN"])]
+    possessive = "'s\tPOS\nAda\tNN\n"
+    assert pairs(read(write("a.tsv", possessive))) == [(["'s", "Ada"], ["POS", "NN"])]
     header = "word\ttag\nAda\tNN\n"
     assert pairs(read(write("a.tsv", header), header=False)) == [(["word", "Ada"], ["tag", "NN"])]
 
@@ -230,6 +232,7 @@ def test_a_column_that_is_not_there(write, columns, message):
         ({"words": [], "tags": []}, r"line 1: 'words' is no list of words"),
         ({"words": ["Ada", " "], "tags": ["O", "O"]}, r"line 1: 'words' is no list of words"),
         ({"words": ["Ada", "is"], "tags": ["O"]}, r"line 1 has 2 words and 1 tags in 'tags'; fix it"),
+        ({"words": ["Ada"], "tags": ["O", "O"]}, r"line 1 has 1 words and 2 tags in 'tags'; fix it"),
         ({"words": ["Ada"], "tags": [""]}, r"line 1 has 1 words and 0 tags in 'tags'"),
         ({"words": ["Ada"], "tags": None}, r"line 1 has 1 words and 0 tags in 'tags'"),
     ],

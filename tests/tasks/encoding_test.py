@@ -5,7 +5,8 @@ import pytest
 
 from bert_jax.config import TextConfig
 from bert_jax.tasks.encoding import TextEncoder, spans, truncate_pair
-from bert_jax.tasks.text_tokens import tokens_of
+from bert_jax.tasks.rows import EncodedText, make_rows
+from bert_jax.tasks.text_tokens import _tokens, tokens_of, words_of
 from bert_jax.text.load_tokenizer import load_tokenizer
 
 WORDS = ["the", "fox", "runs", "over", "a", "dog"]
@@ -111,6 +112,33 @@ def test_spans_cover_and_overlap(length, room, overlap):
     assert all(after[0] < before[1] or overlap == 0 for before, after in itertools.pairwise(found))
 
 
+def test_spans_end_with_the_first_that_reaches_the_end():
+    assert list(spans(10, 4, 2)) == [(0, 4), (2, 6), (4, 8), (6, 10)]
+    assert list(spans(11, 4, 2)) == [(0, 4), (2, 6), (4, 8), (6, 10), (8, 11)]
+
+
+def test_the_longer_of_a_pair_is_read_in_windows_beside_all_of_the_other(tokenizer):
+    rows = encoder(tokenizer, max_length=12, long="windows", window_overlap=2).rows("the fox runs over " * 4, "a dog")
+    ids, other = tokenizer.encode("the fox runs over " * 4), tokenizer.encode("a dog")
+    assert [row.ids[1 : row.first_segment - 1] for row in rows] == [ids[:7], ids[5:12], ids[10:16]]
+    assert [row.ids[row.first_segment : -1] for row in rows] == [other] * 3
+
+
+def test_windows_of_two_long_texts_go_through_both_at_the_same_pace(tokenizer):
+    one = encoder(tokenizer, max_length=11, long="windows", window_overlap=0)
+    rows = one.rows("the " * 16, "the fox runs over a dog")
+    second = [words(tokenizer, row)[row.first_segment : -1] for row in rows]
+    assert second == [["the", "fox", "runs", "over"]] * 2 + [["a", "dog"]] * 2
+
+
+def test_a_batch_says_which_tokens_are_of_the_second_text(tokenizer):
+    one = encoder(tokenizer)
+    batch = make_rows([*one.rows("the fox", "a dog"), *one.rows("the fox runs")], range(2)).batch([0, 1], 3, 8)
+    assert batch["segment_ids"].tolist() == [[0, 0, 0, 0, 1, 1, 1, 0], [0] * 8, [0] * 8]
+    assert batch["attention_mask"].tolist() == [[1] * 7 + [0], [1] * 5 + [0] * 3, [0] * 8]
+    assert batch["row_weights"].tolist() == [1.0, 1.0, 0.0]
+
+
 def test_the_log_says_how_many_were_cut(tokenizer, caplog):
     one = encoder(tokenizer, max_length=4)
     one.rows("the fox runs over")
@@ -135,3 +163,27 @@ def test_pairs_in_tokens_are_cut_and_counted_apart(tokenizer, caplog):
         "a.tsv: 1 of 2 texts are longer than 5 tokens: read in windows",
         "a.tsv: 1 of 2 texts are pairs longer than 5 tokens: cut",
     ]
+
+
+def test_words_of_a_pair_and_their_tokens(tokenizer):
+    tokens = tokens_of(encoder(tokenizer), "the fox", "runs  a dog")
+    found = words_of("the fox", "runs  a dog", tokens)
+    assert found.offsets.tolist() == [[0, 3], [4, 7], [0, 4], [6, 7], [8, 11]]
+    assert found.segments.tolist() == [0, 0, 1, 1, 1]
+    assert found.word_of.tolist() == [-1, 0, 1, -1, 2, 3, 4, -1]
+    assert found.pieces.tolist() == [1] * 5
+    tokens.offsets[2] = (3, 4)  # a token of the space alone is of no word
+    assert words_of("the fox", "runs  a dog", tokens).word_of.tolist() == [-1, 0, -1, -1, 2, 3, 4, -1]
+
+
+def test_tokens_of_a_pair_that_is_cut_keep_their_characters(tokenizer):
+    tokens = tokens_of(encoder(tokenizer, max_length=7), "the fox", "runs over a dog")
+    assert tokens.offsets.tolist() == [[0, 0], [0, 3], [4, 7], [0, 0], [0, 4], [5, 9], [0, 0]]
+    assert tokens.special.tolist() == [1, 0, 0, 1, 0, 0, 1]
+
+
+def test_each_of_two_separators_is_special():
+    row = EncodedText([0, 5, 2, 2, 6, 2], 4)
+    tokens = _tokens(row, [[(0, 1)], [(0, 1)]], [row], np.zeros(6), np.arange(6), between=2)
+    assert tokens.special.tolist() == [1, 0, 1, 1, 0, 1]
+    assert tokens.offsets[:, 1].tolist() == [0, 1, 0, 0, 1, 0]

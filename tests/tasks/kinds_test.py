@@ -23,7 +23,7 @@ from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.rows import IGNORED
 from bert_jax.tasks.tagging import Tagging
-from bert_jax.tasks.task_files import TaskFiles, digest_of_examples, in_both_orders
+from bert_jax.tasks.task_files import TaskFiles, digest, digest_of_examples, in_both_orders
 from bert_jax.text.load_tokenizer import load_tokenizer
 from bert_jax.training.finetuning import _rows
 
@@ -52,9 +52,17 @@ def test_every_task_is_in_the_tables_of_other_rooms(table):
 
 
 def test_labels_are_in_order_and_numbers_by_value():
-    examples = texts(("a", "10"), ("a", "9"), ("a", "-1"))
-    assert Classification().fitted(examples, TaskConfig()).labels == ("-1", "9", "10")
+    examples = texts(("a", "10"), ("a", "9"), ("a", "0"), ("a", "-1"))
+    assert Classification().fitted(examples, TaskConfig()).labels == ("-1", "0", "9", "10")
     assert Classification().fitted(texts(("a", "pos"), ("a", "neg")), TaskConfig()).labels == ("neg", "pos")
+
+
+def test_the_f1_of_two_labels_says_that_it_is_the_seconds():
+    task = Classification(labels=("neg", "pos"))
+    (title,) = [metric.title for metric in task.metrics if metric.name == "f1"]
+    assert title == "F1 of 'pos'"
+    found = task.scores([{"label": "pos"}] * 3, texts(("a", "pos"), ("a", "pos"), ("a", "neg")))
+    assert found["f1"] == pytest.approx(0.8)
 
 
 def test_one_label_alone_and_unknown_ones_are_refused():
@@ -129,6 +137,18 @@ def test_balanced_weights_are_scikit_learns():
     np.testing.assert_allclose(weights, utils.compute_class_weight("balanced", classes=np.array(["x", "y"]), y=gold))
 
 
+def test_weights_of_several_labels_are_rows_without_over_rows_with():
+    """As torch says of pos_weight; none below 1, and none above 100."""
+    rows = [*[("x", "z")] * 2, *[("y", "z")] * 5, ("z",)]
+    examples = texts(*[("a", labels) for labels in rows])
+    task = Multilabel().fitted(examples, TaskConfig())
+    weights = task.objective_options(examples, TaskConfig(class_weights="balanced"))["class_weights"]
+    assert weights == pytest.approx((6 / 2, 1.0, 1.0))
+    examples = texts(("a", ("x",)), *[("a", ("y",))] * 150)
+    weights = task.fitted(examples, TaskConfig()).objective_options(examples, TaskConfig(class_weights="balanced"))
+    assert weights["class_weights"] == (100.0, 1.0)
+
+
 def test_labels_that_no_row_has_are_refused():
     with pytest.raises(UserError, match=r"^f\.tsv: no row has a label; give the right column with --columns"):
         Multilabel().fitted(texts(("good", ()), ("bad", ())), TaskConfig())
@@ -163,6 +183,8 @@ def test_multilabel_thresholds_come_from_dev(encode):
     found = tuned.predictions(outputs, rows, examples)
     assert [each["labels"] for each in found] == [["g", "s"], ["b"], []]
     assert tuned.scores(found, examples)["micro_f1"] == 1.0
+    (found,) = task.predictions([np.array([0.0, -0.1, 0.1])], encode(task, examples[:1]), examples[:1])
+    assert found["labels"] == ["b", "s"]  # from its threshold on, here 0.5, a label is given
 
 
 def test_regression_is_learned_around_zero_and_answered_on_its_scale(encode):
@@ -204,6 +226,9 @@ def test_choices_are_a_row_and_fewer_ones_are_filled_up(encode):
     batch = rows.batch([0, 1], 2, 8)
     assert batch["input_ids"].shape == (2, 3, 8)
     assert batch["attention_mask"][0].any(axis=-1).tolist() == [True, True, False]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    ids = batch["input_ids"][1, 2][batch["attention_mask"][1, 2] > 0]
+    assert [tokens[each] for each in ids] == ["[CLS]", "a", "film", "[SEP]", "very", "a", "[SEP]"]
     found = task.predictions([np.array([0.0, 1.0, 9.0]), np.array([3.0, 1.0, 2.0])], rows, examples)
     assert [each["label"] for each in found] == [1, 0]
     assert len(found[0]["probabilities"]) == 2
@@ -221,6 +246,7 @@ def test_tags_of_words_that_were_not_read_are_o(encode):
     outputs = [np.tile([1.0, 0.0], (length, 1)) for length in rows.lengths]
     (found,) = task.predictions(outputs, rows, examples)
     assert found["tags"] == ["B-X", "O", *["B-X"] * 10]
+    assert found["probabilities"] == pytest.approx([np.e / (np.e + 1), 0.0, *[np.e / (np.e + 1)] * 10])
 
 
 def test_a_tag_that_training_lacks_is_scored_where_its_type_is_known(encode, caplog):
@@ -295,6 +321,13 @@ def test_a_few_tags_of_no_span_are_no_labels_and_in_no_score():
 def test_labels_that_are_nearly_numbers_are_sorted_by_spelling():
     assert in_order(["10", "9", "-1"]) == ("-1", "9", "10")
     assert in_order(["10", "9", "--1"]) == ("--1", "10", "9")
+
+
+def test_other_tags_are_other_rows(encode):
+    task = Tagging(("B-X", "O"))
+    rows = [encode(task, [TaggingExample("f", None, ("good", "film"), tags)]) for tags in (("B-X", "O"), ("O", "B-X"))]
+    np.testing.assert_array_equal(rows[0].ids, rows[1].ids)
+    assert digest(rows[0]) != digest(rows[1])
 
 
 def test_other_answers_are_other_examples_and_another_place_is_not():

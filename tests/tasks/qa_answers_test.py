@@ -168,6 +168,12 @@ def test_none_is_a_21st_if_it_is_not_among_the_20_best():
     assert with_null(spans, Span(-50.0, 0, 0)) == [*spans, Span(-50.0, 0, 0)]
     assert with_null(spans, Span(0.5, 0, 0)) == [Span(0.5, 0, 0), *spans[:19]]
     assert with_null(spans[:3], Span(-50.0, 0, 0)) == [*spans[:3], Span(-50.0, 0, 0)]
+    assert with_null(spans[:3], Span(-1.0, 0, 0)) == [*spans[:2], Span(-1.0, 0, 0), spans[2]]
+
+
+def test_probabilities_are_shares_of_all_answers_and_not_of_those_that_are_shown():
+    found = prediction([Span(0.0, number, number + 1) for number in range(10)], 0.0, CONTEXT, None)
+    assert [one["probability"] for one in found["candidates"]] == pytest.approx([0.1] * 5)
 
 
 def test_probabilities_of_large_scores_are_finite():

@@ -135,6 +135,28 @@ def test_the_threshold_is_the_one_of_the_best_f1(small):
     assert never.tuned(never.predictions(outputs, rows, examples), examples) == tuned
 
 
+def predicted(difference, *candidates):
+    return {
+        "answer": candidates[0],
+        "null_score_difference": difference,
+        "candidates": [{"answer": one} for one in candidates],
+    }
+
+
+def test_the_threshold_may_be_above_0_where_none_is_said_too_often():
+    examples = [example("ada", ("ada", 0)), example("ada", is_impossible=True)]
+    predictions = [predicted(6.0, "", "ada"), predicted(12.0, "", "ada")]
+    assert Qa(has_impossible=True).tuned(predictions, examples).null_threshold == 6
+
+
+def test_the_threshold_is_not_that_of_the_most_exact_matches():
+    examples = [example("ada", ("ada", 0)), example("ada", ("ada wrote", 0)), example("ada", is_impossible=True)]
+    predictions = [predicted(-9.0, "ada"), predicted(-6.0, "ada"), predicted(3.0, "", "ada")]
+    task = Qa(has_impossible=True)
+    assert task.scores(predictions, examples)["best_exact"] == 2 / 3
+    assert task.tuned(predictions, examples).null_threshold == -6
+
+
 def test_scores_have_all_metrics(small):
     examples, rows, outputs = tuning(small)
     for task in (Qa(has_impossible=True), Qa()):

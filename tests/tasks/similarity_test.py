@@ -7,6 +7,7 @@ import pytest
 
 from bert_jax.config import TaskConfig, TextConfig
 from bert_jax.errors import UserError
+from bert_jax.tasks import ranks
 from bert_jax.tasks.encoding import TextEncoder
 from bert_jax.tasks.examples import PairExample
 from bert_jax.tasks.kinds import KINDS, trained_task
@@ -124,6 +125,29 @@ def test_ranks():
     assert "_neighbours" not in predictions[1]
     assert "d" not in [text for text, _ in predictions[4]["_neighbours"]]
     assert task.scores(predictions, examples)["accuracy@1"] == pytest.approx(5 / 6)
+
+
+def test_ranks_are_those_of_a_loop_over_all_texts(monkeypatch):
+    """Also where several rows have a text, and more rows than are compared at a time."""
+    monkeypatch.setattr(ranks, "_ROWS", 4)
+    random = np.random.default_rng(0)
+    numbers = random.integers(0, 9, (30, 2))  # of texts; each is at an angle of its own
+    examples = [pair(f"{first}", f"{second}") for first, second in numbers]
+    at = random.random(9)
+    expected = []
+    for first, second in numbers:
+        own = {first, *numbers[numbers[:, 0] == first, 1]}
+        rivals = {each for each in numbers[:, 1] if each not in own}
+        nearer = [each for each in rivals if abs(at[each] - at[first]) < abs(at[second] - at[first])]
+        expected.append(1 + len(nearer))
+    assert max(expected) > 3
+    assert ranks_of_positives(angles(*at[numbers]), examples) == expected
+
+
+def test_another_positive_of_an_anchor_is_no_rival_of_bm25():
+    texts = ["wings lift wings", "wings lift a plane", "a cat sleeps", "a dog runs"]
+    examples = [pair("wings lift", texts[0]), pair("wings lift", texts[1]), pair("dog", texts[3])]
+    assert bm25_ranks([*examples, pair("cat", texts[2])]) == [1, 1, 1, 1]
 
 
 def test_floors():

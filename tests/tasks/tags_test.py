@@ -27,6 +27,19 @@ def test_whether_ends_are_marked(given, expected):
     assert tags.have_ends(given) == expected
 
 
+@pytest.mark.parametrize(
+    ("sentence", "scheme"),
+    [
+        (["I-A", "B-A", "I-A", "O"], "IOB1"),
+        (["I-A", "B-B", "O"], "BIO"),  # of another type a span begins with B- in IOB2 alone
+        (["B-A", "I-A", "O", "B-A"], "BIO"),
+        (["I-A", "I-B", "O"], "IO"),
+    ],
+)
+def test_how_spans_are_marked(sentence, scheme):
+    assert tags.tag_scheme([sentence]) == scheme
+
+
 def test_a_few_mistakes_among_tags_of_spans():
     assert tags.are_mostly_spans(["B-A", *["O"] * 18, "NN"])
     assert not tags.are_mostly_spans(["B-A", "O", "NN"])

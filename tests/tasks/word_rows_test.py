@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -37,12 +39,24 @@ def test_a_word_without_pieces_keeps_its_place(tokenizer):
 def test_windows_answer_for_each_word_once_with_the_most_context(tokenizer, seed):
     random = np.random.default_rng(seed)
     words = [["unbelievable", "fox", "runs"][number] for number in random.integers(0, 3, 60)]
-    rows = rows_of(tokenizer, words, max_length=20, overlap=int(random.integers(0, 9)))
+    overlap = int(random.integers(0, 9))
+    rows = rows_of(tokenizer, words, max_length=20, overlap=overlap)
     assert all(len(row.text.ids) <= 20 for row in rows)
     assert sorted(np.concatenate([row.words for row in rows])) == list(range(60))
     for row in rows:
         firsts = [tokenizer.encode(words[word])[0] for word in row.words]
         assert [row.text.ids[at] for at in row.positions] == firsts
+    begins = np.cumsum([0, *(len(tokenizer.encode(word)) for word in words)])  # the place of each word's first piece
+    starts = [int(begins[row.words[0]] - row.positions[0] + 1) for row in rows]
+    stops = [start + len(row.text.ids) - 2 for start, row in zip(starts, rows, strict=True)]
+    for stop, start in zip(stops, starts[1:], strict=False):
+        assert overlap - 3 < stop - start <= overlap  # a word has at most 3 pieces
+    for word, (begin, end) in enumerate(itertools.pairwise(begins)):
+        contexts = [
+            min(begin - start, stop - end) + 0.01 * (stop - start) if start <= begin and end <= stop else -1.0
+            for start, stop in zip(starts, stops, strict=True)
+        ]
+        assert word in rows[int(np.argmax(contexts))].words
 
 
 def test_of_a_sentence_that_is_cut_the_rest_has_no_row(tokenizer):

@@ -47,6 +47,10 @@ def test_each_label_has_its_threshold(answers):
     assert found["micro_f1"] == pytest.approx(metrics.f1_score(gold, probabilities >= thresholds, average="micro"))
 
 
+def test_a_label_is_given_from_its_threshold_on():
+    assert scores.multilabel(np.asarray([[True, False]]), [[0.5, 0.25]], 0.5)["subset_accuracy"] == 1
+
+
 def test_a_label_that_gold_does_not_have_is_left_out_where_it_is_undefined(answers):
     gold, probabilities = answers
     without = np.delete(np.arange(7), 5)

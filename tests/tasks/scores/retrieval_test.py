@@ -72,6 +72,7 @@ def test_queries_without_relevant_documents_are_dropped_and_those_without_docume
     run = {"found": {"a": 0.5}, "none relevant": {"a": 1.0}, "not judged": {"a": 1.0}, "empty": {}}
     assert scores.by_query(qrels, run)["accuracy@1"].tolist() == [1, 0, 0]
     assert scores.retrieval(qrels, run)["ndcg@10"] == pytest.approx(1 / 3)
+    assert set(scores.retrieval(qrels, {}).values()) == {0}
 
 
 def test_no_query_at_all_is_no_number():

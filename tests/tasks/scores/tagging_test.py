@@ -60,6 +60,15 @@ def test_a_stray_i_is_an_entity_by_default_only():
     assert scores.tagging(*STRAY, "strict") == {"precision": 0, "recall": 0, "f1": 0}
 
 
+def test_strict_entities_are_from_their_first_word_to_their_last():
+    assert scores.spans(["B-A", "I-A", "O", "B-B"], "strict") == {("A", 0, 1), ("B", 3, 3)}
+    assert scores.spans(["B-A", "E-A", "S-B"], "strict", ends=True) == {("A", 0, 1), ("B", 2, 2)}
+
+
+def test_ends_are_asked_for_where_only_gold_has_them():
+    assert scores.span_counts([["B-A", "E-A"]], [["B-A", "I-A"]], "strict").tolist() == [[0, 0, 1]]
+
+
 def test_tags_with_i_only_have_entities():
     gold = [["I-PER", "I-PER", "O", "I-LOC"]]
     assert scores.tagging(gold, gold)["f1"] == 1
