@@ -136,11 +136,19 @@ class Multilabel:
         return lambda drawn: {"micro_f1": from_counts(counts[drawn])["f1"]}
 
     def floors(self, train: Sequence[TextExample], test: Sequence[TextExample]) -> Mapping[str, Mapping[str, float]]:
-        """TF-IDF with a logistic regression for each label."""
-        from bert_jax.tasks.floors.multilabel import words
+        """The commonest labels for each text, and TF-IDF with a logistic regression for each label."""
+        from bert_jax.tasks.floors.multilabel import commonest, words
 
+        shares, from_share = commonest(self._gold(train))
         found = words(whole_texts.joined(train), self._gold(train), whole_texts.joined(test))
-        return {"TF-IDF": self.scores([self._prediction(each) for each in found], test)}
+        return {
+            "commonest labels": self._floor(np.tile(shares, (len(test), 1)), from_share, test),
+            "TF-IDF": self._floor(found, 0.5, test),
+        }
+
+    def _floor(self, probabilities: np.ndarray, threshold: float, test: Sequence[TextExample]) -> dict[str, float]:
+        task = dataclasses.replace(self, thresholds=(threshold,) * len(self.labels))
+        return task.scores([task._prediction(each) for each in probabilities], test)
 
 
 def _probabilities(predictions: Sequence[Prediction]) -> np.ndarray:

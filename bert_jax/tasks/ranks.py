@@ -9,11 +9,15 @@ from bert_jax.tasks.examples import PairExample
 
 _MOST = 20_000  # different positives, the first of a file, that are ranked: more take hours and say the same
 _ROWS = 256  # compared with them at a time
+_SAME = 1e-9  # by so much cosines of the same texts differ: the last digits of a product
 _SHOWN, _NEAREST = 8, 4  # first texts of a file whose neighbours a person is shown, and how many
 
 
 def ranks_of_positives(vectors: np.ndarray, examples: Sequence[PairExample]) -> list[int]:
     """The rank of each example's positive by its cosine, from 1; an anchor's other positives and itself are no rivals.
+
+    Of equal cosines, as of texts with the same tokens, the text that comes first in the file is ahead: were the
+    positive ahead of them all, vectors that are all alike would have perfect ranks.
 
     Args:
       vectors: [examples, 2, dim], of anchor and positive, at length 1.
@@ -25,10 +29,11 @@ def ranks_of_positives(vectors: np.ndarray, examples: Sequence[PairExample]) -> 
     for start in range(0, len(examples), _ROWS):
         scores = vectors[start : start + _ROWS, 0] @ candidates.T
         for row, of_row in enumerate(scores, start=start):
-            positive = float(vectors[row, 0] @ vectors[row, 1])
+            positive, place = float(vectors[row, 0] @ vectors[row, 1]), number.get(examples[row].text2)
             of_row[own[examples[row].text]] = -np.inf
-            # What differs in the last digits of a product is the same text, or as good.
-            ranks.append(1 + int((of_row > positive + 1e-9).sum()))
+            ahead = of_row > positive + _SAME
+            ahead[:place] |= of_row[:place] >= positive - _SAME
+            ranks.append(1 + int(ahead.sum()))
     return ranks
 
 
@@ -72,8 +77,10 @@ def bm25_ranks(examples: Sequence[PairExample]) -> list[int | None]:
 def _rank(scores: Mapping[str, float], positive: int | None, own: Sequence[int]) -> int | None:
     if (of_positive := scores.get(str(positive))) is None:
         return None
-    others = {str(place) for place in own}
-    return 1 + sum(score > of_positive for place, score in scores.items() if place not in others)
+    assert positive is not None  # it was found
+    others = {place: score for place, score in scores.items() if int(place) not in own}
+    ahead = (score > of_positive or (score == of_positive and int(place) < positive) for place, score in others.items())
+    return 1 + sum(ahead)
 
 
 def _candidates(examples: Sequence[PairExample]) -> dict[str, int]:

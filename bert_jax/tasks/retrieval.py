@@ -48,7 +48,7 @@ def read_judgements(path: str) -> dict[str, dict[str, int]]:
         if len(cells) not in (3, 4):
             raise UserError(f"{place(path, number)} has {len(cells)} columns; {_FORM}")
         query, document, grade = cells[0].strip(), cells[-2].strip(), _grade(cells[-1])
-        if grade is None and not first:
+        if grade is None and not (first and _is_word(cells[-1])):  # which a header ends in
             raise UserError(f"{place(path, number)}: the grade is {cells[-1]!r:.60}, no whole number; {_FORM}")
         first = False
         if grade is not None:
@@ -79,6 +79,14 @@ def _grade(cell: str) -> int | None:
         return int(cell)
     except ValueError:
         return None
+
+
+def _is_word(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return bool(cell.strip())
+    return False
 
 
 def _add(of_query: dict[str, int], document: str, grade: int, where: str) -> None:

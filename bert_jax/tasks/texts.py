@@ -1,6 +1,7 @@
 """Rows of one or two texts with a class, several classes or a number, for classification, multilabel and regression.
 
-A class is the text of its cell without white space around it; JSON's numbers, true and false are 1, 1.0, True, False.
+A class is the text of its cell without white space around it; JSON's numbers, true and false are 1, 1.0, True, False,
+and null and NaN are none.
 "-1", the label of GLUE's unlabelled test sets, is a class like any other: such a set is predicted, not evaluated.
 
 Several classes are a JSON list, in JSON or in a cell (["a", "b"]), or names between |, or between commas where there is
@@ -113,10 +114,16 @@ def _label(row: Row, column: str, kind: LabelKind, needed: bool) -> Any:
         return None
 
 
+def class_name(value: Any) -> str:
+    """The class that a value is; "" if it is none, as null, or NaN, which pandas has where one is missing."""
+    is_class = isinstance(value, str | int | float) and value == value
+    return str(value).strip() if is_class else ""
+
+
 def _class(row: Row, column: str, value: Any) -> str:
-    if isinstance(value, str | int | float) and (name := str(value).strip()):
+    if name := class_name(value):
         return name
-    what = "no label" if value is None or value == "" or isinstance(value, str) else "a label that is a list or object"
+    what = "a label that is a list or object" if isinstance(value, list | dict) else "no label"
     raise UserError(f"{row.place} has {what} in {column!r}; fix or remove the row")
 
 

@@ -8,7 +8,7 @@ from bert_jax.tasks.columns import Columns, listed, normal
 from bert_jax.tasks.examples import TaggingExample
 from bert_jax.tasks.lines import shown
 from bert_jax.tasks.tables import Row, Table, as_list
-from bert_jax.tasks.texts import id_column
+from bert_jax.tasks.texts import class_name, id_column
 
 _WORDS, _TAGS = ("words", "tokens"), ("tags", "nertags", "ner", "postags", "pos", "chunktags", "labels")
 
@@ -47,7 +47,7 @@ def _of_row(row: Row, word: str, tag: str | None, own: Any, need_tags: bool) -> 
     if not words or not all(isinstance(part, str) and part.strip() for part in words):
         raise UserError(f'{row.place}: {word!r} is no list of words; write it as in ["Ada", "writes"]')
     given = None if tag is None else as_list(row.cells.get(tag))
-    tags = [str(part).strip() for part in given or ()]
+    tags = [class_name(part) for part in given or ()]
     if len(tags) == len(words) and all(tags):
         return TaggingExample(row.place, own, tuple(words), tuple(tags))
     if need_tags:

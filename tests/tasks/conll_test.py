@@ -234,6 +234,8 @@ def test_a_column_that_is_not_there(write, columns, message):
         ({"words": ["Ada", "is"], "tags": ["O"]}, r"line 1 has 2 words and 1 tags in 'tags'; fix it"),
         ({"words": ["Ada"], "tags": ["O", "O"]}, r"line 1 has 1 words and 2 tags in 'tags'; fix it"),
         ({"words": ["Ada"], "tags": [""]}, r"line 1 has 1 words and 0 tags in 'tags'"),
+        ({"words": ["Ada", "is"], "tags": ["O", None]}, r"line 1 has 2 words and 1 tags in 'tags'; fix it"),
+        ({"words": ["Ada", "is"], "tags": [["O"], float("nan")]}, r"line 1 has 2 words and 0 tags in 'tags'; fix it"),
         ({"words": ["Ada"], "tags": None}, r"line 1 has 1 words and 0 tags in 'tags'"),
     ],
 )

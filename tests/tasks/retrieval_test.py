@@ -63,6 +63,8 @@ def test_judgements_of_trec(write):
         (read_judgements, "a.tsv", "q\td\tscore\n", r"has no judgements; write query, document and grade between tabs"),
         (read_judgements, "a.tsv", "", r"has no judgements"),
         (read_judgements, "a.tsv", "q\td\t1\nq\td2\thigh\n", r"line 2: the grade is 'high', no whole number"),
+        (read_judgements, "a.tsv", "q\td1\t1.0\nq\td2\t1\n", r"line 1: the grade is '1\.0', no whole number"),
+        (read_judgements, "a.tsv", "q\td1\t\nq\td2\t1\n", r"line 1: the grade is '', no whole number"),
         (read_judgements, "a.tsv", "q\td\n", r"line 1 has 2 columns; write query"),
         (read_judgements, "a.tsv", "q\td\t1\nq\td\t0\n", r"line 2 judges a document anew, and otherwise"),
     ],

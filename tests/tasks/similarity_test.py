@@ -150,6 +150,16 @@ def test_another_positive_of_an_anchor_is_no_rival_of_bm25():
     assert bm25_ranks([*examples, pair("cat", texts[2])]) == [1, 1, 1, 1]
 
 
+def test_equal_cosines_do_not_make_a_positive_the_first():
+    # As of texts of unknown words alone, all of the same tokens.
+    examples = [pair(f"anchor {number}", f"positive {number}") for number in range(4)]
+    assert ranks_of_positives(angles(*[(0, 0.1)] * 4), examples) == [1, 2, 3, 4]
+    vectors = angles((0, 0.1), (0, 0.1), (0, 0.2), (0, 0.05))
+    assert ranks_of_positives(vectors, examples) == [2, 3, 4, 1]
+    same_words = [pair(f"wings {number}", f"wings {number}") for number in "abc"]
+    assert bm25_ranks([pair(one.text, f"lift {one.text}") for one in same_words]) == [1, 2, 3]
+
+
 def test_floors():
     examples = [
         pair("how do wings lift", "a wing gives lift to planes"),

@@ -131,7 +131,7 @@ def test_what_is_no_number(write, value):
     assert labels(path, kind="number", need_labels=False) == [1.0, None]
 
 
-@pytest.mark.parametrize("value", ["", "  ", None, ["a"], {"a": 1}])
+@pytest.mark.parametrize("value", ["", "  ", None, float("nan"), ["a"], {"a": 1}])
 def test_what_is_no_class(write, value):
     path = write("a.jsonl", '{"text": "x", "label": "a"}\n' + json.dumps({"text": "x", "label": value}))
     with pytest.raises(UserError, match=r"a\.jsonl, line 2 has (no label|a label that is a list or object) in 'label'"):
@@ -139,7 +139,7 @@ def test_what_is_no_class(write, value):
     assert labels(path, need_labels=False) == ["a", None]
 
 
-@pytest.mark.parametrize("value", ["['a', 'b']", None, [["a"]], [None], [""]])
+@pytest.mark.parametrize("value", ["['a', 'b']", None, [["a"]], [None], [""], [float("nan")], float("nan")])
 def test_what_is_no_list_of_classes(write, value):
     path = write("a.jsonl", json.dumps({"text": "x", "labels": value}))
     with pytest.raises(UserError, match=r"a\.jsonl, line 1"):

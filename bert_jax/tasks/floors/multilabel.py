@@ -9,6 +9,18 @@ from bert_jax.tasks.floors.classification import regression
 from bert_jax.tasks.libraries import FLOORS, needed, one_thread, quiet
 
 
+def commonest(gold: np.ndarray) -> tuple[np.ndarray, float]:
+    """The same labels for each text: how frequent each is, float64 [labels], and from which frequency on it is given.
+
+    So many of the most frequent ones are given as have the best micro F1 on `gold`, bool [texts, labels], where there
+    are labels.
+    """
+    counts = np.asarray(gold, bool).sum(axis=0)
+    descending = np.sort(counts)[::-1]
+    f1 = 2 * np.cumsum(descending) / (len(gold) * np.arange(1, len(counts) + 1) + counts.sum())
+    return counts / len(gold), float(descending[f1.argmax()] / len(gold))
+
+
 def words(texts: Sequence[str], gold: np.ndarray, test_texts: Sequence[str]) -> np.ndarray:
     """Probabilities of test_texts from TF-IDF of words and their pairs, by one logistic regression for each label.
 

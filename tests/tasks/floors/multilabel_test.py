@@ -5,7 +5,10 @@ import warnings
 import numpy as np
 import pytest
 
+from bert_jax.config import TaskConfig
+from bert_jax.tasks.examples import TextExample
 from bert_jax.tasks.floors import multilabel as floors
+from bert_jax.tasks.multilabel import Multilabel
 from bert_jax.tasks.scores.multilabel import multilabel
 
 
@@ -34,6 +37,27 @@ def test_hallmarks_of_cancer(hallmarks):
         "macro_average_precision": 0.814,
     }
     assert {name: round(scores[name], 3) for name in expected} == expected
+
+
+def test_the_commonest_labels():
+    # Each text with "a" alone: F1 of 2 * 4 / (4 + 7); with "b" too, of 2 * 6 / (8 + 7); with all, of 2 * 7 / (12 + 7).
+    gold = np.asarray([[1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 0]], bool)
+    shares, from_share = floors.commonest(gold)
+    assert shares.tolist() == [1, 0.5, 0.25]
+    assert from_share == 0.5
+    assert multilabel(gold, np.tile(shares, (4, 1)), from_share)["micro_f1"] == pytest.approx(0.8)
+    assert floors.commonest(np.ones((3, 2), bool))[1] == 1
+    assert floors.commonest(np.eye(5, dtype=bool))[1] == 0.2
+
+
+def test_a_model_that_gives_all_labels_is_no_better_than_a_floor():
+    labels = [("a",), ("a", "b"), ("b", "c"), ("a", "c")]
+    examples = [TextExample("", None, "word", None, each) for each in labels]
+    task = Multilabel().fitted(examples, TaskConfig())
+    everything = [{"probabilities": dict.fromkeys("abc", 0.9), "labels": ["a", "b", "c"]}] * 4
+    assert (
+        task.floors(examples, examples)["commonest labels"]["micro_f1"] >= task.scores(everything, examples)["micro_f1"]
+    )
 
 
 def test_labels_that_none_or_all_have(monkeypatch):
