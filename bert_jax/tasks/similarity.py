@@ -119,18 +119,22 @@ class Similarity:
         """See Task; a row is an example: its two texts, then its negatives, and empty texts after fewer than the most.
 
         What is too long is cut, never read in windows: the texts of a row are compared. labels float32 [rows], the
-        scores, or text_groups int32 [rows, texts]: a number for each different text, 0 where there is none.
+        scores, or text_groups int32 [rows, texts]: a number for each different text, 0 where there is none. Texts
+        of the same tokens, as in another case, are no different ones: the model cannot tell them apart.
         """
         most = 0 if self.scored else max(len(example.negatives) for example in examples)
         number: dict[str, int] = {}
-        encoded: list[EncodedText] = []  # of each different text
+        of_tokens: dict[bytes, int] = {}
+        encoded: list[EncodedText] = []  # of each number
         texts: list[EncodedText] = []
         groups = np.zeros((len(examples), 2 + most), np.int32)
         for row, example in enumerate(examples):
             for place, text in enumerate((example.text, example.text2, *example.negatives[:most])):
-                groups[row, place] = number.setdefault(text, len(number) + 1)
-                if len(number) > len(encoded):
-                    encoded.append(encoder.rows(text)[0])
+                if text not in number:
+                    one = encoder.rows(text)[0]
+                    number[text] = of_tokens.setdefault(np.asarray(one.ids, np.int32).tobytes(), len(of_tokens) + 1)
+                    encoded += [one] * (len(of_tokens) - len(encoded))
+                groups[row, place] = number[text]
             texts += [encoded[group - 1] if group else EncodedText([], 0) for group in groups[row].tolist()]
         labels: dict[str, np.ndarray] = {"example_weights": np.ones(len(examples), np.float32)}
         if not self.scored:

@@ -38,6 +38,14 @@ def test_rows_of_anchors(encoder):
     assert batch["row_weights"].tolist() == [1, 0]
 
 
+def test_texts_that_the_model_cannot_tell_apart_are_the_same(encoder):
+    # Else a positive would be a negative of itself.
+    examples = [pair("7", "8"), pair("9", " 8 "), pair("7  ", "5")]
+    rows = Similarity(scored=False).encode(examples, encoder)
+    assert rows.labels["text_groups"].tolist() == [[1, 2], [3, 2], [1, 4]]
+    assert rows.ids[3:6].tolist() == rows.ids[9:12].tolist()
+
+
 def test_rows_of_scored_pairs(encoder):
     examples = [pair("7", "8", 1.0), pair("7", "7 " * 20, 0.0)]
     task = Similarity().fitted(examples, TaskConfig())
