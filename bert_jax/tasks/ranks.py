@@ -32,6 +32,7 @@ def ranks_of_positives(vectors: np.ndarray, examples: Sequence[PairExample]) -> 
             positive, place = float(vectors[row, 0] @ vectors[row, 1]), number.get(examples[row].text2)
             of_row[own[examples[row].text]] = -np.inf
             ahead = of_row > positive + _SAME
+            # Of a positive that is none of the first _MOST, place is None: all of them come before it.
             ahead[:place] |= of_row[:place] >= positive - _SAME
             ranks.append(1 + int(ahead.sum()))
     return ranks
@@ -78,7 +79,8 @@ def _rank(scores: Mapping[str, float], positive: int | None, own: Sequence[int])
     if (of_positive := scores.get(str(positive))) is None:
         return None
     assert positive is not None  # it was found
-    others = {place: score for place, score in scores.items() if int(place) not in own}
+    left_out = {str(place) for place in own}
+    others = {place: score for place, score in scores.items() if place not in left_out}
     ahead = (score > of_positive or (score == of_positive and int(place) < positive) for place, score in others.items())
     return 1 + sum(ahead)
 

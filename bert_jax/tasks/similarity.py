@@ -124,7 +124,7 @@ class Similarity:
         """
         most = 0 if self.scored else max(len(example.negatives) for example in examples)
         number: dict[str, int] = {}
-        of_tokens: dict[bytes, int] = {}
+        of_tokens: dict[tuple[int, ...], int] = {}
         encoded: list[EncodedText] = []  # of each number
         texts: list[EncodedText] = []
         groups = np.zeros((len(examples), 2 + most), np.int32)
@@ -132,8 +132,9 @@ class Similarity:
             for place, text in enumerate((example.text, example.text2, *example.negatives[:most])):
                 if text not in number:
                     one = encoder.rows(text)[0]
-                    number[text] = of_tokens.setdefault(np.asarray(one.ids, np.int32).tobytes(), len(of_tokens) + 1)
-                    encoded += [one] * (len(of_tokens) - len(encoded))
+                    number[text] = of_tokens.setdefault(tuple(one.ids), len(of_tokens) + 1)
+                    if number[text] > len(encoded):
+                        encoded.append(one)
                 groups[row, place] = number[text]
             texts += [encoded[group - 1] if group else EncodedText([], 0) for group in groups[row].tolist()]
         labels: dict[str, np.ndarray] = {"example_weights": np.ones(len(examples), np.float32)}

@@ -68,7 +68,7 @@ def finetune(config: FineTuningConfig, workdir: epath.PathLike, seeds: int, repo
     run_directory.check_same_run(workdir, config, pretrained.tokenizer.fingerprint)
     check_same_teacher(workdir, teacher)
     data = _fine_tuning_data(config, files, pretrained, _floors(workdir, files), teacher)
-    digests = _check_same_rows(workdir, config, data)
+    digests = _check_same_start(workdir, config, data)
     mesh = make_mesh(config.mesh, model=config.model)
     runs = [SeedRun(config, workdir, number, data, pretrained.tokenizer, mesh) for number in range(seeds)]
     runs[0].set_up()  # raises what does not fit before the directory is this run's
@@ -142,7 +142,7 @@ def _fine_tuning_data(
     return FineTuningData(files, train_rows, rows["dev"], rows["test"], floors, pretrained.arrays, lengths, teacher)
 
 
-def _check_same_rows(workdir: epath.Path, config: FineTuningConfig, data: FineTuningData) -> dict[str, str]:
+def _check_same_start(workdir: epath.Path, config: FineTuningConfig, data: FineTuningData) -> dict[str, str]:
     """Digests of each split's rows and examples, and of the first weights.
 
     Raises:
